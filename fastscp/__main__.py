@@ -1,0 +1,7 @@
+"""``python -m fastscp``."""
+
+import sys
+
+from fastscp.cli.main import main
+
+sys.exit(main())

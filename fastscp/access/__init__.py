@@ -1,0 +1,1 @@
+"""Host access rules of hosts_access(5), parsed and matched."""

@@ -1,0 +1,1 @@
+"""The command line: one option table, its parser, help, and the programs."""

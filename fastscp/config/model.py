@@ -1,0 +1,28 @@
+"""The one object every process is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fastscp.access.policy import AccessPolicy
+from fastscp.dicom.options import OutputOptions
+from fastscp.log.policy import LogPolicy
+from fastscp.proc.policy import FaultPolicy, NetworkPolicy
+from fastscp.store.policy import StorePolicy
+from fastscp.study.policy import HookPolicy, StudyPolicy
+from fastscp.ul.policy import NegotiationPolicy
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every policy. Nothing in it changes after start; a reload builds a new one."""
+
+    network: NetworkPolicy = field(default_factory=NetworkPolicy)
+    negotiation: NegotiationPolicy = field(default_factory=NegotiationPolicy)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    store: StorePolicy = field(default_factory=StorePolicy)
+    study: StudyPolicy = field(default_factory=StudyPolicy)
+    hooks: HookPolicy = field(default_factory=HookPolicy)
+    access: AccessPolicy = field(default_factory=AccessPolicy)
+    log: LogPolicy = field(default_factory=LogPolicy)
+    faults: FaultPolicy = field(default_factory=FaultPolicy)

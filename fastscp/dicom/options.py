@@ -1,0 +1,31 @@
+"""What the rewrite engine is asked to do: storescp's output options as one frozen object."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class GroupLengths(enum.Enum):
+    """Treatment of group length elements (gggg,0000): ``+g=``, ``+g``, ``-g``."""
+
+    RECALCULATE = "recalculate"
+    CREATE = "create"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Output options of the manual; the defaults are storescp's defaults."""
+
+    bit_preserving: bool = False  #: ``+B``: every received octet goes to the file unchanged
+    file_format: bool = True  #: ``+F`` True: PS3.10 file; ``-F`` False: bare data set
+    transfer_syntax: str | None = None  #: ``+te +tb +ti +td`` as UID; None is ``+t=``
+    new_vrs: bool = True  #: ``+u`` True, ``-u`` False: VRs of after 1993 become OB or UN
+    group_lengths: GroupLengths = GroupLengths.RECALCULATE
+    explicit_lengths: bool = True  #: ``+e`` True, ``-e`` False, for sequences and items
+    file_padding: int = 0  #: ``+p`` first argument, octets; 0 is ``-p``
+    item_padding: int = 0  #: ``+p`` second argument, octets
+    compression_level: int = 6  #: ``+cl``, only for deflated output
+    convert_un: bool = False  #: ``+uc`` True, ``-uc`` False
+    max_depth: int = 64  #: nesting of sequences accepted before the object is refused

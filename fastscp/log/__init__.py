@@ -1,0 +1,1 @@
+"""Log levels, DCMTK-compatible layouts and appenders."""

@@ -1,0 +1,15 @@
+"""What is logged, where, and in which shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LogPolicy:
+    """``-q -v -d -ll -lc --log-json``. ``level`` is one of fatal, error, warn, info, debug, trace."""
+
+    level: str = "warn"
+    config_file: str | None = None  #: ``-lc``; excludes ``level``
+    json: bool = False  #: ``--log-json``
+    application: str = "fastscp"  #: ``${appname}`` of configuration files: base name of argv[0]

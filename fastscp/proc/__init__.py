@@ -1,0 +1,1 @@
+"""Processes, sockets, signals and clocks: the only package that touches them."""

@@ -1,0 +1,1 @@
+"""One instance on disk: names, temporary, publication."""

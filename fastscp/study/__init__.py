@@ -1,0 +1,1 @@
+"""The coordinator's brain: studies, hooks' templates, durable state."""

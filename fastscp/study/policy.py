@@ -1,0 +1,53 @@
+"""What the coordinator does with studies and hooks."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Sorting(enum.Enum):
+    """``-ss``, ``-su`` and ``-sp``."""
+
+    NONE = "none"
+    CONCURRENT_STUDIES = "conc-studies"
+    STUDY_UID = "study-uid"
+    PATIENT_NAME = "patient-name"
+
+
+class LateObjects(enum.Enum):
+    """``--on-late``: an object of a study that has ended."""
+
+    NEW_STUDY = "new-study"
+    APPEND = "append"
+
+
+@dataclass(frozen=True)
+class StudyPolicy:
+    """Sorting, end of study and renaming."""
+
+    sorting: Sorting = Sorting.NONE
+    prefix: str = ""  #: argument of ``-ss`` or ``-su``
+    rename: bool = False  #: ``-rns``
+    timeout_s: float | None = None  #: ``-tos``
+    max_age_s: float | None = None  #: ``--study-max-age``
+    on_late: LateObjects = LateObjects.NEW_STUDY
+    literal_rule: bool = False  #: ``--single-process``: any object of another study ends the open one
+    manifest: bool = False  #: ``--study-manifest``
+    state_directory: str | None = None  #: ``--state-dir``; None: hidden inside the output directory
+    names_by_character_set: bool = False  #: ``--transliterate-names``
+
+
+@dataclass(frozen=True)
+class HookPolicy:
+    """Commands run on events."""
+
+    on_reception: str | None = None  #: ``-xcr``
+    on_end_of_study: str | None = None  #: ``-xcs``
+    on_end_of_series: str | None = None  #: ``--exec-on-eoseries``
+    argv: bool = False  #: ``--exec-argv``: split once like a shell, run without one
+    synchronous: bool = False  #: ``-xs``
+    jobs: int = 8  #: ``--hook-jobs``: hooks running at once
+    timeout_s: float | None = None  #: ``--hook-timeout``
+    event_log: str | None = None  #: ``--event-log``
+    event_digest: bool = False  #: ``--event-digest``: sha256 of each stored file in its event

@@ -1,0 +1,1 @@
+"""PS3.8, the DICOM Upper Layer, sans-IO."""

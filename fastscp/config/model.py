@@ -9,7 +9,7 @@ from fastscp.dicom.options import OutputOptions
 from fastscp.log.policy import LogPolicy
 from fastscp.proc.policy import FaultPolicy, NetworkPolicy
 from fastscp.store.policy import StorePolicy
-from fastscp.study.policy import HookPolicy, StudyPolicy
+from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from fastscp.ul.policy import NegotiationPolicy
 
 
@@ -26,3 +26,21 @@ class Config:
     access: AccessPolicy = field(default_factory=AccessPolicy)
     log: LogPolicy = field(default_factory=LogPolicy)
     faults: FaultPolicy = field(default_factory=FaultPolicy)
+
+    @property
+    def keeps_studies(self) -> bool:
+        """Whether the coordinator tracks studies (and keeps durable state for them)."""
+        study, hooks = self.study, self.hooks
+        return (
+            study.sorting is not Sorting.NONE
+            or study.rename
+            or study.manifest
+            or study.timeout_s is not None
+            or hooks.on_end_of_study is not None
+            or hooks.on_end_of_series is not None
+        )
+
+    @property
+    def needs_coordinator(self) -> bool:
+        """Whether workers report objects to the coordinator at all."""
+        return self.keeps_studies or self.hooks.on_reception is not None or self.hooks.event_log is not None

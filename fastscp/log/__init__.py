@@ -1,1 +1,5 @@
-"""Log levels, DCMTK-compatible layouts and appenders."""
+"""Logging: storescp's lines by default, DCMTK's configuration files, or JSON."""
+
+from fastscp.log.setup import configure
+
+__all__ = ["configure"]

@@ -1,0 +1,107 @@
+"""Judges a parsed command line: the port, values, and which options go together.
+
+Conflicts and requirements are judged on what is in effect after "the rightmost counts".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from fastscp.cli.option import Argument, Kind, Option
+from fastscp.cli.options import BY_FLAG
+from fastscp.cli.parse import CommandLine, Occurrence
+from fastscp.errors import UsageError
+
+_INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+", re.ASCII)
+_VERBOSE_LEVELS = ("info", "debug", "trace")
+
+
+def check(line: CommandLine) -> None:
+    """Raise :class:`UsageError` for the first thing storescp would refuse."""
+    check_parameters(line)
+    for option in BY_FLAG.values():
+        for occurrence in _counting(line, option):
+            check_together(line, option)
+            check_values(occurrence)
+    check_verbose_contexts(line)
+
+
+def _counting(line: CommandLine, option: Option) -> Iterator[Occurrence]:
+    """Yield the occurrences of ``option`` that count: all when repeatable, else the one in effect."""
+    if option.repeatable:
+        yield from (occurrence for occurrence in line.occurrences if occurrence.option is option)
+    else:
+        occurrence = line.given(option.long)
+        if occurrence is not None:
+            yield occurrence
+
+
+def check_parameters(line: CommandLine) -> None:
+    """Check the port: one number from 1 to 65535, which only ``--inetd`` can do without."""
+    if not line.parameters:
+        if not line.has("--inetd"):
+            raise UsageError("Missing parameter port")
+        return
+    if len(line.parameters) > 1:
+        raise UsageError("Too many parameters")
+    port = line.parameters[0]
+    if not _INTEGER.fullmatch(port):
+        raise UsageError(f"Invalid parameter value {port}")
+    if not 1 <= int(port) <= 65535:
+        raise UsageError(f"Invalid parameter value {port} ({'underflow' if int(port) < 1 else 'overflow'})")
+
+
+def check_together(line: CommandLine, option: Option) -> None:
+    """Check the conflicts and requirements of ``option``, which is in effect."""
+    for other in option.conflicts:
+        if line.has(other):
+            raise UsageError(f"{option.long} not allowed with {_spoken(option, other)}")
+    if option.tls and not line.has("--enable-tls"):
+        raise UsageError(f"{option.long} only allowed with --enable-tls")
+    if option.requires and not any(line.holds(other) for other in option.requires):
+        raise UsageError(f"{option.long} only allowed with {_alternatives(option.requires)}")
+
+
+def _spoken(option: Option, other: str) -> str:
+    """Name the verbosity options together, as storescp does."""
+    exclusive = BY_FLAG[other].exclusive
+    if exclusive == "verbosity":
+        return _alternatives(tuple(name for name in option.conflicts if BY_FLAG[name].exclusive == exclusive))
+    return other
+
+
+def _alternatives(names: tuple[str, ...]) -> str:
+    """Join ``names`` as a sentence does: "a, b or c"."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def check_values(occurrence: Occurrence) -> None:
+    """Check every value of ``occurrence`` against its argument's kind and range."""
+    for argument, value in zip(occurrence.option.arguments, occurrence.values, strict=True):
+        if argument.kind is Kind.INTEGER:
+            _check_integer(occurrence.option, argument, value)
+        elif argument.kind is Kind.CHOICE and value.lower() not in argument.choices:
+            if occurrence.option.long == "--log-level":
+                raise UsageError("Invalid log level for --log-level option")
+            raise UsageError(f"Invalid value for option {occurrence.option.long} ({value})")
+
+
+def _check_integer(option: Option, argument: Argument, value: str) -> None:
+    """Check a number. Unlike storescp, which reads ``3x`` as 3, this refuses text after the digits."""
+    if not _INTEGER.fullmatch(value):
+        raise UsageError(f"Invalid value for option {option.long} ({value})")
+    number = int(value)
+    if argument.minimum is not None and number < argument.minimum:
+        raise UsageError(f"Invalid value for option {option.long} (underflow: {value})")
+    if argument.maximum is not None and number > argument.maximum:
+        raise UsageError(f"Invalid value for option {option.long} (overflow: {value})")
+
+
+def check_verbose_contexts(line: CommandLine) -> None:
+    """Check that ``+v`` comes with a level that shows something; a logger configuration decides by itself."""
+    if not line.has("--verbose-pc") or line.has("--log-config"):
+        return
+    verbose = line.effective("verbosity") in ("--verbose", "--debug")
+    if not verbose and (line.value("--log-level") or "").lower() not in _VERBOSE_LEVELS:
+        raise UsageError("--verbose-pc only allowed with verbose mode")

@@ -1,0 +1,66 @@
+"""``--help`` and ``--version``, laid out as storescp lays out its own."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+from fastscp import __date__, __version__
+from fastscp.cli.option import Option
+from fastscp.cli.options import headings
+
+IDENTIFICATION = f"$fastscp: fastscp v{__version__} {__date__} $"
+TITLE = "fastscp: DICOM storage (C-STORE) SCP"
+_LIBRARIES = ("pydicom", "orjson", "psutil", "setproctitle", "cryptography")
+_PARAMETER_COLUMN = 33
+
+
+def header() -> str:
+    """Return what precedes help, version and error messages."""
+    return f"{IDENTIFICATION}\n\n{TITLE}\n"
+
+
+def usage() -> str:
+    """Return the text of ``--help``."""
+    lines = [
+        header(),
+        "usage: fastscp [options] [port]\n",
+        "parameters:",
+        "  port".ljust(_PARAMETER_COLUMN) + "tcp/ip port number to listen on\n",
+    ]
+    group = ""
+    for heading, subheading, options in headings():
+        if heading != group:
+            lines.append(f"{heading}:")
+            group = heading
+        if subheading:
+            lines.append(f"  {subheading}:")
+        indent = "    " if subheading else "  "
+        lines += _table(options, indent)
+    text = "\n".join(lines).replace(f"{TITLE}\n\nusage", f"{TITLE}\nusage")
+    return text + "\n\n"
+
+
+def _table(options: tuple[Option, ...], indent: str) -> list[str]:
+    """Lay out the options under one heading; columns are as wide as storescp's or as the widest flag."""
+    short_width = max(6 if len(indent) == 2 else 4, *(len(option.short) for option in options), 0)
+    long_width = max(21, *(len(option.long) for option in options))
+    lines: list[str] = []
+    for option in options:
+        left = f"{indent}{option.short:<{short_width}}  {option.long:<{long_width}}  "
+        text = "\n".join(filter(None, (option.label, option.help))).split("\n")
+        lines.append(left + text[0])
+        lines += (" " * len(left) + line for line in text[1:])
+    return lines
+
+
+def version() -> str:
+    """Return the text of ``--version``; programs in the field read its first line."""
+    lines = [header(), f"Host type: {platform.machine()}-{platform.system()}",
+             f"Python: {platform.python_version()}", "", "External libraries used:"]
+    for name in _LIBRARIES:
+        try:
+            lines.append(f"- {name}, Version {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            lines.append(f"- {name}, not installed")
+    return "\n".join(lines) + "\n"

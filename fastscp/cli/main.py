@@ -1,0 +1,109 @@
+"""The program ``fastscp``: reads the command line, sets up logging and runs the service."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastscp.cli.check import check, check_parameters
+from fastscp.cli.help import header, usage, version
+from fastscp.cli.parse import CommandLine, parse
+from fastscp.errors import UsageError
+
+_OLDEST_PYTHON = (3, 10)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``fastscp`` with ``argv`` (default: ``sys.argv``) and return its exit status."""
+    complaint = platform_complaint(sys.platform, sys.version_info[:2])
+    if complaint:
+        sys.stderr.write(f"fastscp: {complaint}\n")
+        return 1
+    program, *arguments = sys.argv if argv is None else argv
+    if not arguments:
+        sys.stdout.write(usage())
+        return 0
+    try:
+        line = parse(Path(program).name, arguments)
+        report = _report(line)
+        if report is not None:
+            sys.stdout.write(report)
+            return 0
+        check_parameters(line)
+        return _serve(line)
+    except UsageError as error:
+        return _refuse(error)
+
+
+def platform_complaint(platform: str, python: tuple[int, int]) -> str:
+    """Return why this machine cannot run fastscp, "" when it can."""
+    if platform != "linux":
+        return f"runs on Linux only, not on {platform}"
+    if python < _OLDEST_PYTHON:
+        return f"needs Python 3.10 or later, this is {python[0]}.{python[1]}"
+    return ""
+
+
+def _report(line: CommandLine) -> str | None:
+    """Return the text of the option that prints something and ends, None when there is none.
+
+    ``--help`` comes first of all, as in storescp.
+    """
+    if line.has("--help"):
+        return usage()
+    if line.has("--version"):
+        return version()
+    if line.has("--list-ciphers"):
+        from fastscp.proc.tls import list_ciphers  # noqa: PLC0415 - ssl is slow to import
+
+        return header() + "\n" + list_ciphers()
+    if line.has("--list-profiles"):
+        from fastscp.proc.tls import list_profiles  # noqa: PLC0415 - ssl is slow to import
+
+        return header() + "\n" + list_profiles()
+    return None
+
+
+def _serve(line: CommandLine) -> int:
+    """Start logging, complete the checks and serve until told to stop."""
+    if line.has("--inetd"):
+        _discard_output()
+    check(line)
+    from fastscp.config.build import build, log_policy  # noqa: PLC0415 - not needed for --help
+    from fastscp.log import configure, names  # noqa: PLC0415 - not needed for --help
+
+    configure(log_policy(line))
+    logger = logging.getLogger(names.APPLICATION)
+    config = build(line)
+    from fastscp.cli.startup import complaint  # noqa: PLC0415 - not needed for --help
+
+    reason = complaint(config)
+    if reason:
+        logger.critical(reason)
+        return 1
+    from fastscp.proc.service import run  # noqa: PLC0415 - sockets and processes are not needed before
+
+    return run(config)
+
+
+def _discard_output() -> None:
+    """Send stdout and stderr to nowhere: under inetd they are the peer's connection."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    os.close(null)
+
+
+def _refuse(error: UsageError) -> int:
+    """Print ``error`` below the header line, as storescp does."""
+    sys.stderr.write(f"{header()}error: {error}\n")
+    return error.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

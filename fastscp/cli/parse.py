@@ -1,0 +1,154 @@
+"""storescp's reading of a command line.
+
+An argument is an option when it has at least two characters, starts with ``-`` or ``+`` and no digit follows;
+everything else is a parameter, wherever it stands. ``@file`` is replaced by the words of that file, once. An
+option takes its values from what follows, whatever it looks like. There is no ``--option=value`` and there are
+no abbreviations. Nothing here judges values or combinations: ``fastscp.cli.check`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastscp.cli.option import Option
+from fastscp.cli.options import BY_FLAG, DEFAULTS
+from fastscp.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """One option as given, with its values."""
+
+    option: Option
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """A command line after expansion; options are asked for by their long flags."""
+
+    program: str
+    occurrences: tuple[Occurrence, ...] = ()
+    parameters: tuple[str, ...] = ()
+    #: everything in the order given, options by their long flags
+    arguments: tuple[str, ...] = ()
+
+    def given(self, long: str) -> Occurrence | None:
+        """Return the occurrence of ``long`` that counts, None when absent or replaced by a later one."""
+        option = BY_FLAG[long]
+        for occurrence in reversed(self.occurrences):
+            if occurrence.option is option:
+                return occurrence
+            if option.exclusive and occurrence.option.exclusive == option.exclusive:
+                return None
+        return None
+
+    def has(self, long: str) -> bool:
+        """Tell whether ``long`` is in effect because it was given."""
+        return self.given(long) is not None
+
+    def holds(self, long: str) -> bool:
+        """Tell whether ``long`` is in effect, given or as the default of its exclusive set."""
+        return self.effective(BY_FLAG[long].exclusive) == long if BY_FLAG[long].default else self.has(long)
+
+    def effective(self, exclusive: str) -> str:
+        """Return the long flag in effect of an exclusive set, "" when there is none."""
+        for occurrence in reversed(self.occurrences):
+            if occurrence.option.exclusive == exclusive:
+                return occurrence.option.long
+        return DEFAULTS.get(exclusive, "")
+
+    def last(self, long: str) -> tuple[str, ...]:
+        """Return all values of the occurrence of ``long`` that counts, () when it was not given."""
+        occurrence = self.given(long)
+        return () if occurrence is None else occurrence.values
+
+    def value(self, long: str) -> str | None:
+        """Return the (first) value of ``long`` in effect, None when it was not given."""
+        return next(iter(self.last(long)), None)
+
+    def number(self, long: str) -> int | None:
+        """Return the value of ``long`` as a number; it has been checked before."""
+        value = self.value(long)
+        return None if value is None else int(value)
+
+    def values(self, long: str) -> tuple[str, ...]:
+        """Return the value of every occurrence of ``long``, in the order given."""
+        return tuple(occurrence.values[0] for occurrence in self.occurrences if occurrence.option.long == long)
+
+
+def is_option(argument: str) -> bool:
+    """Tell whether ``argument`` is taken for an option; ``-5`` and ``-`` are not."""
+    return len(argument) >= 2 and argument[0] in "+-" and not "0" <= argument[1] <= "9"
+
+
+def parse(program: str, arguments: Sequence[str]) -> CommandLine:
+    """Split ``arguments`` (without the program name) into options and parameters.
+
+    Raises :class:`UsageError` for an unknown option, a missing value and an unreadable command file.
+    """
+    words = iter(expand(arguments))
+    occurrences: list[Occurrence] = []
+    parameters: list[str] = []
+    flat: list[str] = []
+    for word in words:
+        if not is_option(word):
+            parameters.append(word)
+            flat.append(word)
+            continue
+        option = BY_FLAG.get(word)
+        if option is None:
+            raise UsageError(f"Unknown option {word}")
+        values = tuple(value for value, _ in zip(words, option.arguments, strict=False))
+        if len(values) < len(option.arguments):
+            raise UsageError(f"Missing value for option {option.long}")
+        occurrences.append(Occurrence(option, values))
+        flat += (option.long, *values)
+    return CommandLine(program, tuple(occurrences), tuple(parameters), tuple(flat))
+
+
+def expand(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield ``arguments`` with every ``@file`` replaced by the words in the file."""
+    for argument in arguments:
+        if len(argument) > 1 and argument[0] == "@":
+            yield from read_command_file(argument[1:])
+        else:
+            yield argument
+
+
+def read_command_file(name: str) -> list[str]:
+    """Return the words of the command file ``name``; names of further command files in it are just words."""
+    try:
+        content = Path(name).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise UsageError(f"Cannot open command file '{name}'") from error
+    return split_words(content)
+
+
+def split_words(content: str) -> list[str]:
+    """Split the text of a command file at white space outside quotation marks.
+
+    Quotation marks of either kind are dropped, the other kind inside them stays; a closing one ends its word
+    even when no blank follows, so ``''`` is an empty word and ``'a'b`` are two. There is no escape character.
+    """
+    words: list[str] = []
+    word = quote = ""
+    for character in content:
+        if quote:
+            if character == quote:
+                words.append(word)
+                word = quote = ""
+            else:
+                word += character
+        elif character in "\"'":
+            quote = character
+        elif not character.isspace():
+            word += character
+        elif word:
+            words.append(word)
+            word = ""
+    if word:
+        words.append(word)
+    return words

@@ -1,0 +1,41 @@
+"""What storescp makes sure of before it listens."""
+
+from __future__ import annotations
+
+import os
+
+from fastscp.config.model import Config
+from fastscp.proc.policy import ProcessMode
+
+_FIRST_UNPRIVILEGED_PORT = 1024
+
+
+def complaint(config: Config) -> str:
+    """Return the reason why the service cannot start, "" when it can."""
+    return _port_complaint(config) or _directory_complaint(config.store.output_directory)
+
+
+def _port_complaint(config: Config) -> str:
+    network = config.network
+    if network.mode is ProcessMode.INETD or network.port is None or network.port >= _FIRST_UNPRIVILEGED_PORT:
+        return ""
+    if os.geteuid() == 0 or network.port >= _first_free_port():
+        return ""
+    return f"cannot listen on port {network.port}, insufficient privileges"
+
+
+def _first_free_port() -> int:
+    """Return the lowest port that needs no privilege on this machine."""
+    try:
+        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as setting:  # noqa: PTH123
+            return int(setting.read())
+    except (OSError, ValueError):
+        return _FIRST_UNPRIVILEGED_PORT
+
+
+def _directory_complaint(directory: str) -> str:
+    if not os.path.isdir(directory):  # noqa: PTH112 - names are kept as given
+        return "specified output directory does not exist"
+    if not os.access(directory, os.W_OK):
+        return "specified output directory is not writeable"
+    return ""

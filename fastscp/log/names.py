@@ -1,0 +1,43 @@
+"""Logger names and levels: DCMTK's, so that its configuration files select fastscp's loggers.
+
+Loggers are those of the standard ``logging``; names are hierarchical by dots in both worlds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+APPLICATION = "dcmtk.apps.storescp"  #: what the service itself says
+PROGRESS = "dcmtk.apps.storescp.progress"  #: only its level counts: at info exactly, progress is shown
+NETWORK = "dcmtk.dcmnet"  #: associations, PDUs, DIMSE messages
+RESPONSES = "dcmtk.dcmnet.responses"
+DATA = "dcmtk.dcmdata"  #: data sets and files
+TLS = "dcmtk.dcmtls"
+BASICS = "dcmtk.ofstd"
+
+TRACE = 5
+DEBUG = logging.DEBUG
+INFO = logging.INFO
+WARN = logging.WARNING
+ERROR = logging.ERROR
+FATAL = logging.CRITICAL
+OFF = FATAL + 10
+
+#: Level by the name used on the command line.
+LEVELS: Mapping[str, int] = {
+    "fatal": FATAL,
+    "error": ERROR,
+    "warn": WARN,
+    "info": INFO,
+    "debug": DEBUG,
+    "trace": TRACE,
+}
+
+
+def level_name(level: int) -> str:
+    """Return log4cplus's name for ``level``; a level between two names is called like the one below."""
+    for name, threshold in LEVELS.items():
+        if level >= threshold:
+            return name.upper()
+    return "TRACE"

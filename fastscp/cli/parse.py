@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from fastscp.cli.option import Option
@@ -101,7 +102,7 @@ def parse(program: str, arguments: Sequence[str]) -> CommandLine:
         option = BY_FLAG.get(word)
         if option is None:
             raise UsageError(f"Unknown option {word}")
-        values = tuple(value for value, _ in zip(words, option.arguments, strict=False))
+        values = tuple(islice(words, len(option.arguments)))
         if len(values) < len(option.arguments):
             raise UsageError(f"Missing value for option {option.long}")
         occurrences.append(Occurrence(option, values))

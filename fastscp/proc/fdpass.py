@@ -1,0 +1,51 @@
+"""Packets with one descriptor over SOCK_SEQPACKET Unix sockets (SCM_RIGHTS, unix(7)).
+
+``socket.recv_fds`` loses close-on-exec, so recvmsg is called with MSG_CMSG_CLOEXEC here; a truncated
+packet or control message is an error, never a silently lost descriptor.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+
+from fastscp.errors import ProcessError
+
+_INT_OCTETS = array.array("i").itemsize
+_CONTROL_OCTETS = socket.CMSG_SPACE(4 * _INT_OCTETS)
+PACKET_OCTETS = 1 << 16  #: the longest packet without a descriptor that either side sends
+
+
+def channel_pair() -> tuple[socket.socket, socket.socket]:
+    """Return the two non-blocking ends of a packet channel; both are close-on-exec."""
+    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    left.setblocking(False)
+    right.setblocking(False)
+    return left, right
+
+
+def send_with_descriptor(channel: socket.socket, packet: bytes, fd: int) -> None:
+    """Send one packet with a copy of ``fd``. BlockingIOError and OSError pass through."""
+    rights = array.array("i", [fd])
+    channel.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+
+def receive(channel: socket.socket) -> tuple[bytes, int | None]:
+    """Receive one packet and the descriptor that came with it, or None; (b"", None) is end of file.
+
+    The caller owns the descriptor. Raises BlockingIOError when nothing is there, ProcessError when the
+    packet or its descriptors were truncated (whatever arrived is closed).
+    """
+    packet, ancillary, flags, _ = channel.recvmsg(PACKET_OCTETS, _CONTROL_OCTETS, socket.MSG_CMSG_CLOEXEC)
+    descriptors: list[int] = []
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            rights = array.array("i")
+            rights.frombytes(data[: len(data) - len(data) % _INT_OCTETS])
+            descriptors.extend(rights)
+    if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC) or len(descriptors) > 1:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise ProcessError("truncated packet on a control channel")
+    return packet, descriptors[0] if descriptors else None

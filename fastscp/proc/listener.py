@@ -1,0 +1,57 @@
+"""The listening sockets of the acceptor process."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import socket
+
+from fastscp.errors import ProcessError
+from fastscp.proc.policy import AddressFamily
+
+_BACKLOG = 4096  #: the kernel caps it at net.core.somaxconn
+
+
+def open_listener(port: int, family: AddressFamily) -> socket.socket:
+    """Bind and listen on ``port`` of every local address of the family. Raises ProcessError.
+
+    DUAL is one IPv6 socket that takes IPv4 peers too; where IPv6 is not there it is IPv4 only.
+    """
+    kind = socket.AF_INET if family is AddressFamily.IPV4 else socket.AF_INET6
+    try:
+        listener = socket.socket(kind, socket.SOCK_STREAM)
+    except OSError as error:
+        if family is AddressFamily.DUAL and error.errno == errno.EAFNOSUPPORT:
+            return open_listener(port, AddressFamily.IPV4)
+        raise _cannot(port, error) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, family is AddressFamily.IPV6)
+        listener.bind(("" if kind == socket.AF_INET else "::", port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _cannot(port, error) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _cannot(port: int, error: OSError) -> ProcessError:
+    reason = os.strerror(error.errno or errno.EIO)
+    return ProcessError(f"cannot listen on port {port}: {reason}")
+
+
+def plain_address(address: str) -> str:
+    """Show an IPv4 peer of a dual-stack socket as plain IPv4."""
+    prefix = "::ffff:"
+    return address[len(prefix) :] if address.lower().startswith(prefix) and "." in address else address
+
+
+def raise_descriptor_limit() -> int:
+    """Allow as many descriptors as the hard limit permits; return the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

@@ -1,0 +1,215 @@
+"""One C-STORE on its way to disk: from the request to a published file, or to a failure status.
+
+Strategy: the data set runs through the rewrite engine into an anonymous temporary. The first failure is
+kept, the rest of the data set is then passed over unread, and the answer carries the failure's status.
+Nothing here knows of sockets, messages to the coordinator, or time beyond what it is given.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from fastscp.config import Config
+from fastscp.dicom.filemeta import encode_file_meta
+from fastscp.dicom.rewrite import Rewriter
+from fastscp.dicom.uids import file_name_prefix
+from fastscp.dimse.command import Command
+from fastscp.errors import FastscpError, InstanceError, StorageError
+from fastscp.store import naming
+from fastscp.store.existing import media_storage_instance_uid
+from fastscp.store.policy import FileNames
+from fastscp.store.sink import InstanceSink, OutputDirectory
+from fastscp.study.policy import Sorting
+from fastscp.ul.negotiate import AcceptedContext
+
+SPECIFIC_CHARACTER_SET = 0x00080005
+SOP_CLASS_UID = 0x00080016
+SOP_INSTANCE_UID = 0x00080018
+MODALITY = 0x00080060
+PATIENT_NAME = 0x00100010
+STUDY_INSTANCE_UID = 0x0020000D
+SERIES_INSTANCE_UID = 0x0020000E
+
+MISMATCH = 0xA900
+CANNOT_UNDERSTAND = 0xC000
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where an instance went."""
+
+    directory: str  #: as the operator wrote it, with the study directory when sorting
+    file: str
+    replaced: bool
+
+
+class Reception:
+    """The receiving side of one C-STORE request."""
+
+    def __init__(self, config: Config, directory: OutputDirectory, context: AcceptedContext, command: Command,
+                 calling_ae_title: str) -> None:
+        self.context = context
+        self.command = command
+        self.prefix = file_name_prefix(command.affected_sop_class_uid)
+        self.failure: FastscpError | None = None
+        self.status = 0
+        self.octets = 0
+        self._config = config
+        self._directory = directory
+        self._sink: InstanceSink | None = None
+        self._rewriter: Rewriter | None = None
+        if not config.store.ignore:
+            try:
+                self._open(calling_ae_title)
+            except (InstanceError, StorageError) as error:
+                self.fail(error)
+
+    def _open(self, calling_ae_title: str) -> None:
+        """Create the temporary, with its file meta information first (PS3.10 §7.1)."""
+        command, output = self.command, self._config.output
+        self._check_uid()
+        self._sink = sink = self._directory.create()
+        transfer_syntax = output.transfer_syntax or self.context.transfer_syntax
+        meta = b""
+        if output.file_format:
+            transfer_syntax = Rewriter.output_transfer_syntax(self.context.transfer_syntax, output)
+            meta = encode_file_meta(command.affected_sop_class_uid, command.affected_sop_instance_uid,
+                                    transfer_syntax, calling_ae_title)
+            sink.write([meta])
+        self._rewriter = Rewriter(self.context.transfer_syntax, output, sink, len(meta))
+
+    def _check_uid(self) -> None:
+        """Refuse a UID that no file name can hold before a single octet is written."""
+        if self._config.store.file_names is FileNames.INSTANCE_UID:
+            naming.instance_file_name(self.prefix, self.command.affected_sop_instance_uid,
+                                      self._config.store.extension)
+
+    def feed(self, views: Sequence[memoryview | bytes]) -> None:
+        """Take the next fragments of the data set; they may be reused when it returns."""
+        for view in views:
+            self.octets += len(view)
+        if self._rewriter is None or self.failure is not None:
+            return
+        try:
+            self._rewriter.feed(views)
+        except (InstanceError, StorageError) as error:
+            self.fail(error)
+
+    def finish(self) -> None:
+        """Take note that the data set is complete, and check what can only be checked now."""
+        if self._rewriter is None or self.failure is not None:
+            return
+        try:
+            self._rewriter.finish()
+            if not self._config.output.bit_preserving:
+                self._check_identity()
+        except (InstanceError, StorageError) as error:
+            self.fail(error)
+
+    def _check_identity(self) -> None:
+        """Compare the data set's SOP class and instance with the command's (PS3.4 §B.2.3)."""
+        if not self.octets:
+            raise InstanceError("empty data set", status=0xA700)
+        for tag, name, wanted in (
+            (SOP_CLASS_UID, "SOP Class UID", self.command.affected_sop_class_uid),
+            (SOP_INSTANCE_UID, "SOP Instance UID", self.command.affected_sop_instance_uid),
+        ):
+            found = self.text(tag)
+            if not found:
+                raise InstanceError(f"data set without {name}", status=CANNOT_UNDERSTAND, tag=tag)
+            if found != wanted:
+                raise InstanceError(f"{name} of data set and command differ", status=MISMATCH, tag=tag)
+        if self._config.study.sorting is not Sorting.NONE and not self.text(STUDY_INSTANCE_UID):
+            raise InstanceError("data set without Study Instance UID cannot be sorted",
+                                status=CANNOT_UNDERSTAND, tag=STUDY_INSTANCE_UID)
+
+    def text(self, tag: int) -> str:
+        """Return a collected value as Latin-1 text without padding; "" when it was not met."""
+        if self._rewriter is None:
+            return ""
+        return self._rewriter.attributes.get(tag, b"").decode("latin-1").strip("\0 ")
+
+    def raw_text(self, tag: int) -> str:
+        """Return a collected value octet for octet."""
+        if self._rewriter is None:
+            return ""
+        return self._rewriter.attributes.get(tag, b"").decode("latin-1")
+
+    @property
+    def transfer_syntax_out(self) -> str:
+        """UID of the transfer syntax that is written."""
+        return self._rewriter.transfer_syntax_out if self._rewriter else self.context.transfer_syntax
+
+    @property
+    def size(self) -> int:
+        """Octets written."""
+        return self._sink.size if self._sink else 0
+
+    def fail(self, error: InstanceError | StorageError) -> None:
+        """Remember the first failure and drop what was written."""
+        if self.failure is not None:
+            return
+        self.failure = error
+        self.status = error.status
+        self.discard()
+
+    def discard(self) -> None:
+        """Drop the temporary (aborted transfer)."""
+        if self._sink is not None:
+            sink, self._sink = self._sink, None
+            sink.discard()
+
+    def publish(self, directory: str | None, now: datetime.datetime) -> Published | None:
+        """Give the object its name in ``directory`` (None: the output directory).
+
+        Returns None when there is nothing to publish (``--ignore``) or it fails; ``failure`` tells why.
+        """
+        if self._sink is None:
+            return None
+        try:
+            published = self._publish(self._sink, directory, now)
+        except (InstanceError, StorageError) as error:
+            self.fail(error)
+            return None
+        return published
+
+    def _publish(self, sink: InstanceSink, directory: str | None, now: datetime.datetime) -> Published:
+        store = self._config.store
+        shown = store.output_directory if directory is None else directory
+        if store.file_names is FileNames.TIME:
+            return self._publish_first_free(sink, shown, naming.time_file_names(self.prefix, store.extension, now))
+        if store.file_names is FileNames.UNIQUE:
+            return self._publish_first_free(sink, shown, iter([naming.unique_file_name(self.prefix, store.extension)]))
+        name = naming.instance_file_name(self.prefix, self.command.affected_sop_instance_uid, store.extension)
+        if naming.may_collide(name):
+            name = self._distinct_name(shown, name)
+        replaced = sink.publish(self._path(shown, name), replace=True)
+        return Published(shown, name, replaced)
+
+    def _publish_first_free(self, sink: InstanceSink, directory: str, names: Iterator[str]) -> Published:
+        for name in names:
+            try:
+                sink.publish(self._path(directory, name), replace=False)
+            except FileExistsError:
+                continue
+            return Published(directory, name, replaced=False)
+        raise StorageError(f"no free file name left in {directory}", path=directory)
+
+    def _distinct_name(self, directory: str, name: str) -> str:
+        """Keep apart two UIDs that clean up to one name: the second gets a suffix made from its UID."""
+        uid = self.command.affected_sop_instance_uid
+        holder = media_storage_instance_uid(os.path.join(directory, name))
+        if holder is None or holder == uid:
+            return name
+        return naming.distinct_file_name(name, uid)
+
+    def _path(self, directory: str, name: str) -> str:
+        """Give the path relative to the output directory where it lies inside, else absolute."""
+        output_directory = self._config.store.output_directory
+        if directory == output_directory:
+            return name
+        inside = directory.removeprefix(output_directory.rstrip("/") + "/")
+        return os.path.join(inside if inside != directory else os.path.abspath(directory), name)

@@ -1,0 +1,177 @@
+"""Packets between worker, coordinator and acceptor process: one orjson object each, told apart by ``kind``.
+
+The packets are plain dictionaries, typed for the checker and free of cost at run time::
+
+    channel.send(records.encode(records.Closed(kind="closed", association=7, how="released")))
+    packet = records.decode(octets)
+    if packet["kind"] == "ack": ...        # the type checker narrows on ``kind``
+
+Strings of peers are Latin-1 decoded octets. ``bounded`` keeps a string of a peer short enough for a packet;
+apply it to every value of a data set, never to a path. A packet is at most ``MAXIMUM_OCTETS`` long.
+docs/architecture.md has the table of packets and who sends what when.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict, cast
+
+import orjson
+
+from fastscp.errors import ProcessError
+
+#: Upper bound of one packet; well below the default send buffer of a Unix socket (212,992 octets).
+MAXIMUM_OCTETS = 65536
+#: Longest string of a peer in a packet, in characters: longer than any file name can be.
+MAXIMUM_STRING = 1024
+
+
+class Hello(TypedDict):
+    """First packet of a worker on a (new) channel."""
+
+    kind: Literal["hello"]
+    incarnation: str
+    unacknowledged: int  #: highest event number that was acknowledged, 0 when none
+
+
+class Opened(TypedDict):
+    """An association was established, or is still open when the channel is new."""
+
+    kind: Literal["opened"]
+    association: int | str
+    calling_aet: str
+    called_aet: str
+    peer: str  #: address
+    peer_host: str  #: host name, or the address where names are not looked up; the value of ``#r``
+    port: int
+    max_pdu: int
+
+
+class Closed(TypedDict):
+    """The association ended; its open transfers are void."""
+
+    kind: Literal["closed"]
+    association: int | str
+    how: str  #: released, aborted or failed
+
+
+class Place(TypedDict):
+    """Where does this object go? Sent as soon as the Study Instance UID is known."""
+
+    kind: Literal["place"]
+    request: int
+    association: int | str
+    study: str
+    patient: str
+    charset: str
+
+
+class Abandoned(TypedDict):
+    """A transfer failed after ``place``."""
+
+    kind: Literal["abandoned"]
+    request: int
+
+
+class Stored(TypedDict):
+    """The object is published as ``directory/file``."""
+
+    kind: Literal["stored"]
+    event: int
+    request: int | None
+    association: int | str
+    directory: str
+    file: str
+    sop_class: str
+    sop_instance: str
+    study: str
+    series: str
+    modality: str
+    prefix: str
+    transfer_syntax: str
+    size: int
+    duration_s: float
+    replaced: bool
+    sha256: str | None
+
+
+class Placed(TypedDict):
+    """Publish there (the directory exists); a ``status`` other than 0 refuses the object."""
+
+    kind: Literal["placed"]
+    request: int
+    directory: str
+    status: int
+    message: str
+
+
+class Ack(TypedDict):
+    """``event`` is taken over by the coordinator and need not be repeated."""
+
+    kind: Literal["ack"]
+    event: int
+
+
+class Ran(TypedDict):
+    """With ``--exec-sync``: every hook that ``event`` caused has ended (sent also when there was none)."""
+
+    kind: Literal["ran"]
+    event: int
+
+
+class Worker(TypedDict):
+    """A worker's event channel comes along as one descriptor."""
+
+    kind: Literal["worker"]
+    name: str
+
+
+class Signal(TypedDict):
+    """Order of the acceptor process, or ``ready`` to it."""
+
+    kind: Literal["drain", "stop", "reload", "ready"]
+
+
+WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored
+CoordinatorPacket = Placed | Ack | Ran
+ControlPacket = Worker | Signal
+
+
+def encode(packet: WorkerPacket | CoordinatorPacket | ControlPacket) -> bytes:
+    """Return the packet's octets. Raises ``ProcessError`` when it is too long or cannot be encoded."""
+    try:
+        octets = orjson.dumps(packet)
+    except TypeError as error:
+        raise ProcessError(f"a packet of kind {packet['kind']} cannot be encoded: {error}") from error
+    if len(octets) > MAXIMUM_OCTETS:
+        raise ProcessError(f"a packet of kind {packet['kind']} has {len(octets)} octets")
+    return octets
+
+
+def decode_worker(octets: bytes | bytearray | memoryview) -> WorkerPacket:
+    """Return a packet that a worker sent. Raises ``ProcessError``."""
+    return cast("WorkerPacket", _decode(octets))
+
+
+def decode_coordinator(octets: bytes | bytearray | memoryview) -> CoordinatorPacket:
+    """Return a packet that the coordinator sent to a worker. Raises ``ProcessError``."""
+    return cast("CoordinatorPacket", _decode(octets))
+
+
+def decode_control(octets: bytes | bytearray | memoryview) -> ControlPacket:
+    """Return a packet between acceptor process and coordinator. Raises ``ProcessError``."""
+    return cast("ControlPacket", _decode(octets))
+
+
+def bounded(text: str) -> str:
+    """Return ``text`` cut to what a packet may carry of one string of a peer."""
+    return text if len(text) <= MAXIMUM_STRING else text[:MAXIMUM_STRING]
+
+
+def _decode(octets: bytes | bytearray | memoryview) -> object:
+    try:
+        packet = orjson.loads(octets)
+    except orjson.JSONDecodeError as error:
+        raise ProcessError(f"a packet of {len(octets)} octets is not JSON: {error}") from error
+    if not isinstance(packet, dict) or "kind" not in packet:
+        raise ProcessError("a packet has no kind")
+    return packet

@@ -1,0 +1,82 @@
+"""Runs the service in the configured mode: pool, one association at a time, or one from inetd.
+
+The order of a start: what can fail for a reason the operator can mend (port, directory, keys, rules) comes
+before the first fork; privileges are dropped after the port is bound and the keys are read.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from fastscp.config import Config
+from fastscp.errors import FastscpError, ProcessError
+from fastscp.log.names import APPLICATION
+from fastscp.proc.acceptor import AcceptorProcess
+from fastscp.proc.listener import open_listener, raise_descriptor_limit
+from fastscp.proc.policy import ProcessMode
+from fastscp.proc.systemd import adopt_listeners
+from fastscp.proc.titles import set_title
+from fastscp.proc.worker import WorkerSettings
+
+_log = logging.getLogger(APPLICATION)
+
+
+def run(config: Config) -> int:
+    """Serve until told to stop; return the exit status of the program."""
+    try:
+        settings = worker_settings(config)
+        if config.network.mode is ProcessMode.INETD:
+            from fastscp.proc.inetd import serve_descriptor  # noqa: PLC0415 - one mode's own module
+
+            return serve_descriptor(config, settings)
+        return serve(config, settings)
+    except ProcessError as error:
+        _log.error("%s", error)
+        return 1
+    except FastscpError as error:
+        _log.critical("%s", error)
+        return 1
+
+
+def serve(config: Config, settings: WorkerSettings) -> int:
+    """Listen and run the acceptor process with its workers and the coordinator."""
+    network = config.network
+    listeners = adopt_listeners()
+    if not listeners:
+        if network.port is None:
+            raise ProcessError("no port to listen on")
+        listeners = [open_listener(network.port, network.address_family)]
+    raise_descriptor_limit()
+    if network.user is not None:
+        from fastscp.proc.privileges import drop_privileges  # noqa: PLC0415 - only with --user
+
+        drop_privileges(network.user)
+    single = network.mode is ProcessMode.SINGLE
+    workers = 1 if single else network.workers or usable_cpus()
+    limit = 1 if single else network.max_associations
+    set_title(f"acceptor [{listeners[0].getsockname()[1]}]")
+    preload(config)
+    return AcceptorProcess(config, settings, listeners, workers, limit).run()
+
+
+def worker_settings(config: Config) -> WorkerSettings:
+    """Make what needs the privileges of the start."""
+    if config.network.tls is None:
+        return WorkerSettings()
+    from fastscp.proc.tls import build_context  # noqa: PLC0415 - ssl is slow to import
+
+    return WorkerSettings(tls_context=build_context(config.network.tls))
+
+
+def preload(config: Config) -> None:
+    """Load once, before the forks, what every worker would load for itself."""
+    from fastscp.dicom import dictionary  # noqa: PLC0415 - an inetd start does not always need it
+
+    if not config.output.bit_preserving:
+        dictionary.load()
+
+
+def usable_cpus() -> int:
+    """CPUs this process may run on."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,243 @@
+"""The Verification and Storage services of one association: requests in, files and responses out.
+
+Strategy: one C-STORE is under way at a time. When its data set is complete: place (where studies are
+sorted), publish, tell the coordinator, answer, in this order; each step may have to wait, and blocks the
+connection while it does.
+
+Invariants: a C-STORE-RSP with success leaves only after the object has its final name and its event is in the
+coordinator's channel (durable there, when study state is kept). A drop at any point leaves no file.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastscp.dimse import describe, status
+from fastscp.dimse.command import Command
+from fastscp.dimse.provider import DataEnd, DataFragments, EchoRequest, StoreRequest, UnrecognizedRequest
+from fastscp.errors import InstanceError
+from fastscp.log.names import APPLICATION, NETWORK
+from fastscp.log.text import printable
+from fastscp.proc import records
+from fastscp.proc.reception import (
+    MODALITY,
+    PATIENT_NAME,
+    SERIES_INSTANCE_UID,
+    SPECIFIC_CHARACTER_SET,
+    STUDY_INSTANCE_UID,
+    Published,
+    Reception,
+)
+
+if TYPE_CHECKING:
+    from fastscp.proc.connection import Connection
+    from fastscp.proc.worker import Worker
+
+_log = logging.getLogger(NETWORK)
+_application_log = logging.getLogger(APPLICATION)
+
+
+class StorageService:
+    """Serves the DIMSE items of one connection."""
+
+    def __init__(self, connection: Connection, worker: Worker) -> None:
+        self.calling_ae_title = ""
+        self.idle_since = worker.loop.now
+        self._connection = connection
+        self._worker = worker
+        self._reception: Reception | None = None
+        self._placed: records.Placed | None = None
+        self._place_request: int | None = None
+        self._awaiting_place = False
+        self._started = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether an object is under way."""
+        return self._reception is not None
+
+    def handle(self, item: Any) -> None:
+        """Serve one item of the message provider."""
+        _HANDLERS[type(item)](self, item)
+
+    def drop(self) -> None:
+        """Forget the object under way and what was written of it."""
+        reception, self._reception = self._reception, None
+        if reception is not None:
+            self._abandon()
+            reception.discard()
+
+    # -- requests ---------------------------------------------------------------------------------
+
+    def _on_echo(self, item: EchoRequest) -> None:
+        _application_log.info("Received Echo Request (MsgID %d)", item.command.message_id)
+        self._respond(item.context.id, item.command, status.SUCCESS)
+
+    def _on_unrecognized(self, item: UnrecognizedRequest) -> None:
+        _log.error("%s: request %04x answered with status %04x", self._connection.peer.name, item.command.field,
+                   item.status)
+        self._respond(item.context.id, item.command, item.status)
+
+    def _on_store(self, item: StoreRequest) -> None:
+        worker, command = self._worker, item.command
+        if _application_log.isEnabledFor(logging.DEBUG):
+            _application_log.debug("%s", describe.command(command, item.context))
+        self._started = worker.loop.now
+        self._placed = self._place_request = None
+        self._reception = reception = Reception(worker.config, worker.directory, item.context, command,
+                                                self.calling_ae_title)
+        _application_log.info("Received Store Request (MsgID %d, %s)", command.message_id, reception.prefix)
+        if command.uid_padding and not worker.config.store.uid_padding:
+            _application_log.warning("%s sends UIDs padded with blanks, corrected", self._connection.peer.name)
+        if worker.config.faults.abort_during:
+            self._abort_on_demand("--abort-during")
+        elif worker.config.faults.sleep_during_s:
+            self._sleep(worker.config.faults.sleep_during_s)
+
+    def _on_data(self, item: DataFragments) -> None:
+        reception = self._reception
+        if reception is None:
+            return
+        reception.feed(item.views)
+        if self._place_request is None and self._worker.places and reception.failure is None:
+            self._ask_for_place(reception)
+        if self._worker.config.faults.sleep_during_s:
+            self._sleep(self._worker.config.faults.sleep_during_s)
+
+    def _on_data_end(self, _item: DataEnd) -> None:
+        reception = self._reception
+        if reception is None:
+            return
+        reception.finish()
+        if self._worker.places and reception.failure is None:
+            if self._place_request is None:
+                self._ask_for_place(reception)
+            if self._place_request is not None and self._placed is None:
+                self._awaiting_place = True
+                self._connection.block()
+                return
+        self._publish(reception)
+
+    # -- place, publish, report, answer -----------------------------------------------------------
+
+    def _ask_for_place(self, reception: Reception) -> None:
+        """Ask for the directory as soon as the study is known; the stream goes on meanwhile."""
+        study = reception.text(STUDY_INSTANCE_UID)
+        if study:
+            self._place_request = self._worker.reporter.place(
+                self._connection.name, study, reception.raw_text(PATIENT_NAME),
+                reception.raw_text(SPECIFIC_CHARACTER_SET), self._take_place)
+
+    def _take_place(self, packet: records.Placed) -> None:
+        reception = self._reception
+        if reception is None:
+            return
+        self._placed = packet
+        if packet["status"]:
+            reception.fail(InstanceError(packet["message"], status=packet["status"]))
+        if self._awaiting_place:
+            self._awaiting_place = False
+            self._publish(reception)
+
+    def _publish(self, reception: Reception) -> None:
+        """Give the object its name, or find out why it cannot have one."""
+        directory = self._placed["directory"] if self._placed else None
+        published = None
+        if reception.failure is None:
+            published = reception.publish(directory, datetime.datetime.now())  # noqa: DTZ005 - names carry local time
+        if published is None:
+            if reception.failure is not None:
+                _application_log.error("cannot store object of %s: %s (status %04x)", self._connection.peer.name,
+                                       printable(str(reception.failure)), reception.status)
+            self._abandon()
+            self._answer(reception)
+            return
+        path = f"{published.directory}/{published.file}"
+        if published.replaced:
+            _application_log.warning("DICOM file already exists, overwriting: %s", path)
+        _application_log.info("storing DICOM file: %s", path)
+        if self._worker.reports:
+            self._report(reception, published)
+        else:
+            self._answer(reception)
+
+    def _report(self, reception: Reception, published: Published) -> None:
+        """Tell the coordinator; the answer follows when the event is in its channel, or durable."""
+        worker, command = self._worker, reception.command
+        self._connection.block()
+
+        def answer() -> None:
+            if self._reception is reception:
+                self._answer(reception)
+
+        worker.reporter.stored(
+            {
+                "kind": "stored", "event": worker.reporter.next_event(), "request": self._place_request,
+                "association": self._connection.name, "directory": published.directory, "file": published.file,
+                "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
+                "study": records.bounded(reception.text(STUDY_INSTANCE_UID)),
+                "series": records.bounded(reception.text(SERIES_INSTANCE_UID)),
+                "modality": records.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
+                "transfer_syntax": reception.transfer_syntax_out, "size": reception.size,
+                "duration_s": round(time.monotonic() - self._started, 6), "replaced": published.replaced,
+                "sha256": reception.digest,
+            },
+            on_sent=None if worker.durable else answer,
+            on_acknowledged=answer if worker.durable else None,
+            on_ran=self._after_hooks if worker.config.hooks.synchronous else None,
+        )
+
+    def _answer(self, reception: Reception) -> None:
+        """Send the C-STORE-RSP, then go on, unless hooks or a delay come first."""
+        worker, connection = self._worker, self._connection
+        self._reception = None
+        if worker.config.faults.abort_after:
+            self._abort_on_demand("--abort-after")
+            return
+        comment = "" if reception.failure is None else str(reception.failure)
+        self._respond(reception.context.id, reception.command, reception.status, comment)
+        if worker.reports and worker.config.hooks.synchronous and reception.failure is None:
+            connection.block()
+            connection.flush()
+        else:
+            self._after_hooks()
+
+    def _after_hooks(self) -> None:
+        if self._worker.config.faults.sleep_after_s:
+            self._sleep(self._worker.config.faults.sleep_after_s)
+        else:
+            self._connection.resume()
+
+    def _respond(self, context_id: int, command: Command, code: int, comment: str = "") -> None:
+        if _application_log.isEnabledFor(logging.DEBUG):
+            _application_log.debug("%s", describe.response(command, code))
+        self._connection.respond(context_id, command, code, comment)
+        self.idle_since = self._worker.loop.now
+
+    def _sleep(self, delay_s: float) -> None:
+        self._connection.block()
+        self._connection.flush()
+        self._worker.loop.call_later(delay_s, self._connection.resume)
+
+    def _abort_on_demand(self, option: str) -> None:
+        _application_log.warning("aborting association as demanded by %s", option)
+        self._connection.abort(source=0, reason=0)
+
+    def _abandon(self) -> None:
+        """Take back what was asked of the coordinator for the object under way."""
+        if self._place_request is not None:
+            self._worker.reporter.abandoned(self._place_request)
+            self._place_request = None
+
+
+_HANDLERS: dict[type, Callable[[StorageService, Any], None]] = {
+    EchoRequest: StorageService._on_echo,  # noqa: SLF001 - its own methods
+    StoreRequest: StorageService._on_store,  # noqa: SLF001
+    UnrecognizedRequest: StorageService._on_unrecognized,  # noqa: SLF001
+    DataFragments: StorageService._on_data,  # noqa: SLF001
+    DataEnd: StorageService._on_data_end,  # noqa: SLF001
+}

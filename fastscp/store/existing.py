@@ -1,0 +1,43 @@
+"""Who owns a file that is already there: the SOP instance its file meta information names.
+
+Source: PS3.10 §7.1 (preamble of 128 octets, ``DICM``, group 0002 in explicit VR little endian)
+"""
+
+from __future__ import annotations
+
+import struct
+
+from fastscp.store.sink import storage_error
+
+_HEAD_OCTETS = 4096
+_MEDIA_STORAGE_SOP_INSTANCE_UID = 0x0003
+_LONG_VRS = {b"OB", b"UN", b"SQ"}
+
+
+def media_storage_instance_uid(path: str) -> str | None:
+    """Return (0002,0003) of the file at ``path``; "" when it has none, None when there is no such file.
+
+    Raises StorageError when the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD_OCTETS)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise storage_error("read", path, error) from error
+    if head[128:132] != b"DICM":
+        return ""
+    offset = 132
+    while offset + 12 <= len(head):
+        group, element = struct.unpack_from("<HH", head, offset)
+        if head[offset + 4 : offset + 6] in _LONG_VRS:
+            length, start = struct.unpack_from("<I", head, offset + 8)[0], offset + 12
+        else:
+            length, start = struct.unpack_from("<H", head, offset + 6)[0], offset + 8
+        if group != 0x0002:
+            break
+        if element == _MEDIA_STORAGE_SOP_INSTANCE_UID:
+            return head[start : start + length].decode("latin-1").rstrip("\0 ")
+        offset = start + length
+    return ""

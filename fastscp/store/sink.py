@@ -1,0 +1,278 @@
+"""One instance on its way to disk, and its publication.
+
+Strategy: the octets go to an anonymous file (``O_TMPFILE``) of the output directory, which gets its first
+name when the object is complete. Where the file system has no anonymous files, a hidden name
+(``.fastscp-<pid>-<n>.tmp``) stands in.
+
+Invariants: a final name never shows an incomplete object; a file that has a final name is only ever
+replaced as a whole; every error of write, close, link and rename becomes StorageError. This module does
+not choose names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import tempfile
+from collections.abc import Sequence
+from typing import IO
+
+from fastscp.errors import StorageError
+
+_IOV_MAX = 1000  #: below the kernel's 1024 buffers a writev takes
+_COPY_OCTETS = 1 << 20
+TEMPORARY_PREFIX = ".fastscp-"
+
+
+def storage_error(action: str, path: str, error: OSError) -> StorageError:
+    """Translate an OSError; the text names what was tried and why it failed."""
+    return StorageError(f"cannot {action} {path}: {os.strerror(error.errno or errno.EIO)}",
+                        errno=error.errno, path=path)
+
+
+class OutputDirectory:
+    """The directory in which temporaries are made; one per worker process.
+
+    Holds a descriptor of the directory for its life. Raises StorageError when it cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise storage_error("open output directory", path, error) from error
+        self._numbers = itertools.count(1)
+        self._anonymous = self._anonymous_works()
+
+    def _anonymous_works(self) -> bool:
+        """Try once whether an anonymous file can be made here and named afterwards."""
+        probe = self.hidden_name()
+        try:
+            fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=self._fd)
+        except OSError:
+            return False  # the named fallback reports any lasting trouble
+        try:
+            self.link_descriptor(fd, probe)
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+        os.unlink(probe, dir_fd=self._fd)
+        return True
+
+    def hidden_name(self) -> str:
+        """Return a name nobody looks at, unique among all processes."""
+        return f"{TEMPORARY_PREFIX}{os.getpid()}-{next(self._numbers)}.tmp"
+
+    def link_descriptor(self, fd: int, target: str) -> None:
+        """Give an anonymous file a name: relative to this directory, or absolute. OSError passes through."""
+        # With a directory descriptor linkat(2) gets AT_SYMLINK_FOLLOW; a plain link(2) would link the symlink.
+        os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=self._fd, dst_dir_fd=self._fd, follow_symlinks=True)
+
+    def create(self) -> InstanceSink:
+        """Open the temporary of one instance. Raises StorageError."""
+        try:
+            if self._anonymous:
+                fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=self._fd)
+                return InstanceSink(self, fd, None)
+            name = self.hidden_name()
+            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
+            return InstanceSink(self, os.open(name, flags, 0o666, dir_fd=self._fd), name)
+        except OSError as error:
+            raise storage_error("create a file in", self.path, error) from error
+
+    @property
+    def fd(self) -> int:
+        """Descriptor of the directory."""
+        return self._fd
+
+    def close(self) -> None:
+        """Give the directory's descriptor back."""
+        os.close(self._fd)
+
+
+class InstanceSink:
+    """The temporary of one instance: append, patch, then publish or discard, exactly once."""
+
+    def __init__(self, directory: OutputDirectory, fd: int, hidden: str | None) -> None:
+        self._directory = directory
+        self._fd = fd
+        self._hidden = hidden
+        self._spools: list[IO[bytes]] = []
+        self.size = 0  #: octets written so far
+
+    def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
+        """Append the buffers; they may be reused when it returns."""
+        fd = self._fd
+        try:
+            if len(buffers) == 1:
+                wanted = len(buffers[0])
+                written = os.write(fd, buffers[0])
+            else:
+                if len(buffers) > _IOV_MAX:
+                    buffers = [b"".join(buffers)]
+                wanted = sum(map(len, buffers))
+                written = os.writev(fd, buffers)
+            self.size += wanted
+            if written != wanted:
+                self._write_rest(memoryview(b"".join(buffers))[written:])
+        except OSError as error:
+            raise storage_error("write to a file in", self._directory.path, error) from error
+
+    def _write_rest(self, rest: memoryview) -> None:
+        """Finish a short write; a write that makes no progress is an error."""
+        while rest:
+            written = os.write(self._fd, rest)
+            if written == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            rest = rest[written:]
+
+    def patch(self, offset: int, octets: bytes) -> None:
+        """Overwrite ``octets`` at ``offset`` (from the start of the file)."""
+        try:
+            written = os.pwrite(self._fd, octets, offset)
+        except OSError as error:
+            raise storage_error("write to a file in", self._directory.path, error) from error
+        if written != len(octets):
+            raise StorageError(f"short write to a file in {self._directory.path}", path=self._directory.path)
+
+    def spool(self) -> IO[bytes]:
+        """Return an unnamed file beside the output for what must be kept until its length is known."""
+        try:
+            spool = tempfile.TemporaryFile(dir=self._directory.path)  # noqa: SIM115 - closed in _close
+        except OSError as error:
+            raise storage_error("create a spool in", self._directory.path, error) from error
+        self._spools.append(spool)
+        return spool
+
+    def publish(self, target: str, *, replace: bool) -> bool:
+        """Give the complete object its final name; return True when it replaced an earlier file.
+
+        ``target`` is absolute or relative to the output directory. With ``replace`` False an existing
+        name raises FileExistsError and leaves the temporary as it was, for another try. Raises
+        StorageError for everything else; the temporary is then still there to be discarded.
+        """
+        self._settle()
+        try:
+            self._link(target)
+        except FileExistsError:
+            if not replace:
+                raise
+            self._replace(target)
+            self.discard()
+            return True
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                raise storage_error("create", target, error) from error
+            replaced = self._copy_beside(target, replace=replace)
+            self.discard()
+            return replaced
+        self.discard()
+        return False
+
+    def _link(self, target: str) -> None:
+        directory = self._directory
+        if self._hidden is None:
+            directory.link_descriptor(self._fd, target)
+        else:
+            os.link(self._hidden, target, src_dir_fd=directory.fd, dst_dir_fd=directory.fd,
+                    follow_symlinks=False)
+
+    def _replace(self, target: str) -> None:
+        """Replace an existing file as a whole: a second name, renamed over the first."""
+        fd = self._directory.fd
+        temporary = os.path.join(os.path.dirname(target), self._directory.hidden_name())
+        try:
+            self._link(temporary)
+            try:
+                os.rename(temporary, target, src_dir_fd=fd, dst_dir_fd=fd)
+            except OSError:
+                os.unlink(temporary, dir_fd=fd)
+                raise
+        except OSError as error:
+            raise storage_error("replace", target, error) from error
+
+    def _copy_beside(self, target: str, *, replace: bool) -> bool:
+        """Publish on another file system, or on one without hard links: copy in the kernel, then rename."""
+        directory = self._directory
+        temporary = os.path.join(os.path.dirname(target), directory.hidden_name())
+        try:
+            exists = _exists(target, directory.fd)
+            if exists and not replace:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+            out = os.open(temporary, flags, 0o666, dir_fd=directory.fd)
+            try:
+                try:
+                    self._send_all(out)
+                finally:
+                    os.close(out)
+                os.rename(temporary, target, src_dir_fd=directory.fd, dst_dir_fd=directory.fd)
+            except OSError:
+                os.unlink(temporary, dir_fd=directory.fd)
+                raise
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise storage_error("create", target, error) from error
+        return exists
+
+    def _send_all(self, out: int) -> None:
+        """Copy the whole temporary with sendfile(2)."""
+        offset = 0
+        while offset < self.size:
+            sent = os.sendfile(out, self._fd, offset, min(_COPY_OCTETS, self.size - offset))
+            if sent == 0:
+                raise OSError(errno.EIO, "temporary file is shorter than what was written")
+            offset += sent
+
+    def _settle(self) -> None:
+        """Make the file system report now what it could not write.
+
+        Some report lost writes only at close(2) (network file systems, quotas), and an anonymous file
+        must be named before its last close: so a duplicate of the descriptor is closed first.
+        """
+        try:
+            os.close(os.dup(self._fd))
+        except OSError as error:
+            raise storage_error("close a file in", self._directory.path, error) from error
+
+    def _close(self) -> None:
+        while self._spools:
+            self._spools.pop().close()
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            if self._hidden is not None:
+                hidden, self._hidden = self._hidden, None
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(hidden, dir_fd=self._directory.fd)
+            os.close(fd)
+
+    def discard(self) -> None:
+        """Drop the temporary; what has been published stays under its final name."""
+        try:
+            self._close()
+        except OSError as error:
+            raise storage_error("close a file in", self._directory.path, error) from error
+
+
+def _exists(path: str, dir_fd: int) -> bool:
+    try:
+        os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def remove_stale_temporaries(directory: str, pid: int) -> list[str]:
+    """Remove what a dead worker process left under hidden names; return the names removed."""
+    removed = []
+    for name in os.listdir(directory):
+        if name.startswith(f"{TEMPORARY_PREFIX}{pid}-") and name.endswith(".tmp"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(directory, name))
+                removed.append(name)
+    return removed

@@ -1,0 +1,204 @@
+"""Running servers for tests: fastscp itself and the real storescp beside it.
+
+Each is started on a free port of the loopback interface, waited for, and ended by its own pid.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+DEADLINE_S = 30.0
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """Poll ``condition`` until it holds; fail the test when it does not in time."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"not in {deadline_s} s: {what}")
+        time.sleep(0.005)
+
+
+class Server:
+    """A server program under test: ``with FastscpServer(["-od", ...]) as server: server.port``."""
+
+    def __init__(self, arguments: Sequence[str | Path], *, cwd: Path | None = None,
+                 environment: dict[str, str] | None = None) -> None:
+        self.arguments = [str(argument) for argument in arguments]
+        self.port = free_port()
+        self._cwd = cwd
+        self._environment = {**os.environ, **(environment or {})}
+        self._log = tempfile.TemporaryFile()
+        self._output = tempfile.TemporaryFile()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """Return the command line without port."""
+        raise NotImplementedError
+
+    def start(self) -> Server:
+        """Start the program and wait until it serves."""
+        for attempt in range(5):
+            self.process = subprocess.Popen(
+                [*self.command(), *self.arguments, str(self.port)], stdout=self._output, stderr=self._log,
+                stdin=subprocess.DEVNULL, cwd=self._cwd, env=self._environment)
+            try:
+                self.wait_ready()
+            except AssertionError:
+                if self.process.poll() is None or attempt == 4 or b"listen on port" not in self.log():
+                    self.kill()
+                    raise
+                self.port = free_port()
+            else:
+                return self
+        return self
+
+    def wait_ready(self) -> None:
+        """Return when the server answers; the readiness of each program is its own."""
+        raise NotImplementedError
+
+    def alive(self) -> bool:
+        """Tell whether the program still runs."""
+        return self.process is not None and self.process.poll() is None
+
+    def log(self) -> bytes:
+        """Return everything the program wrote to stderr so far."""
+        self._log.seek(0)
+        return self._log.read()
+
+    def output(self) -> bytes:
+        """Return everything the program and its hooks wrote to stdout so far."""
+        self._output.seek(0)
+        return self._output.read()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the program."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def stop(self, deadline_s: float = DEADLINE_S) -> int:
+        """End the program with SIGTERM; return its exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError("server did not end after SIGTERM: " + self.log().decode("latin-1")) from None
+
+    def kill(self) -> None:
+        """End the program and its children without a word."""
+        assert self.process is not None
+        processes = self.family()
+        for process in processes:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        self.process.wait(DEADLINE_S)
+
+    def family(self) -> list[psutil.Process]:
+        """Return the program's process and every living descendant."""
+        assert self.process is not None
+        try:
+            parent = psutil.Process(self.process.pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        if self.alive():
+            if kind is None:
+                self.stop()
+            else:
+                sys.stderr.write(self.log().decode("latin-1")[-8000:])
+                self.kill()
+        self._log.close()
+        self._output.close()
+
+
+class FastscpServer(Server):
+    """``python -m fastscp``; ready when it says so over the sd_notify(3) protocol."""
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "fastscp"]
+
+    def start(self) -> Server:
+        # a short path of our own: tmp_path may be longer than a Unix socket address
+        self._notify_directory = tempfile.mkdtemp(prefix="fastscp-")
+        address = self._notify_directory + "/notify"
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(address)
+        self._notify.setblocking(False)
+        self._environment["NOTIFY_SOCKET"] = address
+        self._environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+        return super().start()
+
+    def wait_ready(self) -> None:
+        def ready() -> bool:
+            if not self.alive():
+                raise AssertionError("fastscp ended at its start: " + self.log().decode("latin-1"))
+            try:
+                return b"READY=1" in self._notify.recv(4096)
+            except BlockingIOError:
+                return False
+
+        wait_until(ready, "fastscp ready")
+
+    def role(self, title: str) -> list[psutil.Process]:
+        """Return the children whose process title begins with ``fastscp: <title>``."""
+        found = []
+        for process in self.family():
+            try:
+                if " ".join(process.cmdline()).startswith(f"fastscp: {title}"):
+                    found.append(process)
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+    def __exit__(self, *arguments: object) -> None:
+        super().__exit__(*arguments)  # type: ignore[arg-type]
+        self._notify.close()
+        shutil.rmtree(self._notify_directory)
+
+
+class StorescpServer(Server):
+    """The real storescp, with its best settings; ready when its port is in the listening state."""
+
+    def command(self) -> list[str]:
+        self._environment["TCP_NODELAY"] = "1"
+        return ["storescp"]
+
+    def wait_ready(self) -> None:
+        def listening() -> bool:
+            if not self.alive():
+                raise AssertionError("storescp ended at its start: " + self.log().decode("latin-1"))
+            assert self.process is not None
+            connections = psutil.Process(self.process.pid).net_connections(kind="tcp")
+            return any(connection.status == psutil.CONN_LISTEN for connection in connections)
+
+        wait_until(listening, "storescp listens")

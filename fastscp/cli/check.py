@@ -5,26 +5,40 @@ Conflicts and requirements are judged on what is in effect after "the rightmost 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 
 from fastscp.cli.option import Argument, Kind, Option
-from fastscp.cli.options import BY_FLAG
+from fastscp.cli.options import BY_FLAG, OPTIONS
 from fastscp.cli.parse import CommandLine, Occurrence
 from fastscp.errors import UsageError
 
 _INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+", re.ASCII)
-_VERBOSE_LEVELS = ("info", "debug", "trace")
+_LOGGING = ("--log-level", "--log-config")
 
 
-def check(line: CommandLine) -> None:
-    """Raise :class:`UsageError` for the first thing storescp would refuse."""
-    check_parameters(line)
-    for option in BY_FLAG.values():
+def check(line: CommandLine, *, verbose: bool) -> None:
+    """Raise :class:`UsageError` for the first thing storescp would refuse once its log is set up.
+
+    ``verbose`` tells whether the log shows what happens per association.
+    """
+    check_port(line)
+    for option in OPTIONS:
         for occurrence in _counting(line, option):
             check_together(line, option)
             check_values(occurrence)
-    check_verbose_contexts(line)
+    if line.has("--verbose-pc") and not verbose:
+        raise UsageError("--verbose-pc only allowed with verbose mode")
+
+
+def check_logging(line: CommandLine) -> None:
+    """Check the options that the log is set up by."""
+    for long in _LOGGING:
+        occurrence = line.given(long)
+        if occurrence is not None:
+            check_together(line, occurrence.option)
+            check_values(occurrence)
 
 
 def _counting(line: CommandLine, option: Option) -> Iterator[Occurrence]:
@@ -37,19 +51,21 @@ def _counting(line: CommandLine, option: Option) -> Iterator[Occurrence]:
             yield occurrence
 
 
-def check_parameters(line: CommandLine) -> None:
-    """Check the port: one number from 1 to 65535, which only ``--inetd`` can do without."""
-    if not line.parameters:
-        if not line.has("--inetd"):
-            raise UsageError("Missing parameter port")
-        return
+def check_parameter_count(line: CommandLine) -> None:
+    """Check that there is one parameter, the port; with ``--inetd`` or sockets of systemd there may be none."""
     if len(line.parameters) > 1:
         raise UsageError("Too many parameters")
-    port = line.parameters[0]
-    if not _INTEGER.fullmatch(port):
-        raise UsageError(f"Invalid parameter value {port}")
-    if not 1 <= int(port) <= 65535:
-        raise UsageError(f"Invalid parameter value {port} ({'underflow' if int(port) < 1 else 'overflow'})")
+    if not line.parameters and not line.has("--inetd") and "LISTEN_FDS" not in os.environ:
+        raise UsageError("Missing parameter port")
+
+
+def check_port(line: CommandLine) -> None:
+    """Check that the port is a number from 1 to 65535."""
+    for port in line.parameters:
+        if not _INTEGER.fullmatch(port):
+            raise UsageError(f"Invalid parameter value {port}")
+        if not 1 <= int(port) <= 65535:
+            raise UsageError(f"Invalid parameter value {port} ({'underflow' if int(port) < 1 else 'overflow'})")
 
 
 def check_together(line: CommandLine, option: Option) -> None:
@@ -96,12 +112,3 @@ def _check_integer(option: Option, argument: Argument, value: str) -> None:
         raise UsageError(f"Invalid value for option {option.long} (underflow: {value})")
     if argument.maximum is not None and number > argument.maximum:
         raise UsageError(f"Invalid value for option {option.long} (overflow: {value})")
-
-
-def check_verbose_contexts(line: CommandLine) -> None:
-    """Check that ``+v`` comes with a level that shows something; a logger configuration decides by itself."""
-    if not line.has("--verbose-pc") or line.has("--log-config"):
-        return
-    verbose = line.effective("verbosity") in ("--verbose", "--debug")
-    if not verbose and (line.value("--log-level") or "").lower() not in _VERBOSE_LEVELS:
-        raise UsageError("--verbose-pc only allowed with verbose mode")

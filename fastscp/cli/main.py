@@ -1,15 +1,17 @@
-"""The program ``fastscp``: reads the command line, sets up logging and runs the service."""
+"""The program ``fastscp``: reads the command line, sets up logging and runs the service.
+
+What it prints, where and with which exit status follows storescp: usage errors go below a header line to
+stderr, unless the log is quieter than warnings; what is found wrong later is logged as fatal. Both end with 1.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from fastscp.cli.check import check, check_parameters
-from fastscp.cli.help import header, usage, version
+from fastscp.cli.check import check, check_logging, check_parameter_count
+from fastscp.cli.help import IDENTIFICATION, header, usage, version
 from fastscp.cli.parse import CommandLine, parse
 from fastscp.errors import UsageError
 
@@ -27,13 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(usage())
         return 0
     try:
-        line = parse(Path(program).name, arguments)
+        line = parse(os.path.basename(program), arguments)  # noqa: PTH119 - pathlib is slow to import
         report = _report(line)
         if report is not None:
             sys.stdout.write(report)
             return 0
-        check_parameters(line)
-        return _serve(line)
+        check_parameter_count(line)
+        check_logging(line)
+        if line.has("--inetd"):
+            _discard_output()
+        return _start(line)
     except UsageError as error:
         return _refuse(error)
 
@@ -67,26 +72,43 @@ def _report(line: CommandLine) -> str | None:
     return None
 
 
-def _serve(line: CommandLine) -> int:
+def _start(line: CommandLine) -> int:
     """Start logging, complete the checks and serve until told to stop."""
-    if line.has("--inetd"):
-        _discard_output()
-    check(line)
-    from fastscp.config.build import build, log_policy  # noqa: PLC0415 - not needed for --help
+    import logging  # noqa: PLC0415 - not needed for --help
+
+    from fastscp.cli.startup import complaint  # noqa: PLC0415 - not needed for --help
+    from fastscp.config.build import build, log_policy, network_policy, store_policy  # noqa: PLC0415 - likewise
     from fastscp.log import configure, names  # noqa: PLC0415 - not needed for --help
 
     configure(log_policy(line))
+    root = logging.getLogger()
+    if line.has("--arguments"):
+        # logged even when the level would not show it, as in storescp
+        root.handle(root.makeRecord(root.name, names.INFO, "", 0, arguments_message(line), (), None))
+    try:
+        check(line, verbose=logging.getLogger(names.APPLICATION).isEnabledFor(names.INFO))
+    except UsageError as error:
+        return error.exit_status if not root.isEnabledFor(names.WARN) else _refuse(error)
     logger = logging.getLogger(names.APPLICATION)
-    config = build(line)
-    from fastscp.cli.startup import complaint  # noqa: PLC0415 - not needed for --help
-
-    reason = complaint(config)
+    logger.debug("%s\n", IDENTIFICATION)
+    reason = complaint(network_policy(line), store_policy(line))
     if reason:
-        logger.critical(reason)
+        logger.critical("%s", reason)
         return 1
-    from fastscp.proc.service import run  # noqa: PLC0415 - sockets and processes are not needed before
+    try:
+        config = build(line)
+    except UsageError as error:
+        logger.critical("%s", error)
+        return error.exit_status
+    from fastscp.proc.service import run  # noqa: PLC0415 - nothing else needs sockets and processes
 
     return run(config)
+
+
+def arguments_message(line: CommandLine) -> str:
+    """Return what ``--arguments`` logs; like storescp it counts empty arguments but does not show them."""
+    shown = "".join(f"'{argument}' " for argument in line.arguments if argument)
+    return f"calling 'fastscp' with {len(line.arguments)} arguments: {shown}\n"
 
 
 def _discard_output() -> None:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 
-from fastscp.config.model import Config
-from fastscp.proc.policy import ProcessMode
+from fastscp.proc.policy import NetworkPolicy, ProcessMode
+from fastscp.store.policy import StorePolicy
 
 _FIRST_UNPRIVILEGED_PORT = 1024
 
 
-def complaint(config: Config) -> str:
+def complaint(network: NetworkPolicy, store: StorePolicy) -> str:
     """Return the reason why the service cannot start, "" when it can."""
-    return _port_complaint(config) or _directory_complaint(config.store.output_directory)
+    return _port_complaint(network) or _directory_complaint(store.output_directory)
 
 
-def _port_complaint(config: Config) -> str:
-    network = config.network
+def _port_complaint(network: NetworkPolicy) -> str:
     if network.mode is ProcessMode.INETD or network.port is None or network.port >= _FIRST_UNPRIVILEGED_PORT:
         return ""
     if os.geteuid() == 0 or network.port >= _first_free_port():

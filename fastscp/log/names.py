@@ -41,3 +41,11 @@ def level_name(level: int) -> str:
         if level >= threshold:
             return name.upper()
     return "TRACE"
+
+
+def parse_level(name: str) -> int | None:
+    """Return the level called ``name`` in a configuration file (any case), None for other words."""
+    upper = name.strip().upper()
+    if upper == "OFF":
+        return OFF
+    return TRACE if upper == "ALL" else LEVELS.get(upper.lower())

@@ -1,4 +1,4 @@
-"""Turns a :class:`LogPolicy` into handlers of the standard ``logging``."""
+"""Turns a :class:`LogPolicy` into appenders of the standard ``logging``."""
 
 from __future__ import annotations
 
@@ -6,22 +6,52 @@ import logging
 import sys
 
 from fastscp.log import names
+from fastscp.log.appenders import ConsoleAppender
+from fastscp.log.layouts import Layout
+from fastscp.log.pattern import PatternLayout
 from fastscp.log.policy import LogPolicy
 
-
-class _Plain(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        prefix = names.level_name(record.levelno)[0] + ": "
-        return "\n".join(prefix + line for line in super().format(record).split("\n"))
+#: What storescp uses without ``--log-config``: the level's letter before each line.
+DEFAULT_PATTERN = "%P: %m%n"
 
 
 def configure(policy: LogPolicy) -> None:
-    """Replace whatever logging is set up with what ``policy`` says."""
+    """Replace whatever logging is set up with what ``policy`` says.
+
+    Call it before processes are forked, so that they share locks. Problems of a configuration file that storescp
+    survives are reported on stderr. Raises :class:`fastscp.errors.UsageError` for the others.
+    """
     logging.addLevelName(names.TRACE, "TRACE")
+    logging.raiseExceptions = False
+    if policy.config_file is None:
+        layout = _json_layout() if policy.json else PatternLayout(DEFAULT_PATTERN)
+        reset()
+        root = logging.getLogger()
+        root.setLevel(names.LEVELS[policy.level])
+        root.addHandler(ConsoleAppender(layout, descriptor=2))
+        return
+    from fastscp.log import configuration, properties  # noqa: PLC0415 - only needed with -lc
+
+    built = configuration.build(properties.load(policy.config_file, policy.application))
+    for problem in built.problems:
+        sys.stderr.write(f"E: {policy.config_file}: {problem}\n")
+    reset()
+    configuration.apply(built)
+
+
+def reset() -> None:
+    """Take every handler and level from every logger; close the handlers."""
     root = logging.getLogger()
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Plain())
-    root.addHandler(handler)
-    root.setLevel(names.LEVELS[policy.level])
+    loggers = [logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    for logger in (root, *loggers):
+        for handler in logger.handlers[:]:
+            logger.removeHandler(handler)
+            handler.close()
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
+
+
+def _json_layout() -> Layout:
+    from fastscp.log.jsonlines import JSONLayout  # noqa: PLC0415 - only needed with --log-json
+
+    return JSONLayout()

@@ -1,0 +1,25 @@
+"""``--log-json``: one JSON object a line, for programs that collect logs."""
+
+from __future__ import annotations
+
+import logging
+
+import orjson
+
+from fastscp.log import names
+from fastscp.log.layouts import message, timestamp
+
+
+class JSONLayout:
+    """Lays a record out as ``{"time", "level", "logger", "process", "message"}``; the time is UTC."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        entry = {
+            "time": timestamp(record, "%Y-%m-%dT%H:%M:%S.%qZ", utc=True),
+            "level": names.level_name(record.levelno).lower(),
+            "logger": record.name,
+            "process": record.process,
+            "message": message(record).encode("utf-8", "replace").decode("utf-8"),
+        }
+        return orjson.dumps(entry).decode("utf-8") + "\n"

@@ -1,0 +1,105 @@
+"""Writes whole messages to a descriptor that other processes write to as well.
+
+A message goes out by one ``write``. To a regular file the kernel keeps such writes apart. A pipe or terminal
+does so only up to ``PIPE_BUF`` octets (POSIX.1 ``write``), so there all processes of the service take turns by
+a lock they inherit. A reader that does not read must not stop the service: pipes and terminals are written to
+without blocking, by a description of our own because ``O_NONBLOCK`` would otherwise be seen by every program
+that shares the descriptor. After a bounded wait messages are dropped and counted until there is room again.
+What a closed descriptor is given is lost silently: there is nobody to tell.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import stat
+
+_PATIENCE_MS = 1000
+
+
+class Stream:
+    """One descriptor shared by the processes of the service; made before they are forked."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._opened: list[int] = []
+        self._lock: int | None = None
+        self._lost = 0
+        self._stuck = False
+        try:
+            mode = os.fstat(descriptor).st_mode
+        except OSError:
+            self._descriptor = -1
+            return
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            self._descriptor = self._own_description(descriptor)
+        if not stat.S_ISREG(mode):
+            self._lock = os.memfd_create("fastscp-log", os.MFD_CLOEXEC)
+            self._opened.append(self._lock)
+
+    def close(self) -> None:
+        """Close what this stream has opened; the descriptor it was made for is not its own."""
+        for descriptor in self._opened:
+            os.close(descriptor)
+        self._opened.clear()
+        self._descriptor = -1
+
+    def _own_description(self, descriptor: int) -> int:
+        """Open what ``descriptor`` refers to once more, non-blocking; fall back to the descriptor itself."""
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        try:
+            own = os.open(f"/proc/self/fd/{descriptor}", flags)
+        except OSError:
+            return descriptor
+        self._opened.append(own)
+        return own
+
+    def write(self, octets: bytes) -> None:
+        """Write one message, whole or not at all as far as the kernel allows."""
+        if self._descriptor < 0:
+            return
+        if self._lock is None:
+            self._write_all(octets)
+            return
+        fcntl.lockf(self._lock, fcntl.LOCK_EX)
+        try:
+            if self._lost:
+                octets = b"W: %d log messages were lost\n" % self._lost + octets
+            self._write_all(octets)
+        finally:
+            fcntl.lockf(self._lock, fcntl.LOCK_UN)
+
+    def _write_all(self, octets: bytes) -> None:
+        view = memoryview(octets)
+        while view:
+            if not self._ready(wait=len(view) < len(octets)):
+                self._lost += 1
+                return
+            try:
+                view = view[os.write(self._descriptor, view[: select.PIPE_BUF] if self._lock else view) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                self._give_up(error)
+                return
+        self._stuck = False
+        self._lost = 0
+
+    def _ready(self, *, wait: bool) -> bool:
+        """Wait for room. Once the reader has let us wait in vain, new messages do not wait again."""
+        if self._lock is None:
+            return True
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        events = poll.poll(0 if self._stuck and not wait else _PATIENCE_MS)
+        self._stuck = not events
+        return bool(events)
+
+    def _give_up(self, error: OSError) -> None:
+        """Stop writing when the reader is gone for good; a full disk may get room again."""
+        if error.errno in (errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO):
+            self._descriptor = -1
+        else:
+            self._lost += 1

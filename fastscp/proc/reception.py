@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fastscp.config import Config
-from fastscp.dicom.filemeta import encode_file_meta
-from fastscp.dicom.rewrite import Rewriter
+from fastscp.dicom.filemeta import encode as encode_file_meta
+from fastscp.dicom.rewrite import Rewriter, output_transfer_syntax
 from fastscp.dicom.uids import file_name_prefix
 from fastscp.dimse.command import Command
 from fastscp.errors import FastscpError, InstanceError, StorageError
@@ -57,6 +57,8 @@ class Reception:
         self.failure: FastscpError | None = None
         self.status = 0
         self.octets = 0
+        self.digest: str | None = None  #: sha256 of the published file, where it is wanted
+        self._size = 0
         self._config = config
         self._directory = directory
         self._sink: InstanceSink | None = None
@@ -72,14 +74,15 @@ class Reception:
         command, output = self.command, self._config.output
         self._check_uid()
         self._sink = sink = self._directory.create()
-        transfer_syntax = output.transfer_syntax or self.context.transfer_syntax
-        meta = b""
-        if output.file_format:
-            transfer_syntax = Rewriter.output_transfer_syntax(self.context.transfer_syntax, output)
-            meta = encode_file_meta(command.affected_sop_class_uid, command.affected_sop_instance_uid,
-                                    transfer_syntax, calling_ae_title)
-            sink.write([meta])
-        self._rewriter = Rewriter(self.context.transfer_syntax, output, sink, len(meta))
+        received = self.context.transfer_syntax
+        if not output.file_format:
+            self._rewriter = Rewriter(received, output, sink, 0)
+            return
+        meta = encode_file_meta(
+            command.affected_sop_class_uid.encode("latin-1"), command.affected_sop_instance_uid.encode("latin-1"),
+            output_transfer_syntax(received, output), calling_ae_title.encode("latin-1"))
+        sink.write([meta])
+        self._rewriter = Rewriter(received, output, sink, len(meta))
 
     def _check_uid(self) -> None:
         """Refuse a UID that no file name can hold before a single octet is written."""
@@ -143,11 +146,6 @@ class Reception:
         """UID of the transfer syntax that is written."""
         return self._rewriter.transfer_syntax_out if self._rewriter else self.context.transfer_syntax
 
-    @property
-    def size(self) -> int:
-        """Octets written."""
-        return self._sink.size if self._sink else 0
-
     def fail(self, error: InstanceError | StorageError) -> None:
         """Remember the first failure and drop what was written."""
         if self.failure is not None:
@@ -162,6 +160,11 @@ class Reception:
             sink, self._sink = self._sink, None
             sink.discard()
 
+    @property
+    def size(self) -> int:
+        """Octets of the file."""
+        return self._size
+
     def publish(self, directory: str | None, now: datetime.datetime) -> Published | None:
         """Give the object its name in ``directory`` (None: the output directory).
 
@@ -170,6 +173,9 @@ class Reception:
         if self._sink is None:
             return None
         try:
+            self._size = self._sink.size
+            if self._config.hooks.event_digest:
+                self.digest = self._sink.sha256()
             published = self._publish(self._sink, directory, now)
         except (InstanceError, StorageError) as error:
             self.fail(error)

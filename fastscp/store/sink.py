@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import itertools
 import os
 import tempfile
@@ -147,6 +148,21 @@ class InstanceSink:
             raise storage_error("create a spool in", self._directory.path, error) from error
         self._spools.append(spool)
         return spool
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of what has been written, in hexadecimal."""
+        digest = hashlib.sha256()
+        offset = 0
+        while offset < self.size:
+            try:
+                octets = os.pread(self._fd, _COPY_OCTETS, offset)
+            except OSError as error:
+                raise storage_error("read back a file in", self._directory.path, error) from error
+            if not octets:
+                raise StorageError(f"a file in {self._directory.path} is shorter than what was written")
+            digest.update(octets)
+            offset += len(octets)
+        return digest.hexdigest()
 
     def publish(self, target: str, *, replace: bool) -> bool:
         """Give the complete object its final name; return True when it replaced an earlier file.

@@ -23,13 +23,13 @@ def check(line: CommandLine, *, verbose: bool) -> None:
 
     ``verbose`` tells whether the log shows what happens per association.
     """
-    check_port(line)
-    for option in OPTIONS:
+    if line.has("--verbose-pc") and not verbose:
+        raise UsageError("--verbose-pc only allowed with verbose mode")
+    # storescp comes to the TLS options last
+    for option in sorted(OPTIONS, key=lambda option: option.tls):
         for occurrence in _counting(line, option):
             check_together(line, option)
             check_values(occurrence)
-    if line.has("--verbose-pc") and not verbose:
-        raise UsageError("--verbose-pc only allowed with verbose mode")
 
 
 def check_logging(line: CommandLine) -> None:
@@ -51,17 +51,13 @@ def _counting(line: CommandLine, option: Option) -> Iterator[Occurrence]:
             yield occurrence
 
 
-def check_parameter_count(line: CommandLine) -> None:
+def check_parameters(line: CommandLine) -> None:
     """Check that there is one parameter, the port; with ``--inetd`` or sockets of systemd there may be none."""
     if len(line.parameters) > 1:
         raise UsageError("Too many parameters")
     if not line.parameters and not line.has("--inetd") and "LISTEN_FDS" not in os.environ:
         raise UsageError("Missing parameter port")
-
-
-def check_port(line: CommandLine) -> None:
-    """Check that the port is a number from 1 to 65535."""
-    for port in line.parameters:
+    for port in () if line.has("--inetd") else line.parameters:
         if not _INTEGER.fullmatch(port):
             raise UsageError(f"Invalid parameter value {port}")
         if not 1 <= int(port) <= 65535:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-from importlib import metadata
-
 from fastscp import __date__, __version__
 from fastscp.cli.option import Option
 from fastscp.cli.options import headings
@@ -56,6 +53,9 @@ def _table(options: tuple[Option, ...], indent: str) -> list[str]:
 
 def version() -> str:
     """Return the text of ``--version``; programs in the field read its first line."""
+    import platform  # noqa: PLC0415 - slow to import, not needed for --help
+    from importlib import metadata  # noqa: PLC0415 - slow to import, not needed for --help
+
     lines = [header(), f"Host type: {platform.machine()}-{platform.system()}",
              f"Python: {platform.python_version()}", "", "External libraries used:"]
     for name in _LIBRARIES:

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fastscp.cli.check import check, check_logging, check_parameter_count
+from fastscp.cli.check import check, check_logging, check_parameters
 from fastscp.cli.help import IDENTIFICATION, header, usage, version
 from fastscp.cli.parse import CommandLine, parse
 from fastscp.errors import UsageError
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if report is not None:
             sys.stdout.write(report)
             return 0
-        check_parameter_count(line)
+        check_parameters(line)
         check_logging(line)
         if line.has("--inetd"):
             _discard_output()

@@ -93,7 +93,7 @@ def alternatives(exclusive: str, *options: Option) -> tuple[Option, ...]:
     return tuple(replace(option, exclusive=exclusive) for option in options)
 
 
-def seconds(minimum: int = 1) -> tuple[Argument, ...]:
+def seconds(minimum: int | None = 1) -> tuple[Argument, ...]:
     """One argument that is a number of seconds."""
     return (Argument("seconds", Kind.INTEGER, minimum),)
 

@@ -134,7 +134,7 @@ OTHER_NETWORK = grouped(
     "network options", "other network options",
     Option("--inetd", "-id", "run from inetd super server (not with --fork)", conflicts=("--fork",)),
     Option("--socket-timeout", "-ts", "timeout for network socket (0 for none)",
-           "[s]econds: integer (default: 60)", seconds(0), origin=Origin.NEWER),
+           "[s]econds: integer (default: 60)", seconds(None), origin=Origin.NEWER),
     Option("--acse-timeout", "-ta", "timeout for ACSE messages", "[s]econds: integer (default: 30)", seconds()),
     Option("--dimse-timeout", "-td", "timeout for DIMSE messages", "[s]econds: integer (default: unlimited)",
            seconds()),

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 from fastscp.cli.option import Option
 from fastscp.cli.options import BY_FLAG, DEFAULTS
@@ -122,7 +121,8 @@ def expand(arguments: Sequence[str]) -> Iterator[str]:
 def read_command_file(name: str) -> list[str]:
     """Return the words of the command file ``name``; names of further command files in it are just words."""
     try:
-        content = Path(name).read_text(encoding="utf-8", errors="surrogateescape")
+        with open(name, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123 - slow to import
+            content = file.read()
     except OSError as error:
         raise UsageError(f"Cannot open command file '{name}'") from error
     return split_words(content)

@@ -98,7 +98,7 @@ def log_policy(line: Settings) -> LogPolicy:
 def network_policy(line: Settings) -> NetworkPolicy:
     """Describe the listening side, process mode and time limits."""
     defaults = NetworkPolicy()
-    socket_timeout = line.number("--socket-timeout")
+    socket_timeout_s = _seconds(line, "--socket-timeout", 60.0)
     return NetworkPolicy(
         port=int(line.parameters[0]) if line.parameters else None,
         address_family=_FAMILIES[line.effective("ip-version")],
@@ -107,7 +107,7 @@ def network_policy(line: Settings) -> NetworkPolicy:
         max_associations=line.number("--max-associations"),
         acse_timeout_s=_seconds(line, "--acse-timeout", defaults.acse_timeout_s),
         dimse_timeout_s=line.number("--dimse-timeout"),
-        socket_timeout_s=defaults.socket_timeout_s if socket_timeout is None else socket_timeout or None,
+        socket_timeout_s=socket_timeout_s if socket_timeout_s > 0 else None,
         lookup_hosts=not line.has("--disable-host-lookup"),
         user=line.value("--user"),
         drain_timeout_s=_seconds(line, "--drain-timeout", defaults.drain_timeout_s),

@@ -5,6 +5,8 @@ This module imports nothing from the package.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class FastscpError(Exception):
     """Base of every error this package raises on purpose."""
@@ -22,7 +24,8 @@ class PeerError(FastscpError):
     """The peer broke PS3.8 or PS3.7; the association is aborted.
 
     ``source`` and ``reason`` are the A-ABORT fields (PS3.8 Table 9-26); ``offset`` counts octets from the
-    start of the PDU or command that was being decoded, or is None.
+    start of the PDU or command that was being decoded, or is None. ``events`` and ``items`` hold what the
+    same read brought before the violation: events of an ``Association``, items of a ``Provider``.
     """
 
     def __init__(self, message: str, *, source: int = 2, reason: int = 0, offset: int | None = None) -> None:
@@ -30,6 +33,8 @@ class PeerError(FastscpError):
         self.source = source
         self.reason = reason
         self.offset = offset
+        self.events: list[Any] = []
+        self.items: list[Any] = []
 
 
 class InstanceError(FastscpError):

@@ -107,7 +107,7 @@ class Connection:
             try:
                 events = self._association.receive(worker.buffer[:count])
             except PeerError as error:
-                self._run(getattr(error, "events", []))
+                self._run(error.events)
                 self._violation(error)
                 return
             self._run(events)
@@ -139,7 +139,7 @@ class Connection:
         try:
             self._items.extend(provider.receive(fragments))
         except PeerError as error:
-            self._items.extend(getattr(error, "items", []))
+            self._items.extend(error.items)
             self._items.append(error)
 
     def _pump(self) -> None:
@@ -185,11 +185,12 @@ class Connection:
         except TransportError as error:
             self._lost(str(error))
 
-    def respond(self, context_id: int, command: Command, code: int, comment: str = "") -> None:
+    def respond(self, context_id: int, command: Command, code: int, comment: str = "",
+                offending: tuple[int, ...] = ()) -> None:
         """Queue a response; it leaves at the latest when the connection blocks or has handled its items."""
         if self._provider is None:
             raise ProcessError("a response without an association")
-        self._output += self._provider.encode_response(context_id, command, code, comment=comment)
+        self._output += self._provider.encode_response(context_id, command, code, comment, offending)
 
     def flush(self) -> None:
         """Send what is queued while the connection stays blocked."""

@@ -80,7 +80,7 @@ class StorageService:
     def _on_unrecognized(self, item: UnrecognizedRequest) -> None:
         _log.error("%s: request %04x answered with status %04x", self._connection.peer.name, item.command.field,
                    item.status)
-        self._respond(item.context.id, item.command, item.status)
+        self._respond(item.context.id, item.command, item.status, item.comment, item.offending)
 
     def _on_store(self, item: StoreRequest) -> None:
         worker, command = self._worker, item.command
@@ -212,10 +212,11 @@ class StorageService:
         else:
             self._connection.resume()
 
-    def _respond(self, context_id: int, command: Command, code: int, comment: str = "") -> None:
+    def _respond(self, context_id: int, command: Command, code: int, comment: str = "",
+                 offending: tuple[int, ...] = ()) -> None:
         if _application_log.isEnabledFor(logging.DEBUG):
             _application_log.debug("%s", describe.response(command, code))
-        self._connection.respond(context_id, command, code, comment)
+        self._connection.respond(context_id, command, code, comment, offending)
         self.idle_since = self._worker.loop.now
 
     def _sleep(self, delay_s: float) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from fastscp.config.known_uids import known_non_storage_uids
 from fastscp.dicom.uids import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     STORAGE_SOP_CLASSES,
-    TRANSFER_SYNTAX_UIDS,
     VERIFICATION,
 )
 from fastscp.errors import UsageError
@@ -44,7 +44,44 @@ _PREFERRED = MappingProxyType({
     "prefer-deflated": DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
 })
 
-_ACCEPT_ALL = ()
+#: ``--accept-all``: lossy before lossless within each family, uncompressed last. storescp 3.6.7 has those of
+#: its time in this order; what newer versions added stands beside its relatives.
+_ACCEPT_ALL = (
+    "1.2.840.10008.1.2.4.91",  # JPEG 2000
+    "1.2.840.10008.1.2.4.90",
+    "1.2.840.10008.1.2.4.51",  # JPEG
+    "1.2.840.10008.1.2.4.50",
+    "1.2.840.10008.1.2.4.70",
+    "1.2.840.10008.1.2.4.81",  # JPEG-LS
+    "1.2.840.10008.1.2.4.80",
+    "1.2.840.10008.1.2.5",  # RLE
+    "1.2.840.10008.1.2.4.100",  # MPEG2
+    "1.2.840.10008.1.2.4.100.1",
+    "1.2.840.10008.1.2.4.101",
+    "1.2.840.10008.1.2.4.101.1",
+    "1.2.840.10008.1.2.4.102",  # MPEG-4 AVC/H.264
+    "1.2.840.10008.1.2.4.102.1",
+    "1.2.840.10008.1.2.4.103",
+    "1.2.840.10008.1.2.4.103.1",
+    "1.2.840.10008.1.2.4.104",
+    "1.2.840.10008.1.2.4.104.1",
+    "1.2.840.10008.1.2.4.105",
+    "1.2.840.10008.1.2.4.105.1",
+    "1.2.840.10008.1.2.4.106",
+    "1.2.840.10008.1.2.4.106.1",
+    "1.2.840.10008.1.2.4.107",  # HEVC/H.265
+    "1.2.840.10008.1.2.4.108",
+    "1.2.840.10008.1.2.4.203",  # High-Throughput JPEG 2000
+    "1.2.840.10008.1.2.4.202",
+    "1.2.840.10008.1.2.4.201",
+    "1.2.840.10008.1.2.4.112",  # JPEG XL
+    "1.2.840.10008.1.2.4.111",
+    "1.2.840.10008.1.2.4.110",
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    "1.2.840.10008.1.2.8.1",  # deflated image frames
+    "1.2.840.10008.1.2.1.98",  # encapsulated uncompressed
+    *_UNCOMPRESSED,
+)
 
 
 def preferred_transfer_syntaxes(preference: str) -> tuple[str, ...]:
@@ -88,7 +125,7 @@ def standard_policy(
     return NegotiationPolicy(
         rules=MappingProxyType(rules),
         unknown_rule=rule if promiscuous else None,
-        never_unknown=frozenset(TRANSFER_SYNTAX_UIDS.values()) if promiscuous else frozenset(),
+        never_unknown=known_non_storage_uids() if promiscuous else frozenset(),
         ae_title=ae_title,
         max_pdu_length=max_pdu,
         refuse=refuse,

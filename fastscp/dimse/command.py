@@ -62,7 +62,7 @@ _GROUP_LENGTH = struct.Struct("<HHII")
 class Command:
     """A decoded command set. Numbers that are absent or malformed are None, texts are empty.
 
-    ``uid_padding`` tells that a UID ended in spaces, which the standard does not allow (``-up``).
+    ``uid_padding`` tells that a UID had spaces around it, which the standard does not allow (``-up``).
     ``malformed`` names the elements whose value cannot be right.
     """
 
@@ -158,7 +158,8 @@ def _elements(octets: bytes) -> tuple[dict[str, int | str], list[int], bool]:
                 malformed.append(element)
         elif (name := _UIDS.get(element)) is not None:
             raw = octets[start:offset]
-            uid = raw.rstrip(b"\0 ")
+            # DEVIATION PS3.5 §9.1: spaces around a UID are dropped, for senders that pad it like text.
+            uid = raw.strip(b" ").rstrip(b"\0 ")
             padding |= raw.rstrip(b"\0") != uid
             values[name] = uid.decode("latin-1")
             if len(uid) > _UID_OCTETS or b"\\" in uid:

@@ -171,7 +171,7 @@ class Provider:
         if command.is_response:
             raise protocol_error(f"response {command.field:04X}H to nothing that was asked")
         item = _judge(context, command)
-        if item is not None and type(item) is StoreRequest:
+        if isinstance(item, StoreRequest):
             items.append(item)
             self._data_id, self._skipping = context.id, False
             self._data_end = DataEnd(context, command)
@@ -237,13 +237,14 @@ def _judge_store(context: AcceptedContext, command: Command) -> Item:
     if not command.has_data_set:
         return UnrecognizedRequest(context, command, status.CANNOT_UNDERSTAND, "C-STORE without a data set",
                                    (COMMAND_DATA_SET_TYPE,))
-    for element, uid, name in (
-        (AFFECTED_SOP_CLASS_UID, command.affected_sop_class_uid, "Affected SOP Class UID"),
-        (AFFECTED_SOP_INSTANCE_UID, command.affected_sop_instance_uid, "Affected SOP Instance UID"),
+    for element, uid, name, invalid in (
+        (AFFECTED_SOP_CLASS_UID, command.affected_sop_class_uid, "Affected SOP Class UID",
+         status.INVALID_ARGUMENT_VALUE),
+        (AFFECTED_SOP_INSTANCE_UID, command.affected_sop_instance_uid, "Affected SOP Instance UID",
+         status.INVALID_SOP_INSTANCE),
     ):
         if element in command.malformed:
-            return UnrecognizedRequest(context, command, status.INVALID_ARGUMENT_VALUE,
-                                       f"{name} is not one UID", (element,))
+            return UnrecognizedRequest(context, command, invalid, f"{name} is not one UID", (element,))
         if not uid:
             return UnrecognizedRequest(context, command, status.MISSING_ATTRIBUTE, f"{name} is missing",
                                        (element,))

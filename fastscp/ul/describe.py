@@ -126,8 +126,10 @@ def _head(title: str, request: AAssociateRQ, ours: UserInformation | None) -> li
 
 
 def _results(request: AAssociateRQ, accept: AAssociateAC, names: Mapping[str, str]) -> list[str]:
+    answers = {answered.id: answered for answered in accept.contexts}
     lines = []
-    for proposed, answered in zip(request.contexts, accept.contexts, strict=True):
+    for proposed in request.contexts:
+        answered = answers[proposed.id]
         result = _CONTEXT_RESULTS.get(answered.result, f"Result {answered.result}")
         lines.append(f"  Context ID:        {proposed.id} ({result})")
         lines.append(f"    Abstract Syntax: {_uid_name(proposed.abstract_syntax, names)}")

@@ -4,8 +4,9 @@ The acceptor's order of preference decides which of the proposed transfer syntax
 is acknowledged even when no presentation context can be used, as storescp does: the requestor sees the
 results and goes.
 
-Invariants: there is exactly one result per proposed presentation context, in the order of the proposal;
-an id that was proposed twice is usable only once. Nothing here is ever raised for what a peer proposed.
+Invariants: there is exactly one result per proposed presentation context id, in the order of the proposal.
+Of an id that was proposed several times the first proposal that can be accepted is answered, so that both
+sides mean the same. Nothing here is ever raised for what a peer proposed.
 
 Source: PS3.8 §7.1, §9.3.3, §9.3.4; PS3.7 Annex D.3
 """
@@ -18,7 +19,6 @@ from fastscp.ul.pdu import (
     ABSTRACT_SYNTAX_NOT_SUPPORTED,
     ACCEPTANCE,
     APPLICATION_CONTEXT_NAME,
-    NO_REASON,
     REJECT_SOURCE_ACSE,
     REJECT_SOURCE_USER,
     REJECTED_PERMANENT,
@@ -58,18 +58,21 @@ def negotiate(request: AAssociateRQ, policy: NegotiationPolicy) -> Acceptance | 
     reject = _rejection(request, policy)
     if reject is not None:
         return reject
-    results: list[ContextResult] = []
+    # DEVIATION PS3.8 §9.3.2.2: even ids and zero are taken like odd ones, as storescp does.
+    results: dict[int, ContextResult] = {}
     contexts: dict[int, AcceptedContext] = {}
     for proposed in request.contexts:
-        result = _answer(proposed, policy, taken=proposed.id in contexts)
-        results.append(result)
+        if proposed.id in contexts:
+            continue
+        result = _answer(proposed, policy)
+        results[proposed.id] = result
         if result.result == ACCEPTANCE:
             contexts[proposed.id] = AcceptedContext(
                 proposed.id, proposed.abstract_syntax, result.transfer_syntax)
     accept = AAssociateAC(
         called_ae_octets=request.called_ae_octets,
         calling_ae_octets=request.calling_ae_octets,
-        contexts=tuple(results),
+        contexts=tuple(results.values()),
         user_information=_user_information(request, policy),
         reserved=request.reserved,
     )
@@ -97,11 +100,8 @@ def find_rule(abstract_syntax: str, policy: NegotiationPolicy) -> AbstractSyntax
     return rule
 
 
-def _answer(proposed: ProposedContext, policy: NegotiationPolicy, *, taken: bool) -> ContextResult:
+def _answer(proposed: ProposedContext, policy: NegotiationPolicy) -> ContextResult:
     rule = find_rule(proposed.abstract_syntax, policy)
-    if taken:
-        # The same id with two meanings: the first one stands.
-        return ContextResult(proposed.id, NO_REASON, _INSIGNIFICANT_TRANSFER_SYNTAX)
     if rule is None:
         return ContextResult(proposed.id, ABSTRACT_SYNTAX_NOT_SUPPORTED, _INSIGNIFICANT_TRANSFER_SYNTAX)
     offered = proposed.transfer_syntaxes

@@ -73,15 +73,14 @@ class Reception:
         """Create the temporary, with its file meta information first (PS3.10 §7.1)."""
         command, output = self.command, self._config.output
         self._check_uid()
-        self._sink = sink = self._directory.create()
         received = self.context.transfer_syntax
-        if not output.file_format:
-            self._rewriter = Rewriter(received, output, sink, 0)
-            return
-        meta = encode_file_meta(
-            command.affected_sop_class_uid.encode("latin-1"), command.affected_sop_instance_uid.encode("latin-1"),
-            output_transfer_syntax(received, output), calling_ae_title.encode("latin-1"))
-        sink.write([meta])
+        meta = b""
+        if output.file_format:
+            meta = encode_file_meta(
+                command.affected_sop_class_uid.encode("latin-1"),
+                command.affected_sop_instance_uid.encode("latin-1"),
+                output_transfer_syntax(received, output), calling_ae_title.encode("latin-1"))
+        self._sink = sink = self._directory.create(meta)
         self._rewriter = Rewriter(received, output, sink, len(meta))
 
     def _check_uid(self) -> None:

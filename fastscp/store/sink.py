@@ -73,15 +73,15 @@ class OutputDirectory:
         # With a directory descriptor linkat(2) gets AT_SYMLINK_FOLLOW; a plain link(2) would link the symlink.
         os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=self._fd, dst_dir_fd=self._fd, follow_symlinks=True)
 
-    def create(self) -> InstanceSink:
-        """Open the temporary of one instance. Raises StorageError."""
+    def create(self, head: bytes = b"") -> InstanceSink:
+        """Open the temporary of one instance that begins with ``head``. Raises StorageError."""
         try:
             if self._anonymous:
                 fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=self._fd)
-                return InstanceSink(self, fd, None)
+                return InstanceSink(self, fd, None, head)
             name = self.hidden_name()
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
-            return InstanceSink(self, os.open(name, flags, 0o666, dir_fd=self._fd), name)
+            return InstanceSink(self, os.open(name, flags, 0o666, dir_fd=self._fd), name, head)
         except OSError as error:
             raise storage_error("create a file in", self.path, error) from error
 
@@ -98,26 +98,29 @@ class OutputDirectory:
 class InstanceSink:
     """The temporary of one instance: append, patch, then publish or discard, exactly once."""
 
-    def __init__(self, directory: OutputDirectory, fd: int, hidden: str | None) -> None:
+    def __init__(self, directory: OutputDirectory, fd: int, hidden: str | None, head: bytes) -> None:
         self._directory = directory
         self._fd = fd
         self._hidden = hidden
+        self._head = head  #: goes out with the first write, one system call for both
         self._spools: list[IO[bytes]] = []
-        self.size = 0  #: octets written so far
+        self.size = len(head)  #: octets written so far
 
     def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
         """Append the buffers; they may be reused when it returns."""
-        fd = self._fd
+        wanted = sum(map(len, buffers))
+        self.size += wanted
+        if self._head:
+            buffers = [self._head, *buffers]
+            wanted += len(self._head)
+            self._head = b""
         try:
             if len(buffers) == 1:
-                wanted = len(buffers[0])
-                written = os.write(fd, buffers[0])
+                written = os.write(self._fd, buffers[0])
             else:
                 if len(buffers) > _IOV_MAX:
                     buffers = [b"".join(buffers)]
-                wanted = sum(map(len, buffers))
-                written = os.writev(fd, buffers)
-            self.size += wanted
+                written = os.writev(self._fd, buffers)
             if written != wanted:
                 self._write_rest(memoryview(b"".join(buffers))[written:])
         except OSError as error:
@@ -132,7 +135,7 @@ class InstanceSink:
             rest = rest[written:]
 
     def patch(self, offset: int, octets: bytes) -> None:
-        """Overwrite ``octets`` at ``offset`` (from the start of the file)."""
+        """Overwrite ``octets`` at ``offset`` (from the start of the file), which has been written before."""
         try:
             written = os.pwrite(self._fd, octets, offset)
         except OSError as error:
@@ -151,6 +154,8 @@ class InstanceSink:
 
     def sha256(self) -> str:
         """Return the SHA-256 of what has been written, in hexadecimal."""
+        if self._head:
+            self.write([])
         digest = hashlib.sha256()
         offset = 0
         while offset < self.size:
@@ -171,6 +176,8 @@ class InstanceSink:
         name raises FileExistsError and leaves the temporary as it was, for another try. Raises
         StorageError for everything else; the temporary is then still there to be discarded.
         """
+        if self._head:
+            self.write([])
         self._settle()
         try:
             self._link(target)

@@ -29,3 +29,5 @@ class OutputOptions:
     compression_level: int = 6  #: ``+cl``, only for deflated output
     convert_un: bool = False  #: ``+uc`` True, ``-uc`` False
     max_depth: int = 64  #: nesting of sequences accepted before the object is refused
+    #: data dictionaries in DCMTK's format added to the built-in one (DCMDICTPATH)
+    dictionary_paths: tuple[str, ...] = ()

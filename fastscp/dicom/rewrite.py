@@ -1,18 +1,31 @@
-"""The rewrite engine: from the data set as it arrives to the data set as it is stored."""
+"""The rewrite engine: from the data set as it arrives to the data set as storescp would store it.
+
+Strategy: one scanner, one output. Deflated input is inflated in front of the scanner in bounded steps;
+deflated output goes to a spool first, because lengths are patched, and is deflated at the end. Bit
+preserving mode forwards everything and looks at nothing.
+"""
 
 from __future__ import annotations
 
-import struct
+import functools
+import zlib
 from collections.abc import Sequence
-from typing import IO, Protocol
+from typing import Final
 
+from fastscp.dicom import dictionary as dictionaries
 from fastscp.dicom import uids
+from fastscp.dicom.dictionary import Dictionary
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.vr import LONG, LONG_TEXT, SEQUENCE, kind_table
+from fastscp.dicom.output import Output, Sink
+from fastscp.dicom.scan import Scanner
 from fastscp.errors import InstanceError
 
+__all__ = ["COLLECTED", "Rewriter", "Sink", "shared_dictionary"]
+
+_INFLATED_OCTETS: Final = 262144
+
 #: Top-level attributes whose raw values are kept (padding included).
-COLLECTED = frozenset({
+COLLECTED: Final = frozenset({
     0x00080005,  # Specific Character Set
     0x00080016,  # SOP Class UID
     0x00080018,  # SOP Instance UID
@@ -24,69 +37,70 @@ COLLECTED = frozenset({
 })
 
 
-class Sink(Protocol):
-    """Where the octets go. Errors of the sink (StorageError) pass through the engine."""
-
-    def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
-        """Append; the buffers are consumed before it returns."""
-
-    def patch(self, offset: int, octets: bytes) -> None:
-        """Overwrite at an offset of the file."""
-
-    def spool(self) -> IO[bytes]:
-        """Return an unnamed temporary file, closed and removed with the sink."""
+@functools.cache
+def shared_dictionary(paths: tuple[str, ...] = ()) -> Dictionary:
+    """Return pydicom's dictionary with additional files; built once per process and combination."""
+    return dictionaries.load(paths)
 
 
 class Rewriter:
-    """Take one data set in pieces and write it to a sink."""
+    """Take one data set in pieces and write it to a sink.
 
-    def __init__(self, transfer_syntax_uid: str, options: OutputOptions, sink: Sink, base: int) -> None:
-        self._syntax = uids.transfer_syntax(transfer_syntax_uid)
-        self.transfer_syntax_out = transfer_syntax_uid
+    ``base`` is the file offset of the data set's first octet. ``feed`` and ``finish`` raise InstanceError
+    for a data set that cannot be stored; errors of the sink pass through.
+    """
+
+    def __init__(self, transfer_syntax_uid: str, options: OutputOptions, sink: Sink, base: int,
+                 dictionary: Dictionary | None = None) -> None:
+        syntax_in = uids.transfer_syntax(transfer_syntax_uid)
+        self.transfer_syntax_out: str = transfer_syntax_uid
         self.attributes: dict[int, bytes] = {}
         self._sink = sink
-        self._pending = b""
-        self._skip = 0
-        self._scanning = not options.bit_preserving and not self._syntax.deflated
-        self._empty = not options.bit_preserving
+        self._empty = True
+        self._preserve = options.bit_preserving
+        self._inflater = None
+        if self._preserve:
+            return
+        if options.transfer_syntax is not None:
+            self.transfer_syntax_out = options.transfer_syntax
+        syntax_out = uids.transfer_syntax(self.transfer_syntax_out)
+        if syntax_in.deflated:
+            self._inflater = zlib.decompressobj(-15)
+        self._output = Output(sink, base, syntax_out)
+        self._scanner = Scanner(syntax_in, syntax_out, options, dictionary or shared_dictionary(options.dictionary_paths),
+                                self._output, COLLECTED)
+        self.attributes = self._scanner.attributes
 
     def feed(self, views: Sequence[bytes | memoryview]) -> None:
         """Take the next octets; the views may be reused when it returns."""
-        self._sink.write(views)
+        if self._preserve:
+            self._sink.write(views)
+            return
         self._empty = False
-        if self._scanning:
-            self._pending += b"".join(views)
-            self._scan()
+        if self._inflater is None:
+            self._scanner.feed(views)
+        else:
+            self._inflate(views)
+        self._output.write()
+
+    def _inflate(self, views: Sequence[bytes | memoryview]) -> None:
+        inflater = self._inflater
+        assert inflater is not None  # noqa: S101 - for the type checker
+        try:
+            for view in views:
+                data: bytes | memoryview = view
+                while data and not inflater.eof:
+                    self._scanner.feed([inflater.decompress(data, _INFLATED_OCTETS)])
+                    self._output.write()
+                    data = inflater.unconsumed_tail
+        except zlib.error as error:
+            raise InstanceError(f"deflated data set: {error}", status=0xC000) from error
 
     def finish(self) -> None:
-        """End the data set. Raises InstanceError when it cannot be stored."""
+        """End the data set."""
+        if self._preserve:
+            return
         if self._empty:
             raise InstanceError("empty data set", status=0xA700)
-
-    def _scan(self) -> None:
-        buf, pos = self._pending, 0
-        order = "<" if self._syntax.little_endian else ">"
-        kinds = kind_table(little_endian=self._syntax.little_endian)
-        while pos + 12 <= len(buf):
-            group, element, vr, length = struct.unpack_from(order + "HHHH", buf, pos)
-            start = pos + 8
-            if not self._syntax.explicit_vr:
-                length = struct.unpack_from("<L", buf, pos + 4)[0]
-            elif kinds[vr] in {LONG, LONG_TEXT, SEQUENCE, 0}:
-                length = struct.unpack_from(order + "L", buf, start)[0]
-                start += 4
-            if group > 0x20 or length == 0xFFFFFFFF and group == 0x20:
-                self._scanning, self._pending = False, b""
-                return
-            if length == 0xFFFFFFFF:
-                end = buf.find(b"\xfe\xff\xdd\xe0\0\0\0\0", start)
-                if end < 0:
-                    break
-                pos = end + 8
-                continue
-            if start + length > len(buf):
-                break
-            if group << 16 | element in COLLECTED:
-                self.attributes[group << 16 | element] = buf[start:start + length]
-            pos = start + length
-        self._pending = buf[pos:]
+        self._scanner.finish()
+        self._output.write()

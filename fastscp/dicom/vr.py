@@ -1,19 +1,18 @@
-"""Value representations as the scanner needs them: how each is laid out and which values need a look.
+"""Value representations as the engine needs them: how each is laid out and which values need a look.
 
 Source: PS3.5 §6.2 and §7.1.2
 """
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 # What the scanner has to do with a value. 0 is "not a VR": unknown, a delimiter, or cut.
 SPECIAL: Final = 0
-PLAIN: Final = 1  #: 16-bit length, value is never changed
+PLAIN: Final = 1  #: 16-bit length, the value is never changed
 TEXT: Final = 2  #: 16-bit length, padded with a blank
 UID: Final = 3  #: 16-bit length, padded with NUL
-LONG: Final = 4  #: 32-bit length, value is never changed
+LONG: Final = 4  #: 32-bit length, the value is never changed
 LONG_TEXT: Final = 5  #: 32-bit length, padded with a blank
 SEQUENCE: Final = 6
 
@@ -25,11 +24,29 @@ KINDS: Final[dict[str, int]] = (
     | dict.fromkeys(("UC", "UR", "UT"), LONG_TEXT)
 )
 
+#: Octets of one number of a VR that changes with the byte order (PS3.5 §7.3).
+WIDTHS: Final[dict[str, int]] = {
+    "AT": 2, "US": 2, "SS": 2, "OW": 2,
+    "UL": 4, "SL": 4, "FL": 4, "OL": 4, "OF": 4,
+    "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8,
+}
+
+#: VRs whose odd values stay odd.
+NEVER_PADDED: Final = frozenset({"OW", "OF", "OD", "OL", "OV"})
+
+#: VRs that came after 1993 and what stands for them when they are not wanted (``-u``).
+NEW_VRS: Final = frozenset({"UN", "UT", "UC", "UR", "OF", "OD", "OL", "OV", "SV", "UV"})
+
 
 def kind_table(*, little_endian: bool) -> bytes:
     """Return 65,536 kinds, indexed by the two VR octets read as one integer of that byte order."""
     table = bytearray(65536)
-    code = struct.Struct("<H" if little_endian else ">H")
+    order = "little" if little_endian else "big"
     for name, kind in KINDS.items():
-        table[code.unpack(name.encode("ascii"))[0]] = kind
+        octets = name.encode("ascii")
+        table[octets[0] | octets[1] << 8 if order == "little" else octets[0] << 8 | octets[1]] = kind
     return bytes(table)
+
+
+KINDS_LITTLE: Final = kind_table(little_endian=True)
+KINDS_BIG: Final = kind_table(little_endian=False)

@@ -1,0 +1,133 @@
+"""The writing half of the engine: runs of untouched input, replaced pieces, and lengths known too late.
+
+Strategy: the input buffer is forwarded in runs as long as possible; ``cut`` replaces a stretch of it. A
+length that is only known at the end of a sequence, item or group is patched: in the batch while it is still
+in memory, in the file afterwards. So memory is bounded by the batch, whatever the object's size.
+
+Invariant: the file offset of input octet ``origin + pos`` is ``origin + pos + shift``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import IO, Final, Protocol
+
+from fastscp.dicom.uids import TransferSyntax
+
+UNDEFINED: Final = 0xFFFFFFFF
+
+_LONG_LAYOUT: Final = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SV", b"UV", b"UN", b"UC", b"UR",
+                                 b"UT", b"SQ"})
+
+
+class Sink(Protocol):
+    """Where the octets go. Errors of the sink (StorageError) pass through the engine."""
+
+    def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
+        """Append; the buffers are consumed before it returns."""
+
+    def patch(self, offset: int, octets: bytes) -> None:
+        """Overwrite at an offset of the file."""
+
+    def spool(self) -> IO[bytes]:
+        """Return an unnamed temporary file, closed and removed with the sink."""
+
+
+class Output:
+    """What one data set becomes, in order, with patches."""
+
+    def __init__(self, sink: Sink, base: int, syntax: TransferSyntax) -> None:
+        order = "<" if syntax.little_endian else ">"
+        self.explicit = syntax.explicit_vr
+        self.little = syntax.little_endian
+        self.pack_short = struct.Struct(order + "HH2sH").pack
+        self.pack_long = struct.Struct(order + "HH2sHL").pack
+        self.pack_implicit = struct.Struct(order + "HHL").pack
+        self.pack_length = struct.Struct(order + "L").pack
+        self._sink = sink
+        self._late: list[tuple[int, bytes]] = []
+        self._patches: list[tuple[int, bytes]] = []
+        self._ready: list[bytes | bytearray | memoryview] = []
+        self._pieces: list[bytes] = []
+        self._sealed = base  #: file offset behind what is ready
+        self.buf = b""
+        self.run = 0  #: where the pending run begins in ``buf``
+        self.origin = 0  #: offset of ``buf[0]`` in the data set as received
+        self.shift = base
+
+    def cut(self, at: int, upto: int, new: bytes) -> None:
+        """Write ``new`` in the place of ``buf[at:upto]``."""
+        run = self.run
+        if at > run:
+            self._pieces.append(self.buf[run:at])
+        if new:
+            self._pieces.append(new)
+        self.run = upto
+        self.shift += len(new) - upto + at
+
+    def header(self, group: int, element: int, vr: bytes, length: int) -> bytes:
+        """Encode a data element's header; a value too long for a 16-bit length becomes UN (PS3.5 §6.2.2)."""
+        if not self.explicit:
+            return self.pack_implicit(group, element, length)
+        if vr in _LONG_LAYOUT:
+            return self.pack_long(group, element, vr, 0, length)
+        if length > 0xFFFF:
+            return self.pack_long(group, element, b"UN", 0, length)
+        return self.pack_short(group, element, vr, length)
+
+    def patch(self, offset: int, octets: bytes) -> None:
+        """Overwrite what was written before."""
+        if offset < self._sealed:
+            self._late.append((offset, octets))
+        else:
+            self._patches.append((offset, octets))
+
+    def seal(self, pos: int) -> None:
+        """End the batch at ``buf[pos]``: apply its patches and make it ready to be written."""
+        pieces = self._pieces
+        if pos > self.run:
+            pieces.append(self.buf[self.run:pos] if self.run or pos < len(self.buf) else self.buf)
+            self.run = pos
+        if not pieces:
+            return
+        if self._patches:
+            batch = bytearray().join(pieces)
+            sealed = self._sealed
+            for offset, octets in self._patches:
+                start = offset - sealed
+                batch[start:start + len(octets)] = octets
+            self._patches.clear()
+            self._ready.append(batch)
+            self._sealed += len(batch)
+        else:
+            joined = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            self._ready.append(joined)
+            self._sealed += len(joined)
+        pieces.clear()
+
+    def append(self, pieces: Sequence[bytes | memoryview]) -> int:
+        """Append behind what is sealed; return the number of octets."""
+        count = 0
+        for piece in pieces:
+            if piece:
+                self._ready.append(piece)
+                count += len(piece)
+        self._sealed += count
+        return count
+
+    def write(self) -> None:
+        """Hand everything that is ready to the sink, then patch what the sink has."""
+        if self._ready:
+            self._sink.write(self._ready)
+            self._ready.clear()
+        if self._late:
+            patch = self._sink.patch
+            for offset, octets in self._late:
+                patch(offset, octets)
+            self._late.clear()
+
+    @property
+    def size(self) -> int:
+        """File offset behind everything sealed."""
+        return self._sealed

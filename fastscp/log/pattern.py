@@ -4,8 +4,8 @@
 parts, ``d{f}``/``D{f}`` UTC/local time by strftime, ``F`` source file, ``h``/``H`` host name short/long, ``i`` process
 id, ``l`` file and line, ``L`` line, ``m`` message, ``M`` function, ``n`` line end, ``p`` level, ``P`` its first letter,
 ``r`` milliseconds since start, ``t`` thread, ``T`` its kernel id, ``x`` and ``X{k}`` diagnostic contexts (empty), ``%``.
-``min`` pads on the left (on the right with ``-``), ``max`` keeps the end. A message of several lines is laid out
-line by line, as DCMTK does.
+Texts shorter than ``min`` are padded on the left (on the right with ``-``); of texts longer than ``max`` the end is
+kept. A message of several lines is laid out line by line, as DCMTK does.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _converter(match: re.Match[str]) -> Converter:
     def fitted(record: logging.LogRecord, line: str) -> str:
         text = convert(record, line)
         if limit is not None and len(text) > limit:
-            text = text[len(text) - limit :]
+            return text[len(text) - limit :]
         return text.ljust(width) if left else text.rjust(width)
 
     return fitted

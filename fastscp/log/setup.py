@@ -23,6 +23,7 @@ def configure(policy: LogPolicy) -> None:
     """
     logging.addLevelName(names.TRACE, "TRACE")
     logging.raiseExceptions = False
+    logging.lastResort = None  # a logger without appenders is silent
     if policy.config_file is None:
         layout = _json_layout() if policy.json else PatternLayout(DEFAULT_PATTERN)
         reset()

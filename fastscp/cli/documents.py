@@ -1,0 +1,164 @@
+"""The manual page and docs/options.md, written from the option table.
+
+``scripts/generate-docs`` puts them into files; a test fails when those are not current.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fastscp import __date__, __version__
+from fastscp.cli.option import Kind, Option, Origin
+from fastscp.cli.options import headings
+
+_DESCRIPTION = (
+    "fastscp is a Service Class Provider (SCP) for the Storage Service Class of DICOM. It listens on a TCP port, "
+    "receives images and other composite objects and stores them as files; it answers the Verification Service "
+    "Class too. It takes the command line of DCMTK's storescp and does what storescp does with it, for many "
+    "associations at once on a pool of processes."
+)
+_COMMAND_LINE = (
+    ("Options begin with - or + and may stand before or after the port. Where options exclude one another the "
+    "rightmost counts, and whether options go together is judged on what is then in effect. There are no "
+    "abbreviations and no --option=value; an option takes its arguments from what follows it, whatever that looks "
+    "like."),
+    ("An argument @file is replaced by the words in that file. Words are separated by blanks and line ends; "
+    "quotation marks, single or double, keep them together and are removed. A command file cannot contain another."),
+)
+_LOGGING = (
+    "Warnings and errors go to the standard error stream. --verbose adds what happens per association and object, "
+    "--debug the association parameters and DIMSE messages; --quiet leaves only fatal errors. --log-config reads "
+    "the configuration files of DCMTK's logger; see docs/logging.md."
+)
+_EXIT_STATUS = (
+    ("0", "fastscp printed what it was asked to print, or served until it was told to stop."),
+    ("1", "The command line was refused, or the service could not start."),
+)
+_ENVIRONMENT = (
+    ("DCMDICTPATH", "Data dictionaries to load, separated by colons, in DCMTK's format."),
+    ("LISTEN_FDS", "Sockets passed by systemd are used instead of the port."),
+    ("NOTIFY_SOCKET", "systemd is told when the service is ready."),
+)
+_FILES = (
+    ("/etc/hosts.allow, /etc/hosts.deny", "Host access rules for --access-control, see hosts_access(5)."),
+)
+
+
+def rules(option: Option) -> list[str]:
+    """Return what else has to be known about ``option``, one sentence each."""
+    sentences = []
+    if option.tls:
+        sentences.append("Only with --enable-tls.")
+    if option.requires:
+        sentences.append(f"Only with {_any_of(option.requires)}.")
+    if option.conflicts:
+        sentences.append(f"Not with {_any_of(option.conflicts)}.")
+    if option.repeatable:
+        sentences.append("May be given several times.")
+    for argument in option.arguments:
+        if argument.kind is Kind.INTEGER and argument.minimum is not None:
+            upper = f" to {argument.maximum}" if argument.maximum is not None else " or more"
+            sentences.append(f"{argument.name.capitalize()}: {argument.minimum}{upper}.")
+    return sentences
+
+
+def _any_of(names: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def options_markdown() -> str:
+    """Return docs/options.md."""
+    lines = [
+        "# Options",
+        "",
+        "<!-- Written by scripts/generate-docs from the option table; do not edit. -->",
+        "",
+        "    fastscp [options] [port]",
+        "",
+        *(f"{paragraph}\n" for paragraph in _COMMAND_LINE),
+        'The column "Of" says whose option it is: of storescp as its 3.6.1 manual has it, of later versions of',
+        "storescp, or fastscp's own.",
+    ]
+    group = ""
+    for heading, subheading, options in headings():
+        if heading != group:
+            lines += ["", f"## {heading[0].upper()}{heading[1:]}"]
+            group = heading
+        if subheading:
+            lines += ["", f"### {subheading[0].upper()}{subheading[1:]}"]
+        lines += ["", "| Option | Arguments | Meaning | Of |", "| --- | --- | --- | --- |"]
+        lines += (_row(option) for option in options)
+    return "\n".join(lines) + "\n"
+
+
+def _row(option: Option) -> str:
+    flags = " ".join(f"`{flag}`" for flag in option.flags)
+    arguments = " ".join(f"*{argument.name}*" for argument in option.arguments)
+    choices = " ".join(f"One of {_any_of(argument.choices)}." for argument in option.arguments if argument.choices)
+    meaning = _one_line(option.help)
+    text = " ".join(filter(None, (f"{meaning[0].upper()}{meaning[1:]}.", choices, *rules(option))))
+    owner = {Origin.MANUAL: "3.6.1", Origin.NEWER: "newer", Origin.OWN: "fastscp"}[option.origin]
+    return f"| {flags} | {arguments} | {text.replace('|', chr(92) + '|')} | {owner} |"
+
+
+def manual_page() -> str:
+    """Return the manual page fastscp(1) in the man macros of roff."""
+    lines = [
+        '.\\" Written by scripts/generate-docs from the option table; do not edit.',
+        f'.TH FASTSCP 1 "{__date__}" "fastscp {__version__}" "User Commands"',
+        ".SH NAME",
+        "fastscp \\- DICOM storage (C\\-STORE) SCP",
+        ".SH SYNOPSIS",
+        ".B fastscp",
+        "[\\fIoptions\\fR] [\\fIport\\fR]",
+        ".SH DESCRIPTION",
+        _roff(_DESCRIPTION),
+        ".SH PARAMETERS",
+        ".TP",
+        ".I port",
+        _roff("TCP port to listen on. Required, except with --inetd and with sockets passed by systemd."),
+        ".SH OPTIONS",
+        *_manual_options(),
+        ".SH COMMAND LINE",
+        ("\n.PP\n").join(_roff(paragraph) for paragraph in _COMMAND_LINE),
+        ".SH LOGGING",
+        _roff(_LOGGING),
+    ]
+    for title, entries in (("EXIT STATUS", _EXIT_STATUS), ("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES)):
+        lines.append(f".SH {title}")
+        for term, text in entries:
+            lines += [".TP", f".B {_roff(term)}", _roff(text)]
+    lines += [".SH SEE ALSO", ".BR storescp (1),", ".BR storescu (1),", ".BR hosts_access (5)"]
+    return "\n".join(lines) + "\n"
+
+
+def _manual_options() -> Iterator[str]:
+    group = ""
+    for heading, subheading, options in headings():
+        if heading != group:
+            yield f".SS {_roff(heading)}"
+            group = heading
+        if subheading:
+            yield ".PP"
+            yield f"\\fI{_roff(subheading)}\\fR"
+        for option in options:
+            flags = ", ".join(f"\\fB{_roff(flag)}\\fR" for flag in option.flags)
+            arguments = "".join(f" \\fI{_roff(argument.name)}\\fR" for argument in option.arguments)
+            yield ".TP"
+            yield flags + arguments
+            text = filter(None, (_one_line(option.label), _one_line(option.help)))
+            yield "\n.br\n".join(_roff(line) for line in text)
+            sentences = " ".join(rules(option))
+            if sentences:
+                yield ".br"
+                yield _roff(sentences)
+
+
+def _roff(text: str) -> str:
+    """Escape ``text``: backslashes, hyphens that are minus signs, and control characters at the start of a line."""
+    escaped = text.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped

@@ -1,0 +1,216 @@
+"""From command lines to policies: every option that sets something sets the right thing."""
+
+import shlex
+from dataclasses import fields, is_dataclass
+
+import pytest
+
+from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from fastscp.cli.check import check
+from fastscp.cli.parse import parse
+from fastscp.config.build import build
+from fastscp.config.model import Config
+from fastscp.dicom.options import GroupLengths
+from fastscp.proc.policy import AddressFamily, PeerVerification, ProcessMode, TLSPolicy
+from fastscp.store.policy import FileNames
+from fastscp.study.policy import LateObjects, Sorting
+
+
+def config(text):
+    line = parse("fastscp", shlex.split(text))
+    check(line, verbose=True)
+    return build(line)
+
+
+def differences(one, other, prefix=""):
+    """Return what differs between two policies as ``{"store.extension": new value}``."""
+    found = {}
+    for field in fields(one):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        if is_dataclass(a) and type(a) is type(b):
+            found |= differences(a, b, f"{prefix}{field.name}.")
+        elif a != b:
+            found[prefix + field.name] = b
+    return found
+
+
+def test_defaults_are_those_of_the_policies():
+    found = differences(Config(), config("11112"))
+    assert {key: value for key, value in found.items() if key != "negotiation.rules"} == {
+        "network.port": 11112,
+        "negotiation.implementation_class_uid": IMPLEMENTATION_CLASS_UID,
+        "negotiation.implementation_version_name": IMPLEMENTATION_VERSION_NAME,
+        **{key: value for key, value in found.items() if key == "negotiation.never_unknown"},
+    }
+
+
+@pytest.mark.parametrize(("options", "expected"), [
+    ("-q", {"log.level": "fatal"}),
+    ("-v", {"log.level": "info"}),
+    ("-d", {"log.level": "debug"}),
+    ("-ll TRACE", {"log.level": "trace"}),
+    ("-lc f", {"log.config_file": "f"}),
+    ("--log-json", {"log.json": True}),
+    ("-v +v", {"log.level": "info", "faults.verbose_contexts": True}),
+    ("--single-process", {"network.mode": ProcessMode.SINGLE, "study.literal_rule": True}),
+    ("--fork", {}),
+    ("--single-process --fork", {}),
+    ("-id", {"network.mode": ProcessMode.INETD}),
+    ("--max-associations 7", {"network.max_associations": 7}),
+    ("--workers 3", {"network.workers": 3}),
+    ("-i6", {"network.address_family": AddressFamily.IPV6}),
+    ("-i0", {"network.address_family": AddressFamily.DUAL}),
+    ("-i0 -i4", {}),
+    ("+ac", {"access.enabled": True}),
+    ("+ac -ac", {}),
+    ("+ac --hosts-allow a --hosts-deny b", {
+        "access.enabled": True, "access.allow_file": "a", "access.deny_file": "b"}),
+    ("-ts 5", {"network.socket_timeout_s": 5}),
+    ("-ts 0", {"network.socket_timeout_s": None}),
+    ("-ts -1", {"network.socket_timeout_s": None}),
+    ("-ta 5", {"network.acse_timeout_s": 5}),
+    ("-td 5", {"network.dimse_timeout_s": 5}),
+    ("-aet TITLE", {"negotiation.ae_title": "TITLE"}),
+    ("-aet ''", {"negotiation.ae_title": ""}),
+    ("-pdu 131072", {"negotiation.max_pdu_length": 131072}),
+    ("-dhl", {"network.lookup_hosts": False}),
+    ("--refuse", {"negotiation.refuse": True}),
+    ("--reject", {"negotiation.reject_without_implementation_class_uid": True}),
+    ("--ignore", {"store.ignore": True}),
+    ("--sleep-after 2", {"faults.sleep_after_s": 2}),
+    ("--sleep-during 3", {"faults.sleep_during_s": 3}),
+    ("--abort-after", {"faults.abort_after": True}),
+    ("--abort-during", {"faults.abort_during": True}),
+    ("-up", {"store.uid_padding": True}),
+    ("--drain-timeout 5", {"network.drain_timeout_s": 5}),
+    ("--user dicom", {"network.user": "dicom"}),
+    ("-od /a/b/", {"store.output_directory": "/a/b"}),
+    ("-od //", {"store.output_directory": "/"}),
+    ("-od ''", {}),
+    ("+B", {"output.bit_preserving": True}),
+    ("+B -B", {}),
+    ("-F", {"output.file_format": False}),
+    ("-F +F", {}),
+    ("+te", {"output.transfer_syntax": "1.2.840.10008.1.2.1"}),
+    ("+tb", {"output.transfer_syntax": "1.2.840.10008.1.2.2"}),
+    ("+ti", {"output.transfer_syntax": "1.2.840.10008.1.2"}),
+    ("+td", {"output.transfer_syntax": "1.2.840.10008.1.2.1.99"}),
+    ("+td +t=", {}),
+    ("-u", {"output.new_vrs": False}),
+    ("-u +u", {}),
+    ("+g", {"output.group_lengths": GroupLengths.CREATE}),
+    ("-g", {"output.group_lengths": GroupLengths.REMOVE}),
+    ("-g +g=", {}),
+    ("-e", {"output.explicit_lengths": False}),
+    ("-e +e", {}),
+    ("+p 512 8", {"output.file_padding": 512, "output.item_padding": 8}),
+    ("+p 512 8 -p", {}),
+    ("+uc", {"output.convert_un": True}),
+    ("+uc -uc", {}),
+    ("+cl 0", {"output.compression_level": 0}),
+    ("-ss p", {"study.sorting": Sorting.CONCURRENT_STUDIES, "study.prefix": "p"}),
+    ("-su p", {"study.sorting": Sorting.STUDY_UID, "study.prefix": "p"}),
+    ("-su ''", {"study.sorting": Sorting.STUDY_UID}),
+    ("-su p -sp", {"study.sorting": Sorting.PATIENT_NAME}),
+    ("-su p -ss q", {"study.sorting": Sorting.CONCURRENT_STUDIES, "study.prefix": "q"}),
+    ("+uf", {"store.file_names": FileNames.UNIQUE}),
+    ("+uf -uf", {}),
+    ("-tn", {"store.file_names": FileNames.TIME}),
+    ("-fe .dcm", {"store.extension": ".dcm"}),
+    ("-xcr c", {"hooks.on_reception": "c"}),
+    ("-sp -xcs c", {"study.sorting": Sorting.PATIENT_NAME, "hooks.on_end_of_study": "c"}),
+    ("-sp -rns", {"study.sorting": Sorting.PATIENT_NAME, "study.rename": True}),
+    ("-sp -tos 0", {"study.sorting": Sorting.PATIENT_NAME, "study.timeout_s": 0}),
+    ("-xs", {"hooks.synchronous": True}),
+    ("--on-late append", {"study.on_late": LateObjects.APPEND}),
+    ("-sp --study-max-age 9", {"study.sorting": Sorting.PATIENT_NAME, "study.max_age_s": 9}),
+    ("-sp --study-manifest", {"study.sorting": Sorting.PATIENT_NAME, "study.manifest": True}),
+    ("-sp --transliterate-names", {"study.sorting": Sorting.PATIENT_NAME, "study.names_by_character_set": True}),
+    ("--state-dir d", {"study.state_directory": "d"}),
+    ("--exec-on-eoseries c", {"hooks.on_end_of_series": "c"}),
+    ("--exec-argv", {"hooks.argv": True}),
+    ("--hook-jobs 2", {"hooks.jobs": 2}),
+    ("--hook-timeout 4", {"hooks.timeout_s": 4}),
+    ("--event-log f --event-digest", {"hooks.event_log": "f", "hooks.event_digest": True}),
+])
+def test_option(options, expected):
+    assert differences(config("11112"), config(f"{options} 11112")) == expected
+
+
+@pytest.mark.parametrize(("options", "expected"), [
+    ("", {}),
+    ("+ps", {}),
+    ("+pw secret", {"password": "secret"}),
+    ("+pw secret -pw", {"password": ""}),
+    ("-der", {"der": True}),
+    ("-der -pem", {}),
+    ("+cf a +cf b", {"ca_files": ("a", "b")}),
+    ("+cd a +cd b", {"ca_directories": ("a", "b")}),
+    ("+crl a +crl b", {"crl_files": ("a", "b"), "crl_check": True}),
+    ("+crv", {"crl_check": True}),
+    ("+cra", {"crl_check_all": True}),
+    ("+pg", {}),
+    ("+pm", {"profile": "8996-mod"}),
+    ("+py", {"profile": "bcp195-nd"}),
+    ("+px", {"profile": "bcp195"}),
+    ("+pz", {"profile": "bcp195-ex"}),
+    ("+pb", {"profile": "basic"}),
+    ("+pa", {"profile": "aes"}),
+    ("+pn", {"profile": "null"}),
+    ("+cs A +cs B", {"ciphers": ("A", "B")}),
+    ("+dp f", {"dh_parameters_file": "f"}),
+    ("+rs f", {"seed_file": "f"}),
+    ("+rs f +ws", {"seed_file": "f", "write_seed_file": "f"}),
+    ("+rs f +ws +wf g", {"seed_file": "f", "write_seed_file": "g"}),
+    ("-vc", {"verification": PeerVerification.VERIFY}),
+    ("-ic", {"verification": PeerVerification.IGNORE}),
+    ("-ic -rc", {}),
+    ("--expect-sni name", {"expected_sni": "name"}),
+    ("--expect-sni name --no-sni", {}),
+])
+def test_tls_option(options, expected):
+    tls = config(f"+tls key certificate {options} 11112").network.tls
+    assert differences(TLSPolicy("key", "certificate"), tls) == expected
+
+
+def test_no_tls():
+    assert config("+tls key certificate -tls 11112").network.tls is None
+
+
+PREFERENCES = {
+    "+x=": "1.2.840.10008.1.2.1", "+xe": "1.2.840.10008.1.2.1", "+xb": "1.2.840.10008.1.2.2",
+    "+xs": "1.2.840.10008.1.2.4.70", "+xy": "1.2.840.10008.1.2.4.50", "+xx": "1.2.840.10008.1.2.4.51",
+    "+xv": "1.2.840.10008.1.2.4.90", "+xw": "1.2.840.10008.1.2.4.91", "+xt": "1.2.840.10008.1.2.4.80",
+    "+xu": "1.2.840.10008.1.2.4.81", "+xm": "1.2.840.10008.1.2.4.100", "+xh": "1.2.840.10008.1.2.4.101",
+    "+xn": "1.2.840.10008.1.2.4.102", "+xl": "1.2.840.10008.1.2.4.103", "+x2": "1.2.840.10008.1.2.4.104",
+    "+x3": "1.2.840.10008.1.2.4.105", "+xo": "1.2.840.10008.1.2.4.106", "+x4": "1.2.840.10008.1.2.4.107",
+    "+x5": "1.2.840.10008.1.2.4.108", "+xr": "1.2.840.10008.1.2.5", "+xd": "1.2.840.10008.1.2.1.99",
+    "+xi": "1.2.840.10008.1.2", "+xa": "1.2.840.10008.1.2.4.",
+}
+CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+
+
+@pytest.mark.parametrize("flag", PREFERENCES)
+def test_preference(flag):
+    rule = config(f"{flag} 11112").negotiation.rules[CT_IMAGE_STORAGE]
+    assert rule.transfer_syntaxes[0].startswith(PREFERENCES[flag])
+
+
+def test_promiscuous():
+    assert config("11112").negotiation.unknown_rule is None
+    assert config("-pm 11112").negotiation.unknown_rule is not None
+
+
+def test_command_lines_of_the_field():
+    """As found in public repositories, paths aside."""
+    for text in (
+        "+tls KEY CERT +cf CA --fork --promiscuous +xa -od IN +uf -xcr 'BIN IN/#f #r #a #c' 11112",
+        ("--fork --promiscuous --write-xfer-little --exec-on-reception \"S '#a' '#c' '#r' '#p' '#f' &\" "
+        "--sort-on-study-uid scp --output-directory DIR 11112"),
+        "--eostudy-timeout 1 --write-xfer-little --exec-on-eostudy \"S '#p'\" --sort-on-patientname -od DIR 11112",
+        "--promiscuous -od DIR -ss study -tos 60 +uf -xcs 'TOOL #p' 5001",
+        "-ll warn --fork +xe -pm +te -aet A -pdu 131072 -dhl -up -g -e -od D -su '' -uf -xcr 'script #a' 11112",
+        "11112 --accept-all -od D --exec-sync --exec-on-reception 'dcmdump \"D/#f\"'",
+        "--fork -aet STORESCP --ignore 9000",
+    ):
+        assert config(text).network.port in (11112, 5001, 9000)

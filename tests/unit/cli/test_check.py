@@ -1,0 +1,84 @@
+"""fastscp's own rules; those of storescp are compared with it in tests/differential/test_command_line.py."""
+
+import pytest
+
+from fastscp.cli.check import check, check_logging, check_parameters
+from fastscp.cli.parse import parse
+from fastscp.errors import UsageError
+
+
+def judge(*arguments, verbose=False):
+    line = parse("fastscp", arguments)
+    check_parameters(line)
+    check_logging(line)
+    check(line, verbose=verbose)
+
+
+def refusal(*arguments):
+    with pytest.raises(UsageError) as caught:
+        judge(*arguments)
+    assert caught.value.exit_status == 1
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--workers", "4"], ["--fork", "--workers", "1"], ["--max-associations", "10"], ["--drain-timeout", "0"],
+    ["--user", "dicom"], ["+ac", "--hosts-allow", "a", "--hosts-deny", "b"], ["--on-late", "append"],
+    ["--on-late", "NEW-STUDY"], ["-sp", "--study-max-age", "60"], ["-sp", "--study-manifest", "--transliterate-names"],
+    ["--state-dir", "d"], ["--exec-on-eoseries", "true"], ["--exec-argv", "--hook-jobs", "1", "--hook-timeout", "5"],
+    ["--event-log", "f", "--event-digest"], ["--log-json"], ["--log-json", "-v"], ["-i6"], ["-i0", "-i4"],
+    ["--fork", "-sp", "-rns", "-xcs", "true", "-tos", "1"], ["+tls", "k", "c", "+pg", "+pm", "+pb"],
+    ["+tls", "k", "c", "--expect-sni", "name", "--no-sni"], ["+tls", "k", "c", "+pg", "+cs", "X"],
+])
+def test_accepted(arguments):
+    judge(*arguments, "11112")
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--workers", "0"], "Invalid value for option --workers (underflow: 0)"),
+    (["--workers", "2x"], "Invalid value for option --workers (2x)"),
+    (["--workers", "2", "--single-process"], "--workers not allowed with --single-process"),
+    (["--max-associations", "2", "--single-process"], "--max-associations not allowed with --single-process"),
+    (["--max-associations", "0"], "Invalid value for option --max-associations (underflow: 0)"),
+    (["--hosts-allow", "f"], "--hosts-allow only allowed with --access-control"),
+    (["--hosts-deny", "f", "+ac", "-ac"], "--hosts-deny only allowed with --access-control"),
+    (["--on-late", "never"], "Invalid value for option --on-late (never)"),
+    (["--study-max-age", "5"], ("--study-max-age only allowed with --sort-conc-studies, --sort-on-study-uid, "
+     "--sort-on-patientname, --exec-on-eostudy or --rename-on-eostudy")),
+    (["--study-manifest"], ("--study-manifest only allowed with --sort-conc-studies, --sort-on-study-uid or "
+     "--sort-on-patientname")),
+    (["-su", "", "--transliterate-names"], "--transliterate-names only allowed with --sort-on-patientname"),
+    (["--event-digest"], "--event-digest only allowed with --event-log"),
+    (["--hook-jobs", "0"], "Invalid value for option --hook-jobs (underflow: 0)"),
+    (["--hook-timeout", "-1"], "Invalid value for option --hook-timeout (underflow: -1)"),
+    (["--drain-timeout", "-1"], "Invalid value for option --drain-timeout (underflow: -1)"),
+    (["--log-json", "-lc", "/dev/null"], "--log-json not allowed with --log-config"),
+    (["--expect-sni", "x"], "--expect-sni only allowed with --enable-tls"),
+    (["+pg"], "--profile-8996 only allowed with --enable-tls"),
+    (["+v"], "--verbose-pc only allowed with verbose mode"),
+])
+def test_refused(arguments, message):
+    assert refusal(*arguments, "11112") == message
+
+
+@pytest.mark.parametrize("value", ["5x", "5.0", "0x10", "5 ", "", "five", "٥", "1_000"])
+def test_only_whole_numbers_are_numbers(value):
+    """storescp takes 5x for 5."""
+    assert refusal("-ta", value, "11112") == f"Invalid value for option --acse-timeout ({value})"
+
+
+@pytest.mark.parametrize("port", ["11112x", "0", "-5", "65536", "", "１１１１２"])
+def test_ports_that_are_none(port):
+    assert refusal(port).startswith("Invalid parameter value ")
+
+
+def test_sockets_of_systemd_need_no_port(monkeypatch):
+    monkeypatch.delenv("LISTEN_FDS", raising=False)
+    assert refusal("-v") == "Missing parameter port"
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    judge("-v")
+
+
+def test_inetd_needs_no_port():
+    judge("--inetd")
+    judge("--inetd", "99999")

@@ -1,0 +1,97 @@
+import io
+import subprocess
+import sys
+
+import pytest
+
+from fastscp import __date__, __version__
+from fastscp.cli import main as program
+from fastscp.cli import startup
+from fastscp.cli.help import usage, version
+from fastscp.proc.policy import NetworkPolicy, ProcessMode
+from fastscp.store.policy import StorePolicy
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Run the program as far as it gets without touching the logging of the tests."""
+    def run(*arguments):
+        out, err = io.StringIO(), io.StringIO()
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", err)
+        status = program.main(["/usr/bin/fastscp", *arguments])
+        monkeypatch.undo()
+        return status, out.getvalue(), err.getvalue()
+    return run
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"], ["-v", "--help", "a", "b", "c"], ["--version", "-h"]])
+def test_help(run, arguments):
+    assert run(*arguments) == (0, usage(), "")
+
+
+def test_version(run):
+    status, out, err = run("--version", "whatever", "else")
+    assert (status, out, err) == (0, version(), "")
+    assert out.splitlines()[0] == f"$fastscp: fastscp v{__version__} {__date__} $"
+    # programs in the field ask for storescp 3.7.0 or later
+    assert int(__version__.partition(".")[0]) >= 4
+
+
+def test_refusal_stands_below_the_header(run):
+    status, out, err = run("--foo")
+    assert (status, out) == (1, "")
+    assert err == (f"$fastscp: fastscp v{__version__} {__date__} $\n\nfastscp: DICOM storage (C-STORE) SCP\n"
+                   "error: Unknown option --foo\n")
+
+
+def test_help_fits_storescps_layout():
+    lines = usage().splitlines()
+    assert "  -h      --help                 print this help text and exit" in lines
+    assert "    +x=   --prefer-uncompr       prefer explicit VR local byte order (default)" in lines
+    assert lines[3] == "usage: fastscp [options] [port]"
+    assert max(map(len, lines)) <= 85
+
+
+@pytest.mark.parametrize(("platform", "python", "complaint"), [
+    ("linux", (3, 10), ""), ("linux", (3, 14), ""), ("darwin", (3, 12), "runs on Linux only, not on darwin"),
+    ("linux", (3, 9), "needs Python 3.10 or later, this is 3.9"),
+])
+def test_platform(platform, python, complaint):
+    assert program.platform_complaint(platform, python) == complaint
+
+
+def test_help_and_version_import_nothing_heavy():
+    """Programs in the field call --version before each start."""
+    code = ("import sys; from fastscp.cli.main import main; main(['fastscp', sys.argv[1]]); "
+            "print(sorted({'pydicom', 'logging', 'ssl', 'socket', 'asyncio', 'orjson'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_module_can_be_run():
+    done = subprocess.run([sys.executable, "-m", "fastscp", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("$fastscp: fastscp v")
+
+
+def test_directory_must_exist_and_be_writable(tmp_path, monkeypatch):
+    network = NetworkPolicy(port=11112)
+    assert startup.complaint(network, StorePolicy(str(tmp_path))) == ""
+    assert startup.complaint(network, StorePolicy(str(tmp_path / "no"))) == "specified output directory does not exist"
+    (tmp_path / "file").touch()
+    assert startup.complaint(network, StorePolicy(str(tmp_path / "file"))) == (
+        "specified output directory does not exist")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert startup.complaint(network, StorePolicy(str(tmp_path))) == "specified output directory is not writeable"
+
+
+@pytest.mark.parametrize(("port", "user", "first_free", "refused"), [
+    (104, 1000, 1024, True), (104, 0, 1024, False), (104, 1000, 80, False), (1023, 1000, 1024, True),
+    (1024, 1000, 1024, False), (None, 1000, 1024, False),
+])
+def test_privileged_ports(tmp_path, monkeypatch, port, user, first_free, refused):
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    monkeypatch.setattr(startup, "_first_free_port", lambda: first_free)
+    complaint = startup.complaint(NetworkPolicy(port=port), StorePolicy(str(tmp_path)))
+    assert complaint == (f"cannot listen on port {port}, insufficient privileges" if refused else "")
+    assert startup.complaint(NetworkPolicy(port=port, mode=ProcessMode.INETD), StorePolicy(str(tmp_path))) == ""

@@ -1,0 +1,1 @@
+"""Inputs shared by tests of several layers."""

@@ -143,6 +143,22 @@ class InstanceSink:
         if written != len(octets):
             raise StorageError(f"short write to a file in {self._directory.path}", path=self._directory.path)
 
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to ``size`` octets that were written before, from ``offset`` of the file."""
+        try:
+            return os.pread(self._fd, size, offset)
+        except OSError as error:
+            raise storage_error("read back a file in", self._directory.path, error) from error
+
+    def truncate(self, size: int) -> None:
+        """Forget what was written behind ``size``; the next write goes there."""
+        try:
+            os.ftruncate(self._fd, size)
+            os.lseek(self._fd, size, os.SEEK_SET)
+        except OSError as error:
+            raise storage_error("write to a file in", self._directory.path, error) from error
+        self.size = size
+
     def spool(self) -> IO[bytes]:
         """Return an unnamed file beside the output for what must be kept until its length is known."""
         try:

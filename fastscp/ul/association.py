@@ -16,8 +16,6 @@ Source: PS3.8 §9.2, §9.3
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 from fastscp.errors import FastscpError, PeerError
 from fastscp.ul.decode import decode_abort, decode_associate_rq
@@ -27,6 +25,7 @@ from fastscp.ul.encode import (
     encode_associate_rj,
     encode_release_rp,
 )
+from fastscp.ul.events import Aborted, AssociationEvent, Established, Rejected, ReleaseRequested
 from fastscp.ul.negotiate import negotiate
 from fastscp.ul.pdu import (
     A_ABORT,
@@ -46,13 +45,13 @@ from fastscp.ul.pdu import (
     UNEXPECTED_PDU,
     UNRECOGNIZED_PDU,
     AAbort,
-    AAssociateAC,
     AAssociateRJ,
-    AAssociateRQ,
-    AcceptedContext,
 )
 from fastscp.ul.policy import NegotiationPolicy
 from fastscp.ul.states import ARTIM_AFTER, TRANSITIONS, Action, Artim, Event, State
+
+__all__ = ["Aborted", "Association", "AssociationError", "AssociationEvent", "Established", "Rejected",
+           "ReleaseRequested"]
 
 #: Largest A-ASSOCIATE-RQ that is collected. 128 contexts with 64 transfer syntaxes each are 0.3 MB.
 MAX_ASSOCIATE_OCTETS = 1 << 20
@@ -71,40 +70,6 @@ _EVENT_OF = {
     A_RELEASE_RP: Event.RELEASE_RP,
     A_ABORT: Event.ABORT,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Established:
-    """The association was acknowledged; the A-ASSOCIATE-AC is in the output."""
-
-    request: AAssociateRQ
-    accept: AAssociateAC
-    contexts: Mapping[int, AcceptedContext]
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The association was rejected; the A-ASSOCIATE-RJ is in the output."""
-
-    request: AAssociateRQ
-    reject: AAssociateRJ
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseRequested:
-    """The peer wants to end; the caller finishes what is open and calls ``release``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Aborted:
-    """The peer aborted (PS3.8 Table 9-26)."""
-
-    source: int
-    reason: int
-
-
-Fragment = tuple[int, int, memoryview]
-AssociationEvent = Fragment | Established | Rejected | ReleaseRequested | Aborted
 
 
 class AssociationError(FastscpError):
@@ -146,7 +111,12 @@ class Association:
         return output
 
     def release(self) -> None:
-        """Queue the A-RELEASE-RP for a ``ReleaseRequested`` (AR-4)."""
+        """Queue the A-RELEASE-RP for a ``ReleaseRequested`` (AR-4).
+
+        When the peer has aborted or broken the protocol behind its request, nothing is left to answer.
+        """
+        if self.state is State.AWAITING_CLOSE or self.state is State.IDLE:
+            return
         self._step(Event.RELEASE_RESPONSE)
         self._output.append(encode_release_rp())
 

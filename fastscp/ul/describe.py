@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
+from fastscp.ul.events import Established, Rejected
 from fastscp.ul.pdu import (
     ABSTRACT_SYNTAX_NOT_SUPPORTED,
     ACCEPTANCE,
@@ -26,9 +26,6 @@ from fastscp.ul.pdu import (
     AAssociateRQ,
     UserInformation,
 )
-
-if TYPE_CHECKING:
-    from fastscp.ul.association import Established, Rejected
 
 _CONTEXT_RESULTS = {
     ACCEPTANCE: "Accepted",

@@ -245,6 +245,24 @@ def test_w23_release_in_the_middle_of_a_data_set():
     assert events[-1] == ReleaseRequested()
 
 
+@pytest.mark.parametrize("behind", [wire.RELEASE_RQ, encode_data(1, 3, b"ab"), b"\x08" + bytes(5)], ids=len)
+def test_w25_violation_behind_a_release_request_leaves_nothing_to_release(behind):
+    association = established()
+    with pytest.raises(PeerError) as caught:
+        association.receive(memoryview(wire.RELEASE_RQ + behind))
+    assert caught.value.events == [ReleaseRequested()]
+    association.release()
+    assert association.take_output()[0] == 7
+
+
+def test_abort_behind_a_release_request_leaves_nothing_to_release():
+    association = established()
+    assert association.receive(memoryview(wire.RELEASE_RQ + wire.ABORT)) == [ReleaseRequested(), Aborted(2, 1)]
+    association.release()
+    assert association.take_output() == b""
+    assert association.finished
+
+
 def test_release_without_a_request_is_the_callers_fault():
     with pytest.raises(AssociationError):
         established().release()

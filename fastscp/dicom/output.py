@@ -30,6 +30,12 @@ class Sink(Protocol):
     def patch(self, offset: int, octets: bytes) -> None:
         """Overwrite at an offset of the file."""
 
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to ``size`` octets that were written before."""
+
+    def truncate(self, size: int) -> None:
+        """Forget what was written behind ``size``."""
+
     def spool(self) -> IO[bytes]:
         """Return an unnamed temporary file, closed and removed with the sink."""
 

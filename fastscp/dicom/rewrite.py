@@ -8,17 +8,19 @@ preserving mode forwards everything and looks at nothing.
 from __future__ import annotations
 
 import functools
+import io
 import zlib
 from collections.abc import Sequence
-from typing import Final
+from typing import IO, Final
 
 from fastscp.dicom import dictionary as dictionaries
 from fastscp.dicom import uids
 from fastscp.dicom.dictionary import Dictionary
 from fastscp.dicom.options import OutputOptions
+from fastscp.dicom.order import Sorter
 from fastscp.dicom.output import Output, Sink
 from fastscp.dicom.scan import Scanner
-from fastscp.errors import InstanceError
+from fastscp.errors import InstanceError, StorageError
 
 __all__ = ["COLLECTED", "Rewriter", "Sink", "shared_dictionary"]
 
@@ -43,6 +45,74 @@ def shared_dictionary(paths: tuple[str, ...] = ()) -> Dictionary:
     return dictionaries.load(paths)
 
 
+def _spool_error(error: OSError) -> StorageError:
+    return StorageError(f"cannot use a spool: {error.strerror}", errno=error.errno)
+
+
+class _Deflation:
+    """The sink in front of deflated output: a spool that can be patched, deflated when it is complete."""
+
+    def __init__(self, sink: Sink, base: int, level: int) -> None:
+        self._sink = sink
+        self._base = base
+        self._level = level
+        self._spool = sink.spool()
+
+    def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
+        """Append to the spool."""
+        try:
+            self._spool.writelines(buffers)
+        except OSError as error:
+            raise _spool_error(error) from error
+
+    def patch(self, offset: int, octets: bytes) -> None:
+        """Overwrite in the spool; offsets count as if the spool began at ``base``."""
+        try:
+            self._spool.seek(offset - self._base)
+            self._spool.write(octets)
+            self._spool.seek(0, io.SEEK_END)
+        except OSError as error:
+            raise _spool_error(error) from error
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Read back from the spool."""
+        try:
+            self._spool.seek(offset - self._base)
+            octets = self._spool.read(size)
+            self._spool.seek(0, io.SEEK_END)
+        except OSError as error:
+            raise _spool_error(error) from error
+        return octets
+
+    def truncate(self, size: int) -> None:
+        """Shorten the spool."""
+        try:
+            self._spool.seek(size - self._base)
+            self._spool.truncate()
+        except OSError as error:
+            raise _spool_error(error) from error
+
+    def spool(self) -> IO[bytes]:
+        """Return another spool of the sink."""
+        return self._sink.spool()
+
+    def finish(self) -> None:
+        """Deflate the spool into the sink (PS3.5 A.5)."""
+        deflater = zlib.compressobj(self._level, zlib.DEFLATED, -15)
+        size = at = 0
+        while piece := self.read(self._base + at, _INFLATED_OCTETS):
+            at += len(piece)
+            size += self._emit(deflater.compress(piece))
+        size += self._emit(deflater.flush())
+        if size & 1:
+            self._sink.write([b"\0"])
+
+    def _emit(self, octets: bytes) -> int:
+        if octets:
+            self._sink.write([octets])
+        return len(octets)
+
+
 class Rewriter:
     """Take one data set in pieces and write it to a sink.
 
@@ -50,12 +120,13 @@ class Rewriter:
     for a data set that cannot be stored; errors of the sink pass through.
     """
 
-    def __init__(self, transfer_syntax_uid: str, options: OutputOptions, sink: Sink, base: int,
+    def __init__(self, transfer_syntax_uid: str, options: OutputOptions, sink: Sink, base: int, *,
                  dictionary: Dictionary | None = None) -> None:
         syntax_in = uids.transfer_syntax(transfer_syntax_uid)
         self.transfer_syntax_out: str = transfer_syntax_uid
         self.attributes: dict[int, bytes] = {}
         self._sink = sink
+        self._base = base
         self._empty = True
         self._preserve = options.bit_preserving
         self._inflater = None
@@ -63,10 +134,11 @@ class Rewriter:
             return
         if options.transfer_syntax is not None:
             self.transfer_syntax_out = options.transfer_syntax
-        syntax_out = uids.transfer_syntax(self.transfer_syntax_out)
+        self._syntax_out = syntax_out = uids.transfer_syntax(self.transfer_syntax_out)
         if syntax_in.deflated:
             self._inflater = zlib.decompressobj(-15)
-        self._output = Output(sink, base, syntax_out)
+        self._deflation = _Deflation(sink, base, options.compression_level) if syntax_out.deflated else None
+        self._output = Output(self._deflation or sink, base, syntax_out)
         self._scanner = Scanner(syntax_in, syntax_out, options, dictionary or shared_dictionary(options.dictionary_paths),
                                 self._output, COLLECTED)
         self.attributes = self._scanner.attributes
@@ -104,3 +176,7 @@ class Rewriter:
             raise InstanceError("empty data set", status=0xA700)
         self._scanner.finish()
         self._output.write()
+        if self._scanner.disordered:
+            Sorter(self._deflation or self._sink, self._base, self._output.size, self._syntax_out).run()
+        if self._deflation is not None:
+            self._deflation.finish()

@@ -157,7 +157,7 @@ class Scanner:
             if level.kind != ITEM and level.members and out.origin < level.end:
                 self._fail("data set ends inside a sequence", 0)
             self._close(0, 0)
-        self._end_group(self._level, out.origin + out.shift)
+        self._end_level(self._level, 0, self._options.file_padding)
         out.seal(0)
 
     def _scan(self, buf: bytes) -> None:
@@ -574,9 +574,9 @@ class Scanner:
         out = self._out
         level = self._level
         parent = self._stack.pop()
+        if level.kind == ITEM:
+            self._end_level(level, pos, self._options.item_padding)
         end = out.origin + pos + out.shift
-        if level.group_at >= 0:
-            self._end_group(level, end)
         if level.delimited:
             if not delimiter or level.little != out.little or any(out.buf[pos + 4:pos + 8]):
                 element = 0xE00D if level.kind == ITEM else 0xE0DD
@@ -588,6 +588,28 @@ class Scanner:
             if length != level.written:
                 out.patch(level.length_at, out.pack_length(length))
         self._level = parent
+
+    def _end_level(self, level: Level, pos: int, multiple: int) -> None:
+        """End the data set or an item: pad it to a multiple of octets, write its last group length.
+
+        An item is measured by its content, the data set with the file meta information before it; an
+        empty item is not padded.
+        """
+        out = self._out
+        end = out.origin + pos + out.shift
+        if level.group_at >= 0 and level.group != _PADDING >> 16:
+            self._end_group(level, end)
+        if multiple and end > level.start:
+            missing = -(end - level.start) % multiple
+            if missing:
+                header = len(out.header(0xFFFC, 0xFFFC, b"OB", 0))
+                while missing < header:
+                    missing += multiple
+                octets = missing - header
+                out.cut(pos, pos, out.header(0xFFFC, 0xFFFC, b"OB", octets) + bytes(octets))
+                if level.last > _PADDING:
+                    self.disordered = True
+        self._end_group(level, out.origin + pos + out.shift)
 
     def _fail(self, message: str, pos: int, tag: int | None = None, status: int = 0xC000) -> NoReturn:
         raise InstanceError(message, status=status, tag=tag, offset=self._out.origin + pos)

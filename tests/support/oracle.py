@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.rawscu import CT_IMAGE, Aborted, RawSCU, split_file
+from tests.support.rawscu import CT_IMAGE, DEFLATED, Aborted, RawSCU, split_file
 from tests.support.servers import StorescpServer
 
 PREAMBLE = bytes(128) + b"DICM"
@@ -31,7 +31,7 @@ class StorescpOracle:
 
     def __init__(self, directory: Path, options: list[str]) -> None:
         self.directory = directory
-        self._server = StorescpServer(["-od", directory, "-pm", "+xa", *options])
+        self._server = StorescpServer(["-od", directory, "-pm", *options])
 
     def __enter__(self) -> StorescpOracle:
         self._server.start()
@@ -42,12 +42,18 @@ class StorescpOracle:
 
     def store(self, dataset: bytes, transfer_syntax: str, sop_class: str = CT_IMAGE,
               sop_instance: str = "1.2.3.4.5") -> Answer:
-        """Send the octets as they are on an association of their own."""
+        """Send the octets as they are on an association of their own.
+
+        storescp aborts on an odd fragment, so an odd deflate stream gets the pad octet of PS3.5 A.5.
+        """
+        if len(dataset) & 1 and transfer_syntax == DEFLATED:
+            dataset += b"\0"
         status = None
         with RawSCU("127.0.0.1", self._server.port) as scu:
-            scu.associate([(1, sop_class, [transfer_syntax])])
+            # a class that storescp refuses to negotiate can still be named in the command
+            scu.associate([(1, sop_class, [transfer_syntax]), (3, CT_IMAGE, [transfer_syntax])])
             try:
-                status = scu.store(1, sop_class, sop_instance, dataset)
+                status = scu.store(1 if 1 in scu.accepted else 3, sop_class, sop_instance, dataset)
                 scu.release()
             except (Aborted, ConnectionError):
                 status = None

@@ -1,0 +1,242 @@
+"""Putting a written data set into ascending tag order (PS3.5 §7.1), as storescp does.
+
+Strategy: data sets out of order are rare, so the scanner writes them as they come, and afterwards the
+result is read back once, header by header. Elements are only moved as ranges of the file: a plan of ranges
+and replaced headers is made, copied to a spool and back. The second of two equal tags is dropped, lengths
+of enclosing items and of groups are corrected.
+
+Memory: a few words per element of the levels that are out of order, at most ``MOST_ELEMENTS`` of them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple, NoReturn
+
+from fastscp.dicom.output import UNDEFINED, Sink
+from fastscp.dicom.uids import TransferSyntax
+from fastscp.errors import InstanceError, StorageError
+
+MOST_ELEMENTS: Final = 200_000
+_BLOCK: Final = 65536
+_COPY_OCTETS: Final = 1 << 20
+_LONG: Final = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SV", b"UV", b"UN", b"UC", b"UR", b"UT",
+                          b"SQ"})
+_ITEM: Final = 0xFFFEE000
+_PIXEL_DATA: Final = 0x7FE00010
+
+#: Octets to write, or a range (offset, length) of what is in the file.
+Piece = bytes | tuple[int, int]
+
+
+class _Content(NamedTuple):
+    """New content of a stretch of the file: where the old one ends, and the new length."""
+
+    pieces: list[Piece]
+    end: int
+    length: int
+
+
+class _Element(NamedTuple):
+    tag: int
+    start: int
+    content: _Content
+
+
+class Sorter:
+    """Sorts the data set that a sink holds from ``base`` to ``end``."""
+
+    def __init__(self, sink: Sink, base: int, end: int, syntax: TransferSyntax) -> None:
+        order = "<" if syntax.little_endian else ">"
+        self._sink = sink
+        self._base = base
+        self._end = end
+        self._explicit = syntax.explicit_vr
+        self._tag = struct.Struct(order + "HH").unpack_from
+        self._short = struct.Struct(order + "H").unpack_from
+        self._long = struct.Struct(order + "L").unpack_from
+        self._pack_long = struct.Struct(order + "L").pack
+        self._block = b""
+        self._block_at = 0
+        self._elements = 0
+
+    def run(self) -> None:
+        """Sort. Raises InstanceError for more elements than can be sorted."""
+        content = self._dataset(self._base, self._end)
+        spool = self._sink.spool()
+        try:
+            for octets in self._octets(content.pieces):
+                spool.write(octets)
+            spool.seek(0)
+            self._sink.truncate(self._base)
+            while octets := spool.read(_COPY_OCTETS):
+                self._sink.write([octets])
+        except OSError as error:
+            raise StorageError(f"cannot sort a data set: {error.strerror}", errno=error.errno) from error
+
+    def _octets(self, pieces: list[Piece]) -> Iterator[bytes]:
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                yield piece
+                continue
+            offset, left = piece
+            while left:
+                octets = self._sink.read(offset, min(left, _COPY_OCTETS))
+                if not octets:
+                    self._fail("what was written cannot be read back", offset)
+                yield octets
+                offset += len(octets)
+                left -= len(octets)
+
+    def _read(self, offset: int) -> bytes:
+        """Return the 12 octets at an offset, fewer at the end."""
+        at = offset - self._block_at
+        if at < 0 or at + 12 > len(self._block):
+            self._block = self._sink.read(offset, _BLOCK)
+            self._block_at = offset
+            at = 0
+        return self._block[at:at + 12]
+
+    def _dataset(self, start: int, end: int) -> _Content:
+        """Read the elements of the data set or of an item; ``end`` is UNDEFINED for a delimited item."""
+        elements: list[_Element] = []
+        at = start
+        ascending = True
+        last = -1
+        changed = False
+        while end == UNDEFINED or at < end:
+            header = self._read(at)
+            group, element = self._tag(header)
+            tag = group << 16 | element
+            if end == UNDEFINED and group == 0xFFFE:
+                break
+            content = self._element(at, tag, header)
+            elements.append(_Element(tag, at, content))
+            self._elements += 1
+            if self._elements > MOST_ELEMENTS:
+                self._fail("too many elements in a data set that is not in order", at)
+            ascending = ascending and tag > last
+            changed = changed or len(content.pieces) != 1 or isinstance(content.pieces[0], bytes)
+            last = tag
+            at = content.end
+        self._elements -= len(elements)
+        if ascending and not changed:
+            return _Content([(start, at - start)] if at > start else [], at, at - start)
+        return self._sorted(elements, at)
+
+    def _sorted(self, elements: list[_Element], end: int) -> _Content:
+        """Put elements in order, keep the first of equals, correct the group lengths."""
+        unique: dict[int, _Element] = {}
+        for element in elements:
+            unique.setdefault(element.tag, element)
+        in_order = [unique[tag] for tag in sorted(unique)]
+        groups: dict[int, int] = {}
+        for element in in_order:
+            if element.tag & 0xFFFF:
+                group = element.tag >> 16
+                groups[group] = groups.get(group, 0) + element.content.length
+        pieces: list[Piece] = []
+        length = 0
+        for element in in_order:
+            content = element.content
+            if element.tag & 0xFFFF:
+                _join(pieces, content.pieces)
+            else:
+                header = self._read(element.start)[:8]
+                _join(pieces, [header + self._pack_long(groups.get(element.tag >> 16, 0))])
+                if content.length > 12:
+                    _join(pieces, [(element.start + 12, content.length - 12)])
+            length += content.length
+        return _Content(pieces, end, length)
+
+    def _element(self, at: int, tag: int, header: bytes) -> _Content:
+        """Measure one element, and sort what is inside a sequence."""
+        size = 8
+        sequence = False
+        if self._explicit:
+            vr = header[4:6]
+            if vr in _LONG:
+                size = 12
+                length = self._long(header, 8)[0]
+                sequence = vr == b"SQ"
+            else:
+                length = self._short(header, 6)[0]
+        else:
+            length = self._long(header, 4)[0]
+            sequence = length == UNDEFINED or (length >= 8 and self._looks_like_items(at + 8, length))
+        if length == UNDEFINED and tag == _PIXEL_DATA:
+            end = self._fragments_end(at + size)
+            return _Content([(at, end - at)], end, end - at)
+        if not sequence:
+            return _Content([(at, size + length)], at + size + length, size + length)
+        return self._sequence(at, size, length)
+
+    def _looks_like_items(self, at: int, length: int) -> bool:
+        """Tell whether an implicit value is a chain of items that fills it exactly."""
+        end = at + length
+        while at < end:
+            header = self._read(at)
+            group, element = self._tag(header)
+            if (group, element) != (0xFFFE, 0xE000):
+                return False
+            at += 8 + int(self._long(header, 4)[0])
+        return at == end
+
+    def _sequence(self, at: int, size: int, length: int) -> _Content:
+        """Read the items of a sequence."""
+        pieces: list[Piece] = []
+        start = pos = at + size
+        total = 0
+        while length == UNDEFINED or pos < start + length:
+            header = self._read(pos)
+            group, element = self._tag(header)
+            item_length = self._long(header, 4)[0]
+            if group << 16 | element != _ITEM:
+                break
+            inside = self._dataset(pos + 8, UNDEFINED if item_length == UNDEFINED else pos + 8 + item_length)
+            if item_length == UNDEFINED:
+                _join(pieces, [(pos, 8), *inside.pieces, (inside.end, 8)])
+                pos = inside.end + 8
+                total += inside.length + 16
+            else:
+                head: Piece = (pos, 8)
+                if inside.length != item_length:
+                    head = header[:4] + self._pack_long(inside.length)
+                _join(pieces, [head, *inside.pieces])
+                pos = inside.end
+                total += inside.length + 8
+        if length == UNDEFINED:
+            _join(pieces, [(pos, 8)])
+            pos += 8
+            total += 8
+        whole: list[Piece] = []
+        if length in {UNDEFINED, total}:
+            whole.append((at, size))
+        else:
+            whole.append(self._read(at)[:size - 4] + self._pack_long(total))
+        _join(whole, pieces)
+        return _Content(whole, pos, size + total)
+
+    def _fragments_end(self, at: int) -> int:
+        """Return the offset behind the delimiter of encapsulated Pixel Data."""
+        while True:
+            header = self._read(at)
+            group, element = self._tag(header)
+            at += 8 + int(self._long(header, 4)[0])
+            if group << 16 | element != _ITEM:
+                return at
+
+    def _fail(self, message: str, offset: int) -> NoReturn:
+        raise InstanceError(message, status=0xC000, offset=offset - self._base)
+
+
+def _join(pieces: list[Piece], more: list[Piece]) -> None:
+    """Append pieces; adjacent ranges become one."""
+    for piece in more:
+        if pieces and isinstance(piece, tuple):
+            last = pieces[-1]
+            if isinstance(last, tuple) and last[0] + last[1] == piece[0]:
+                pieces[-1] = (last[0], last[1] + piece[1])
+                continue
+        pieces.append(piece)

@@ -1,0 +1,337 @@
+"""Headers that are built like one seen before: recognised as a whole, written by a recorded script.
+
+The objects of a series have headers of the same shape: the same tags, VRs and lengths at the same offsets,
+only the values differ. What the scanner would do with such a header follows from its shape, as long as the
+values need no correction. So the first header of a shape is scanned and recorded, and the next ones are
+compared under a mask that leaves the values out, and then written as slices of the input and constants.
+
+Layout of a shape over the first ``size`` octets of a data set in explicit VR little endian:
+
+    mask      FF over tags, VRs, lengths, items, delimiters and values that must be the same; 00 over the rest
+    expected  the octets under the mask
+    texts     where the last but one octet of each text value is (two blanks at the end would be corrected)
+    uids      where each UID is (blanks and surplus NULs would be corrected)
+    script    slices of the input and constants that make the output
+
+Invariants: a shape ends between two top-level elements; with a shape or without it the output is the same,
+octet for octet, or the shape does not match. Nothing is recognised across the cut of a chunk.
+
+perf/rewrite.py shows what a recognised header costs, against the scan.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Final
+
+from fastscp.dicom import values
+from fastscp.dicom.vr import KINDS_LITTLE, LONG, LONG_TEXT, PLAIN, SEQUENCE, TEXT, UID
+
+_SMALLEST: Final = 256  #: shorter headers are not worth recognising
+_CAPACITY: Final = 32
+_FREE_LESSONS: Final = 8
+_MISSES_PER_LESSON: Final = 32
+_PROBE_OCTETS: Final = 8
+_UNDEFINED: Final = 0xFFFFFFFF
+_PADDING: Final = 0xFFFCFFFC
+_BLANK: Final = 32
+
+_SHORT = struct.Struct("<HHHH").unpack_from
+_LENGTH = struct.Struct("<L").unpack_from
+_ITEM = struct.Struct("<HHL").unpack_from
+
+Slice = tuple[int, int]
+Script = tuple[Slice | bytes, ...]
+
+
+class _Unusual(Exception):  # noqa: N818 - no error: what is unusual is left to the scanner
+    """This stretch of the data set is not part of a shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """Where structure and values are in the first ``size`` octets of a data set."""
+
+    size: int
+    mask: bytes
+    last_header: int
+    texts: tuple[int, ...]
+    uids: tuple[Slice, ...]
+    top_level: dict[int, Slice]
+
+
+class _Walk:
+    """Collects the outline of a data set, element by element, at any depth."""
+
+    def __init__(self, buf: bytes) -> None:
+        self.buf = buf
+        self.mask = bytearray(len(buf))
+        self.texts: list[int] = []
+        self.uids: list[Slice] = []
+        self.last_header = 0
+
+    def structure(self, start: int, end: int) -> None:
+        self.mask[start:end] = b"\xff" * (end - start)
+
+    def element(self, pos: int, bound: int) -> tuple[int, int, int]:
+        """Take one element; return its tag, and begin and end of its value. Raises _Unusual."""
+        buf = self.buf
+        if pos + 12 > bound:
+            if pos + 8 > bound:
+                raise _Unusual
+        group, number, vr, length = _SHORT(buf, pos)
+        kind = KINDS_LITTLE[vr]
+        tag = group << 16 | number
+        start = pos + 8
+        if not kind or tag == _PADDING or group == 0xFFFE:
+            raise _Unusual
+        if kind in {LONG, LONG_TEXT, SEQUENCE}:
+            start = pos + 12
+            if start > bound:
+                raise _Unusual
+            length = _LENGTH(buf, pos + 8)[0]
+        self.structure(pos, start)
+        if kind == SEQUENCE:
+            return tag, start, self.sequence(start, NO_BOUND if length == _UNDEFINED else start + length, bound)
+        end = start + length
+        if length & 1 or end > bound or (not number and length != 4):
+            raise _Unusual
+        if length and kind in {TEXT, LONG_TEXT, UID}:
+            self.value(kind, start, end)
+        return tag, start, end
+
+    def value(self, kind: int, start: int, end: int) -> None:
+        """Remember what must hold for a text or UID; one that is to be corrected must be the same again."""
+        octets = self.buf[start:end]
+        if (values.uid if kind == UID else values.text)(octets) != octets:
+            self.structure(start, end)
+        elif kind == UID:
+            self.uids.append((start, end))
+        else:
+            self.texts.append(end - 2)
+
+    def sequence(self, pos: int, end: int, bound: int) -> int:
+        """Take the items of a sequence; return where it ends, behind its delimiter if it has one."""
+        if end != NO_BOUND and end > bound:
+            raise _Unusual
+        limit = min(end, bound)
+        while pos != end:
+            group, number, length = self.item_header(pos, limit)
+            if group == 0xFFFE and number == 0xE0DD and end == NO_BOUND:
+                return pos + 8
+            if group != 0xFFFE or number != 0xE000:
+                raise _Unusual
+            pos = self.item(pos + 8, NO_BOUND if length == _UNDEFINED else pos + 8 + length, limit)
+        return pos
+
+    def item(self, pos: int, end: int, bound: int) -> int:
+        """Take the elements of an item; return where it ends, behind its delimiter if it has one."""
+        if end != NO_BOUND and end > bound:
+            raise _Unusual
+        limit = min(end, bound)
+        while pos != end:
+            if end == NO_BOUND:
+                group, number, _ = self.item_header(pos, limit)
+                if group == 0xFFFE and number == 0xE00D:
+                    return pos + 8
+            pos = self.element(pos, limit)[2]
+        return pos
+
+    def item_header(self, pos: int, bound: int) -> tuple[int, int, int]:
+        if pos + 8 > bound:
+            raise _Unusual
+        self.structure(pos, pos + 8)
+        group, number, length = _ITEM(self.buf, pos)
+        return group, number, length
+
+
+NO_BOUND: Final = 1 << 62
+
+
+def outline(buf: bytes) -> Outline | None:
+    """Return the outline of as many whole top-level elements as ``buf`` begins with; None for too few."""
+    walk = _Walk(buf)
+    top_level: dict[int, Slice] = {}
+    pos = last_header = 0
+    texts = uids = 0
+    try:
+        while pos < len(buf):
+            tag, start, end = walk.element(pos, len(buf))
+            if len(buf) - end < _PROBE_OCTETS and end != len(buf):
+                break
+            top_level[tag] = start, end
+            last_header, pos = pos, end
+            texts, uids = len(walk.texts), len(walk.uids)
+    except (_Unusual, RecursionError):
+        pass  # the shape ends before what is unusual
+    if pos < _SMALLEST:
+        return None
+    return Outline(pos, bytes(walk.mask[:pos]), last_header, tuple(walk.texts[:texts]),
+                   tuple(walk.uids[:uids]), top_level)
+
+
+def script_of(size: int, cuts: Sequence[tuple[int, int, bytes]], patches: Sequence[tuple[int, bytes]]) -> Script:
+    """Turn what an ``Output`` was told into slices and constants.
+
+    ``cuts`` are (begin, end, replacement) in input offsets, in order; ``patches`` are (output offset,
+    octets). The whole output of ``size`` input octets is described.
+    """
+    parts: list[Slice | bytes] = []
+    done = 0
+    for begin, end, new in cuts:
+        if begin > done:
+            parts.append((done, begin))
+        if new:
+            parts.append(new)
+        done = end
+    if size > done:
+        parts.append((done, size))
+    for offset, octets in patches:
+        parts = _patched(parts, offset, octets)
+    return tuple(_joined(parts))
+
+
+def _patched(parts: list[Slice | bytes], offset: int, octets: bytes) -> list[Slice | bytes]:
+    """Overwrite output octets, wherever they come from."""
+    result: list[Slice | bytes] = []
+    at = 0
+    for part in parts:
+        length = len(part) if isinstance(part, bytes) else part[1] - part[0]
+        first, last = max(offset, at), min(offset + len(octets), at + length)
+        if first >= last:
+            result.append(part)
+        else:
+            result += [_cut(part, 0, first - at), octets[first - offset : last - offset],
+                       _cut(part, last - at, length)]
+        at += length
+    return result
+
+
+def _cut(part: Slice | bytes, begin: int, end: int) -> Slice | bytes:
+    return part[begin:end] if isinstance(part, bytes) else (part[0] + begin, part[0] + end)
+
+
+def _joined(parts: list[Slice | bytes]) -> list[Slice | bytes]:
+    """Drop empty parts and join neighbouring constants."""
+    result: list[Slice | bytes] = []
+    for part in parts:
+        if isinstance(part, bytes):
+            if not part:
+                continue
+            if result and isinstance(result[-1], bytes):
+                result[-1] += part
+                continue
+        elif part[0] == part[1]:
+            continue
+        result.append(part)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the scanner stands behind a shape; offsets of the output count from its begin."""
+
+    last: int  #: highest tag so far
+    group: int  #: group of the last element
+    group_at: int  #: output offset of the open group length's value, -1 for none
+    group_start: int
+    group_value: int
+
+
+class Shape:
+    """One recorded header."""
+
+    __slots__ = ("_expected", "_mask", "_penultimate", "_probe", "_probe_end", "_probe_start", "_texts", "_uids",
+                 "collected", "out_size", "position", "script", "size")
+
+    def __init__(self, buf: bytes, found: Outline, script: Script, position: Position,
+                 wanted: frozenset[int]) -> None:
+        self.size = found.size
+        self.script = script
+        self.position = position
+        self.out_size = sum(len(part) if isinstance(part, bytes) else part[1] - part[0] for part in script)
+        self.collected = {tag: where for tag, where in found.top_level.items() if tag in wanted}
+        self._mask = int.from_bytes(found.mask, "little")
+        self._expected = int.from_bytes(buf[: found.size], "little") & self._mask
+        self._probe_start, self._probe_end = found.last_header, found.last_header + _PROBE_OCTETS
+        self._probe = buf[self._probe_start : self._probe_end]
+        self._texts = found.texts
+        self._penultimate = _octets_at(found.texts)
+        self._uids = found.uids
+
+    def matches(self, buf: bytes) -> bool:
+        """Tell whether ``buf`` begins with this shape and none of its values needs a correction."""
+        if buf[self._probe_start : self._probe_end] != self._probe or len(buf) < self.size:
+            return False
+        if int.from_bytes(buf[: self.size], "little") & self._mask != self._expected:
+            return False
+        if _BLANK in self._penultimate(buf):
+            for at in self._texts:
+                if buf[at] == _BLANK and buf[at + 1] == _BLANK:
+                    return False
+        find = buf.find
+        for start, end in self._uids:
+            if not buf[end - 2] or find(b" ", start, end) >= 0:
+                return False
+        return True
+
+    def render(self, buf: bytes) -> bytes:
+        """Return the output for a header that matches."""
+        return b"".join([part if type(part) is bytes else buf[part[0] : part[1]] for part in self.script])
+
+
+def _octets_at(offsets: tuple[int, ...]) -> Callable[[bytes], tuple[int, ...]]:
+    """Return a function that picks the octets at ``offsets``."""
+    if len(offsets) > 1:
+        return itemgetter(*offsets)
+    return lambda buf: tuple(buf[at] for at in offsets)
+
+
+class Shapes:
+    """The shapes a process has met lately, for one set of output options.
+
+    Learning costs about as much as scanning twice; it is paid for by matches: every lesson beyond the first
+    few needs a match, or a good number of misses, before it.
+    """
+
+    def __init__(self) -> None:
+        self._recent: dict[tuple[str, str], list[Shape]] = {}
+        self._credit = _FREE_LESSONS
+        self._misses = 0
+
+    def find(self, syntaxes: tuple[str, str], buf: bytes) -> Shape | None:
+        """Return the shape that ``buf`` begins with, for a pair of transfer syntaxes (in, out)."""
+        recent = self._recent.get(syntaxes)
+        if recent is None:
+            return None
+        for index, shape in enumerate(recent):
+            if shape.matches(buf):
+                if index:
+                    del recent[index]
+                    recent.insert(0, shape)
+                if self._credit < _FREE_LESSONS:
+                    self._credit += 1
+                return shape
+        return None
+
+    def worth_learning(self) -> bool:
+        """Tell, after a miss, whether to record this header."""
+        self._misses += 1
+        if self._misses % _MISSES_PER_LESSON == 0 and self._credit < 1:
+            self._credit = 1
+        if self._credit < 1:
+            return False
+        self._credit -= 1
+        return True
+
+    def add(self, syntaxes: tuple[str, str], shape: Shape) -> None:
+        """Remember a shape; the one unused for longest makes room."""
+        recent = self._recent.setdefault(syntaxes, [])
+        recent.insert(0, shape)
+        del recent[_CAPACITY:]
+
+
+__all__ = ["PLAIN", "Outline", "Position", "Script", "Shape", "Shapes", "outline", "script_of"]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fastscp.log import names
 from fastscp.log.filters import Filter, passes
 from fastscp.log.layouts import Layout, timestamp
-from fastscp.log.stream import Stream
+from fastscp.log.stream import NOTICE, Stream
 
 #: syslog facility codes (RFC 5424 Table 1) by the names configuration files use
 _FACILITIES: Mapping[str, int] = {
@@ -69,9 +69,11 @@ def encode(text: str) -> bytes:
 class ConsoleAppender(Appender):
     """Writes to stdout or stderr, or to any other descriptor."""
 
-    def __init__(self, layout: Layout, chain: list[Filter] | None = None, *, descriptor: int = 2) -> None:
+    def __init__(
+        self, layout: Layout, chain: list[Filter] | None = None, *, descriptor: int = 2, notice: bytes = NOTICE
+    ) -> None:
         super().__init__(layout, chain)
-        self._stream = Stream(descriptor)
+        self._stream = Stream(descriptor, notice)
 
     def append(self, text: str, record: logging.LogRecord) -> None:  # noqa: ARG002 - see Appender
         """Write ``text`` in one piece."""

@@ -9,6 +9,9 @@ import orjson
 from fastscp.log import names
 from fastscp.log.layouts import message, timestamp
 
+#: Says in the same shape how many messages were lost.
+NOTICE = b'{"level":"warn","logger":"root","message":"%d log messages were lost"}\n'
+
 
 class JSONLayout:
     """Lays a record out as ``{"time", "level", "logger", "process", "message"}``; the time is UTC."""

@@ -57,7 +57,7 @@ def _converter(match: re.Match[str]) -> Converter:
     left, minimum, maximum, character, argument = match.groups()
     if character is None:
         return lambda _record, _line: "%"
-    convert = _with_argument(character, argument) or _PLAIN[character]
+    convert = _prepared(character, argument) or _PLAIN[character]
     if not minimum and not maximum:
         return convert
     width, limit = int(minimum or 0), int(maximum) if maximum else None
@@ -71,10 +71,13 @@ def _converter(match: re.Match[str]) -> Converter:
     return fitted
 
 
-def _with_argument(character: str, argument: str | None) -> Converter | None:
-    """Return the converter of a character that takes an argument in braces, None for others."""
+def _prepared(character: str, argument: str | None) -> Converter | None:
+    """Return the converter of a character that is worked out beforehand, None for others."""
     if character in "dD":
         return functools.partial(_time, pattern=argument or DEFAULT_DATE_FORMAT, utc=character == "d")
+    if character == "H":
+        host = socket.getfqdn()  # asks the resolver, so only once
+        return lambda _record, _line: host
     if character == "c":
         return functools.partial(_logger, parts=int(argument) if argument and argument.isdigit() else 0)
     return None
@@ -89,10 +92,6 @@ def _logger(record: logging.LogRecord, _line: str, *, parts: int) -> str:
 
 
 def _host(_record: logging.LogRecord, _line: str) -> str:
-    return socket.gethostname().partition(".")[0]
-
-
-def _long_host(_record: logging.LogRecord, _line: str) -> str:
     return socket.gethostname()
 
 
@@ -104,7 +103,6 @@ _PLAIN: dict[str, Converter] = {
     "b": lambda record, _line: record.filename,
     "F": lambda record, _line: record.pathname,
     "h": _host,
-    "H": _long_host,
     "i": lambda record, _line: str(record.process),
     "l": lambda record, _line: f"{record.pathname}:{record.lineno}",
     "L": lambda record, _line: str(record.lineno),

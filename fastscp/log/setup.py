@@ -7,7 +7,6 @@ import sys
 
 from fastscp.log import names
 from fastscp.log.appenders import ConsoleAppender
-from fastscp.log.layouts import Layout
 from fastscp.log.pattern import PatternLayout
 from fastscp.log.policy import LogPolicy
 
@@ -25,11 +24,10 @@ def configure(policy: LogPolicy) -> None:
     logging.raiseExceptions = False
     logging.lastResort = None  # a logger without appenders is silent
     if policy.config_file is None:
-        layout = _json_layout() if policy.json else PatternLayout(DEFAULT_PATTERN)
         reset()
         root = logging.getLogger()
         root.setLevel(names.LEVELS[policy.level])
-        root.addHandler(ConsoleAppender(layout, descriptor=2))
+        root.addHandler(_json_appender() if policy.json else ConsoleAppender(PatternLayout(DEFAULT_PATTERN)))
         return
     from fastscp.log import configuration, properties  # noqa: PLC0415 - only needed with -lc
 
@@ -52,7 +50,7 @@ def reset() -> None:
         logger.propagate = True
 
 
-def _json_layout() -> Layout:
-    from fastscp.log.jsonlines import JSONLayout  # noqa: PLC0415 - only needed with --log-json
+def _json_appender() -> ConsoleAppender:
+    from fastscp.log.jsonlines import NOTICE, JSONLayout  # noqa: PLC0415 - only needed with --log-json
 
-    return JSONLayout()
+    return ConsoleAppender(JSONLayout(), notice=NOTICE)

@@ -18,16 +18,21 @@ import stat
 
 _PATIENCE_MS = 1000
 
+#: What is written once there is room again; ``%d`` is the number of messages.
+NOTICE = b"W: %d log messages were lost\n"
+
 
 class Stream:
     """One descriptor shared by the processes of the service; made before they are forked."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, notice: bytes = NOTICE) -> None:
         self._descriptor = descriptor
+        self._notice = notice
         self._opened: list[int] = []
         self._lock: int | None = None
         self._lost = 0
         self._stuck = False
+        self._torn = False
         try:
             mode = os.fstat(descriptor).st_mode
         except OSError:
@@ -66,7 +71,8 @@ class Stream:
         fcntl.lockf(self._lock, fcntl.LOCK_EX)
         try:
             if self._lost:
-                octets = b"W: %d log messages were lost\n" % self._lost + octets
+                line_end = b"\n" if self._torn else b""
+                octets = line_end + self._notice % self._lost + octets
             self._write_all(octets)
         finally:
             fcntl.lockf(self._lock, fcntl.LOCK_UN)
@@ -76,6 +82,7 @@ class Stream:
         while view:
             if not self._ready(wait=len(view) < len(octets)):
                 self._lost += 1
+                self._torn |= len(view) < len(octets)
                 return
             try:
                 view = view[os.write(self._descriptor, view[: select.PIPE_BUF] if self._lock else view) :]
@@ -84,7 +91,7 @@ class Stream:
             except OSError as error:
                 self._give_up(error)
                 return
-        self._stuck = False
+        self._stuck = self._torn = False
         self._lost = 0
 
     def _ready(self, *, wait: bool) -> bool:

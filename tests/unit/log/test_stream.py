@@ -62,6 +62,16 @@ def test_full_pipe_does_not_block_and_losses_are_told(pipe, monkeypatch):
     assert drain(pipe[0]) == b"W: 5 log messages were lost\nafter\n"
 
 
+def test_torn_message_is_ended_before_the_notice(pipe, monkeypatch):
+    monkeypatch.setattr(stream, "_PATIENCE_MS", 1)
+    out = Stream(pipe[1], b"%d lost\n")
+    out.write(b"x" * 1_000_000 + b"\n")
+    torn = drain(pipe[0])
+    out.write(b"after\n")
+    assert set(torn) == {ord("x")}
+    assert drain(pipe[0]) == b"\n1 lost\nafter\n"
+
+
 def test_reader_that_is_gone_is_no_error(pipe):
     out = Stream(pipe[1])
     os.close(pipe[0])

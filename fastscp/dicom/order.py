@@ -45,13 +45,12 @@ class _Element(NamedTuple):
 
 
 class Sorter:
-    """Sorts the data set that a sink holds from ``base`` to ``end``."""
+    """Sorts the data set that a sink holds from ``base`` on."""
 
-    def __init__(self, sink: Sink, base: int, end: int, syntax: TransferSyntax) -> None:
+    def __init__(self, sink: Sink, base: int, syntax: TransferSyntax) -> None:
         order = "<" if syntax.little_endian else ">"
         self._sink = sink
         self._base = base
-        self._end = end
         self._explicit = syntax.explicit_vr
         self._tag = struct.Struct(order + "HH").unpack_from
         self._short = struct.Struct(order + "H").unpack_from
@@ -61,9 +60,10 @@ class Sorter:
         self._block_at = 0
         self._elements = 0
 
-    def run(self) -> None:
-        """Sort. Raises InstanceError for more elements than can be sorted."""
-        content = self._dataset(self._base, self._end)
+    def run(self, end: int) -> int:
+        """Sort up to ``end``; return the new end. Raises InstanceError for more than can be sorted."""
+        self._block = b""
+        content = self._dataset(self._base, end)
         spool = self._sink.spool()
         try:
             for octets in self._octets(content.pieces):
@@ -72,8 +72,10 @@ class Sorter:
             self._sink.truncate(self._base)
             while octets := spool.read(_COPY_OCTETS):
                 self._sink.write([octets])
+            spool.close()
         except OSError as error:
             raise StorageError(f"cannot sort a data set: {error.strerror}", errno=error.errno) from error
+        return self._base + content.length
 
     def _octets(self, pieces: list[Piece]) -> Iterator[bytes]:
         for piece in pieces:

@@ -133,6 +133,12 @@ class Output:
                 patch(offset, octets)
             self._late.clear()
 
+    def restart(self, size: int) -> None:
+        """Go on at another file offset, after the content before it was changed."""
+        self._sealed = size
+        self.origin = 0
+        self.shift = size
+
     @property
     def size(self) -> int:
         """File offset behind everything sealed."""

@@ -177,6 +177,17 @@ class Rewriter:
         self._scanner.finish()
         self._output.write()
         if self._scanner.disordered:
-            Sorter(self._deflation or self._sink, self._base, self._output.size, self._syntax_out).run()
+            self._sort()
         if self._deflation is not None:
             self._deflation.finish()
+
+    def _sort(self) -> None:
+        """Put the elements in order, then pad the file."""
+        output = self._output
+        sorter = Sorter(self._deflation or self._sink, self._base, self._syntax_out)
+        output.restart(sorter.run(output.size))
+        padded = output.size
+        self._scanner.pad()
+        output.write()
+        if output.size > padded and self._scanner.beyond_padding:
+            sorter.run(output.size)

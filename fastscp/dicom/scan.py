@@ -157,8 +157,18 @@ class Scanner:
             if level.kind != ITEM and level.members and out.origin < level.end:
                 self._fail("data set ends inside a sequence", 0)
             self._close(0, 0)
-        self._end_level(self._level, 0, self._options.file_padding)
+        self._end_level(self._level, 0, 0 if self.disordered else self._options.file_padding)
         out.seal(0)
+
+    @property
+    def beyond_padding(self) -> bool:
+        """Whether padding at the end is not in its place, because elements sort behind it."""
+        return self._level.last > _PADDING
+
+    def pad(self) -> None:
+        """Pad a data set that had to be sorted first."""
+        self._end_level(self._level, 0, self._options.file_padding)
+        self._out.seal(0)
 
     def _scan(self, buf: bytes) -> None:
         out = self._out

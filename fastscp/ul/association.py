@@ -60,6 +60,7 @@ _PDU = struct.Struct(">BxI")  # PDU type, length
 _PDV = struct.Struct(">IBB")  # PDV item length, presentation context id, message control header
 _PDU_PDV = struct.Struct(">BxIIBB")
 _PDV_OVERHEAD = 6
+_ANY_LENGTH = 0xFFFFFFFF  # what an announced maximum length of 0 allows (PS3.8 Annex D.1)
 
 _EVENT_OF = {
     A_ASSOCIATE_RQ: Event.ASSOCIATE_RQ,
@@ -79,11 +80,12 @@ class AssociationError(FastscpError):
 class Association:
     """The acceptor's side of one association. ``state`` starts as Sta2: the transport is connected."""
 
-    __slots__ = ("_body", "_body_left", "_carry", "_flags", "_output", "_pdu_left", "_pdu_type", "_pdv_id",
+    __slots__ = ("_body", "_body_left", "_carry", "_flags", "_maximum", "_output", "_pdu_left", "_pdu_type", "_pdv_id",
                  "_pdv_left", "artim_running", "policy", "state")
 
     def __init__(self, policy: NegotiationPolicy) -> None:
         self.policy = policy
+        self._maximum = policy.max_pdu_length or _ANY_LENGTH
         self.state = State.IDLE
         self.artim_running = False
         self._output: list[bytes] = []
@@ -247,7 +249,7 @@ class Association:
         pdv_left = self._pdv_left
         context_id = self._pdv_id
         flags = self._flags
-        maximum = self.policy.max_pdu_length
+        maximum = self._maximum
         while True:
             # 1. the payload of the PDV at hand
             if pdv_left:

@@ -152,6 +152,13 @@ def test_data_of_exactly_the_announced_length_is_taken():
     assert len(payload) == 16378
 
 
+def test_no_announced_maximum_allows_any_length():
+    association = Association(standard_policy(max_pdu=0))
+    association.receive(memoryview(wire.RQ))
+    ((_, _, payload),) = association.receive(memoryview(b"\4\0\xff\xff\xff\xff" + b"\xff\xff\xff\xfb\3\0" + b"data"))
+    assert payload == b"data"
+
+
 def test_pdu_of_any_size_is_never_held():
     policy = standard_policy(max_pdu=131072)
     association = Association(policy)

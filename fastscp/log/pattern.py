@@ -76,7 +76,7 @@ def _prepared(character: str, argument: str | None) -> Converter | None:
     if character in "dD":
         return functools.partial(_time, pattern=argument or DEFAULT_DATE_FORMAT, utc=character == "d")
     if character == "H":
-        host = socket.getfqdn()  # asks the resolver, so only once
+        host = _canonical_host()  # asks the resolver, so only once
         return lambda _record, _line: host
     if character == "c":
         return functools.partial(_logger, parts=int(argument) if argument and argument.isdigit() else 0)
@@ -93,6 +93,14 @@ def _logger(record: logging.LogRecord, _line: str, *, parts: int) -> str:
 
 def _host(_record: logging.LogRecord, _line: str) -> str:
     return socket.gethostname()
+
+
+def _canonical_host() -> str:
+    name = socket.gethostname()
+    try:
+        return socket.getaddrinfo(name, None, flags=socket.AI_CANONNAME)[0][3] or name
+    except OSError:
+        return name
 
 
 def _empty(_record: logging.LogRecord, _line: str) -> str:

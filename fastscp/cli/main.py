@@ -22,20 +22,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``fastscp`` with ``argv`` (default: ``sys.argv``) and return its exit status."""
     complaint = platform_complaint(sys.platform, sys.version_info[:2])
     if complaint:
-        sys.stderr.write(f"fastscp: {complaint}\n")
+        _write(2, f"fastscp: {complaint}\n")
         return 1
     program, *arguments = sys.argv if argv is None else argv
     if not arguments:
-        sys.stdout.write(usage())
-        return 0
+        return _write(1, usage())
     try:
         line = parse(os.path.basename(program), arguments)  # noqa: PTH119 - pathlib is slow to import
         report = _report(line)
         if report is not None:
-            sys.stdout.write(report)
-            return 0
+            return _write(1, report)
         check_parameters(line)
         check_logging(line)
+        _occupy_standard_descriptors()
         if line.has("--inetd"):
             _discard_output()
         return _start(line)
@@ -111,10 +110,18 @@ def arguments_message(line: CommandLine) -> str:
     return f"calling 'fastscp' with {len(line.arguments)} arguments: {shown}\n"
 
 
+def _occupy_standard_descriptors() -> None:
+    """Open descriptors 0 to 2 where they are closed, so that no socket or file gets a number that logs go to."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:
+            os.close(descriptor)
+            return
+        os.set_inheritable(descriptor, True)  # hooks need them as well
+
+
 def _discard_output() -> None:
     """Send stdout and stderr to nowhere: under inetd they are the peer's connection."""
-    sys.stdout.flush()
-    sys.stderr.flush()
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
@@ -123,8 +130,24 @@ def _discard_output() -> None:
 
 def _refuse(error: UsageError) -> int:
     """Print ``error`` below the header line, as storescp does."""
-    sys.stderr.write(f"{header()}error: {error}\n")
+    _write(2, f"{header()}error: {error}\n")
     return error.exit_status
+
+
+def _write(descriptor: int, text: str) -> int:
+    """Write ``text`` and return the exit status; a reader that is satisfied early, like ``head``, is no failure.
+
+    Not by ``print``: stdout may be closed, and the interpreter would complain about it again at its end.
+    """
+    view = memoryview(text.encode("utf-8", "backslashreplace"))
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except BrokenPipeError:
+        return 0
+    except OSError:
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

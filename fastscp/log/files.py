@@ -136,7 +136,7 @@ class RollingFileAppender(FileAppender):
 class DailyRollingFileAppender(FileAppender):
     """Starts a new file each period of ``Schedule``; a finished one is named after its period.
 
-    Unlike log4cplus it does not rotate when the program ends, only when the period does.
+    Periods are compared as the text they put into names, which sorts by time. Unlike log4cplus it does not rotate when the program ends, only when the period does.
     """
 
     append_by_default = True
@@ -150,17 +150,21 @@ class DailyRollingFileAppender(FileAppender):
     def rotate(self, record: logging.LogRecord) -> None:
         """Rotate when ``record`` is of a later period than the file."""
         period = self._period_at(record.created)
-        if period == self._period:
+        finished = self._period
+        if period <= finished:
             return
         with self._sole_rotation() as mine:
-            finished = self._period_of_file()
-            if mine and finished != period and os.fstat(self._file).st_size:
+            if mine and os.fstat(self._file).st_size:
                 target = f"{self._path}.{finished}"
                 shift(target, self._backups)
                 with contextlib.suppress(FileNotFoundError):
                     Path(target).rename(f"{target}.1")
                 self._path.rename(target)
         self._period = period
+
+    def _reopen(self) -> None:
+        super()._reopen()
+        self._period = self._period_of_file()
 
     def _period_at(self, moment: float) -> str:
         return time.strftime(self._suffix, time.localtime(moment))

@@ -1,8 +1,13 @@
 """fastscp's own rules; those of storescp are compared with it in tests/differential/test_command_line.py."""
 
+import contextlib
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fastscp.cli.check import check, check_logging, check_parameters
+from fastscp.cli.options import OPTIONS
 from fastscp.cli.parse import parse
 from fastscp.errors import UsageError
 
@@ -82,3 +87,14 @@ def test_sockets_of_systemd_need_no_port(monkeypatch):
 def test_inetd_needs_no_port():
     judge("--inetd")
     judge("--inetd", "99999")
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(
+    st.sampled_from([flag for option in OPTIONS for flag in option.flags]),
+    st.sampled_from(["0", "5", "-1", "99999999999999999999", "", "x", "+", "--", "warn", "append"]),
+    st.text(max_size=5).filter(lambda text: not text.startswith("@")),
+)))
+def test_any_command_line_is_taken_or_refused(arguments):
+    with contextlib.suppress(UsageError):
+        judge(*arguments, "11112", verbose=True)

@@ -1,4 +1,4 @@
-import io
+import shlex
 import subprocess
 import sys
 
@@ -13,15 +13,11 @@ from fastscp.store.policy import StorePolicy
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run(capfd):
     """Run the program as far as it gets without touching the logging of the tests."""
     def run(*arguments):
-        out, err = io.StringIO(), io.StringIO()
-        monkeypatch.setattr(sys, "stdout", out)
-        monkeypatch.setattr(sys, "stderr", err)
         status = program.main(["/usr/bin/fastscp", *arguments])
-        monkeypatch.undo()
-        return status, out.getvalue(), err.getvalue()
+        return status, *capfd.readouterr()
     return run
 
 
@@ -95,3 +91,28 @@ def test_privileged_ports(tmp_path, monkeypatch, port, user, first_free, refused
     complaint = startup.complaint(NetworkPolicy(port=port), StorePolicy(str(tmp_path)))
     assert complaint == (f"cannot listen on port {port}, insufficient privileges" if refused else "")
     assert startup.complaint(NetworkPolicy(port=port, mode=ProcessMode.INETD), StorePolicy(str(tmp_path))) == ""
+
+
+COMMAND = f"{shlex.quote(sys.executable)} -m fastscp"
+
+
+@pytest.mark.parametrize(("line", "status", "out", "err"), [
+    ("--help | head -n 1", 0, "$fastscp: ", ""),
+    ("--version >&-", 1, "", ""),
+    ("--version >/dev/full", 1, "", ""),
+    ("--foo 2>&-", 1, "", ""),
+    ("-d -od /nonexistent 11112 2>&-", 1, "", ""),
+    ("-d -od /nonexistent 11112 0<&- 1>&- 2>&-", 1, "", ""),
+    ("-od /nonexistent 11112 0<&- 1>&-", 1, "", "F: specified output directory does not exist\n"),
+])
+def test_closed_and_full_outputs(line, status, out, err):
+    script = f"set -o pipefail; {COMMAND} {line}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (status, err)
+    assert done.stdout.startswith(out)
+
+
+def test_arguments_that_are_not_utf8_are_shown():
+    done = subprocess.run([*shlex.split(COMMAND), b"--\xe4"], capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"error: Unknown option --\\udce4\n" in done.stderr

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastscp.cli.options import BY_FLAG, DEFAULTS, OPTIONS
@@ -105,6 +105,7 @@ def test_words_of_command_files(content, words):
     assert split_words(content) == words
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_characters="'", exclude_categories=["Cs"]))))
 def test_quoted_words_come_back(words):
     assert split_words(" ".join(f"'{word}'" for word in words)) == words

@@ -172,6 +172,30 @@ def test_finished_file_of_the_same_name_is_kept_under_a_number(tmp_path):
                         "d.log.2024-02-28.2": "before that\n"}
 
 
+def test_late_message_of_the_old_period_does_not_rotate_the_new_file(tmp_path):
+    path = tmp_path / "d.log"
+    appender = make(DailyRollingFileAppender, path, Schedule="MINUTELY")
+    now = path.stat().st_mtime
+    log(appender, "new", created=now)
+    log(appender, "late", created=now - 60)
+    appender.close()
+    assert path.read_text() == "new\nlate\n"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_period_is_that_of_the_file_another_process_has_begun(tmp_path):
+    path = tmp_path / "d.log"
+    aged(path, "old\n", stamp("2024-02-28 13:59"))
+    first, second = (make(DailyRollingFileAppender, path, Schedule="DAILY") for _ in range(2))
+    log(first, "one")
+    log(second, "two")
+    log(first, "three")
+    first.close()
+    second.close()
+    assert path.read_text() == "one\ntwo\nthree\n"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_processes_rotate_a_finished_day_once(tmp_path):
     path = tmp_path / "d.log"
     aged(path, "old\n", stamp("2024-02-28 13:59"))

@@ -60,22 +60,23 @@ class Sorter:
         self._block_at = 0
         self._elements = 0
 
-    def run(self, end: int) -> int:
-        """Sort up to ``end``; return the new end. Raises InstanceError for more than can be sorted."""
+    def run(self, end: int) -> Iterator[bytes]:
+        """Sort up to ``end``: empty the sink from ``base`` on and yield what belongs there.
+
+        Raises InstanceError for more elements than can be sorted, StorageError when the spool fails.
+        """
         self._block = b""
         content = self._dataset(self._base, end)
-        spool = self._sink.spool()
         try:
-            for octets in self._octets(content.pieces):
-                spool.write(octets)
-            spool.seek(0)
-            self._sink.truncate(self._base)
-            while octets := spool.read(_COPY_OCTETS):
-                self._sink.write([octets])
-            spool.close()
+            with self._sink.spool() as spool:
+                for octets in self._octets(content.pieces):
+                    spool.write(octets)
+                spool.seek(0)
+                self._sink.truncate(self._base)
+                while octets := spool.read(_COPY_OCTETS):
+                    yield octets
         except OSError as error:
-            raise StorageError(f"cannot sort a data set: {error.strerror}", errno=error.errno) from error
-        return self._base + content.length
+            raise StorageError(f"cannot use a spool: {error.strerror}", errno=error.errno) from error
 
     def _octets(self, pieces: list[Piece]) -> Iterator[bytes]:
         for piece in pieces:

@@ -112,6 +112,15 @@ class Output:
             self._sealed += len(joined)
         pieces.clear()
 
+    def leap(self, octets_in: int, octets_out: bytes) -> int:
+        """Take ``octets_out`` for the first ``octets_in`` octets of the input; return where they begin."""
+        base = self._sealed
+        self._ready.append(octets_out)
+        self._sealed += len(octets_out)
+        self.origin += octets_in
+        self.shift += len(octets_out) - octets_in
+        return base
+
     def append(self, pieces: Sequence[bytes | memoryview]) -> int:
         """Append behind what is sealed; return the number of octets."""
         count = 0
@@ -133,13 +142,48 @@ class Output:
                 patch(offset, octets)
             self._late.clear()
 
-    def restart(self, size: int) -> None:
-        """Go on at another file offset, after the content before it was changed."""
-        self._sealed = size
-        self.origin = 0
-        self.shift = size
-
     @property
     def size(self) -> int:
         """File offset behind everything sealed."""
         return self._sealed
+
+
+class _Nowhere:
+    """A sink that keeps nothing."""
+
+    def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
+        """Drop the buffers."""
+
+    def patch(self, offset: int, octets: bytes) -> None:
+        """Drop the patch."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """There is nothing to read."""
+        raise NotImplementedError(f"{size} octets at {offset} of a recording")
+
+    def truncate(self, size: int) -> None:
+        """There is nothing to shorten."""
+        raise NotImplementedError(f"recording shortened to {size}")
+
+    def spool(self) -> IO[bytes]:
+        """A recording needs no spool."""
+        raise NotImplementedError
+
+
+class RecordingOutput(Output):
+    """Remembers how an output is made from its input: ``cuts`` in input, ``patches`` in output offsets."""
+
+    def __init__(self, syntax: TransferSyntax) -> None:
+        super().__init__(_Nowhere(), 0, syntax)
+        self.cuts: list[tuple[int, int, bytes]] = []
+        self.patches: list[tuple[int, bytes]] = []
+
+    def cut(self, at: int, upto: int, new: bytes) -> None:
+        """Record the replacement, then make it."""
+        self.cuts.append((self.origin + at, self.origin + upto, new))
+        super().cut(at, upto, new)
+
+    def patch(self, offset: int, octets: bytes) -> None:
+        """Record the patch, then make it."""
+        self.patches.append((offset, octets))
+        super().patch(offset, octets)

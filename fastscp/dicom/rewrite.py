@@ -20,9 +20,11 @@ from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.order import Sorter
 from fastscp.dicom.output import Output, Sink
 from fastscp.dicom.scan import Scanner
+from fastscp.dicom.uids import TransferSyntax
+from fastscp.dicom.shapes import Shapes
 from fastscp.errors import InstanceError, StorageError
 
-__all__ = ["COLLECTED", "Rewriter", "Sink", "shared_dictionary"]
+__all__ = ["COLLECTED", "Rewriter", "Sink", "output_transfer_syntax", "shared_dictionary"]
 
 _INFLATED_OCTETS: Final = 262144
 
@@ -113,51 +115,61 @@ class _Deflation:
         return len(octets)
 
 
+def output_transfer_syntax(received: str, options: OutputOptions) -> str:
+    """Return the UID of the transfer syntax an object is written with (``+t=``, ``+te`` and their like)."""
+    if options.bit_preserving or options.transfer_syntax is None:
+        return received
+    return options.transfer_syntax
+
+
 class Rewriter:
     """Take one data set in pieces and write it to a sink.
 
     ``base`` is the file offset of the data set's first octet. ``feed`` and ``finish`` raise InstanceError
-    for a data set that cannot be stored; errors of the sink pass through.
+    for a data set that cannot be stored; errors of the sink pass through. ``shapes`` carries what is known of
+    headers from one object to the next; it belongs to one process and one set of options.
     """
 
     def __init__(self, transfer_syntax_uid: str, options: OutputOptions, sink: Sink, base: int, *,
-                 dictionary: Dictionary | None = None) -> None:
-        syntax_in = uids.transfer_syntax(transfer_syntax_uid)
+                 dictionary: Dictionary | None = None, shapes: Shapes | None = None) -> None:
         self.transfer_syntax_out: str = transfer_syntax_uid
         self.attributes: dict[int, bytes] = {}
         self._sink = sink
         self._base = base
-        self._empty = True
+        self._options = options
         self._preserve = options.bit_preserving
-        self._inflater = None
         if self._preserve:
             return
-        if options.transfer_syntax is not None:
-            self.transfer_syntax_out = options.transfer_syntax
-        self._syntax_out = syntax_out = uids.transfer_syntax(self.transfer_syntax_out)
-        if syntax_in.deflated:
-            self._inflater = zlib.decompressobj(-15)
-        self._deflation = _Deflation(sink, base, options.compression_level) if syntax_out.deflated else None
-        self._output = Output(self._deflation or sink, base, syntax_out)
-        self._scanner = Scanner(syntax_in, syntax_out, options, dictionary or shared_dictionary(options.dictionary_paths),
-                                self._output, COLLECTED)
+        syntax_in = uids.transfer_syntax(transfer_syntax_uid)
+        self.transfer_syntax_out = output_transfer_syntax(transfer_syntax_uid, options)
+        self._syntax = uids.transfer_syntax(self.transfer_syntax_out)
+        self._dictionary = dictionary or shared_dictionary(options.dictionary_paths)
+        self._empty = True
+        self._inflater = zlib.decompressobj(-15) if syntax_in.deflated else None
+        self._deflation = _Deflation(sink, base, options.compression_level) if self._syntax.deflated else None
+        self._output, self._scanner = self._new_scanner(syntax_in, shapes)
         self.attributes = self._scanner.attributes
+
+    def _new_scanner(self, syntax_in: TransferSyntax, shapes: Shapes | None = None) -> tuple[Output, Scanner]:
+        output = Output(self._deflation or self._sink, self._base, self._syntax)
+        return output, Scanner(syntax_in, self._syntax, self._options, self._dictionary, output, COLLECTED,
+                               shapes)
 
     def feed(self, views: Sequence[bytes | memoryview]) -> None:
         """Take the next octets; the views may be reused when it returns."""
         if self._preserve:
             self._sink.write(views)
             return
-        self._empty = False
+        if self._empty:
+            self._empty = not any(map(len, views))
         if self._inflater is None:
             self._scanner.feed(views)
         else:
-            self._inflate(views)
+            self._inflate(self._inflater, views)
         self._output.write()
 
-    def _inflate(self, views: Sequence[bytes | memoryview]) -> None:
-        inflater = self._inflater
-        assert inflater is not None  # noqa: S101 - for the type checker
+    def _inflate(self, inflater: zlib._Decompress, views: Sequence[bytes | memoryview]) -> None:
+        """Inflate in bounded steps; what follows the end of the stream is padding (PS3.5 A.5)."""
         try:
             for view in views:
                 data: bytes | memoryview = view
@@ -173,7 +185,9 @@ class Rewriter:
         if self._preserve:
             return
         if self._empty:
-            raise InstanceError("empty data set", status=0xA700)
+            # the same statuses as storescp's
+            raise InstanceError("empty data set",
+                                status=0xA700 if self._options.transfer_syntax is None else 0xC000)
         self._scanner.finish()
         self._output.write()
         if self._scanner.disordered:
@@ -182,12 +196,20 @@ class Rewriter:
             self._deflation.finish()
 
     def _sort(self) -> None:
-        """Put the elements in order, then pad the file."""
-        output = self._output
-        sorter = Sorter(self._deflation or self._sink, self._base, self._syntax_out)
-        output.restart(sorter.run(output.size))
-        padded = output.size
-        self._scanner.pad()
+        """Put the elements in order; padding is counted again, because equal tags are dropped."""
+        sink = self._deflation or self._sink
+        sorter = Sorter(sink, self._base, self._syntax)
+        pieces = sorter.run(self._output.size)
+        if not self._options.file_padding and not self._options.item_padding:
+            for piece in pieces:
+                sink.write([piece])
+            return
+        output, scanner = self._new_scanner(self._syntax._replace(deflated=False))
+        for piece in pieces:
+            scanner.feed([piece])
+            output.write()
+        scanner.finish()
         output.write()
-        if output.size > padded and self._scanner.beyond_padding:
-            sorter.run(output.size)
+        if scanner.disordered:  # elements that sort behind the padding
+            for piece in sorter.run(output.size):
+                sink.write([piece])

@@ -21,7 +21,8 @@ from typing import Final, NoReturn
 from fastscp.dicom import values
 from fastscp.dicom.dictionary import Dictionary
 from fastscp.dicom.options import GroupLengths, OutputOptions
-from fastscp.dicom.output import UNDEFINED, Output
+from fastscp.dicom.output import UNDEFINED, Output, RecordingOutput
+from fastscp.dicom.shapes import Position, Shape, Shapes, outline, script_of
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.dicom.vr import (
     KINDS,
@@ -63,6 +64,12 @@ _NAMES: Final = {name.encode("ascii"): name for name in KINDS}
 _NOTHING: Final[frozenset[int]] = frozenset()
 
 
+def _has_shape(syntax_in: TransferSyntax, syntax_out: TransferSyntax, options: OutputOptions) -> bool:
+    """Tell whether the output of a header follows from its shape: no value is changed or looked up."""
+    return (syntax_in.explicit_vr and syntax_in.little_endian and syntax_out.little_endian
+            and not options.convert_un and not options.file_padding and not options.item_padding)
+
+
 class Level:
     """The data set, an open sequence, an open item, or Pixel Data in fragments."""
 
@@ -95,13 +102,17 @@ class Scanner:
     """Reads one data set and drives an ``Output``."""
 
     def __init__(self, syntax_in: TransferSyntax, syntax_out: TransferSyntax, options: OutputOptions,
-                 dictionary: Dictionary, output: Output, wanted: frozenset[int]) -> None:
+                 dictionary: Dictionary, output: Output, wanted: frozenset[int],
+                 shapes: Shapes | None = None) -> None:
         self._out = output
+        self._syntaxes = syntax_in, syntax_out
+        self._shapes = shapes if shapes is not None and _has_shape(syntax_in, syntax_out, options) else None
         self._options = options
         self._dictionary = dictionary
         self._wanted = wanted
         self._create_groups = options.group_lengths is GroupLengths.CREATE
-        self._remove_groups = options.group_lengths is GroupLengths.REMOVE
+        # also for CREATE: storescp removes all first, so the length of an empty group does not survive
+        self._drop_groups = options.group_lengths is not GroupLengths.RECALCULATE
         self._encapsulated = syntax_out.encapsulated
         self._fragments_in = syntax_in.encapsulated
         self.attributes: dict[int, bytes] = {}
@@ -140,7 +151,47 @@ class Scanner:
                         continue
                     chunk = b"".join(self._held)
                     self._held.clear()
+                elif self._shapes is not None:
+                    chunk = self._leap(chunk, self._shapes)
                 self._scan(chunk)
+
+    def _leap(self, chunk: bytes, shapes: Shapes) -> bytes:
+        """Write a header that is built like one seen before; return what is behind it."""
+        self._shapes = None  # a data set begins only once
+        key = self._syntaxes[0].uid, self._syntaxes[1].uid
+        shape = shapes.find(key, chunk)
+        if shape is None:
+            if shapes.worth_learning():
+                learned = self._learn(chunk)
+                if learned is not None:
+                    shapes.add(key, learned)
+            return chunk
+        position, level = shape.position, self._level
+        base = self._out.leap(shape.size, shape.render(chunk))
+        level.last, level.group = position.last, position.group
+        if position.group_at >= 0:
+            level.group_at, level.group_start = base + position.group_at, base + position.group_start
+            level.group_value = position.group_value
+        for tag, (start, end) in shape.collected.items():
+            self.attributes[tag] = chunk[start:end]
+        return chunk[shape.size:]
+
+    def _learn(self, chunk: bytes) -> Shape | None:
+        """Scan a header once more, on record; None when it is not one that can be recognised."""
+        found = outline(chunk)
+        if found is None:
+            return None
+        out = RecordingOutput(self._syntaxes[1])
+        scanner = Scanner(*self._syntaxes, self._options, self._dictionary, out, _NOTHING)
+        try:
+            scanner.feed([chunk[:found.size]])
+        except InstanceError:
+            return None  # whoever scans this header for good reports what is wrong with it
+        level = scanner._level  # noqa: SLF001 - one of our own
+        if scanner.disordered or scanner._stack or scanner._held:  # noqa: SLF001 - one of our own
+            return None
+        position = Position(level.last, level.group, level.group_at, level.group_start, level.group_value)
+        return Shape(chunk, found, script_of(found.size, out.cuts, out.patches), position, self._wanted)
 
     def finish(self) -> None:
         """End the data set: close what is open, as far as storescp accepts an open end."""
@@ -157,18 +208,8 @@ class Scanner:
             if level.kind != ITEM and level.members and out.origin < level.end:
                 self._fail("data set ends inside a sequence", 0)
             self._close(0, 0)
-        self._end_level(self._level, 0, 0 if self.disordered else self._options.file_padding)
-        out.seal(0)
-
-    @property
-    def beyond_padding(self) -> bool:
-        """Whether padding at the end is not in its place, because elements sort behind it."""
-        return self._level.last > _PADDING
-
-    def pad(self) -> None:
-        """Pad a data set that had to be sorted first."""
         self._end_level(self._level, 0, self._options.file_padding)
-        self._out.seal(0)
+        out.seal(0)
 
     def _scan(self, buf: bytes) -> None:
         out = self._out
@@ -314,17 +355,20 @@ class Scanner:
         large = end > self._size
         if large and length <= HELD:
             return self._want(header + length, header=False)
-        if tag == _PADDING or (element == 0 and self._remove_groups):
+        if tag == _PADDING or (element == 0 and self._drop_groups):
             return self._drop(pos, end, length - (self._size - start) if large else 0)
+        if tag == _PIXEL_DATA and self._fragments_in and not self._stack:
+            self._fail("Pixel Data of defined length in a transfer syntax with fragments", pos, tag)
         self._order(pos, level, tag)
         if element == 0:
             return self._group_length(pos, level, group, start, length)
-        vr_out = self._vr_out(vr or "UN", level, tag)
+        resolved = self._resolved(vr, level, tag)
+        vr_out = resolved if self._options.new_vrs or resolved not in NEW_VRS else "OB"
         if large:
-            return self._begin_value(pos, level, tag, vr, vr_out, start, length)
+            return self._begin_value(pos, level, tag, (vr, resolved, vr_out), start, length)
         value = out.buf[start:end]
         self._note(level, tag, value)
-        kind = KINDS[vr_out]
+        kind = KINDS[resolved]
         if kind in {TEXT, LONG_TEXT}:
             new = values.text(value)
         elif kind == UID:
@@ -338,7 +382,11 @@ class Scanner:
             if new != value:
                 out.cut(start, end, new)
             return end
-        out.cut(pos, end, out.header(group, element, vr_out.encode("ascii"), len(new)) + new)
+        head = out.header(group, element, vr_out.encode("ascii"), len(new))
+        if new == value:
+            out.cut(pos, start, head)  # a recorded cut must hold nothing of a value that may be another's
+        else:
+            out.cut(pos, end, head + new)
         return end
 
     def _order(self, pos: int, level: Level, tag: int) -> None:
@@ -353,7 +401,7 @@ class Scanner:
                 out = self._out
                 self._end_group(level, out.origin + pos + out.shift)
             level.group = group
-            if self._create_groups and tag & 0xFFFF:
+            if self._create_groups:
                 self._insert_group_length(pos, level, group)
 
     def _note(self, level: Level, tag: int, value: bytes) -> None:
@@ -375,8 +423,8 @@ class Scanner:
             creator = level.creators.get(tag >> 16 << 8 | tag >> 8 & 0xFF)
         return self._dictionary.private_vr(tag, creator)
 
-    def _vr_out(self, vr: str, level: Level, tag: int) -> str:
-        """Decide the VR an element is written with."""
+    def _resolved(self, vr: str, level: Level, tag: int) -> str:
+        """Decide the VR of a value: one of PS3.5, whatever was read."""
         if vr == "UN" and self._options.convert_un and level.explicit:
             vr = self._private(level, tag) if tag >> 16 & 1 else self._dictionary.vr(tag)
         if vr == "xs":
@@ -385,8 +433,6 @@ class Scanner:
             vr = "OW"
         elif vr not in KINDS:
             vr = "UN"
-        if not self._options.new_vrs and vr in NEW_VRS:
-            vr = "OB"
         return vr
 
     # Large values
@@ -400,11 +446,15 @@ class Scanner:
         out.cut(pos, self._size, b"")
         return self._begin_stream(values.Drop(), self._size, beyond)
 
-    def _begin_value(self, pos: int, level: Level, tag: int, vr: str, vr_out: str, start: int,
+    def _begin_value(self, pos: int, level: Level, tag: int, vrs: tuple[str, str, str], start: int,
                      length: int) -> int:
-        """Write the header of a value that is larger than the buffer and forward its beginning."""
+        """Write the header of a value that is larger than the buffer and forward its beginning.
+
+        ``vrs`` are the VR read, the one it stands for, and the one to be written.
+        """
         out = self._out
-        kind = KINDS[vr_out]
+        vr, resolved, vr_out = vrs
+        kind = KINDS[resolved]
         odd = bool(length & 1)
         pad = b"\0" if odd and vr_out not in NEVER_PADDED else b""
         chosen: values.Filter
@@ -506,8 +556,8 @@ class Scanner:
                                0xA700)
                 kind, vr_out = FRAGMENTS, b"OB"
             elif vr == "UN":
-                explicit = False
-            elif vr != "SQ" and level.explicit:
+                explicit = False  # PS3.5 §6.2.2, note 2: its items are in implicit VR
+            elif vr != "SQ":
                 self._fail("undefined length of a value that is no sequence", pos, tag)
         else:
             end = here + length

@@ -28,7 +28,7 @@ from operator import itemgetter
 from typing import Final
 
 from fastscp.dicom import values
-from fastscp.dicom.vr import KINDS_LITTLE, LONG, LONG_TEXT, PLAIN, SEQUENCE, TEXT, UID
+from fastscp.dicom.vr import KINDS_LITTLE, LONG, LONG_TEXT, SEQUENCE, TEXT, UID
 
 _SMALLEST: Final = 256  #: shorter headers are not worth recognising
 _CAPACITY: Final = 32
@@ -38,6 +38,7 @@ _PROBE_OCTETS: Final = 8
 _UNDEFINED: Final = 0xFFFFFFFF
 _PADDING: Final = 0xFFFCFFFC
 _BLANK: Final = 32
+NO_BOUND: Final = 1 << 62
 
 _SHORT = struct.Struct("<HHHH").unpack_from
 _LENGTH = struct.Struct("<L").unpack_from
@@ -48,7 +49,7 @@ Script = tuple[Slice | bytes, ...]
 
 
 class _Unusual(Exception):  # noqa: N818 - no error: what is unusual is left to the scanner
-    """This stretch of the data set is not part of a shape."""
+    """Leaves a stretch of the data set out of the shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,8 @@ class _Walk:
     def element(self, pos: int, bound: int) -> tuple[int, int, int]:
         """Take one element; return its tag, and begin and end of its value. Raises _Unusual."""
         buf = self.buf
-        if pos + 12 > bound:
-            if pos + 8 > bound:
-                raise _Unusual
+        if pos + 8 > bound:
+            raise _Unusual
         group, number, vr, length = _SHORT(buf, pos)
         kind = KINDS_LITTLE[vr]
         tag = group << 16 | number
@@ -148,9 +148,6 @@ class _Walk:
         return group, number, length
 
 
-NO_BOUND: Final = 1 << 62
-
-
 def outline(buf: bytes) -> Outline | None:
     """Return the outline of as many whole top-level elements as ``buf`` begins with; None for too few."""
     walk = _Walk(buf)
@@ -160,8 +157,6 @@ def outline(buf: bytes) -> Outline | None:
     try:
         while pos < len(buf):
             tag, start, end = walk.element(pos, len(buf))
-            if len(buf) - end < _PROBE_OCTETS and end != len(buf):
-                break
             top_level[tag] = start, end
             last_header, pos = pos, end
             texts, uids = len(walk.texts), len(walk.uids)
@@ -332,6 +327,3 @@ class Shapes:
         recent = self._recent.setdefault(syntaxes, [])
         recent.insert(0, shape)
         del recent[_CAPACITY:]
-
-
-__all__ = ["PLAIN", "Outline", "Position", "Script", "Shape", "Shapes", "outline", "script_of"]

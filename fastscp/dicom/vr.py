@@ -32,7 +32,7 @@ WIDTHS: Final[dict[str, int]] = {
 }
 
 #: VRs whose odd values stay odd.
-NEVER_PADDED: Final = frozenset({"OW", "OF", "OD", "OL", "OV"})
+NEVER_PADDED: Final = frozenset({"OW"})
 
 #: VRs that came after 1993 and what stands for them when they are not wanted (``-u``).
 NEW_VRS: Final = frozenset({"UN", "UT", "UC", "UR", "OF", "OD", "OL", "OV", "SV", "UV"})

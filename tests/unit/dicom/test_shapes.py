@@ -1,0 +1,149 @@
+"""With shapes or without them the output is the same, octet for octet."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fastscp.dicom.options import GroupLengths, OutputOptions
+from fastscp.dicom.rewrite import Rewriter
+from fastscp.dicom.shapes import Shapes, outline, script_of
+from fastscp.errors import InstanceError
+from tests.support.rawscu import read_instance
+
+EXPLICIT_LE = "1.2.840.10008.1.2.1"
+IMPLICIT_LE = "1.2.840.10008.1.2"
+OPTIONS = {
+    "default": OutputOptions(),
+    "undefined lengths": OutputOptions(explicit_lengths=False),
+    "group lengths": OutputOptions(group_lengths=GroupLengths.CREATE),
+    "no group lengths": OutputOptions(group_lengths=GroupLengths.REMOVE),
+    "implicit": OutputOptions(transfer_syntax=IMPLICIT_LE),
+    "old VRs": OutputOptions(new_vrs=False),
+}
+
+
+class Memory:
+    """A sink in memory."""
+
+    def __init__(self) -> None:
+        self.octets = bytearray()
+
+    def write(self, buffers: object) -> None:
+        for buffer in buffers:  # type: ignore[attr-defined]
+            self.octets += buffer
+
+    def patch(self, offset: int, octets: bytes) -> None:
+        self.octets[offset - 300 : offset - 300 + len(octets)] = octets
+
+    def read(self, offset: int, size: int) -> bytes:
+        return bytes(self.octets[offset - 300 : offset - 300 + size])
+
+    def truncate(self, size: int) -> None:
+        del self.octets[size - 300 :]
+
+    def spool(self) -> object:
+        return tempfile.TemporaryFile()
+
+
+def rewritten(data: bytes, syntax: str, options: OutputOptions, shapes: Shapes | None) -> tuple[bytes | str, dict[int, bytes]]:
+    sink = Memory()
+    rewriter = Rewriter(syntax, options, sink, 300, shapes=shapes)  # type: ignore[arg-type]
+    view = memoryview(data)
+    try:
+        rewriter.feed([view[start : start + 16378] for start in range(0, len(data), 16378)])
+        rewriter.finish()
+    except InstanceError as error:
+        return str(error), {}
+    return bytes(sink.octets), dict(rewriter.attributes)
+
+
+def explicit_files(files: list[Path]) -> list[tuple[str, str, bytes]]:
+    found = []
+    for path in files:
+        instance = read_instance(path)
+        if instance.transfer_syntax.startswith("1.2.840.10008.1.2.") and not instance.transfer_syntax.endswith(("1.2.2", ".1.99")):
+            found.append((path.name, instance.transfer_syntax, instance.dataset))
+    return found
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_real_headers_and_their_mutations(name: str, dicom_files: list[Path]) -> None:
+    options = OPTIONS[name]
+    generator = random.Random(7)
+    files = explicit_files(dicom_files)
+    assert len(files) > 40
+    recognised = 0
+    for _, syntax, data in files:
+        here = options if syntax == EXPLICIT_LE else replace(options, transfer_syntax=None)
+        shapes = Shapes()
+        for round_number in range(6):
+            mutated = bytearray(data)
+            for _ in range(round_number * 2):
+                at = generator.randrange(min(len(mutated), 4000))
+                mutated[at] = generator.choice((0, 32, 32, 65, 255, generator.randrange(256)))
+            plain = rewritten(bytes(mutated), syntax, here, None)
+            assert rewritten(bytes(mutated), syntax, here, shapes) == plain
+            recognised += shapes.find((syntax, here.transfer_syntax or syntax), bytes(mutated[:16378])) is not None
+    assert recognised > len(files)
+
+
+def element(tag: int, vr: bytes, value: bytes) -> bytes:
+    return tag.to_bytes(4, "little")[2:] + tag.to_bytes(4, "little")[:2] + vr + len(value).to_bytes(2, "little") + value
+
+
+def header(name: bytes = b"A^B ", uid: bytes = b"1.2.3.4\0", fill: bytes = b"x") -> bytes:
+    return element(0x00080018, b"UI", uid) + element(0x00100010, b"PN", name) + element(0x00104000, b"LT", fill * 300)
+
+
+@pytest.mark.parametrize("other", [
+    header(name=b"A   "), header(uid=b"1.2.3.\0\0"), header(uid=b"1.2 .34\0"), header(fill=b" "), header(name=b"A^BC"),
+    header() + b"\xff", header()[:-1], header()[:40], header().replace(b"PN", b"LO"), header() + header(),
+])
+def test_value_that_needs_a_correction_is_never_leapt_over(other: bytes) -> None:
+    shapes = Shapes()
+    first = rewritten(header(), EXPLICIT_LE, OutputOptions(), shapes)
+    assert first == rewritten(header(), EXPLICIT_LE, OutputOptions(), None)
+    assert rewritten(other, EXPLICIT_LE, OutputOptions(), shapes) == rewritten(other, EXPLICIT_LE, OutputOptions(), None)
+
+
+def test_group_length_left_open_by_the_shape_is_closed_by_what_follows() -> None:
+    options = OutputOptions(group_lengths=GroupLengths.CREATE)
+    shapes = Shapes()
+    for pixels in (40_000, 60_000, 80_000):
+        data = header() + element(0x7FE00008, b"OF", b"\0\0")[:6] + b"\0\0" + (8).to_bytes(4, "little") + bytes(8) \
+            + b"\xe0\x7f\x10\x00OW\0\0" + pixels.to_bytes(4, "little") + bytes(pixels)
+        assert rewritten(data, EXPLICIT_LE, options, shapes) == rewritten(data, EXPLICIT_LE, options, None)
+
+
+def test_script_applies_patches_across_slices_and_constants() -> None:
+    buf = b"abcdefghij"
+    script = script_of(10, [(2, 4, b"XYZ"), (6, 6, b"-")], [(1, b"123"), (9, b"!")])
+    out = b"".join(part if isinstance(part, bytes) else buf[part[0] : part[1]] for part in script)
+    assert out == b"a123Zef-g!ij"
+
+
+def test_outline_ends_before_what_is_unusual() -> None:
+    good = header()
+    found = outline(good + b"\x20\x00\x10\x00??\x04\x00abcd")
+    assert found is not None
+    assert found.size == len(good)
+    assert outline(b"") is None
+    assert outline(good[:100]) is None
+
+
+def test_deep_nesting_does_not_exhaust_the_stack() -> None:
+    data = header() + (b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff") * 1400
+    found = outline(data)
+    assert found is not None
+    assert found.size == len(header())
+
+
+def test_lessons_are_paid_for_by_matches() -> None:
+    shapes = Shapes()
+    lessons = sum(shapes.worth_learning() for _ in range(320))
+    assert 8 < lessons <= 8 + 320 // 32

@@ -26,7 +26,7 @@ def _port_complaint(network: NetworkPolicy) -> str:
 def _first_free_port() -> int:
     """Return the lowest port that needs no privilege on this machine."""
     try:
-        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as setting:  # noqa: PTH123
+        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="utf-8") as setting:  # noqa: PTH123
             return int(setting.read())
     except (OSError, ValueError):
         return _FIRST_UNPRIVILEGED_PORT

@@ -13,6 +13,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +38,10 @@ for arguments in json.load(sys.stdin):
         child = os.fork()
         if child == 0:
             os.dup2(errors.fileno(), 2)
+            if sys.argv[1:]:
+                os.setgroups([])
+                os.setgid(int(sys.argv[1]))
+                os.setuid(int(sys.argv[1]))
             status = main.main(["fastscp", *arguments])
             sys.stderr.flush()
             os._exit(status)
@@ -46,14 +52,14 @@ json.dump(answers, sys.stdout)
 """
 
 
-def storescp(arguments):
+def storescp(arguments, **options):
     run = subprocess.run(["storescp", *arguments], capture_output=True, text=True, timeout=30,
-                         stdin=subprocess.DEVNULL, check=False)
+                         stdin=subprocess.DEVNULL, check=False, **options)
     return run.returncode, run.stderr
 
 
-def fastscp(lines):
-    run = subprocess.run([sys.executable, "-c", RUNNER], input=json.dumps(lines), capture_output=True, text=True,
+def fastscp(lines, *user):
+    run = subprocess.run([sys.executable, "-c", RUNNER, *map(str, user)], input=json.dumps(lines), capture_output=True, text=True,
                          timeout=300, check=True)
     return [tuple(answer) for answer in json.loads(run.stdout)]
 
@@ -436,10 +442,19 @@ def test_help_has_every_line_of_storescps_help():
     assert missing == []
 
 
-def test_unwritable_output_directory(tmp_path):
-    if os.geteuid() == 0:
-        pytest.skip("root may write anywhere")
-    tmp_path.chmod(0o500)
-    line = ["-od", str(tmp_path), PORT]
-    (ours,) = fastscp([line])
-    assert ours == storescp(line) == (1, "F: specified output directory is not writeable\n")
+#: Somebody who is not root, for what root may do anyway; nobody of Debian.
+NOBODY = 65534
+
+
+def test_unwritable_output_directory_and_privileged_port():
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o555)
+        lines = [["-od", directory, PORT]]
+        if Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text().strip() == "1024":
+            lines.append(["-od", "/", "104"])
+        ours = fastscp(lines, *[NOBODY] * root)
+        somebody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if root else {}
+        theirs = [storescp(line, **somebody) for line in lines]
+    assert ours == theirs
+    assert ours[0] == (1, "F: specified output directory is not writeable\n")

@@ -23,7 +23,14 @@ from fastscp.errors import UsageError
 _CHOICES: Final = {
     "US or SS": "xs", "OB or OW": "ox", "US or OW": "lt", "US or SS or OW": "lt", "NONE": "na",
 }
-_ENVIRONMENT_SEPARATOR = ":"
+_ENVIRONMENT_SEPARATOR: Final = ":"
+
+#: ``US or SS`` in PS3.6, but always US for DCMTK: counts of bits and numbers of grey values.
+_ALWAYS_US: Final = (0x00280104, 0x00280105, 0x00280110, 0x00280111, 0x00281100, 0x00281101, 0x00281102,
+                     0x00281103, 0x00281111, 0x00281112, 0x00281113)
+
+#: Repeating groups of ACR-NEMA that DCMTK's dictionary leaves out.
+_UNKNOWN_RANGES: Final = ("0028", "1000", "1010")
 
 
 class _Range(NamedTuple):
@@ -46,6 +53,8 @@ def _within(number: int, limits: tuple[int, int, str]) -> bool:
 class Dictionary:
     """Tag to VR, with private creators.
 
+    pydicom's private table is read when the first private attribute asks for it.
+
     ``vrs`` and ``kinds`` are plain mappings for the scanner's hot loop; both hold standard tags only.
     """
 
@@ -55,6 +64,7 @@ class Dictionary:
         self._private: dict[str, dict[tuple[int, int], str]] = {}
         self._private_ranges: dict[str, list[_Range]] = {}
         self._kinds: dict[int, int] = {}
+        self._builtin_private = True  #: pydicom's private table is not read yet
         self.vrs: Mapping[int, str] = MappingProxyType(self._vrs)
 
     @property
@@ -84,6 +94,9 @@ class Dictionary:
             return "LO" if element >= 0x10 else "UN"
         if creator is None:
             return "UN"
+        if self._builtin_private:
+            self._builtin_private = False
+            self._load_private()
         group, low = tag >> 16, element & 0xFF
         found = self._private.get(creator, {}).get((group, low))
         if found is not None:
@@ -104,6 +117,21 @@ class Dictionary:
             self._kinds.pop(tag, None)
         else:
             self._kinds[tag] = kind
+
+    def _load_private(self) -> None:
+        """Read pydicom's private table; entries that are there already stay."""
+        for creator, rows in _execute("_private_dict").private_dictionaries.items():
+            known = self._private.setdefault(creator, {})
+            for mask, row in rows.items():
+                if "x" in mask[6:]:
+                    continue
+                vr = _CHOICES.get(row[0], row[0])
+                low = int(mask[6:], 16)
+                if "x" in mask[:4]:
+                    entry = _Range((*_mask_range(mask[:4]), "o"), (low, low, "u"), vr)
+                    self._private_ranges.setdefault(creator, []).append(entry)
+                else:
+                    known.setdefault((int(mask[:4], 16), low), vr)
 
     def add_range(self, group: tuple[int, int, str], element: tuple[int, int, str], vr: str,
                   creator: str = "") -> None:
@@ -141,27 +169,19 @@ def load(paths: Iterable[str] = ()) -> Dictionary:
     dictionary = Dictionary()
     public = _execute("_dicom_dict")
     for mask, row in public.RepeatersDictionary.items():
+        if mask[:4] in _UNKNOWN_RANGES:
+            continue
         group_low, group_high = _mask_range(mask[:4])
         element_low, element_high = _mask_range(mask[4:])
-        dictionary.add_range((group_low, group_high, "e"), (element_low, element_high, "u"),
+        dictionary.add_range((group_low, group_high, "e"), (element_low, element_high, "e" if element_high != element_low else "u"),
                              _CHOICES.get(row[0], row[0]))
     for tag, row in public.DicomDictionary.items():
         dictionary.add(tag, _CHOICES.get(row[0], row[0]))
-    _add_private(dictionary)
+    for tag in _ALWAYS_US:
+        dictionary.add(tag, "US")
     for path in paths:
         _add_file(dictionary, path)
     return dictionary
-
-
-def _add_private(dictionary: Dictionary) -> None:
-    for creator, rows in _execute("_private_dict").private_dictionaries.items():
-        for mask, row in rows.items():
-            vr = _CHOICES.get(row[0], row[0])
-            if mask[:4].isalnum() and "x" not in mask[:4] and "x" not in mask[6:]:
-                dictionary.add(int(mask[:4], 16) << 16 | int(mask[6:], 16), vr, creator)
-            elif "x" not in mask[6:]:
-                low = int(mask[6:], 16)
-                dictionary.add_range((*_mask_range(mask[:4]), "o"), (low, low, "u"), vr, creator)
 
 
 def _limits(text: str) -> tuple[int, int, str]:

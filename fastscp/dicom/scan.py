@@ -53,7 +53,7 @@ _ITEM_END: Final = 0xFFFEE00D
 _SEQUENCE_END: Final = 0xFFFEE0DD
 _PADDING: Final = 0xFFFCFFFC
 _PIXEL_DATA: Final = 0x7FE00010
-_BITS_ALLOCATED: Final = 0x00280100
+_WAVEFORM_BITS: Final = 0x54001004
 _PIXEL_REPRESENTATION: Final = 0x00280103
 
 _HEADERS: Final = {True: struct.Struct("<HHHH").unpack_from, False: struct.Struct(">HHHH").unpack_from}
@@ -93,8 +93,8 @@ class Level:
         self.written = 0  #: length as it was written at first
         self.delimited = False  #: it has to end with a delimiter in the output
         self.members = 0
-        self.bits = 0
-        self.signed = False
+        self.bits = 0  #: Waveform Bits Allocated
+        self.signed = False  #: Pixel Representation
         self.creators: dict[int, str] | None = None
 
 
@@ -408,7 +408,7 @@ class Scanner:
         """Keep what later elements or the caller need to know."""
         if not self._stack and tag in self._wanted:
             self.attributes.setdefault(tag, value)
-        elif tag == _BITS_ALLOCATED and len(value) >= 2:
+        elif tag == _WAVEFORM_BITS and len(value) >= 2:
             level.bits = _NUMBERS[level.little](value)[0]
         elif tag == _PIXEL_REPRESENTATION and len(value) >= 2:
             level.signed = _NUMBERS[level.little](value)[0] == 1
@@ -429,8 +429,12 @@ class Scanner:
             vr = self._private(level, tag) if tag >> 16 & 1 else self._dictionary.vr(tag)
         if vr == "xs":
             vr = "SS" if level.signed else "US"
-        elif vr in {"ox", "lt"}:
+        elif vr == "lt":
             vr = "OW"
+        elif vr == "ox":
+            group = tag >> 16
+            wide = level.bits > 8 if group == 0x5400 else tag == _PIXEL_DATA or group & 0xFF00 == 0x6000
+            vr = "OW" if wide else "OB"
         elif vr not in KINDS:
             vr = "UN"
         return vr

@@ -38,11 +38,10 @@ class Appender(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write ``record`` if the filters let it through."""
-        if not passes(self._chain, record):
-            return
         try:
-            self.append(self._layout.format(record), record)
-        except (OSError, ValueError, TypeError) as error:
+            if passes(self._chain, record):
+                self.append(self._layout.format(record), record)
+        except (OSError, ValueError, TypeError, LookupError) as error:
             self.complain(error)
 
     def append(self, text: str, record: logging.LogRecord) -> None:

@@ -24,6 +24,9 @@ MAXIMUM_OCTETS = 65536
 #: Longest string of a peer in a packet, in characters: longer than any file name can be.
 MAXIMUM_STRING = 1024
 
+#: names an association in the whole service
+Association = int | str
+
 
 class Hello(TypedDict):
     """First packet of a worker on a (new) channel."""
@@ -37,7 +40,7 @@ class Opened(TypedDict):
     """An association was established, or is still open when the channel is new."""
 
     kind: Literal["opened"]
-    association: int | str
+    association: Association
     calling_aet: str
     called_aet: str
     peer: str  #: address
@@ -50,7 +53,7 @@ class Closed(TypedDict):
     """The association ended; its open transfers are void."""
 
     kind: Literal["closed"]
-    association: int | str
+    association: Association
     how: str  #: released, aborted or failed
 
 
@@ -59,7 +62,7 @@ class Place(TypedDict):
 
     kind: Literal["place"]
     request: int
-    association: int | str
+    association: Association
     study: str
     patient: str
     charset: str
@@ -78,7 +81,7 @@ class Stored(TypedDict):
     kind: Literal["stored"]
     event: int
     request: int | None
-    association: int | str
+    association: Association
     directory: str
     file: str
     sop_class: str

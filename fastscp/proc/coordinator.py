@@ -1,0 +1,401 @@
+"""The coordinator process: one total order of the events of all workers, and what follows from it.
+
+Strategy: one loop. A round reads every packet that is there, from all channels; at its end the durable state is
+committed once, then answers leave and tasks start. With study features on, an object is acknowledged only after
+it is in the state; without, there is no state and it is acknowledged at once.
+
+Invariants: nobody is told anything that is not committed; a packet repeated by a worker after the death of an
+earlier coordinator counts once, by (incarnation, event); hooks, the event log and slow workers never block a
+round.
+
+What it does not do: receive, name or publish objects (workers), start processes other than hooks.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import time
+from collections import deque
+from typing import Any
+
+from fastscp.config import Config
+from fastscp.log.names import APPLICATION
+from fastscp.proc import fdpass, finishing, records
+from fastscp.proc.eventlog import EventLog
+from fastscp.proc.hooks import HookRunner
+from fastscp.proc.loop import IN, OUT, Loop, Timer
+from fastscp.proc.placing import Placer
+from fastscp.proc.policy import ProcessMode
+from fastscp.proc.statedir import StateDirectory
+from fastscp.proc.studies import RECEPTION, Studies
+from fastscp.proc.tasks import Cause, Lanes, Task
+from fastscp.study import events, variables
+from fastscp.study.commands import Commands
+from fastscp.study.state import SqliteState
+
+_log = logging.getLogger(APPLICATION)
+
+#: packets read from one channel before the others get their turn
+_PACKETS_PER_ROUND = 256
+#: associations of an earlier life hold their studies that long without being heard of
+_RECOVERY_S = 5.0
+#: between two portions of renames
+_PAUSE_S = 0.001
+_IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def main(control: socket.socket, config: Config) -> int:
+    """Run the process until it is drained or stopped; return its exit status. Owns ``control``.
+
+    Raises ``ProcessError`` when the state directory or the event log cannot be used.
+    """
+    for number in _IGNORED_SIGNALS:  # the acceptor process tells what they mean
+        signal.signal(number, signal.SIG_IGN)
+    coordinator = Coordinator(control, config)
+    try:
+        coordinator.run()
+    finally:
+        coordinator.close()
+    return 0
+
+
+class _Channel:
+    """One worker's event channel."""
+
+    def __init__(self, sock: socket.socket, name: str, key: int) -> None:
+        self.socket = sock
+        self.name = name
+        self.key = key
+        self.incarnation = name
+        self.taken = 0  #: highest event number taken over
+        self.associations: dict[str, tuple[dict[str, Any], bytes]] = {}  #: ``opened`` packets
+        self.requests: set[int] = set()  #: transfers under way
+        self.output: deque[bytes] = deque()
+        self.open = True
+        self.blocked = False
+
+
+class Coordinator:
+    """The state of the process."""
+
+    def __init__(self, control: socket.socket, config: Config) -> None:
+        self._config = config
+        self._control = control
+        self._loop = Loop()
+        self._channels: dict[int, _Channel] = {}
+        self._last_key = 0
+        self._lanes = Lanes()
+        self._commands = Commands(config.hooks, ignore=config.store.ignore)
+        self._runner = HookRunner(self._loop, jobs=config.hooks.jobs, timeout_s=config.hooks.timeout_s,
+                                  sockets_as_output=config.network.mode is not ProcessMode.INETD)
+        self._event_log = EventLog(config.hooks.event_log, self._loop) if config.hooks.event_log else None
+        self._state: SqliteState | None = None
+        self._studies: Studies | None = None
+        self._events: dict[str, int] = {}  #: highest event taken over, by incarnation
+        self._outgoing: list[tuple[_Channel, bytes]] = []
+        self._hook_number = 0
+        self._round_pending = False
+        self._draining = False
+        self._deadline: float | None = None
+        self._deadline_timer: Timer | None = None
+        if config.keeps_studies:
+            self._open_state()
+
+    def _open_state(self) -> None:
+        store, study = self._config.store, self._config.study
+        self._directory = StateDirectory(study.state_directory, store.output_directory)
+        self._state = SqliteState(self._directory.path)
+        placer = Placer(study, store.output_directory, self._directory.reserved)
+        self._studies = Studies(self._config, self._state, self._lanes, self._event_log, placer)
+        recovered = self._state.recover()
+        self._events = recovered.events
+        self._studies.recover(recovered, self._loop.now)
+        if recovered.holders:
+            associations = list(recovered.holders)
+            self._loop.call_later(_RECOVERY_S, lambda: self._forget_unheard(associations))
+
+    def run(self) -> None:
+        """Serve until drained or stopped."""
+        self._control.setblocking(False)
+        self._loop.register(self._control.fileno(), IN, self._read_control)
+        self._control.send(records.encode({"kind": "ready"}))
+        self._schedule_round()
+        self._loop.run()
+
+    def close(self) -> None:
+        """Commit and give everything back."""
+        if self._state is not None:
+            self._state.close()
+        if self._event_log is not None:
+            self._event_log.close()
+        for channel in self._channels.values():
+            channel.socket.close()
+        self._loop.close()
+        self._control.close()
+
+    # -- acceptor process -------------------------------------------------------------------------
+
+    def _read_control(self, _mask: int) -> None:
+        try:
+            octets, descriptor = fdpass.receive(self._control)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            octets, descriptor = b"", None
+        if not octets:
+            self._loop.unregister(self._control.fileno())
+            self._drain()
+            return
+        packet = records.decode_control(octets)
+        if packet["kind"] == "worker":
+            if descriptor is not None:
+                self._add_channel(packet["name"], descriptor)
+        elif packet["kind"] == "drain":
+            self._drain()
+        elif packet["kind"] == "stop":
+            self._loop.stop()
+        elif packet["kind"] == "reload" and self._event_log is not None:
+            self._event_log.reopen()
+
+    def _drain(self) -> None:
+        """Take over what is still in the channels, end the open studies, stop when every task is done."""
+        if self._draining:
+            return
+        self._draining = True
+        for channel in list(self._channels.values()):
+            while channel.open and self._read_channel(channel):
+                pass
+        if self._studies is not None:
+            self._studies.drain()
+        self._schedule_round()
+
+    # -- workers ----------------------------------------------------------------------------------
+
+    def _add_channel(self, name: str, descriptor: int) -> None:
+        sock = socket.socket(fileno=descriptor)
+        sock.setblocking(False)
+        self._last_key += 1
+        channel = _Channel(sock, name, self._last_key)
+        self._channels[channel.key] = channel
+        self._loop.register(descriptor, IN, lambda mask: self._channel_ready(channel, mask))
+
+    def _channel_ready(self, channel: _Channel, mask: int) -> None:
+        if mask & OUT:
+            self._flush_channel(channel)
+        if mask & ~OUT:
+            self._read_channel(channel)
+
+    def _read_channel(self, channel: _Channel) -> bool:
+        """Read what is there, within bounds; return whether there may be more."""
+        receive = channel.socket.recv
+        for _ in range(_PACKETS_PER_ROUND):
+            try:
+                octets = receive(records.MAXIMUM_OCTETS)
+            except BlockingIOError:
+                return False
+            except ConnectionResetError:
+                octets = b""
+            if not octets:
+                self._lose_channel(channel)
+                return False
+            self._take(channel, octets)
+        return True
+
+    def _take(self, channel: _Channel, octets: bytes) -> None:
+        packet = records.decode_worker(octets)
+        self._schedule_round()
+        if packet["kind"] == "stored":
+            self._take_stored(channel, packet, octets)
+        elif packet["kind"] == "place":
+            self._take_place(channel, packet)
+        elif packet["kind"] == "opened":
+            self._take_opened(channel, packet, octets)
+        elif packet["kind"] == "closed":
+            self._close_association(channel, str(packet["association"]), packet["how"])
+        elif packet["kind"] == "abandoned":
+            self._abandon(channel, packet["request"])
+        elif packet["kind"] == "hello":
+            channel.incarnation = packet["incarnation"]
+            channel.taken = max(packet["unacknowledged"], self._events.get(channel.incarnation, 0))
+
+    def _take_opened(self, channel: _Channel, packet: records.Opened, octets: bytes) -> None:
+        channel.associations[str(packet["association"])] = dict(packet), octets
+        if self._event_log is not None:
+            self._event_log.put(events.association_opened(time.time(), packet))
+
+    def _take_place(self, channel: _Channel, packet: records.Place) -> None:
+        if self._studies is None:
+            answer: records.Placed = {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
+                                      "directory": self._config.store.output_directory}
+        else:
+            answer = self._studies.place(packet, channel.incarnation, self._loop.now)
+            if not answer["status"]:
+                channel.requests.add(packet["request"])
+        self._answer(channel, answer)
+
+    def _abandon(self, channel: _Channel, request: int) -> None:
+        if request in channel.requests and self._studies is not None:
+            channel.requests.discard(request)
+            self._studies.abandoned((channel.incarnation, request), self._loop.now)
+
+    def _take_stored(self, channel: _Channel, packet: records.Stored, octets: bytes) -> None:
+        event = packet["event"]
+        cause = channel.key, event
+        if event > channel.taken:
+            channel.taken = event
+            self._store(channel, packet, octets, cause)
+        self._answer(channel, {"kind": "ack", "event": event})
+        if self._config.hooks.synchronous and not self._lanes.caused(cause):
+            self._answer(channel, {"kind": "ran", "event": event})
+
+    def _store(self, channel: _Channel, packet: records.Stored, octets: bytes, cause: Cause) -> None:
+        opened, caller = channel.associations[str(packet["association"])]
+        if self._event_log is not None:
+            self._event_log.put(events.object_stored(time.time(), opened, packet))
+        if self._studies is not None and self._state is not None:
+            if packet["request"] is not None:
+                channel.requests.discard(packet["request"])
+            self._studies.stored(packet, octets, opened, caller, channel.incarnation, cause, self._loop.now)
+            self._events[channel.incarnation] = packet["event"]
+            self._state.take_event(channel.incarnation, packet["event"])
+        elif self._commands.has(RECEPTION):
+            self._lanes.add(Task(RECEPTION, 0, variables.reception(opened, packet), cause=cause), lane=None)
+
+    def _close_association(self, channel: _Channel, association: str, how: str) -> None:
+        channel.associations.pop(association, None)
+        if self._studies is not None:
+            self._studies.closed(association)
+        if self._event_log is not None:
+            self._event_log.put(events.association_closed(time.time(), association, how))
+
+    def _lose_channel(self, channel: _Channel) -> None:
+        """The worker died: its associations ended, its transfers are void."""
+        channel.open = False
+        self._loop.unregister(channel.socket.fileno())
+        channel.socket.close()
+        del self._channels[channel.key]
+        for request in sorted(channel.requests):
+            self._abandon(channel, request)
+        for association in list(channel.associations):
+            self._close_association(channel, association, "failed")
+        self._schedule_round()
+
+    def _forget_unheard(self, associations: list[str]) -> None:
+        heard = {name for channel in self._channels.values() for name in channel.associations}
+        for association in associations:
+            if association not in heard and self._studies is not None:
+                self._studies.closed(association)
+
+    # -- answers ----------------------------------------------------------------------------------
+
+    def _answer(self, channel: _Channel, packet: records.CoordinatorPacket) -> None:
+        """Send at the end of the round, when what it says is durable."""
+        self._outgoing.append((channel, records.encode(packet)))
+
+    def _send_answers(self) -> None:
+        for channel, octets in self._outgoing:
+            if channel.open:
+                channel.output.append(octets)
+                if len(channel.output) == 1:
+                    self._flush_channel(channel)
+        self._outgoing.clear()
+
+    def _flush_channel(self, channel: _Channel) -> None:
+        blocked = False
+        while channel.output and not blocked:
+            try:
+                channel.socket.send(channel.output[0])
+            except BlockingIOError:
+                blocked = True
+            except (BrokenPipeError, ConnectionResetError):
+                channel.output.clear()  # end of file is read next
+            else:
+                channel.output.popleft()
+        if blocked != channel.blocked:
+            channel.blocked = blocked
+            self._loop.modify(channel.socket.fileno(), IN | OUT if blocked else IN)
+
+    # -- rounds and tasks -------------------------------------------------------------------------
+
+    def _schedule_round(self) -> None:
+        if not self._round_pending:
+            self._round_pending = True
+            self._loop.call_at(0.0, self._end_round)
+
+    def _end_round(self) -> None:
+        """Commit, answer, start what is ready."""
+        self._round_pending = False
+        if self._studies is not None:
+            self._studies.due(self._loop.now)
+        if self._state is not None:
+            self._state.commit()
+        self._send_answers()
+        self._run_tasks()
+        if self._state is not None:
+            self._state.commit()
+        if self._event_log is not None:
+            self._event_log.flush()
+        self._watch_deadline()
+        if self._draining and not self._lanes.pending:
+            self._loop.stop()
+
+    def _run_tasks(self) -> None:
+        lanes = self._lanes
+        if self._studies is not None:
+            for _ in range(len(lanes.ready_inline)):
+                task = lanes.ready_inline.popleft()
+                if self._studies.finisher.step(task):
+                    self._finish(task)
+                else:
+                    lanes.ready_inline.append(task)
+        while lanes.ready and self._runner.has_room:
+            self._start_hook(lanes.ready.popleft())
+        if lanes.ready_inline:  # more renames: after a look at the channels
+            self._loop.call_later(_PAUSE_S, self._schedule_round)
+
+    def _start_hook(self, task: Task) -> None:
+        if not self._commands.has(task.kind):  # kept by an earlier life that had this hook
+            self._finish_kept(task)
+            return
+        self._hook_number = number = self._hook_number + 1
+        arguments = self._commands.arguments(task.kind, task.body["values"])
+        started = time.monotonic()
+        if self._event_log is not None:
+            self._event_log.put(events.hook_started(time.time(), task.kind, number, arguments))
+
+        def ended(status: int) -> None:
+            if self._event_log is not None:
+                duration_s = time.monotonic() - started
+                self._event_log.put(events.hook_ended(time.time(), task.kind, number, status, duration_s))
+            self._finish_kept(task)
+
+        self._runner.start(f"{task.kind} hook {number}", arguments, task.body["environment"], ended)
+
+    def _finish_kept(self, task: Task) -> None:
+        if self._state is not None:
+            self._state.finish_task(task.number)
+        self._finish(task)
+
+    def _finish(self, task: Task) -> None:
+        self._lanes.finish(task)
+        if task.cause is not None and self._config.hooks.synchronous and not self._lanes.caused(task.cause):
+            channel = self._channels.get(task.cause[0])
+            if channel is not None:
+                self._answer(channel, {"kind": "ran", "event": task.cause[1]})
+        self._schedule_round()
+
+    def _watch_deadline(self) -> None:
+        """Wake up when a study's time is over."""
+        deadline = None if self._studies is None else self._studies.deadline()
+        if deadline == self._deadline:
+            return
+        self._deadline = deadline
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+        self._deadline_timer = None if deadline is None else self._loop.call_at(deadline, self._deadline_passed)
+
+    def _deadline_passed(self) -> None:
+        self._deadline = self._deadline_timer = None
+        self._schedule_round()

@@ -1,0 +1,87 @@
+"""Makes the directories of studies.
+
+Invariants: a study directory is one component below the output directory; it is never the state directory, never
+a name that storescp refuses, and, where names carry a time, never one that exists already.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+
+from fastscp.errors import InstanceError
+from fastscp.log.names import APPLICATION
+from fastscp.study import naming
+from fastscp.study.policy import Sorting, StudyPolicy
+
+_log = logging.getLogger(APPLICATION)
+
+_ATTEMPTS = 1000  #: directories whose names differ by a millisecond each
+_MODE = 0o777  #: less the umask
+
+
+class Placer:
+    """Decides and makes the directory of a study that opens."""
+
+    def __init__(self, policy: StudyPolicy, output_directory: str, reserved: frozenset[str]) -> None:
+        self._policy = policy
+        self._output_directory = output_directory
+        self._reserved = reserved
+
+    def open_directory(self, study_uid: str, patient: str, charset: str) -> tuple[str, bool]:
+        """Return the directory for a study that opens now, and whether it was made for it.
+
+        Raises ``InstanceError`` (C000) when it has no acceptable name or cannot be made.
+        """
+        if self._policy.sorting is Sorting.NONE:
+            return self._output_directory, False
+        if not study_uid:
+            raise InstanceError("no Study Instance UID")
+        spelt = self._spell(patient, charset) if self._policy.sorting is Sorting.PATIENT_NAME else ""
+        when = datetime.datetime.now()  # noqa: DTZ005 - names carry local time
+        for attempt in range(_ATTEMPTS):
+            name = naming.directory_name(self._policy, study_uid, spelt,
+                                         when + datetime.timedelta(milliseconds=attempt))
+            made = self._make(name)
+            if made or not naming.is_new_each_time(self._policy.sorting):
+                return f"{self._output_directory}/{name}", made
+        raise InstanceError(f"no free directory name like {name}")
+
+    def _make(self, name: str) -> bool:
+        """Make a directory; return False when it is there already."""
+        if naming.is_refused(name) or name in self._reserved:
+            raise InstanceError("the study directory would have an unacceptable name")
+        path = f"{self._output_directory}/{name}"
+        try:
+            os.mkdir(path, _MODE)  # noqa: PTH102 - names are kept as given
+        except FileExistsError:
+            if os.path.isdir(path):  # noqa: PTH112
+                return False
+            raise InstanceError(f"cannot make study directory {path}: it is a file") from None
+        except OSError as error:
+            raise InstanceError(f"cannot make study directory {path}: {error.strerror}") from error
+        return True
+
+    def _spell(self, patient: str, charset: str) -> str:
+        if self._policy.names_by_character_set:
+            from fastscp.study.transliterate import transliterate  # noqa: PLC0415 - imports pydicom
+
+            return transliterate(patient, charset)
+        return naming.spell_patient(patient.rstrip(" \0"))
+
+
+def remove_unused(directory: str) -> None:
+    """Remove a directory that was made for an object that never came, unless something is in it."""
+    try:
+        os.rmdir(directory)  # noqa: PTH106
+    except OSError as error:
+        _log.debug("directory %s stays: %s", directory, error.strerror)
+
+
+def ensure(directory: str) -> None:
+    """Make the directory of an earlier time again if it is gone. Raises ``InstanceError``."""
+    try:
+        os.makedirs(directory, _MODE, exist_ok=True)  # noqa: PTH103
+    except OSError as error:
+        raise InstanceError(f"cannot make study directory {directory}: {error.strerror}") from error

@@ -1,0 +1,47 @@
+"""The directory of the durable state, used by one service at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from fastscp.errors import ProcessError
+
+DEFAULT_NAME = ".fastscp"
+_LOCK_NAME = "lock"
+_PATIENCE_S = 2.0
+_STEP_S = 0.02
+
+
+class StateDirectory:
+    """Makes and locks the state directory; the lock lasts as long as this process.
+
+    Raises ``ProcessError`` when it cannot be made, or when another service uses it.
+    """
+
+    def __init__(self, configured: str | None, output_directory: str) -> None:
+        self.path = Path(configured) if configured is not None else Path(output_directory) / DEFAULT_NAME
+        #: names that no study directory may have
+        self.reserved = frozenset() if configured is not None else frozenset({DEFAULT_NAME})
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(self.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ProcessError(f"state directory {self.path} cannot be used: {error.strerror}") from error
+        self._take_lock()
+
+    def _take_lock(self) -> None:
+        """Lock; a predecessor that is just dying gets a moment."""
+        give_up = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > give_up:
+                    raise ProcessError(f"state directory {self.path} is in use by another service; "
+                                       "give each its own with --state-dir") from None
+                time.sleep(_STEP_S)
+            else:
+                return

@@ -1,0 +1,35 @@
+"""The hooks that are configured, parsed once. Pure.
+
+Making ``Commands`` is also the check at start-up: it raises ``UsageError`` for a template that cannot be made safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastscp.study import templates, variables
+from fastscp.study.policy import HookPolicy
+
+
+class Commands:
+    """Templates by kind of hook: ``reception``, ``series``, ``study``."""
+
+    def __init__(self, policy: HookPolicy, *, ignore: bool = False) -> None:
+        reception_letters = variables.IGNORED_LETTERS if ignore else variables.RECEPTION_LETTERS
+        configured = (
+            ("reception", policy.on_reception, reception_letters, "--exec-on-reception"),
+            ("series", policy.on_end_of_series, variables.STUDY_LETTERS, "--exec-on-eoseries"),
+            ("study", policy.on_end_of_study, variables.STUDY_LETTERS, "--exec-on-eostudy"),
+        )
+        self._templates = {
+            kind: templates.parse(command, letters, argv=policy.argv, option=option)
+            for kind, command, letters, option in configured if command is not None
+        }
+
+    def has(self, kind: str) -> bool:
+        """Whether that hook is configured."""
+        return kind in self._templates
+
+    def arguments(self, kind: str, values: Mapping[str, str]) -> list[str]:
+        """Return the argument vector of one call."""
+        return self._templates[kind].arguments(values)

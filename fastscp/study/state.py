@@ -1,0 +1,261 @@
+"""The durable state of the coordinator: open studies, their objects, tasks to be done, events taken over.
+
+Strategy: sqlite3 in WAL mode, one connection, written by one process. Writes gather in one transaction per round
+of the coordinator's loop; nothing is answered to a worker before ``commit``. With ``synchronous=NORMAL`` a
+commit survives the death of any process, not a loss of power.
+
+Invariants: what a worker was told (a directory, an acknowledgement) is in the database; a task is in it from the
+moment its cause is until it was carried out, so tasks run at least once.
+
+The interface is ``StudyState``; another engine can take sqlite's place behind it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from fastscp.errors import ProcessError
+
+FORMAT_VERSION = 1
+FILE_NAME = "state.sqlite3"
+
+_SCHEMA = """
+CREATE TABLE studies (
+    number INTEGER PRIMARY KEY, uid TEXT NOT NULL, directory TEXT NOT NULL, opened REAL NOT NULL,
+    made INTEGER NOT NULL, ended REAL);
+CREATE INDEX studies_by_uid ON studies (uid);
+CREATE TABLE objects (
+    study INTEGER NOT NULL, file TEXT NOT NULL, number INTEGER NOT NULL, latest INTEGER NOT NULL,
+    association TEXT NOT NULL, name TEXT NOT NULL, caller BLOB NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (study, file)) WITHOUT ROWID;
+CREATE TABLE tasks (number INTEGER PRIMARY KEY, study INTEGER NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE incarnations (name TEXT PRIMARY KEY, event INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A study as kept: ``opened`` and ``ended`` are seconds since the epoch."""
+
+    number: int
+    uid: str
+    directory: str
+    opened: float
+    made: bool
+    ended: float | None = None
+    objects: int = 0
+
+
+@dataclass(frozen=True)
+class ObjectRow:
+    """An object as kept: ``name`` is its file's name now, ``body`` its ``stored`` packet, ``caller`` its ``opened``."""
+
+    file: str
+    name: str
+    association: str
+    caller: bytes
+    body: bytes
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """Something still to be carried out; tasks of one study are done in the order of their numbers."""
+
+    number: int
+    study: int
+    kind: str
+    body: bytes
+
+
+@dataclass
+class Recovered:
+    """What an earlier life left behind."""
+
+    studies: list[StudyRow] = field(default_factory=list)
+    tasks: list[TaskRow] = field(default_factory=list)
+    events: dict[str, int] = field(default_factory=dict)  #: highest event number by incarnation
+    holders: dict[str, int] = field(default_factory=dict)  #: study by association, of its most recent object
+    last_study: int = 0
+    last_task: int = 0
+    last_object: int = 0
+
+
+class StudyState(Protocol):
+    """What the coordinator needs of an engine. Writes are durable after ``commit``."""
+
+    def recover(self) -> Recovered:
+        """Return everything kept."""
+
+    def open_study(self, row: StudyRow) -> None:
+        """Keep an opened (or opened again) study."""
+
+    def forget_study(self, number: int) -> None:
+        """Drop a study and its objects."""
+
+    def end_study(self, number: int, when: float) -> None:
+        """Keep an ended study, for late objects."""
+
+    def ended_study(self, uid: str) -> StudyRow | None:
+        """Return the most recently ended study of that UID."""
+
+    def forget_ended(self, before: float) -> None:
+        """Drop what ended before that time."""
+
+    def add_object(self, study: int, row: ObjectRow, number: int) -> bool:
+        """Keep an object; returns False when it takes the place of an earlier one of the same name."""
+
+    def objects(self, study: int) -> list[ObjectRow]:
+        """Return the objects of a study in order of their first arrival."""
+
+    def last_caller(self, study: int) -> bytes | None:
+        """Return the ``opened`` packet of the association of the most recent object."""
+
+    def name_objects(self, study: int, names: Iterable[tuple[str, str]]) -> None:
+        """Keep new names of files, given as (file, name)."""
+
+    def add_task(self, row: TaskRow) -> None:
+        """Keep a task until ``finish_task``; an existing one gets the new body."""
+
+    def finish_task(self, number: int) -> None:
+        """Drop a task that was carried out."""
+
+    def take_event(self, incarnation: str, event: int) -> None:
+        """Keep the highest event number taken over from a worker."""
+
+    def commit(self) -> None:
+        """Make everything since the last call durable."""
+
+    def close(self) -> None:
+        """Commit and close."""
+
+
+class SqliteState:
+    """``StudyState`` in a file of sqlite3."""
+
+    def __init__(self, directory: Path) -> None:
+        try:
+            self._connection = sqlite3.connect(directory / FILE_NAME, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._make_tables()
+        except sqlite3.Error as error:
+            raise ProcessError(f"study state in {directory} cannot be used: {error}") from error
+        self._execute = self._connection.execute
+        self._writing = False
+
+    def _make_tables(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT_VERSION}; COMMIT;")
+        elif version != FORMAT_VERSION:
+            raise ProcessError(f"study state has format {version}, this program knows {FORMAT_VERSION}")
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        if not self._writing:
+            self._execute("BEGIN IMMEDIATE")
+            self._writing = True
+        return self._execute(statement, values)
+
+    def recover(self) -> Recovered:
+        """Return everything kept."""
+        recovered = Recovered()
+        recovered.studies = [StudyRow(number, uid, directory, opened, bool(made), None, objects)
+                             for number, uid, directory, opened, made, objects in self._execute(
+            "SELECT number, uid, directory, opened, made, "
+            "(SELECT count(*) FROM objects WHERE study = studies.number) FROM studies "
+            "WHERE ended IS NULL ORDER BY number")]
+        recovered.tasks = [TaskRow(*row) for row in self._execute(
+            "SELECT number, study, kind, body FROM tasks ORDER BY number")]
+        recovered.events = dict(self._execute("SELECT name, event FROM incarnations"))
+        recovered.holders = dict(self._execute("SELECT association, study FROM objects ORDER BY latest"))
+        recovered.last_study = self._maximum("SELECT max(number) FROM studies")
+        recovered.last_task = self._maximum("SELECT max(number) FROM tasks")
+        recovered.last_object = self._maximum("SELECT max(latest) FROM objects")
+        # a task may outlive its study's row
+        recovered.last_study = max([recovered.last_study, *(task.study for task in recovered.tasks)])
+        return recovered
+
+    def _maximum(self, query: str) -> int:
+        return int(self._execute(query).fetchone()[0] or 0)
+
+    def open_study(self, row: StudyRow) -> None:
+        """Keep an opened (or opened again) study."""
+        self._write("INSERT OR REPLACE INTO studies VALUES (?, ?, ?, ?, ?, NULL)",
+                    (row.number, row.uid, row.directory, row.opened, row.made))
+
+    def forget_study(self, number: int) -> None:
+        """Drop a study and its objects."""
+        self._write("DELETE FROM studies WHERE number = ?", (number,))
+        self._write("DELETE FROM objects WHERE study = ?", (number,))
+
+    def end_study(self, number: int, when: float) -> None:
+        """Keep an ended study, for late objects."""
+        self._write("UPDATE studies SET ended = ? WHERE number = ?", (when, number))
+
+    def ended_study(self, uid: str) -> StudyRow | None:
+        """Return the most recently ended study of that UID."""
+        row = self._execute(
+            "SELECT number, uid, directory, opened, made, ended, "
+            "(SELECT count(*) FROM objects WHERE study = studies.number) FROM studies "
+            "WHERE uid = ? AND ended IS NOT NULL ORDER BY ended DESC LIMIT 1", (uid,)).fetchone()
+        return None if row is None else StudyRow(*row)
+
+    def forget_ended(self, before: float) -> None:
+        """Drop what ended before that time."""
+        for (number,) in self._execute("SELECT number FROM studies WHERE ended < ?", (before,)).fetchall():
+            self.forget_study(number)
+
+    def add_object(self, study: int, row: ObjectRow, number: int) -> bool:
+        """Keep an object; returns False when it takes the place of an earlier one of the same name."""
+        added = self._write(
+            "INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (study, row.file, number, number, row.association, row.name, row.caller, row.body)).rowcount == 1
+        if not added:
+            self._write(
+                "UPDATE objects SET latest = ?, association = ?, name = ?, caller = ?, body = ? "
+                "WHERE study = ? AND file = ?",
+                (number, row.association, row.name, row.caller, row.body, study, row.file))
+        return added
+
+    def objects(self, study: int) -> list[ObjectRow]:
+        """Return the objects of a study in order of their first arrival."""
+        return [ObjectRow(*row) for row in self._execute(
+            "SELECT file, name, association, caller, body FROM objects WHERE study = ? ORDER BY number", (study,))]
+
+    def last_caller(self, study: int) -> bytes | None:
+        """Return the ``opened`` packet of the association of the most recent object."""
+        row = self._execute("SELECT caller FROM objects WHERE study = ? ORDER BY latest DESC LIMIT 1",
+                            (study,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def name_objects(self, study: int, names: Iterable[tuple[str, str]]) -> None:
+        """Keep new names of files, given as (file, name)."""
+        for file, name in names:
+            self._write("UPDATE objects SET name = ? WHERE study = ? AND file = ?", (name, study, file))
+
+    def add_task(self, row: TaskRow) -> None:
+        """Keep a task until ``finish_task``; an existing one gets the new body."""
+        self._write("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?)", (row.number, row.study, row.kind, row.body))
+
+    def finish_task(self, number: int) -> None:
+        """Drop a task that was carried out."""
+        self._write("DELETE FROM tasks WHERE number = ?", (number,))
+
+    def take_event(self, incarnation: str, event: int) -> None:
+        """Keep the highest event number taken over from a worker."""
+        self._write("INSERT OR REPLACE INTO incarnations VALUES (?, ?)", (incarnation, event))
+
+    def commit(self) -> None:
+        """Make everything since the last call durable."""
+        if self._writing:
+            self._execute("COMMIT")
+            self._writing = False
+
+    def close(self) -> None:
+        """Commit and close."""
+        self.commit()
+        self._connection.close()

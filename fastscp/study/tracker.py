@@ -1,0 +1,225 @@
+"""Which studies are open, who sends them, and when one ends. Pure: times come in as numbers.
+
+The rule is storescp's (a study ends when an object of another study arrives, or after a timeout), made to
+hold when associations overlap. A study has *holders*: the open associations whose most recent object belongs
+to it. An object of study T on association *a* makes *a* stop holding its former study; then every open study
+other than T with no holder and no transfer under way is complete. An association that ends stops holding, but
+completes nothing by itself, because two consecutive associations may carry one study. When associations do
+not overlap this is exactly storescp's rule.
+
+Invariant: a study with a transfer under way never ends, whatever the clock says. What ages beyond the maximum
+while objects are under way is *closing*: new objects open a new study, it ends with its last transfer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Association = int | str
+#: one transfer: (worker, its request number)
+Transfer = tuple[Hashable, int]
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+class Holders(Generic[_Key]):
+    """The open associations, each with the thing its most recent object belongs to."""
+
+    def __init__(self) -> None:
+        self._held: dict[Association, _Key] = {}
+        self._associations: dict[_Key, set[Association]] = {}
+        self.free: set[_Key] = set()  #: known, held by nobody
+
+    def hold(self, association: Association, key: _Key) -> None:
+        """Let ``association`` hold ``key`` and nothing else."""
+        if self._held.get(association) == key:
+            return
+        self.release(association)
+        self._held[association] = key
+        self._associations.setdefault(key, set()).add(association)
+        self.free.discard(key)
+
+    def release(self, association: Association) -> None:
+        """Let ``association`` hold nothing."""
+        former = self._held.pop(association, None)
+        if former is not None:
+            self._associations[former].discard(association)
+            if not self._associations[former]:
+                self.free.add(former)
+
+    def add_free(self, key: _Key) -> None:
+        """Make ``key`` known with nobody holding it."""
+        if key not in self._associations:
+            self._associations[key] = set()
+            self.free.add(key)
+
+    def forget(self, key: _Key) -> None:
+        """Drop ``key``; the associations that held it hold nothing."""
+        for association in self._associations.pop(key, ()):
+            del self._held[association]
+        self.free.discard(key)
+
+
+@dataclass(eq=False)
+class Study:
+    """One open study. Times are monotonic seconds; ``number`` identifies it in the durable state."""
+
+    number: int
+    uid: str
+    directory: str
+    opened: float
+    last: float
+    objects: int = 0
+    transfers: int = 0
+    closing: bool = False
+    directory_made: bool = False
+
+
+class Tracker:
+    """The open studies and the rule that ends them."""
+
+    def __init__(self, *, timeout_s: float | None = None, max_age_s: float | None = None,
+                 literal_rule: bool = False) -> None:
+        self._timeout_s = timeout_s
+        self._max_age_s = max_age_s
+        self._literal_rule = literal_rule
+        self._by_uid: dict[str, Study] = {}
+        self._open: dict[int, Study] = {}  #: in order of last activity
+        self._transfers: dict[Transfer, Study] = {}
+        self._holders: Holders[int] = Holders()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def find(self, uid: str) -> Study | None:
+        """Return the open study that takes new objects of ``uid``."""
+        return self._by_uid.get(uid)
+
+    def numbered(self, number: int) -> Study | None:
+        """Return the open study of that number."""
+        return self._open.get(number)
+
+    def of_transfer(self, transfer: Transfer) -> Study | None:
+        """Return the study that ``transfer`` was placed in."""
+        return self._transfers.get(transfer)
+
+    def add(self, study: Study) -> None:
+        """Open ``study``."""
+        self._by_uid[study.uid] = study
+        self._open[study.number] = study
+        if study.objects:
+            self._holders.add_free(study.number)
+
+    def begin(self, transfer: Transfer, study: Study) -> None:
+        """Count a transfer under way; repeating one changes nothing."""
+        if transfer not in self._transfers:
+            self._transfers[transfer] = study
+            study.transfers += 1
+
+    def cancel(self, transfer: Transfer, now: float) -> list[Study]:
+        """Forget a transfer that failed. Returns its study when that leaves it closing and complete.
+
+        A study without any object is dropped silently when its last transfer failed; ``is_void`` tells.
+        """
+        study = self._end_transfer(transfer, now)
+        if study is None or study.transfers:
+            return []
+        if not study.objects:
+            self._remove(study)
+        elif study.closing:
+            self._remove(study)
+            return [study]
+        return []
+
+    def is_void(self, study: Study) -> bool:
+        """Whether ``study`` was dropped because it never got an object."""
+        return not study.objects and study.number not in self._open
+
+    def stored(self, study: Study, association: Association, transfer: Transfer | None,
+               now: float) -> list[Study]:
+        """Count an object that ``association`` stored in ``study``; return the studies this completes."""
+        study.objects += 1
+        self._touch(study, now)
+        if transfer is not None:
+            self._end_transfer(transfer, now)
+        self._holders.hold(association, study.number)
+        if self._literal_rule:
+            candidates = [number for number in self._open if number != study.number]
+        else:
+            candidates = sorted(number for number in self._holders.free if number != study.number)
+        ended = [other for number in candidates if not (other := self._open[number]).transfers and other.objects]
+        if study.closing and not study.transfers:
+            ended.append(study)
+        for other in ended:
+            self._remove(other)
+        return ended
+
+    def hold(self, association: Association, study: Study) -> None:
+        """Restore what an earlier life of the coordinator knew about a holder."""
+        self._holders.hold(association, study.number)
+
+    def close(self, association: Association) -> None:
+        """Take note that ``association`` ended; by itself this completes nothing."""
+        self._holders.release(association)
+
+    def due(self, now: float) -> list[Study]:
+        """Return the studies whose time is over, oldest activity first."""
+        ended = []
+        for study in list(self._open.values()):
+            if self._max_age_s is not None and study.opened + self._max_age_s <= now and study.objects:
+                self._close_to_new(study)
+            if study.transfers or not study.objects:
+                continue
+            if study.closing or (self._timeout_s is not None and study.last + self._timeout_s <= now):
+                ended.append(study)
+        for study in ended:
+            self._remove(study)
+        return ended
+
+    def deadline(self) -> float | None:
+        """Return the earliest time at which ``due`` may have something, None when only objects count."""
+        times = []
+        if self._timeout_s is not None:
+            last = next((study.last for study in self._open.values() if not study.transfers and study.objects), None)
+            if last is not None:
+                times.append(last + self._timeout_s)
+        if self._max_age_s is not None:
+            times.extend(study.opened + self._max_age_s for study in self._open.values()
+                         if study.objects and not study.closing)
+        return min(times, default=None)
+
+    def drain(self) -> list[Study]:
+        """End everything: transfers under way are void."""
+        ended = [study for study in self._open.values() if study.objects]
+        self._open.clear()
+        self._by_uid.clear()
+        self._transfers.clear()
+        self._holders = Holders()
+        return ended
+
+    def _touch(self, study: Study, now: float) -> None:
+        study.last = now
+        if study.number in self._open:
+            del self._open[study.number]
+            self._open[study.number] = study
+
+    def _end_transfer(self, transfer: Transfer, now: float) -> Study | None:
+        study = self._transfers.pop(transfer, None)
+        if study is not None:
+            study.transfers -= 1
+            self._touch(study, now)
+            if study.objects:
+                self._holders.add_free(study.number)
+        return study
+
+    def _close_to_new(self, study: Study) -> None:
+        study.closing = True
+        if self._by_uid.get(study.uid) is study:
+            del self._by_uid[study.uid]
+
+    def _remove(self, study: Study) -> None:
+        self._open.pop(study.number, None)
+        self._holders.forget(study.number)
+        if self._by_uid.get(study.uid) is study:
+            del self._by_uid[study.uid]

@@ -1,0 +1,64 @@
+"""What a hook is told: the values of placeholders and its environment. Pure.
+
+Texts of peers are reduced to letters, digits, blank and ``-.:@_`` in both, as newer storescp does for titles and
+addresses. Paths are the service's own and arrive as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from fastscp.study.naming import clean
+from fastscp.study.templates import VARIABLES
+
+#: placeholders available in each hook
+RECEPTION_LETTERS = "pfacr"
+STUDY_LETTERS = "pacr"
+IGNORED_LETTERS = "acr"  #: with ``--ignore`` there is no file
+
+
+class Call(TypedDict):
+    """One call of a hook, as kept in the durable state."""
+
+    values: dict[str, str]  #: by placeholder letter
+    environment: dict[str, str]
+
+
+def reception(opened: Mapping[str, Any], stored: Mapping[str, Any]) -> Call:
+    """Return the call for one object."""
+    values = {"p": stored["directory"], "f": stored["file"], **_caller(opened)}
+    return _call("reception", values, opened, {
+        "FASTSCP_STUDY_UID": stored["study"], "FASTSCP_SERIES_UID": stored["series"],
+        "FASTSCP_MODALITY": stored["modality"], "FASTSCP_SOP_CLASS_UID": stored["sop_class"],
+        "FASTSCP_SOP_INSTANCE_UID": stored["sop_instance"],
+        "FASTSCP_TRANSFER_SYNTAX_UID": stored["transfer_syntax"], "FASTSCP_SIZE": str(stored["size"])})
+
+
+def end_of_series(opened: Mapping[str, Any], directory: str, study_uid: str, series_uid: str) -> Call:
+    """Return the call for a series that ended."""
+    return _call("end-of-series", {"p": directory, **_caller(opened)}, opened,
+                 {"FASTSCP_STUDY_UID": study_uid, "FASTSCP_SERIES_UID": series_uid})
+
+
+def end_of_study(opened: Mapping[str, Any], directory: str, study_uid: str, *, reason: str, objects: int,
+                 manifest: str | None) -> Call:
+    """Return the call for a study that ended; ``opened`` is its own last association."""
+    variables = {"FASTSCP_STUDY_UID": study_uid, "FASTSCP_REASON": reason, "FASTSCP_OBJECTS": str(objects)}
+    call = _call("end-of-study", {"p": directory, **_caller(opened)}, opened, variables)
+    if manifest is not None:
+        call["environment"]["FASTSCP_MANIFEST"] = manifest
+    return call
+
+
+def _caller(opened: Mapping[str, Any]) -> dict[str, str]:
+    return {"a": clean(opened["calling_aet"].strip(" ")), "c": clean(opened["called_aet"].strip(" ")),
+            "r": clean(opened["peer_host"] or opened["peer"])}
+
+
+def _call(event: str, values: dict[str, str], opened: Mapping[str, Any], texts: Mapping[str, str]) -> Call:
+    environment = {VARIABLES[letter]: value for letter, value in values.items()}
+    environment["FASTSCP_EVENT"] = event
+    environment["FASTSCP_PEER_ADDRESS"] = clean(opened["peer"])
+    environment.update((name, clean(text)) for name, text in texts.items())
+    return {"values": values, "environment": environment}

@@ -76,16 +76,6 @@ _SETTINGS = (
         Option("--dhparam", "+dp", "read DH parameters for DH/DSS ciphersuites", "[f]ilename: string", file()),
     ),
     *grouped(
-        _GROUP, "server name indication",
-        *alternatives(
-            "sni",
-            Option("--no-sni", "", "do not check the server name a client asks for\n(default)", default=True,
-                   origin=Origin.NEWER),
-            Option("--expect-sni", "", "expect clients that name a server to name s", "[s]erver name: string",
-                   text("server name"), origin=Origin.NEWER),
-        ),
-    ),
-    *grouped(
         _GROUP, "pseudo random generator",
         Option("--seed", "+rs", "seed random generator with contents of f", "[f]ilename: string", file()),
         *alternatives(
@@ -106,4 +96,13 @@ _SETTINGS = (
     ),
 )
 
-TLS = (*_STACK, *only_with_tls(*_SETTINGS))
+#: storescp takes these two without TLS as well.
+_SERVER_NAME = grouped(
+    _GROUP, "server name indication",
+    Option("--no-sni", "", "do not check the server name a client asks for\n(default)",
+           conflicts=("--expect-sni",), origin=Origin.NEWER),
+    Option("--expect-sni", "", "expect clients that name a server to name s", "[s]erver name: string",
+           text("server name"), origin=Origin.NEWER),
+)
+
+TLS = (*_STACK, *only_with_tls(*_SETTINGS), *_SERVER_NAME)

@@ -166,7 +166,7 @@ def test_option(options, expected):
     ("-ic", {"verification": PeerVerification.IGNORE}),
     ("-ic -rc", {}),
     ("--expect-sni name", {"expected_sni": "name"}),
-    ("--expect-sni name --no-sni", {}),
+    ("--no-sni", {}),
 ])
 def test_tls_option(options, expected):
     tls = config(f"+tls key certificate {options} 11112").network.tls

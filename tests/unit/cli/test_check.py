@@ -33,7 +33,7 @@ def refusal(*arguments):
     ["--state-dir", "d"], ["--exec-on-eoseries", "true"], ["--exec-argv", "--hook-jobs", "1", "--hook-timeout", "5"],
     ["--event-log", "f", "--event-digest"], ["--log-json"], ["--log-json", "-v"], ["-i6"], ["-i0", "-i4"],
     ["--fork", "-sp", "-rns", "-xcs", "true", "-tos", "1"], ["+tls", "k", "c", "+pg", "+pm", "+pb"],
-    ["+tls", "k", "c", "--expect-sni", "name", "--no-sni"], ["+tls", "k", "c", "+pg", "+cs", "X"],
+    ["--no-sni"], ["--expect-sni", "name"], ["+tls", "k", "c", "--expect-sni", "name"], ["+tls", "k", "c", "+pg", "+cs", "X"],
 ])
 def test_accepted(arguments):
     judge(*arguments, "11112")
@@ -58,7 +58,9 @@ def test_accepted(arguments):
     (["--hook-timeout", "-1"], "Invalid value for option --hook-timeout (underflow: -1)"),
     (["--drain-timeout", "-1"], "Invalid value for option --drain-timeout (underflow: -1)"),
     (["--log-json", "-lc", "/dev/null"], "--log-json not allowed with --log-config"),
-    (["--expect-sni", "x"], "--expect-sni only allowed with --enable-tls"),
+    (["--expect-sni", "x", "--no-sni"], "--no-sni not allowed with --expect-sni"),
+    (["--no-sni", "--expect-sni", "x"], "--no-sni not allowed with --expect-sni"),
+    (["+tls", "k", "c", "+crv", "+cra"], "--enable-crl-all not allowed with --enable-crl-vfy"),
     (["+pg"], "--profile-8996 only allowed with --enable-tls"),
     (["+v"], "--verbose-pc only allowed with verbose mode"),
 ])

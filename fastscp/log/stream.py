@@ -2,9 +2,9 @@
 
 A message goes out by one ``write``. To a regular file the kernel keeps such writes apart. A pipe or terminal
 does so only up to ``PIPE_BUF`` octets (POSIX.1 ``write``), so there all processes of the service take turns by
-a lock they inherit. A reader that does not read must not stop the service: pipes and terminals are written to
-without blocking, by a description of our own because ``O_NONBLOCK`` would otherwise be seen by every program
-that shares the descriptor. After a bounded wait messages are dropped and counted until there is room again.
+a lock they inherit. A reader that does not read must not stop the service: pipes, terminals and sockets are
+written to without blocking, the former two by a description of our own because ``O_NONBLOCK`` would otherwise
+be seen by every program that shares the descriptor. After a bounded wait messages are dropped and counted until there is room again.
 What a closed descriptor is given is lost silently: there is nobody to tell.
 """
 
@@ -14,9 +14,11 @@ import errno
 import fcntl
 import os
 import select
+import socket
 import stat
 
 _PATIENCE_MS = 1000
+_GONE = (errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO, errno.ECONNRESET, errno.ENOTCONN)
 
 #: What is written once there is room again; ``%d`` is the number of messages.
 NOTICE = b"W: %d log messages were lost\n"
@@ -33,6 +35,7 @@ class Stream:
         self._lost = 0
         self._stuck = False
         self._torn = False
+        self._socket: socket.socket | None = None
         try:
             mode = os.fstat(descriptor).st_mode
         except OSError:
@@ -40,6 +43,8 @@ class Stream:
             return
         if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
             self._descriptor = self._own_description(descriptor)
+        if stat.S_ISSOCK(mode):  # as systemd gives it
+            self._socket = socket.socket(fileno=os.dup(descriptor))
         if not stat.S_ISREG(mode):
             self._lock = os.memfd_create("fastscp-log", os.MFD_CLOEXEC)
             self._opened.append(self._lock)
@@ -49,6 +54,9 @@ class Stream:
         for descriptor in self._opened:
             os.close(descriptor)
         self._opened.clear()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
         self._descriptor = -1
 
     def _own_description(self, descriptor: int) -> int:
@@ -85,7 +93,7 @@ class Stream:
                 self._torn |= len(view) < len(octets)
                 return
             try:
-                view = view[os.write(self._descriptor, view[: select.PIPE_BUF] if self._lock else view) :]
+                view = view[self._write_some(view) :]
             except BlockingIOError:
                 continue
             except OSError as error:
@@ -93,6 +101,15 @@ class Stream:
                 return
         self._stuck = self._torn = False
         self._lost = 0
+
+    def _write_some(self, view: memoryview) -> int:
+        """Write as much as goes at once without blocking; return how much that was."""
+        if self._lock is None:
+            return os.write(self._descriptor, view)
+        piece = view[: select.PIPE_BUF]
+        if self._socket is not None:
+            return self._socket.send(piece, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        return os.write(self._descriptor, piece)
 
     def _ready(self, *, wait: bool) -> bool:
         """Wait for room. Once the reader has let us wait in vain, new messages do not wait again."""
@@ -106,7 +123,7 @@ class Stream:
 
     def _give_up(self, error: OSError) -> None:
         """Stop writing when the reader is gone for good; a full disk may get room again."""
-        if error.errno in (errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO):
+        if error.errno in _GONE:
             self._descriptor = -1
         else:
             self._lost += 1

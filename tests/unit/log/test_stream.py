@@ -93,6 +93,26 @@ def test_socket():
         assert theirs.recv(100) == b"hello\n"
 
 
+def test_full_socket_does_not_block(monkeypatch):
+    """stderr is a socket under systemd."""
+    monkeypatch.setattr(stream, "_PATIENCE_MS", 1)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        out = Stream(ours.fileno())
+        for _ in range(500):
+            out.write(b"x" * 4095 + b"\n")
+        assert ours.getblocking()
+        lost = out._lost
+        received = drain(theirs.fileno())
+        out.write(b"after\n")
+        assert 0 < lost < 500
+        assert drain(theirs.fileno()).endswith(f"W: {lost} log messages were lost\nafter\n".encode())
+        assert received.count(b"\n") >= 500 - lost - 1
+        theirs.close()
+        out.write(b"to nobody\n")
+        out.close()
+
+
 def test_file_shares_its_offset_with_other_writers(tmp_path):
     """A file given by ``2>file`` is not opened for appending; hooks write to it as well."""
     with (tmp_path / "log").open("wb", buffering=0) as file:

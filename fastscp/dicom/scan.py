@@ -134,6 +134,12 @@ class Scanner:
 
     def feed(self, views: Sequence[bytes | memoryview]) -> None:
         """Take the next octets. Raises InstanceError."""
+        if self._value_left and type(self._filter) is values.Verbatim:
+            size = sum(map(len, views))
+            if size < self._value_left:  # the middle of a large value: nothing to look at
+                self._out.forward(views, size)
+                self._value_left -= size
+                return
         for view in views:
             size = len(view)
             at = 0
@@ -361,7 +367,7 @@ class Scanner:
             self._fail("Pixel Data of defined length in a transfer syntax with fragments", pos, tag)
         self._order(pos, level, tag)
         if element == 0:
-            return self._group_length(pos, level, group, start, length)
+            return self._group_length(pos, level, start, length)
         resolved = self._resolved(vr, level, tag)
         vr_out = resolved if self._options.new_vrs or resolved not in NEW_VRS else "OB"
         if large:
@@ -433,7 +439,7 @@ class Scanner:
             vr = "OW"
         elif vr == "ox":
             group = tag >> 16
-            wide = level.bits > 8 if group == 0x5400 else tag == _PIXEL_DATA or group & 0xFF00 == 0x6000
+            wide = level.bits not in {0, 8} if group == 0x5400 else tag == _PIXEL_DATA or group & 0xFF00 == 0x6000
             vr = "OW" if wide else "OB"
         elif vr not in KINDS:
             vr = "UN"
@@ -508,10 +514,10 @@ class Scanner:
 
     # Group lengths
 
-    def _group_length(self, pos: int, level: Level, group: int, start: int, length: int) -> int:
+    def _group_length(self, pos: int, level: Level, start: int, length: int) -> int:
         """Write an existing group length; its value is corrected at the end of the group."""
         out = self._out
-        header = out.header(group, 0, b"UL", length if length > 4 else 4)
+        header = out.header(level.group, 0, b"UL", max(4, length))
         value = out.buf[start:start + length]
         rest = value[4:]
         if level.little != out.little:

@@ -76,7 +76,7 @@ def _start(line: CommandLine) -> int:
     import logging  # noqa: PLC0415 - not needed for --help
 
     from fastscp.cli.startup import complaint  # noqa: PLC0415 - not needed for --help
-    from fastscp.config.build import build, log_policy, network_policy, store_policy  # noqa: PLC0415 - likewise
+    from fastscp.config.build import build, log_policy  # noqa: PLC0415 - likewise
     from fastscp.log import configure, names  # noqa: PLC0415 - not needed for --help
 
     configure(log_policy(line))
@@ -90,15 +90,15 @@ def _start(line: CommandLine) -> int:
         return error.exit_status if not root.isEnabledFor(names.WARN) else _refuse(error)
     logger = logging.getLogger(names.APPLICATION)
     logger.debug("%s\n", IDENTIFICATION)
-    reason = complaint(network_policy(line), store_policy(line))
-    if reason:
-        logger.critical("%s", reason)
-        return 1
     try:
         config = build(line)
     except UsageError as error:
         logger.critical("%s", error)
         return error.exit_status
+    reason = complaint(config.network, config.store)
+    if reason:
+        logger.critical("%s", reason)
+        return 1
     from fastscp.proc.service import run  # noqa: PLC0415 - nothing else needs sockets and processes
 
     return run(config)

@@ -458,3 +458,15 @@ def test_unwritable_output_directory_and_privileged_port():
         theirs = [storescp(line, **somebody) for line in lines]
     assert ours == theirs
     assert ours[0] == (1, "F: specified output directory is not writeable\n")
+
+
+@pytest.mark.parametrize("profile", [["/nonexistent/file", "Default"], ["/etc/dcmtk/storescp.cfg", "no such profile"],
+                                     ["/etc/hosts", "Default"]])
+def test_unusable_association_profile(profile, tmp_path):
+    """The reason is told in other words; file errors come before those of the output directory."""
+    line = ["-xf", *profile, "-od", str(tmp_path / "nowhere"), PORT]
+    (ours,) = fastscp([line])
+    theirs = storescp(line)
+    assert [(status, stderr.split(":")[:2]) for status, stderr in (ours, theirs)] == [
+        (1, theirs[1].split(":")[:2])] * 2
+    assert "directory does not exist" not in ours[1]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from fastscp import __date__, __version__
 from fastscp.cli.option import Kind, Option, Origin
-from fastscp.cli.options import headings
+from fastscp.cli.options import OPTIONS, headings
 
 _DESCRIPTION = (
     "fastscp is a Service Class Provider (SCP) for the Storage Service Class of DICOM. It listens on a TCP port, "
@@ -51,8 +51,9 @@ def rules(option: Option) -> list[str]:
         sentences.append("Only with --enable-tls.")
     if option.requires:
         sentences.append(f"Only with {_any_of(option.requires)}.")
-    if option.conflicts:
-        sentences.append(f"Not with {_any_of(option.conflicts)}.")
+    conflicts = (*option.conflicts, *(other.long for other in OPTIONS if option.long in other.conflicts))
+    if conflicts:
+        sentences.append(f"Not with {_any_of(conflicts)}.")
     if option.repeatable:
         sentences.append("May be given several times.")
     for argument in option.arguments:

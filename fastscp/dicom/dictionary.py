@@ -199,7 +199,7 @@ def _limits(text: str) -> tuple[int, int, str]:
 def _add_file(dictionary: Dictionary, path: str) -> None:
     """Add a dictionary file: ``(gggg[,"creator"],eeee) VR Name VM Version`` a line, ``#`` comments."""
     try:
-        with open(path, encoding="latin-1") as file:
+        with Path(path).open(encoding="latin-1") as file:
             lines = file.readlines()
     except OSError as error:
         raise UsageError(f"cannot read data dictionary {path}: {error.strerror}") from error

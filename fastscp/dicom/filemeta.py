@@ -10,8 +10,10 @@ Source: PS3.10 §7.1
 from __future__ import annotations
 
 import struct
+from typing import IO, NamedTuple
 
 from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from fastscp.errors import InstanceError
 
 _PREAMBLE = bytes(128) + b"DICM"
 _VERSION = b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01"
@@ -45,3 +47,39 @@ def encode(sop_class_uid: bytes, sop_instance_uid: bytes, transfer_syntax_uid: s
         _short(0x0016, b"AE", source_ae_title, b" ") if source_ae_title else b"",
     ))
     return _PREAMBLE + _SHORT.pack(2, 0, b"UL", 4) + struct.pack("<L", len(body)) + body
+
+
+class FileMeta(NamedTuple):
+    """What is read from group 0002; values without padding."""
+
+    sop_class_uid: bytes
+    sop_instance_uid: bytes
+    transfer_syntax_uid: str
+    source_ae_title: bytes
+
+
+_MOST_VALUE_OCTETS = 65536
+
+
+def read(file: IO[bytes]) -> FileMeta:
+    """Read preamble, prefix and group 0002 of a file; it is left at the data set's first octet.
+
+    The group's length element is not trusted. Raises InstanceError for a file that has no meta information.
+    """
+    if file.read(132)[128:] != b"DICM":
+        raise InstanceError("no DICOM file: the prefix DICM is missing")
+    values: dict[int, bytes] = {}
+    while True:
+        start = file.tell()
+        header = file.read(8)
+        if len(header) < 8 or header[:2] != b"\x02\x00":
+            file.seek(start)
+            break
+        _, element, vr, length = _SHORT.unpack(header)
+        if vr in {b"OB", b"UN", b"OW", b"UT", b"SQ"}:
+            length = int.from_bytes(file.read(4), "little")
+        if length > _MOST_VALUE_OCTETS:
+            raise InstanceError("value of file meta information is too long", tag=2 << 16 | element)
+        values[element] = file.read(length).strip(b" \0")
+    return FileMeta(values.get(0x0002, b""), values.get(0x0003, b""),
+                    values.get(0x0010, b"").decode("latin-1"), values.get(0x0016, b""))

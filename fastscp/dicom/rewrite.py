@@ -20,8 +20,8 @@ from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.order import Sorter
 from fastscp.dicom.output import Output, Sink
 from fastscp.dicom.scan import Scanner
-from fastscp.dicom.uids import TransferSyntax
 from fastscp.dicom.shapes import Shapes
+from fastscp.dicom.uids import TransferSyntax
 from fastscp.errors import InstanceError, StorageError
 
 __all__ = ["COLLECTED", "Rewriter", "Sink", "output_transfer_syntax", "shared_dictionary"]
@@ -213,3 +213,17 @@ class Rewriter:
         if scanner.disordered:  # elements that sort behind the padding
             for piece in sorter.run(output.size):
                 sink.write([piece])
+
+
+def rewrite(source: IO[bytes], sink: Sink, options: OutputOptions, *, transfer_syntax_uid: str,
+            base: int = 0) -> Rewriter:
+    """Rewrite a whole data set from a file object that stands at its first octet.
+
+    Returns the rewriter for its ``attributes`` and ``transfer_syntax_out``. Raises InstanceError for a data
+    set that cannot be rewritten; errors of source and sink pass through.
+    """
+    rewriter = Rewriter(transfer_syntax_uid, options, sink, base)
+    while octets := source.read(_INFLATED_OCTETS):
+        rewriter.feed([octets])
+    rewriter.finish()
+    return rewriter

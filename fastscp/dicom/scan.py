@@ -101,7 +101,7 @@ class Level:
 class Scanner:
     """Reads one data set and drives an ``Output``."""
 
-    def __init__(self, syntax_in: TransferSyntax, syntax_out: TransferSyntax, options: OutputOptions,
+    def __init__(self, syntax_in: TransferSyntax, syntax_out: TransferSyntax, options: OutputOptions,  # noqa: PLR0917
                  dictionary: Dictionary, output: Output, wanted: frozenset[int],
                  shapes: Shapes | None = None) -> None:
         self._out = output
@@ -193,8 +193,8 @@ class Scanner:
             scanner.feed([chunk[:found.size]])
         except InstanceError:
             return None  # whoever scans this header for good reports what is wrong with it
-        level = scanner._level  # noqa: SLF001 - one of our own
-        if scanner.disordered or scanner._stack or scanner._held:  # noqa: SLF001 - one of our own
+        level = scanner._level
+        if scanner.disordered or scanner._stack or scanner._held:
             return None
         position = Position(level.last, level.group, level.group_at, level.group_start, level.group_value)
         return Shape(chunk, found, script_of(found.size, out.cuts, out.patches), position, self._wanted)
@@ -348,7 +348,8 @@ class Scanner:
             return self._want(12, header=True)
         return self._element(pos, level, tag, name, 12, _LENGTHS[level.little](buf, pos + 8)[0])
 
-    def _element(self, pos: int, level: Level, tag: int, vr: str, header: int, length: int) -> int:
+    def _element(self, pos: int, level: Level, tag: int, vr: str, header: int,  # noqa: PLR0917 - hot
+                 length: int) -> int:
         """Handle a data element; ``vr`` is empty when the header has none that is known."""
         out = self._out
         group, element = tag >> 16, tag & 0xFFFF
@@ -456,8 +457,8 @@ class Scanner:
         out.cut(pos, self._size, b"")
         return self._begin_stream(values.Drop(), self._size, beyond)
 
-    def _begin_value(self, pos: int, level: Level, tag: int, vrs: tuple[str, str, str], start: int,
-                     length: int) -> int:
+    def _begin_value(self, pos: int, level: Level, tag: int,  # noqa: PLR0917 - as _element
+                     vrs: tuple[str, str, str], start: int, length: int) -> int:
         """Write the header of a value that is larger than the buffer and forward its beginning.
 
         ``vrs`` are the VR read, the one it stands for, and the one to be written.
@@ -550,7 +551,8 @@ class Scanner:
         out = self._out
         return Level(kind, end, explicit, little, explicit == out.explicit and little == out.little)
 
-    def _open(self, pos: int, level: Level, tag: int, vr: str, header: int, length: int) -> int:
+    def _open(self, pos: int, level: Level, tag: int, vr: str, header: int,  # noqa: PLR0917 - hot
+              length: int) -> int:
         """Begin a sequence, or Pixel Data in fragments."""
         out = self._out
         start = pos + header
@@ -604,7 +606,7 @@ class Scanner:
             self._fail("no item where one must begin", pos, 0xFFFE0000 | element)
         level.members += 1
         if level.kind == FRAGMENTS:
-            return self._fragment(pos, level, length)
+            return self._fragment(pos, length)
         out = self._out
         here = out.origin + pos + 8
         delimited = level.delimited
@@ -621,7 +623,7 @@ class Scanner:
         self._level = child
         return pos + 8
 
-    def _fragment(self, pos: int, level: Level, length: int) -> int:
+    def _fragment(self, pos: int, length: int) -> int:
         """Forward one fragment of encapsulated Pixel Data (PS3.5 A.4)."""
         out = self._out
         if length == UNDEFINED:

@@ -33,7 +33,7 @@ class StorescpOracle:
         self.directory = directory
         self._server = StorescpServer(["-od", directory, "-pm", *options])
 
-    def __enter__(self) -> StorescpOracle:
+    def __enter__(self) -> StorescpOracle:  # noqa: PYI034 - Self is newer than Python 3.10
         self._server.start()
         return self
 
@@ -42,7 +42,7 @@ class StorescpOracle:
 
     def store(self, dataset: bytes, transfer_syntax: str, sop_class: str = CT_IMAGE,
               sop_instance: str = "1.2.3.4.5") -> Answer:
-        """Send the octets as they are on an association of their own.
+        """Send the octets as they are on an association of their own. Raises Aborted if none comes about.
 
         storescp aborts on an odd fragment, so an odd deflate stream gets the pad octet of PS3.5 A.5.
         """
@@ -52,6 +52,8 @@ class StorescpOracle:
         with RawSCU("127.0.0.1", self._server.port) as scu:
             # a class that storescp refuses to negotiate can still be named in the command
             scu.associate([(1, sop_class, [transfer_syntax]), (3, CT_IMAGE, [transfer_syntax])])
+            if not scu.accepted:
+                raise Aborted(f"{transfer_syntax} is not negotiable")
             try:
                 status = scu.store(1 if 1 in scu.accepted else 3, sop_class, sop_instance, dataset)
                 scu.release()

@@ -16,7 +16,7 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 
-class Aborted(Exception):
+class Aborted(Exception):  # noqa: N818 - reads like what happened
     """The peer sent A-ABORT, A-ASSOCIATE-RJ or closed the connection."""
 
 
@@ -139,7 +139,7 @@ class RawSCU:
         self.peer_max_pdu = 16384
         self._message_id = 0
 
-    def __enter__(self) -> RawSCU:
+    def __enter__(self) -> RawSCU:  # noqa: PYI034 - Self is newer than Python 3.10
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -1,6 +1,7 @@
 import shlex
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -32,6 +33,18 @@ def test_version(run):
     assert out.splitlines()[0] == f"$fastscp: fastscp v{__version__} {__date__} $"
     # programs in the field ask for storescp 3.7.0 or later
     assert int(__version__.partition(".")[0]) >= 4
+
+
+@pytest.mark.parametrize(("flag", "listed"), [
+    ("+cc", "ciphers"), ("--list-ciphers", "ciphers"), ("+ph", "profiles"), ("--list-profiles", "profiles"),
+])
+def test_lists_need_no_port_and_no_tls(run, monkeypatch, flag, listed):
+    tls = types.ModuleType("fastscp.proc.tls")
+    tls.list_ciphers, tls.list_profiles = (lambda: "ciphers\n"), (lambda: "profiles\n")
+    monkeypatch.setitem(sys.modules, "fastscp.proc.tls", tls)
+    status, out, err = run("-v", flag)
+    assert (status, out.splitlines()[-1], err) == (0, listed, "")
+    assert out.startswith("$fastscp: fastscp v")
 
 
 def test_refusal_stands_below_the_header(run):

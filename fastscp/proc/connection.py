@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from fastscp.dicom.uids import SOP_CLASS_NAMES, TRANSFER_SYNTAX_NAMES
 from fastscp.dimse.command import Command
 from fastscp.dimse.provider import DataFragments, Provider
 from fastscp.errors import PeerError, ProcessError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
 
+_NAMES = SOP_CLASS_NAMES | TRANSFER_SYNTAX_NAMES
 _NEVER = float("inf")
 _OUTPUT_LIMIT = 1 << 16  #: octets of answers a peer may leave unread before it is not read any more
 
@@ -286,7 +288,7 @@ class Connection:
                               printable(request.calling_ae_title), printable(request.called_ae_title))
         level = logging.INFO if self.worker.config.faults.verbose_contexts else logging.DEBUG
         if _application_log.isEnabledFor(level):
-            _application_log.log(level, "%s", describe.established(event))
+            _application_log.log(level, "%s", describe.established(event, _NAMES))
         _application_log.info("Association Acknowledged (Max Send PDV: %s)", describe.max_send_pdv(request))
         if self.worker.reports:
             self.worker.reporter.opened({

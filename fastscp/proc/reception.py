@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fastscp.config import Config
 from fastscp.dicom.filemeta import encode as encode_file_meta
 from fastscp.dicom.rewrite import Rewriter, output_transfer_syntax
+from fastscp.dicom.shapes import Shapes
 from fastscp.dicom.uids import file_name_prefix
 from fastscp.dimse.command import Command
 from fastscp.errors import FastscpError, InstanceError, StorageError
@@ -49,8 +50,8 @@ class Published:
 class Reception:
     """The receiving side of one C-STORE request."""
 
-    def __init__(self, config: Config, directory: OutputDirectory, context: AcceptedContext, command: Command,
-                 calling_ae_title: str) -> None:
+    def __init__(self, config: Config, directory: OutputDirectory, shapes: Shapes, context: AcceptedContext,
+                 command: Command, calling_ae_title: str) -> None:
         self.context = context
         self.command = command
         self.prefix = file_name_prefix(command.affected_sop_class_uid)
@@ -61,6 +62,7 @@ class Reception:
         self._size = 0
         self._config = config
         self._directory = directory
+        self._shapes = shapes
         self._sink: InstanceSink | None = None
         self._rewriter: Rewriter | None = None
         if not config.store.ignore:
@@ -81,7 +83,7 @@ class Reception:
                 command.affected_sop_instance_uid.encode("latin-1"),
                 output_transfer_syntax(received, output), calling_ae_title.encode("latin-1"))
         self._sink = sink = self._directory.create(meta)
-        self._rewriter = Rewriter(received, output, sink, len(meta))
+        self._rewriter = Rewriter(received, output, sink, len(meta), shapes=self._shapes)
 
     def _check_uid(self) -> None:
         """Refuse a UID that no file name can hold before a single octet is written."""

@@ -88,8 +88,8 @@ class StorageService:
             _application_log.debug("%s", describe.command(command, item.context))
         self._started = worker.loop.now
         self._placed = self._place_request = None
-        self._reception = reception = Reception(worker.config, worker.directory, item.context, command,
-                                                self.calling_ae_title)
+        self._reception = reception = Reception(worker.config, worker.directory, worker.shapes, item.context,
+                                                command, self.calling_ae_title)
         _application_log.info("Received Store Request (MsgID %d, %s)", command.message_id, reception.prefix)
         if command.uid_padding and not worker.config.store.uid_padding:
             _application_log.warning("%s sends UIDs padded with blanks, corrected", self._connection.peer.name)

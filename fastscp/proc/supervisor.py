@@ -24,6 +24,7 @@ from fastscp.proc import coordinator, fdpass
 from fastscp.proc.control import Kind, encode
 from fastscp.proc.loop import IN, Loop
 from fastscp.proc.pool import Pool, WorkerSlot, tell
+from fastscp.proc.systemd import hide_from_children
 from fastscp.proc.titles import set_title
 from fastscp.proc.worker import Worker, WorkerSettings
 from fastscp.store.sink import remove_stale_temporaries
@@ -116,6 +117,7 @@ class Supervisor:
         status = 70
         try:
             self._loop.close()
+            hide_from_children()
             for sock in (parent_end, *self._own_sockets(), *self._pool.inherited_sockets()):
                 sock.close()
             if self._coordinator is not None:

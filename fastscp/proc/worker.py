@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass
 
 from fastscp.config import Config
+from fastscp.dicom.shapes import Shapes
 from fastscp.errors import FastscpError
 from fastscp.log.names import NETWORK
 from fastscp.proc import control, fdpass
@@ -52,6 +53,7 @@ class Worker:
         self.loop = Loop()
         self.buffer = memoryview(bytearray(_BUFFER_OCTETS))
         self.directory = OutputDirectory(config.store.output_directory or "/")
+        self.shapes = Shapes()
         self.incarnation = new_incarnation(time.time())
         self.reports = config.needs_coordinator and not config.store.ignore
         self.durable = config.keeps_studies

@@ -81,7 +81,12 @@ def dcmconv(dataset: bytes, transfer_syntax: str, options: list[str], directory:
     source, target = directory / "in.dcm", directory / "out.dcm"
     source.write_bytes(file_meta(transfer_syntax) + dataset)
     target.unlink(missing_ok=True)
-    done = subprocess.run(["dcmconv", *options, source, target], capture_output=True, check=False)
+    done = subprocess.run(["dcmconv", *_padding(options), source, target], capture_output=True, check=False)
     if done.returncode or not target.exists():
         return None
     return split_file(target.read_bytes()).dataset
+
+
+def _padding(options: list[str]) -> list[str]:
+    """Make dcmconv drop padding like storescp does, instead of its own default."""
+    return options if "+p" in options else ["-p", *options]

@@ -110,6 +110,7 @@ class Scanner:
         self._options = options
         self._dictionary = dictionary
         self._wanted = wanted
+        self._convert_un = options.convert_un
         self._create_groups = options.group_lengths is GroupLengths.CREATE
         # also for CREATE: storescp removes all first, so the length of an empty group does not survive
         self._drop_groups = options.group_lengths is not GroupLengths.RECALCULATE
@@ -225,7 +226,7 @@ class Scanner:
         pos = 0
         while True:
             level = self._level
-            if level.fast and level.kind == ITEM:
+            if level.fast and level.kind == ITEM and not self._convert_un:
                 pos = self._elements(pos, level)
             after = self._step(pos, level)
             if after < 0:
@@ -353,7 +354,8 @@ class Scanner:
         """Handle a data element; ``vr`` is empty when the header has none that is known."""
         out = self._out
         group, element = tag >> 16, tag & 0xFFFF
-        if vr == "SQ" or length == UNDEFINED:
+        known = self._converted(level, tag) if vr == "UN" and self._convert_un and level.explicit else ""
+        if vr == "SQ" or length == UNDEFINED or known == "SQ":
             return self._open(pos, level, tag, vr, header, length)
         start = pos + header
         end = start + length
@@ -369,7 +371,7 @@ class Scanner:
         self._order(pos, level, tag)
         if element == 0:
             return self._group_length(pos, level, start, length)
-        resolved = self._resolved(vr, level, tag)
+        resolved = self._resolved(known or vr, level, tag)
         vr_out = resolved if self._options.new_vrs or resolved not in NEW_VRS else "OB"
         if large:
             return self._begin_value(pos, level, tag, (vr, resolved, vr_out), start, length)
@@ -430,10 +432,13 @@ class Scanner:
             creator = level.creators.get(tag >> 16 << 8 | tag >> 8 & 0xFF)
         return self._dictionary.private_vr(tag, creator)
 
+    def _converted(self, level: Level, tag: int) -> str:
+        """Return the VR that the dictionary has for an element stored as UN (``+uc``)."""
+        vr = self._private(level, tag) if tag >> 16 & 1 else self._dictionary.vr(tag)
+        return "US" if vr == "xs" else vr
+
     def _resolved(self, vr: str, level: Level, tag: int) -> str:
         """Decide the VR of a value: one of PS3.5, whatever was read."""
-        if vr == "UN" and self._options.convert_un and level.explicit:
-            vr = self._private(level, tag) if tag >> 16 & 1 else self._dictionary.vr(tag)
         if vr == "xs":
             vr = "SS" if level.signed else "US"
         elif vr == "lt":
@@ -557,7 +562,9 @@ class Scanner:
         out = self._out
         start = pos + header
         here = out.origin + start
-        explicit = level.explicit
+        explicit, little = level.explicit, level.little
+        if vr == "UN":
+            explicit, little = False, True  # PS3.5 §6.2.2, note 2: its items are in implicit VR
         kind = ITEMS
         vr_out = b"SQ"
         if length == UNDEFINED:
@@ -567,9 +574,7 @@ class Scanner:
                     self._fail("compressed Pixel Data cannot be stored in this transfer syntax", pos, tag,
                                0xA700)
                 kind, vr_out = FRAGMENTS, b"OB"
-            elif vr == "UN":
-                explicit = False  # PS3.5 §6.2.2, note 2: its items are in implicit VR
-            elif vr != "SQ":
+            elif vr not in {"SQ", "UN"}:
                 self._fail("undefined length of a value that is no sequence", pos, tag)
         else:
             end = here + length
@@ -583,7 +588,7 @@ class Scanner:
         same = level.fast and vr_out == (vr.encode("ascii") if level.explicit else vr_out)
         if not same or written != length or (level.explicit and out.buf[pos + 6:pos + 8] != b"\0\0"):
             out.cut(pos, start, out.header(tag >> 16, tag & 0xFFFF, vr_out, written))
-        child = self._new_level(kind, end, explicit, level.little)
+        child = self._new_level(kind, end, explicit, little)
         child.written = written
         child.delimited = delimited
         child.start = here + out.shift

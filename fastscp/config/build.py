@@ -156,7 +156,8 @@ def negotiation_policy(line: Settings) -> NegotiationPolicy:
     if line.has("--config-file"):
         from fastscp.config.profiles import load_profile  # noqa: PLC0415 - only needed with -xf
 
-        policy = load_profile(*line.last("--config-file"))
+        path, profile = line.last("--config-file")
+        policy = load_profile(path, profile)
     else:
         from fastscp.config.negotiation import standard_policy  # noqa: PLC0415 - loads the table of UIDs
 

@@ -60,7 +60,7 @@ def storescp(arguments, **options):
 
 def fastscp(lines, *user):
     run = subprocess.run([sys.executable, "-c", RUNNER, *map(str, user)], input=json.dumps(lines), capture_output=True, text=True,
-                         timeout=300, check=True)
+                         timeout=3600, check=True)
     return [tuple(answer) for answer in json.loads(run.stdout)]
 
 
@@ -354,6 +354,7 @@ def both(first, second):
 STRIDE = 1 if "FASTSCP_ALL_PAIRS" in os.environ else 37
 
 
+@pytest.mark.timeout(3600)
 def test_pairs_of_options(tmp_path):
     options = known_to_oracle()
     pairs = [(first, second) for first in options for second in options

@@ -76,8 +76,10 @@ class Connection:
     def ready(self, mask: int) -> None:
         """Serve what epoll reports."""
         try:
-            if self._handshaking and not self._handshake():
-                return
+            if self._handshaking:
+                if not self._handshake():
+                    return
+                mask = IN
             if mask & OUT:
                 self._flush()
             if mask & ~OUT and not self._closed:
@@ -159,6 +161,8 @@ class Connection:
                     self.storage.handle(item)
                 else:
                     handler(self, item)
+        except PeerError as error:  # no answer fits into what the peer takes
+            self._on_violation(error)
         finally:
             self._pumping = False
         if self._closed:
@@ -167,7 +171,6 @@ class Connection:
             for item in items:
                 if type(item) is DataFragments:
                     item.views[:] = [bytes(view) for view in item.views]
-        self._output += self._association.take_output()
         if self._output:
             self._flush()
         self._update_deadline()
@@ -184,6 +187,8 @@ class Connection:
         self._blocked = False
         try:
             self._pump()
+            if not self._blocked and not self._closed and self._transport.pending():
+                self._read()  # decrypted octets do not make the socket readable again
         except TransportError as error:
             self._lost(str(error))
 
@@ -282,6 +287,7 @@ class Connection:
 
     def _on_established(self, event: Established) -> None:
         self._established = True
+        self._output += self._association.take_output()  # before the answers to what came in the same read
         request = event.request
         self.storage.calling_ae_title = request.calling_ae_title
         _application_log.info("Association Received %s: %s -> %s", self.peer.name,

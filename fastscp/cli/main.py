@@ -78,6 +78,7 @@ def _start(line: CommandLine) -> int:
     from fastscp.cli.startup import complaint  # noqa: PLC0415 - not needed for --help
     from fastscp.config.build import build, log_policy  # noqa: PLC0415 - likewise
     from fastscp.log import configure, names  # noqa: PLC0415 - not needed for --help
+    from fastscp.study.commands import Commands  # noqa: PLC0415 - likewise
 
     configure(log_policy(line))
     root = logging.getLogger()
@@ -92,6 +93,7 @@ def _start(line: CommandLine) -> int:
     logger.debug("%s\n", IDENTIFICATION)
     try:
         config = build(line)
+        Commands(config.hooks, ignore=config.store.ignore)  # refuses placeholders that no quoting makes safe
     except UsageError as error:
         logger.critical("%s", error)
         return error.exit_status

@@ -22,7 +22,7 @@ from typing import Any
 
 from fastscp.config import Config
 from fastscp.log.names import APPLICATION
-from fastscp.proc import fdpass, finishing, records
+from fastscp.proc import fdpass, records
 from fastscp.proc.eventlog import EventLog
 from fastscp.proc.hooks import HookRunner
 from fastscp.proc.loop import IN, OUT, Loop, Timer
@@ -100,7 +100,7 @@ class Coordinator:
         self._draining = False
         self._deadline: float | None = None
         self._deadline_timer: Timer | None = None
-        if config.keeps_studies:
+        if config.keeps_studies and not config.store.ignore:
             self._open_state()
 
     def _open_state(self) -> None:
@@ -271,7 +271,7 @@ class Coordinator:
             self._event_log.put(events.association_closed(time.time(), association, how))
 
     def _lose_channel(self, channel: _Channel) -> None:
-        """The worker died: its associations ended, its transfers are void."""
+        """Take note that a worker died: its associations ended, its transfers are void."""
         channel.open = False
         self._loop.unregister(channel.socket.fileno())
         channel.socket.close()

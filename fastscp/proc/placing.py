@@ -12,6 +12,7 @@ import os
 
 from fastscp.errors import InstanceError
 from fastscp.log.names import APPLICATION
+from fastscp.log.text import printable
 from fastscp.study import naming
 from fastscp.study.policy import Sorting, StudyPolicy
 
@@ -38,6 +39,9 @@ class Placer:
             return self._output_directory, False
         if not study_uid:
             raise InstanceError("no Study Instance UID")
+        if self._policy.sorting is Sorting.STUDY_UID and not naming.is_clean(study_uid):
+            _log.warning('Sanitized unusual characters in Study Instance UID, converted from "%s" to "%s".',
+                         printable(study_uid), naming.clean(study_uid))
         spelt = self._spell(patient, charset) if self._policy.sorting is Sorting.PATIENT_NAME else ""
         when = datetime.datetime.now()  # noqa: DTZ005 - names carry local time
         for attempt in range(_ATTEMPTS):
@@ -64,11 +68,15 @@ class Placer:
         return True
 
     def _spell(self, patient: str, charset: str) -> str:
+        if not naming.first_value(patient):
+            _log.warning("element PatientName (0010,0010) absent or empty in data set, using '%s' instead",
+                         naming.ANONYMOUS)
+            return naming.ANONYMOUS
         if self._policy.names_by_character_set:
             from fastscp.study.transliterate import transliterate  # noqa: PLC0415 - imports pydicom
 
             return transliterate(patient, charset)
-        return naming.spell_patient(patient.rstrip(" \0"))
+        return naming.spell_patient(patient)
 
 
 def remove_unused(directory: str) -> None:

@@ -21,7 +21,7 @@ from fastscp.proc import finishing, records
 from fastscp.proc.eventlog import EventLog
 from fastscp.proc.placing import Placer, ensure, remove_unused
 from fastscp.proc.tasks import Cause, Lanes, Task
-from fastscp.study import events, variables
+from fastscp.study import events, naming, variables
 from fastscp.study.policy import LateObjects
 from fastscp.study.state import ObjectRow, Recovered, StudyRow, StudyState, TaskRow
 from fastscp.study.tracker import Holders, Study, Tracker, Transfer
@@ -90,7 +90,8 @@ class Studies:
     def place(self, packet: records.Place, incarnation: str, now: float) -> records.Placed:
         """Answer where an object goes; its study is open from here on."""
         try:
-            study = self._tracker.find(packet["study"]) or self._open(packet, now)
+            uid = naming.study_uid(packet["study"])
+            study = self._tracker.find(uid) or self._open(uid, packet, now)
             self.finisher.settle(study.directory)
         except InstanceError as error:
             return {"kind": "placed", "request": packet["request"], "directory": "", "status": error.status,
@@ -99,16 +100,16 @@ class Studies:
         return {"kind": "placed", "request": packet["request"], "directory": study.directory, "status": 0,
                 "message": ""}
 
-    def _open(self, packet: records.Place, now: float) -> Study:
+    def _open(self, uid: str, packet: records.Place, now: float) -> Study:
         late = None
         if self._config.study.on_late is LateObjects.APPEND:
-            late = self._state.ended_study(packet["study"])
+            late = self._state.ended_study(uid)
         if late is not None:
             ensure(late.directory)
             study = Study(late.number, late.uid, late.directory, now, now)
         else:
-            directory, made = self._placer.open_directory(packet["study"], packet["patient"], packet["charset"])
-            study = self._new_study(packet["study"], directory, now, made=made)
+            directory, made = self._placer.open_directory(uid, packet["patient"], packet["charset"])
+            study = self._new_study(uid, directory, now, made=made)
         self._keep_open(study)
         return study
 
@@ -160,9 +161,10 @@ class Studies:
 
     def _study_of(self, packet: records.Stored, transfer: Transfer | None, now: float) -> Study:
         study = self._tracker.of_transfer(transfer) if transfer is not None else None
-        study = study or self._tracker.find(packet["study"])
+        uid = naming.study_uid(packet["study"])
+        study = study or self._tracker.find(uid)
         if study is None or study.directory != packet["directory"]:
-            study = self._new_study(packet["study"], packet["directory"], now, made=False)
+            study = self._new_study(uid, packet["directory"], now, made=False)
             self._keep_open(study)
         return study
 
@@ -181,26 +183,21 @@ class Studies:
         key = study.number, series
         self._series.hold(association, key)
         for number, other in sorted(self._series.free - {key}):
-            self._end_series(number, other, study.directory if number == study.number else None, cause, after)
+            owner = self._tracker.numbered(number)
+            if owner is not None:  # else its study ends with this object, and its series with it
+                self._end_series(owner, other, cause, after)
 
-    def _end_series(self, number: int, series: str, directory: str | None, cause: Cause | None,
-                    after: Task | None) -> None:
-        self._series.forget((number, series))
-        caller = self._series_of.get(number, {}).pop(series, None)
-        study = self._tracker.numbered(number)
-        if caller is None or (study is None and directory is None):
-            return
-        uid = study.uid if study is not None else ""
-        directory = directory or (study.directory if study is not None else "")
-        self._tell_series(number, uid, series, directory, caller, cause, after)
+    def _end_series(self, study: Study, series: str, cause: Cause | None, after: Task | None) -> None:
+        self._series.forget((study.number, series))
+        last = self._series_of[study.number].pop(series)
+        self._tell_series(study, series, last, cause, after)
 
-    def _tell_series(self, number: int, uid: str, series: str, directory: str, caller: bytes,
-                     cause: Cause | None, after: Task | None) -> None:
+    def _tell_series(self, study: Study, series: str, last: bytes, cause: Cause | None, after: Task | None) -> None:
         if self._event_log is not None:
-            self._event_log.put(events.series_completed(time.time(), uid, series, directory))
+            self._event_log.put(events.series_completed(time.time(), study.uid, series, study.directory))
         if self._config.hooks.on_end_of_series is not None:
-            call = variables.end_of_series(orjson.loads(caller), directory, uid, series)
-            self._add(SERIES, number, call, cause=cause, after=after)
+            call = variables.end_of_series(orjson.loads(last), study.directory, study.uid, series)
+            self._add(SERIES, study.number, call, cause=cause, after=after)
 
     # -- ends -------------------------------------------------------------------------------------
 
@@ -221,9 +218,9 @@ class Studies:
              after: Task | None = None) -> None:
         for study in studies:
             caller = self._callers.pop(study.number)
-            for series, last in self._series_of.pop(study.number, {}).items():
-                self._series.forget((study.number, series))
-                self._tell_series(study.number, study.uid, series, study.directory, last, cause, after)
+            for series in list(self._series_of.get(study.number, ())):
+                self._end_series(study, series, cause, after)
+            self._series_of.pop(study.number, None)
             plan = self.finisher.plan(study.number, study.uid, study.directory, reason)
             self._add(finishing.KIND, study.number, plan, cause=cause, after=after)
             if self._config.hooks.on_end_of_study is not None:

@@ -15,10 +15,10 @@ from fastscp.study.policy import Sorting, StudyPolicy
 _SAFE = frozenset(string.ascii_letters + string.digits + " -.:@_")
 _ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
 
-#: 0xC0..0xFF of ISO 8859-1 in names of patients; None for what is no letter
+#: 0xC0..0xFF of ISO 8859-1 in names of patients
 _LATIN_1 = (
-    "A A A A Ae A AE C E E E E I I I I _ N O O O O Oe _ O U U U Ue Y _ ss "
-    "a a a a ae a ae c e e e e i i i i _ n o o o o oe _ o u u u ue y _ y"
+    "A A A A Ae A A C E E E E I I I I D N O O O O Oe _ O U U U Ue Y _ ss "
+    "a a a a ae a a c e e e e i i i i d n o o o o oe _ o u u u ue y _ y"
 ).split()
 _PATIENT = {code: chr(code) if chr(code) in _ALPHANUMERIC else "_" for code in range(0xC0)} | {
     0xC0 + index: spelling for index, spelling in enumerate(_LATIN_1)
@@ -39,8 +39,21 @@ def is_clean(text: str) -> bool:
 
 
 def spell_patient(name: str) -> str:
-    """Return Patient's Name (octets as Latin-1) as a directory name: only ASCII letters, digits and ``_``."""
-    return name.translate(_PATIENT)
+    """Return Patient's Name (octets as Latin-1) as a directory name: only ASCII letters, digits and ``_``.
+
+    Only the first value counts, without trailing padding; "" when that is empty.
+    """
+    return first_value(name).translate(_PATIENT)
+
+
+def study_uid(value: str) -> str:
+    """Return a Study Instance UID as storescp compares it: its first value, without any white space."""
+    return "".join(value.partition("\\")[0].partition("\0")[0].split())
+
+
+def first_value(text: str) -> str:
+    """Return the first of values separated by backslashes, without trailing padding."""
+    return text.partition("\\")[0].rstrip(" \0")
 
 
 def timestamp(when: datetime.datetime) -> str:

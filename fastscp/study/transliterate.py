@@ -17,17 +17,17 @@ from fastscp.study import naming
 
 def transliterate(patient: str, charset: str) -> str:
     """Return Patient's Name as a directory name; both arguments are octets decoded as Latin-1."""
-    octets = patient.rstrip(" \0").encode("latin-1")
+    octets = naming.first_value(patient).encode("latin-1")
     terms = [term.strip(" \0") for term in charset.split("\\")]
     try:
         text = decode_bytes(octets, convert_encodings(terms), PN_DELIMS)
     except (LookupError, UnicodeError):
-        return naming.spell_patient(patient.rstrip(" \0"))
+        return naming.spell_patient(patient)
     for group in text.split("="):
         spelt = "".join(_spell(character) for character in group)
         if any(character.isalnum() for character in spelt):
             return spelt
-    return naming.spell_patient(patient.rstrip(" \0"))
+    return naming.spell_patient(patient)
 
 
 def _spell(character: str) -> str:

@@ -9,6 +9,7 @@ Source: PS3.10 §7.1
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import IO, NamedTuple
 
@@ -18,6 +19,7 @@ from fastscp.errors import InstanceError
 _PREAMBLE = bytes(128) + b"DICM"
 _VERSION = b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01"
 _SHORT = struct.Struct("<HH2sH")
+_GROUP_LENGTH = struct.Struct("<HH2sHL")
 
 
 def _short(element: int, vr: bytes, value: bytes, pad: bytes) -> bytes:
@@ -38,15 +40,22 @@ def encode(sop_class_uid: bytes, sop_instance_uid: bytes, transfer_syntax_uid: s
 
     UIDs and the title come without padding. An empty title leaves (0002,0016) out.
     """
-    body = b"".join((
-        _VERSION,
-        _short(0x0002, b"UI", sop_class_uid, b"\0"),
-        _short(0x0003, b"UI", sop_instance_uid, b"\0"),
-        _short(0x0010, b"UI", transfer_syntax_uid.encode("ascii"), b"\0"),
-        _IMPLEMENTATION,
-        _short(0x0016, b"AE", source_ae_title, b" ") if source_ae_title else b"",
+    before, behind = _around_instance(sop_class_uid, transfer_syntax_uid, source_ae_title)
+    instance = _short(0x0003, b"UI", sop_instance_uid, b"\0")
+    return b"".join((
+        _PREAMBLE, _GROUP_LENGTH.pack(2, 0, b"UL", 4, len(before) + len(instance) + len(behind)),
+        before, instance, behind,
     ))
-    return _PREAMBLE + _SHORT.pack(2, 0, b"UL", 4) + struct.pack("<L", len(body)) + body
+
+
+@functools.lru_cache(maxsize=256)
+def _around_instance(sop_class_uid: bytes, transfer_syntax_uid: str, source_ae_title: bytes) -> tuple[bytes, bytes]:
+    """Encode what the objects of an association have in common."""
+    before = _VERSION + _short(0x0002, b"UI", sop_class_uid, b"\0")
+    behind = _short(0x0010, b"UI", transfer_syntax_uid.encode("ascii"), b"\0") + _IMPLEMENTATION
+    if source_ae_title:
+        behind += _short(0x0016, b"AE", source_ae_title, b" ")
+    return before, behind
 
 
 class FileMeta(NamedTuple):

@@ -239,8 +239,8 @@ class Position:
 class Shape:
     """One recorded header."""
 
-    __slots__ = ("_expected", "_mask", "_penultimate", "_probe", "_probe_end", "_probe_start", "_texts", "_uids",
-                 "collected", "out_size", "position", "script", "size")
+    __slots__ = ("_expected", "_mask", "_penultimate", "_probe", "_probe_end", "_probe_start", "_texts",
+                 "_uid_penultimate", "_uids", "collected", "out_size", "position", "script", "size")
 
     def __init__(self, buf: bytes, found: Outline, script: Script, position: Position,
                  wanted: frozenset[int]) -> None:
@@ -256,6 +256,7 @@ class Shape:
         self._texts = found.texts
         self._penultimate = _octets_at(found.texts)
         self._uids = found.uids
+        self._uid_penultimate = _octets_at(tuple(end - 2 for _, end in found.uids))
 
     def matches(self, buf: bytes) -> bool:
         """Tell whether ``buf`` begins with this shape and none of its values needs a correction."""
@@ -267,11 +268,9 @@ class Shape:
             for at in self._texts:
                 if buf[at] == _BLANK and buf[at + 1] == _BLANK:
                     return False
-        find = buf.find
-        for start, end in self._uids:
-            if not buf[end - 2] or find(b" ", start, end) >= 0:
-                return False
-        return True
+        if 0 in self._uid_penultimate(buf):
+            return False
+        return all([b" " not in buf[start:end] for start, end in self._uids])  # noqa: C419 - a list is quicker here
 
     def render(self, buf: bytes) -> bytes:
         """Return the output for a header that matches."""

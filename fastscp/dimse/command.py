@@ -54,7 +54,7 @@ _ERROR_COMMENT_OCTETS = 64  # Error Comment is LO
 
 _HEADER = struct.Struct("<HHI")
 _US = struct.Struct("<H")
-_US_ELEMENT = struct.Struct("<HHIH")
+_RESPONSE_NUMBERS = struct.Struct("<" + 4 * "HHIH")
 _GROUP_LENGTH = struct.Struct("<HHII")
 
 
@@ -176,10 +176,6 @@ def _uid_element(element: int, uid: str) -> bytes:
     return _HEADER.pack(0, element, len(value)) + value
 
 
-def _number_element(element: int, value: int) -> bytes:
-    return _US_ELEMENT.pack(0, element, 2, value)
-
-
 def _comment_element(comment: str) -> bytes:
     value = comment.encode("ascii", "replace").replace(b"\\", b"/")[:_ERROR_COMMENT_OCTETS]
     value += b" " * (len(value) & 1)
@@ -194,17 +190,14 @@ def encode_response_command(command: Command, status: int, *, comment: str = "",
     characters), ``offending`` (tags, group << 16 | element) into Offending Element; both only matter with
     a failure. (PS3.7 §9.3.1.2, §9.3.5.2, Annex C)
     """
-    parts = []
     sop_class = command.affected_sop_class_uid or command.requested_sop_class_uid
     sop_instance = command.affected_sop_instance_uid or command.requested_sop_instance_uid
-    if sop_class:
-        parts.append(_uid_element(AFFECTED_SOP_CLASS_UID, sop_class))
-    parts += (
-        _number_element(COMMAND_FIELD, command.field | RESPONSE),
-        _number_element(MESSAGE_ID_BEING_RESPONDED_TO, command.message_id),
-        _number_element(COMMAND_DATA_SET_TYPE, NO_DATA_SET),
-        _number_element(STATUS, status),
-    )
+    parts = [_uid_element(AFFECTED_SOP_CLASS_UID, sop_class)] if sop_class else []
+    parts.append(_RESPONSE_NUMBERS.pack(
+        0, COMMAND_FIELD, 2, command.field | RESPONSE,
+        0, MESSAGE_ID_BEING_RESPONDED_TO, 2, command.message_id,
+        0, COMMAND_DATA_SET_TYPE, 2, NO_DATA_SET,
+        0, STATUS, 2, status))
     if offending:
         tags = b"".join(_US.pack(tag >> 16) + _US.pack(tag & 0xFFFF) for tag in offending)
         parts.append(_HEADER.pack(0, OFFENDING_ELEMENT, len(tags)) + tags)

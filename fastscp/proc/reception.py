@@ -57,8 +57,8 @@ class Reception:
         self.prefix = file_name_prefix(command.affected_sop_class_uid)
         self.failure: FastscpError | None = None
         self.status = 0
-        self.octets = 0
         self.digest: str | None = None  #: sha256 of the published file, where it is wanted
+        self._file_name = ""
         self._size = 0
         self._config = config
         self._directory = directory
@@ -74,7 +74,9 @@ class Reception:
     def _open(self, calling_ae_title: str) -> None:
         """Create the temporary, with its file meta information first (PS3.10 §7.1)."""
         command, output = self.command, self._config.output
-        self._check_uid()
+        if self._config.store.file_names is FileNames.INSTANCE_UID:  # before a single octet is written
+            self._file_name = naming.instance_file_name(self.prefix, command.affected_sop_instance_uid,
+                                                        self._config.store.extension)
         received = self.context.transfer_syntax
         meta = b""
         if output.file_format:
@@ -85,16 +87,8 @@ class Reception:
         self._sink = sink = self._directory.create(meta)
         self._rewriter = Rewriter(received, output, sink, len(meta), shapes=self._shapes)
 
-    def _check_uid(self) -> None:
-        """Refuse a UID that no file name can hold before a single octet is written."""
-        if self._config.store.file_names is FileNames.INSTANCE_UID:
-            naming.instance_file_name(self.prefix, self.command.affected_sop_instance_uid,
-                                      self._config.store.extension)
-
     def feed(self, views: Sequence[memoryview | bytes]) -> None:
         """Take the next fragments of the data set; they may be reused when it returns."""
-        for view in views:
-            self.octets += len(view)
         if self._rewriter is None or self.failure is not None:
             return
         try:
@@ -115,20 +109,19 @@ class Reception:
 
     def _check_identity(self) -> None:
         """Compare the data set's SOP class and instance with the command's (PS3.4 §B.2.3)."""
-        if not self.octets:
-            raise InstanceError("empty data set", status=0xA700)
-        for tag, name, wanted in (
-            (SOP_CLASS_UID, "SOP Class UID", self.command.affected_sop_class_uid),
-            (SOP_INSTANCE_UID, "SOP Instance UID", self.command.affected_sop_instance_uid),
-        ):
-            found = self.text(tag)
-            if not found:
-                raise InstanceError(f"data set without {name}", status=CANNOT_UNDERSTAND, tag=tag)
-            if found != wanted:
-                raise InstanceError(f"{name} of data set and command differ", status=MISMATCH, tag=tag)
+        command = self.command
+        self._check_uid(SOP_CLASS_UID, command.affected_sop_class_uid)
+        self._check_uid(SOP_INSTANCE_UID, command.affected_sop_instance_uid)
         if self._config.study.sorting is not Sorting.NONE and not self.text(STUDY_INSTANCE_UID):
             raise InstanceError("data set without Study Instance UID cannot be sorted",
                                 status=CANNOT_UNDERSTAND, tag=STUDY_INSTANCE_UID)
+
+    def _check_uid(self, tag: int, wanted: str) -> None:
+        found = self.text(tag)
+        if found != wanted:
+            if not found:
+                raise InstanceError("data set without a UID", status=CANNOT_UNDERSTAND, tag=tag)
+            raise InstanceError("UIDs of data set and command differ", status=MISMATCH, tag=tag)
 
     def text(self, tag: int) -> str:
         """Return a collected value as Latin-1 text without padding; "" when it was not met."""
@@ -190,7 +183,7 @@ class Reception:
             return self._publish_first_free(sink, shown, naming.time_file_names(self.prefix, store.extension, now))
         if store.file_names is FileNames.UNIQUE:
             return self._publish_first_free(sink, shown, iter([naming.unique_file_name(self.prefix, store.extension)]))
-        name = naming.instance_file_name(self.prefix, self.command.affected_sop_instance_uid, store.extension)
+        name = self._file_name
         if naming.may_collide(name):
             name = self._distinct_name(shown, name)
         replaced = sink.publish(self._path(shown, name), replace=True)

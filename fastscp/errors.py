@@ -38,7 +38,7 @@ class PeerError(FastscpError):
 
 
 class InstanceError(FastscpError):
-    """This one object cannot be accepted; the association goes on.
+    """One object cannot be accepted; the association goes on.
 
     ``status`` is the C-STORE-RSP status (0xA9xx or 0xCxxx, PS3.4 Table B.2-1); ``tag`` (group << 16 |
     element) and ``offset`` (octets from the start of the data set as received) say where, when known.

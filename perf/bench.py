@@ -31,7 +31,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from loads import Load, associate_request, instance_uid, loads, store_message  # noqa: E402
+from loads import Load, associate_request, instance_uid, loads, store_message
 
 #: name -> (parallel associations, objects per association or 0 for all in one)
 SHAPES = {"1 association": (1, 0), "4 associations": (4, 0), "1 object per association": (4, 1)}

@@ -170,7 +170,7 @@ class Connection:
         if items:  # the receive buffer will be used by others before these are handled
             for item in items:
                 if type(item) is DataFragments:
-                    item.views[:] = [bytes(view) for view in item.views]
+                    item.views[:] = [memoryview(bytes(view)) for view in item.views]
         if self._output:
             self._flush()
         self._update_deadline()

@@ -24,7 +24,7 @@ from fastscp.store.existing import media_storage_instance_uid
 from fastscp.store.policy import FileNames
 from fastscp.store.sink import InstanceSink, OutputDirectory
 from fastscp.study.policy import Sorting
-from fastscp.ul.negotiate import AcceptedContext
+from fastscp.ul.pdu import AcceptedContext
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 SOP_CLASS_UID = 0x00080016

@@ -123,7 +123,7 @@ class Supervisor:
             if self._coordinator is not None:
                 self._coordinator.close()
             status = run()
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the outermost frame of a process
             _log.critical("process ends after an internal error", exc_info=True)
         finally:
             logging.shutdown()

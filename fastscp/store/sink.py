@@ -241,7 +241,7 @@ class InstanceSink:
         try:
             exists = _exists(target, directory.fd)
             if exists and not replace:
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)  # noqa: TRY301 - as link(2)
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
             out = os.open(temporary, flags, 0o666, dir_fd=directory.fd)
             try:

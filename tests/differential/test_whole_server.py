@@ -13,7 +13,17 @@ import pytest
 
 from tests.conftest import real_dicom_files
 from tests.support.options import OPTION_SETS, WRITE_SYNTAX
-from tests.support.rawscu import CT_IMAGE, DEFLATED, IMPLICIT, Aborted, Instance, RawSCU, inflate, read_instance, split_file
+from tests.support.rawscu import (
+    CT_IMAGE,
+    DEFLATED,
+    IMPLICIT,
+    Aborted,
+    Instance,
+    RawSCU,
+    inflate,
+    read_instance,
+    split_file,
+)
 from tests.support.servers import FastscpServer, Server, StorescpServer
 
 pytestmark = pytest.mark.oracle

@@ -47,8 +47,8 @@ class Server:
         self.port = free_port()
         self._cwd = cwd
         self._environment = {**os.environ, **(environment or {})}
-        self._log = tempfile.TemporaryFile()
-        self._output = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
@@ -126,7 +126,7 @@ class Server:
         except psutil.NoSuchProcess:
             return []
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Server:  # noqa: PYI034 - Self is newer than Python 3.10
         return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,

@@ -143,8 +143,8 @@ def test_other_file_system_or_no_hard_links_is_copied_whole(directory: OutputDir
     sink = directory.create(b"head")
     sink.write([b"x" * 3_000_000])
     monkeypatch.setattr(sink_module.os, "link", refuse)
+    (tmp_path / "there").write_bytes(b"old")
     with pytest.raises(FileExistsError):
-        (tmp_path / "there").write_bytes(b"old")
         sink.publish("there", replace=False)
     assert sink.publish("name", replace=True) is False
     assert (tmp_path / "name").read_bytes() == b"head" + b"x" * 3_000_000

@@ -183,3 +183,51 @@ def test_version_line_is_what_programs_in_the_field_parse() -> None:
     found = re.match(r"\$[a-z]+: (\S+) v(\d+)\.(\d+)\.(\d+)\S* (\d{4}-\d\d-\d\d) \$", done.stdout)
     assert found is not None
     assert tuple(map(int, found.group(2, 3, 4))) >= (3, 7, 0)
+
+
+@pytest.mark.parametrize(("options", "received", "contexts"), [
+    ("-ll info", True, False), ("-ll warn", False, False), ("-v +v", True, True), ("-ll info +v", True, True),
+    ("-ll debug", True, True), ("-q", False, False),
+])
+def test_levels(options: str, received: bool, contexts: bool, tmp_path: Path, instance: Instance) -> None:
+    for kind in SERVERS:
+        directory = tmp_path / kind.__name__
+        directory.mkdir()
+        with kind(["-dhl", "-od", directory, *options.split()]) as server:
+            assert store(server, instance) == [0]
+            server.stop()
+            log = server.log()
+        assert (b"I: Association Received" in log) == received, kind
+        assert (b"Context ID:        1" in log) == contexts, kind
+        assert (b"E: " in log, b"W: " in log, b"F: " in log) == (False, False, False), kind
+
+
+@pytest.mark.parametrize("profile", ["Default", "AllDICOM", " all dicom "])
+def test_same_profile_of_the_sample_file(profile: str, tmp_path: Path) -> None:
+    sample = Path("/etc/dcmtk/storescp.cfg")
+    if not sample.is_file():
+        pytest.skip("DCMTK's samples are not installed")
+    contexts = [(2 * number + 1, CT_IMAGE, [*UNCOMPRESSED, syntax]) for number, syntax in enumerate(PROPOSED)]
+    accepted = []
+    for kind in SERVERS:
+        with kind(["-od", tmp_path, "-xf", sample, profile]) as server, RawSCU("127.0.0.1", server.port) as scu:
+            accepted.append(scu.associate(contexts))
+            scu.release()
+    assert accepted[0] == accepted[1]
+
+
+@pytest.mark.parametrize("sorting", ["-su p", "-ss p", "-sp"])
+def test_end_of_study(sorting: str, tmp_path: Path, instance: Instance) -> None:
+    """After the timeout the files of a study get new names, then the hook runs."""
+    found = []
+    for kind in SERVERS:
+        directory = tmp_path / kind.__name__
+        directory.mkdir()
+        options = ["-dhl", "-od", directory, *sorting.split(), "-rns", "-tos", "1", "-xcs", "echo END #a #c #r #p"]
+        with kind(options) as server:
+            assert store(server, instance) == [0]
+            wait_until(lambda server=server: b"END" in server.output(), "end of study")
+            output = server.output().decode().replace(str(directory), "DIR").strip()
+            found.append((names(directory), re.sub(r"\d{8}_\d{9}", "DATE_TIME", output)))
+    assert found[0] == found[1]
+    assert [Path(name).name for name in found[0][0]] == ["CT000001"]

@@ -5,6 +5,7 @@ The data sets go to storescp as they are in the files; what it stores must be wh
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,13 @@ from tests.support.oracle import Answer, StorescpOracle
 from tests.support.rawscu import CT_IMAGE, DEFLATED, IMPLICIT, Instance, inflate, read_instance
 
 pytestmark = pytest.mark.oracle
+
+_AGFA = "pydicom's private dictionary knows (0019,xx10) of AGFA, DCMTK's does not"
+
+#: option set: files stored differently on purpose, and why
+DIFFERENT = {
+    "+uc": {"chrJapMulti.dcm": _AGFA, "chrJapMultiExplicitIR6.dcm": _AGFA, "chrKoreanMulti.dcm": _AGFA},
+}
 
 
 def _ours(instance: Instance, syntax: str, words: str, answer: Answer) -> bytes | int:
@@ -34,6 +42,9 @@ def _compare(path: Path, words: str, oracle: StorescpOracle) -> str | None:
     """Return None when both agree, otherwise what differs."""
     instance = read_instance(path)
     syntax = instance.transfer_syntax or IMPLICIT
+    if syntax == DEFLATED and len(instance.dataset) & 1:
+        # storescp aborts on odd fragments: add the pad octet of PS3.5 A.5
+        instance = dataclasses.replace(instance, dataset=instance.dataset + b"\0")
     answer = oracle.store(instance.dataset, syntax, instance.sop_class or CT_IMAGE,
                           instance.sop_instance or "1.2.3")
     theirs = answer.file if "-F" in words.split() else answer.dataset
@@ -63,7 +74,7 @@ def _negotiable(path: Path, words: set[str], *, deflated: bool) -> bool:
 @pytest.mark.parametrize("words", OPTION_SETS)
 def test_every_real_file_is_stored_like_storescp_does(words: str, tmp_path: Path) -> None:
     given = words.split()
-    different = []
+    different: dict[str, str] = {}
     compared = 0
     for deflated in (False, True):
         negotiation = [] if set(given) & WRITE_SYNTAX and not deflated else ["+xd" if deflated else "+xa"]
@@ -75,6 +86,8 @@ def test_every_real_file_is_stored_like_storescp_does(words: str, tmp_path: Path
                     compared += 1
                     difference = _compare(path, words, oracle)
                     if difference:
-                        different.append(difference)
+                        different[path.name] = difference
     assert compared > 100
-    assert different == []
+    for name in DIFFERENT.get(words, {}):
+        assert different.pop(name, None), f"{name} is not different any more"
+    assert different == {}

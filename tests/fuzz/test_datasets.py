@@ -83,10 +83,11 @@ def test_mutated_files_raise_nothing_but_instance_errors(part: int) -> None:
     assert refused > RUNS // SLICES // 20
 
 
-def test_recognised_headers_change_nothing() -> None:
+@pytest.mark.parametrize("words", ["", "+ti", "-e +g", "-u -g"])
+def test_recognised_headers_change_nothing(words: str) -> None:
     chance = random.Random(SEED)
     shapes = Shapes()
-    options = output_options("")
+    options = output_options(words)
     for syntax, original in _sources():
         for dataset in (original, original, mutated(original, chance), original):
             sink = MemorySink()

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.rawscu import CT_IMAGE, DEFLATED, Aborted, RawSCU, split_file
+from tests.support.rawscu import CT_IMAGE, Aborted, RawSCU, split_file
 from tests.support.servers import StorescpServer
 
 PREAMBLE = bytes(128) + b"DICM"
@@ -42,12 +42,7 @@ class StorescpOracle:
 
     def store(self, dataset: bytes, transfer_syntax: str, sop_class: str = CT_IMAGE,
               sop_instance: str = "1.2.3.4.5") -> Answer:
-        """Send the octets as they are on an association of their own. Raises Aborted if none comes about.
-
-        storescp aborts on an odd fragment, so an odd deflate stream gets the pad octet of PS3.5 A.5.
-        """
-        if len(dataset) & 1 and transfer_syntax == DEFLATED:
-            dataset += b"\0"
+        """Send the octets as they are on an association of their own. Raises Aborted if none comes about."""
         status = None
         with RawSCU("127.0.0.1", self._server.port) as scu:
             # a class that storescp refuses to negotiate can still be named in the command

@@ -43,6 +43,8 @@ class Sink(Protocol):
 class Output:
     """What one data set becomes, in order, with patches."""
 
+    recording = False  #: cuts have to tell headers from values
+
     def __init__(self, sink: Sink, base: int, syntax: TransferSyntax) -> None:
         order = "<" if syntax.little_endian else ">"
         self.explicit = syntax.explicit_vr
@@ -137,6 +139,11 @@ class Output:
         self._sealed += count
         return count
 
+    def passed(self, octets: int) -> None:
+        """Account for input that went to the sink as it is; nothing may be waiting to be written."""
+        self.origin += octets
+        self._sealed += octets
+
     def write(self) -> None:
         """Hand everything that is ready to the sink, then patch what the sink has."""
         if self._ready:
@@ -178,6 +185,8 @@ class _Nowhere:
 
 class RecordingOutput(Output):
     """Remembers how an output is made from its input: ``cuts`` in input, ``patches`` in output offsets."""
+
+    recording = True
 
     def __init__(self, syntax: TransferSyntax) -> None:
         super().__init__(_Nowhere(), 0, syntax)

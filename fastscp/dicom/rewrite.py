@@ -160,6 +160,13 @@ class Rewriter:
         if self._preserve:
             self._sink.write(views)
             return
+        if self._scanner.verbatim_left:
+            size = sum(map(len, views))
+            if size < self._scanner.verbatim_left:
+                # most of an image: forwarded without a look
+                (self._deflation or self._sink).write(views)
+                self._scanner.passed(size)
+                return
         if self._empty:
             self._empty = not any(map(len, views))
         if self._inflater is None:

@@ -37,6 +37,7 @@ from fastscp.dicom.vr import (
     TEXT,
     UID,
     WIDTHS,
+    WIDTHS_BY_NAME,
 )
 from fastscp.errors import InstanceError
 
@@ -126,6 +127,7 @@ class Scanner:
         self._in_header = False
         self._size = 0
         self._value_left = 0
+        self.verbatim_left = 0  #: octets of a large value that may go past the scanner, see ``passed``
         self._filter: values.Filter = values.Verbatim(b"")
         self._value_length_at = -1
         self._value_start = 0
@@ -200,6 +202,12 @@ class Scanner:
         position = Position(level.last, level.group, level.group_at, level.group_start, level.group_value)
         return Shape(chunk, found, script_of(found.size, out.cuts, out.patches), position, self._wanted)
 
+    def passed(self, octets: int) -> None:
+        """Account for input that was written verbatim, less than ``verbatim_left``."""
+        self.verbatim_left -= octets
+        self._value_left -= octets
+        self._out.passed(octets)
+
     def finish(self) -> None:
         """End the data set: close what is open, as far as storescp accepts an open end."""
         out = self._out
@@ -226,8 +234,11 @@ class Scanner:
         pos = 0
         while True:
             level = self._level
-            if level.fast and level.kind == ITEM and not self._convert_un:
-                pos = self._elements(pos, level)
+            if level.kind == ITEM and not self._convert_un:
+                if level.fast:
+                    pos = self._elements(pos, level)
+                elif level.explicit and not out.recording:
+                    pos = self._recoded(pos, level)
             after = self._step(pos, level)
             if after < 0:
                 break
@@ -302,6 +313,57 @@ class Scanner:
                 last = tag
                 pos = end
         level.last = last
+        return pos
+
+    def _recoded(self, pos: int, level: Level) -> int:
+        """Walk like ``_elements`` over explicit VR that is written in another encoding, value by value.
+
+        What ``_step`` would do is decided by the same conditions; only what needs no decision is done here.
+        """
+        out = self._out
+        buf = out.buf
+        bound = min(self._size, level.end - out.origin)
+        last_header = bound - 8
+        last = level.last
+        limit = (level.group << 16) + 0xFFFF if level.group_at >= 0 or self._create_groups else NO_END
+        wanted = _NOTHING if self._stack else self._wanted
+        unpack = _HEADERS[level.little]
+        kinds = KINDS_LITTLE if level.little else KINDS_BIG
+        widths = None if level.little == out.little else WIDTHS_BY_NAME
+        pack_implicit = None if out.explicit else out.pack_implicit
+        pack_short = out.pack_short
+        pieces: list[bytes] = []
+        append = pieces.append
+        start = pos
+        while pos <= last_header:
+            group, element, vr, length = unpack(buf, pos)
+            kind = kinds[vr]
+            tag = group << 16 | element
+            end = pos + 8 + length
+            if not 0 < kind < 4 or not last < tag <= limit or end > bound or length & 1 or not element:
+                break
+            value = buf[end - length:end]
+            if kind > 1 and length > 1:
+                if kind == 2:
+                    if value.endswith(b"  "):
+                        break
+                elif not value[-2] or b" " in value:
+                    break
+            if tag in wanted:
+                self.attributes[tag] = value
+            name = buf[pos + 4:pos + 6]
+            if widths is not None and name in widths:
+                value = values.swapped(value, widths[name])
+            if pack_implicit is None:
+                append(pack_short(group, element, name, length))
+            else:
+                append(pack_implicit(group, element, length))
+            append(value)
+            last = tag
+            pos = end
+        level.last = last
+        if pos > start:
+            out.cut(start, pos, b"".join(pieces))
         return pos
 
     # One careful step
@@ -509,6 +571,7 @@ class Scanner:
         out.origin += size
         out.shift += written - size
         self._value_left -= size
+        self.verbatim_left = self._value_left if self._filter.verbatim else 0
         if not self._value_left:
             rest = self._filter.finish()
             out.shift += out.append([rest])

@@ -41,6 +41,8 @@ def swapped(value: bytes, width: int) -> bytes:
 class Filter(Protocol):
     """A change applied to a large value piece by piece."""
 
+    verbatim: bool  #: pieces are forwarded as they are
+
     def feed(self, piece: bytes | memoryview) -> list[bytes | memoryview]:
         """Take the next piece, return what can be written; it may be the piece itself."""
 
@@ -50,6 +52,8 @@ class Filter(Protocol):
 
 class Verbatim:
     """Forward everything; append ``pad`` at the end."""
+
+    verbatim = True
 
     def __init__(self, pad: bytes) -> None:
         self._pad = pad
@@ -66,6 +70,8 @@ class Verbatim:
 class Drop:
     """Swallow everything."""
 
+    verbatim = False
+
     def feed(self, piece: bytes | memoryview) -> list[bytes | memoryview]:
         """Return nothing."""
         del piece
@@ -79,6 +85,8 @@ class Drop:
 class Swap:
     """Change the byte order of numbers of ``width`` octets."""
 
+    verbatim = False
+
     def __init__(self, width: int, pad: bytes) -> None:
         self._width = width
         self._pad = pad
@@ -86,10 +94,13 @@ class Swap:
 
     def feed(self, piece: bytes | memoryview) -> list[bytes | memoryview]:
         """Return the complete numbers so far, swapped."""
-        octets = self._rest + bytes(piece) if self._rest else bytes(piece)
+        octets = self._rest + piece if self._rest else piece
         whole = len(octets) - len(octets) % self._width
-        self._rest = octets[whole:]
-        return [swapped(octets[:whole], self._width)]
+        self._rest = bytes(octets[whole:])
+        numbers = array.array(_CODES[self._width])
+        numbers.frombytes(octets[:whole])
+        numbers.byteswap()
+        return [memoryview(numbers).cast("B")]
 
     def finish(self) -> bytes:
         """Return an incomplete last number as it is, and the padding."""
@@ -98,6 +109,8 @@ class Swap:
 
 class TrimText:
     """Hold back blanks that may turn out to be padding; only their count is kept."""
+
+    verbatim = False
 
     def __init__(self, *, odd: bool) -> None:
         self._odd = odd

@@ -31,6 +31,8 @@ WIDTHS: Final[dict[str, int]] = {
     "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8,
 }
 
+WIDTHS_BY_NAME: Final = {name.encode("ascii"): width for name, width in WIDTHS.items()}
+
 #: VRs whose odd values stay odd.
 NEVER_PADDED: Final = frozenset({"OW"})
 

@@ -80,9 +80,10 @@ def test_pure_packages_touch_nothing_outside(path: Path) -> None:
     assert {name.split(".")[0] for name in imports(path)} & OUTSIDE == set()
 
 
-def test_pydicom_is_never_imported() -> None:
+def test_the_receive_path_never_imports_pydicom() -> None:
     users = [str(path.relative_to(ROOT)) for path in MODULES
-             if any(name.split(".")[0] in {"pydicom", "pynetdicom"} for name in imports(path))]
+             if any(name.split(".")[0] in {"pydicom", "pynetdicom"} for name in imports(path))
+             and path.name != "transliterate.py"]  # only with --transliterate-names, in the coordinator
     assert users == []
 
 

@@ -173,6 +173,7 @@ class AcceptorProcess:
 
     def _children_changed(self) -> None:
         self._supervisor.reap()
+        self._admission.reap()
         if not self._draining:
             return
         if not self._pool.slots and not self._coordinator_told:

@@ -6,6 +6,7 @@ that are made of the time or are fresh UIDs are compared by form.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import socket
@@ -158,7 +159,8 @@ def test_host_access_rules(tmp_path: Path) -> None:
     (tmp_path / "deny").write_text("ALL: ALL\n")
     options = ["-od", tmp_path, "--hosts-allow", tmp_path / "allow", "--hosts-deny", tmp_path / "deny"]
     with FastscpServer(["+ac", *options]) as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as refused:
+        with (socket.create_connection(("127.0.0.1", server.port), timeout=10) as refused,
+              contextlib.suppress(ConnectionResetError)):
             assert refused.recv(1) == b""
         with socket.create_connection(("127.0.0.1", server.port), timeout=10, source_address=("127.0.0.2", 0)) as taken:
             taken.settimeout(0.2)

@@ -21,6 +21,7 @@ from collections import deque
 from typing import Any
 
 from fastscp.config import Config
+from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
 from fastscp.proc import fdpass, records
 from fastscp.proc.eventlog import EventLog
@@ -49,15 +50,19 @@ _IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def main(control: socket.socket, config: Config) -> int:
     """Run the process until it is drained or stopped; return its exit status. Owns ``control``.
 
-    Raises ``ProcessError`` when the state directory or the event log cannot be used.
+    A state directory or an event log that cannot be used is logged and ends the process with status 1.
     """
     for number in _IGNORED_SIGNALS:  # the acceptor process tells what they mean
         signal.signal(number, signal.SIG_IGN)
-    coordinator = Coordinator(control, config)
     try:
-        coordinator.run()
-    finally:
-        coordinator.close()
+        coordinator = Coordinator(control, config)
+        try:
+            coordinator.run()
+        finally:
+            coordinator.close()
+    except ProcessError as error:
+        _log.critical("%s", error)
+        return 1
     return 0
 
 

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments:
         return _write(1, usage())
     try:
-        line = parse(os.path.basename(program), arguments)  # noqa: PTH119 - pathlib is slow to import
+        line = parse(os.path.basename(program), arguments)
         report = _report(line)
         if report is not None:
             return _write(1, report)

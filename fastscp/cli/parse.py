@@ -121,7 +121,7 @@ def expand(arguments: Sequence[str]) -> Iterator[str]:
 def read_command_file(name: str) -> list[str]:
     """Return the words of the command file ``name``; names of further command files in it are just words."""
     try:
-        with open(name, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123 - slow to import
+        with open(name, encoding="utf-8", errors="surrogateescape") as file:
             content = file.read()
     except OSError as error:
         raise UsageError(f"Cannot open command file '{name}'") from error

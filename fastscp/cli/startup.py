@@ -26,14 +26,14 @@ def _port_complaint(network: NetworkPolicy) -> str:
 def _first_free_port() -> int:
     """Return the lowest port that needs no privilege on this machine."""
     try:
-        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="utf-8") as setting:  # noqa: PTH123
+        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="utf-8") as setting:
             return int(setting.read())
     except (OSError, ValueError):
         return _FIRST_UNPRIVILEGED_PORT
 
 
 def _directory_complaint(directory: str) -> str:
-    if not os.path.isdir(directory):  # noqa: PTH112 - names are kept as given
+    if not os.path.isdir(directory):
         return "specified output directory does not exist"
     if not os.access(directory, os.W_OK):
         return "specified output directory is not writeable"

@@ -113,7 +113,7 @@ class SysLogAppender(Appender):
         if self._host:
             datagram = self._remote_header(priority, record) + text
         else:
-            ident = self._ident or os.path.basename(sys.argv[0])  # noqa: PTH119 - no Path needed
+            ident = self._ident or os.path.basename(sys.argv[0])
             datagram = f"<{priority}>{ident}: {text.rstrip()}"
         try:
             self._connected().send(encode(datagram))

@@ -25,7 +25,7 @@ def load(name: str, application: str) -> dict[str, str]:
 
     Raises :class:`UsageError` in the cases in which storescp refuses the file.
     """
-    if not os.path.exists(name):  # noqa: PTH110 - the message names it as given
+    if not os.path.exists(name):
         raise UsageError("Specified --log-config file does not exist")
     properties = dict(_read(name, 0))
     if not properties:
@@ -50,7 +50,7 @@ def _read(name: str, depth: int) -> Iterator[tuple[str, str]]:
             continue
         included = _INCLUDE.fullmatch(text)
         if included:
-            yield from _read(os.path.join(os.path.dirname(name), included[1]), depth + 1)  # noqa: PTH118, PTH120
+            yield from _read(os.path.join(os.path.dirname(name), included[1]), depth + 1)
         elif "=" in text:
             key, _, value = text.partition("=")
             yield key.rstrip(), value.strip()

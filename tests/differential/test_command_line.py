@@ -29,9 +29,12 @@ pytestmark = [
 #: Runs many command lines in children of one process that has everything imported. stdin: JSON list of argument
 #: lists; stdout: JSON list of [exit status, stderr].
 RUNNER = """
-import json, os, sys, tempfile
+import importlib, json, os, pkgutil, sys, tempfile
+import fastscp
+for module in pkgutil.walk_packages(fastscp.__path__, "fastscp."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
 from fastscp.cli import main
-import fastscp.cli.startup, fastscp.config.build, fastscp.log
 answers = []
 for arguments in json.load(sys.stdin):
     with tempfile.TemporaryFile() as errors:

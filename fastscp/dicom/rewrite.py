@@ -160,7 +160,7 @@ class Rewriter:
         if self._preserve:
             self._sink.write(views)
             return
-        if self._scanner.verbatim_left:
+        if self._scanner.verbatim_left and self._inflater is None:
             size = sum(map(len, views))
             if size < self._scanner.verbatim_left:
                 # most of an image: forwarded without a look
@@ -180,8 +180,12 @@ class Rewriter:
         try:
             for view in views:
                 data: bytes | memoryview = view
-                while data and not inflater.eof:
-                    self._scanner.feed([inflater.decompress(data, _INFLATED_OCTETS)])
+                full = True
+                # output may be left inside the inflater when all of the input is consumed
+                while (data or full) and not inflater.eof:
+                    piece = inflater.decompress(data, _INFLATED_OCTETS)
+                    full = len(piece) == _INFLATED_OCTETS
+                    self._scanner.feed([piece])
                     self._output.write()
                     data = inflater.unconsumed_tail
         except zlib.error as error:

@@ -52,7 +52,8 @@ def test_private_dictionary_entries_of_dcmdictpath_count(tmp_path: Path, monkeyp
     dictionary = tmp_path / "own.dic"
     dictionary.write_text('# comment\n(0029,"ACME (1.0)",10)\tDS\tOwnNumber\t1\tPrivateTag\n'
                           '(0029-o-002f,"ACME (1.0)",11)\tUS\tOwnCount\t1\tPrivateTag\n'
-                          "(0008,0106)\tLO\tOwnText\t1\tOwn\n(000a-e-000c,0010)\tSH\tOwnCode\t1\tOwn\n")
+                          "(0008,0106)\tLO\tOwnText\t1\tOwn\n(000a-e-000c,0010)\tSH\tOwnCode\t1\tOwn\n"
+                          "(0009-o-FFFF,0010-u-00FF)\tLO\tPrivateCreator\t1\tOwn\n")
     monkeypatch.setenv("DCMDICTPATH", str(dictionary))
     dataset = (ds.IMPLICIT_HEAD + ds.implicit(0x00080106, b"text  ") + ds.implicit(0x000C0010, b"code")
                + ds.implicit(0x00290010, b"ACME (1.0)") + ds.implicit(0x00291010, b"1.5   ")

@@ -44,8 +44,8 @@ def encoded(draw: st.DrawFn, encoding: str, depth: int = 3) -> bytes:
         value = draw(_value(vr))
         parts.append((number, _element(encoding, number, vr, value)))
     if depth:
-        for number in draw(st.lists(st.sampled_from(_SEQUENCES), max_size=2, unique=True)):
-            parts.append((number, draw(_sequence(encoding, number, depth - 1))))
+        sequences = draw(st.lists(st.sampled_from(_SEQUENCES), max_size=2, unique=True))
+        parts += [(number, draw(_sequence(encoding, number, depth - 1))) for number in sequences]
     if draw(st.booleans()):
         number = draw(st.sampled_from([0x00080000, 0x00100000, 0x00280000]))
         parts.append((number, _element(encoding, number, "UL", b"\1\2\3\4")))

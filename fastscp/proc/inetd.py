@@ -20,7 +20,7 @@ import orjson
 from fastscp.config import Config
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
-from fastscp.proc import coordinator, fdpass
+from fastscp.proc import fdpass
 from fastscp.proc.admission import Admission
 from fastscp.proc.connection import Connection
 from fastscp.proc.control import Peer
@@ -129,6 +129,8 @@ class CoordinatorChild:
     def _run(control: socket.socket, config: Config) -> None:
         status = 70
         try:
+            from fastscp.proc import coordinator  # noqa: PLC0415 - many associations do without
+
             set_title("coordinator")
             status = coordinator.main(control, config)
         except BaseException:  # noqa: BLE001 - the outermost frame of a process

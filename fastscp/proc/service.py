@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 
 from fastscp.config import Config
 from fastscp.errors import FastscpError, ProcessError
 from fastscp.log.names import APPLICATION
-from fastscp.proc.acceptor import AcceptorProcess
 from fastscp.proc.listener import open_listener, raise_descriptor_limit
 from fastscp.proc.policy import ProcessMode
 from fastscp.proc.systemd import adopt_listeners
@@ -25,6 +25,7 @@ _log = logging.getLogger(APPLICATION)
 def run(config: Config) -> int:
     """Serve until told to stop; return the exit status of the program."""
     try:
+        config = with_credentials(config)
         settings = worker_settings(config)
         if config.network.mode is ProcessMode.INETD:
             from fastscp.proc.inetd import serve_descriptor  # noqa: PLC0415 - one mode's own module
@@ -41,6 +42,8 @@ def run(config: Config) -> int:
 
 def serve(config: Config, settings: WorkerSettings) -> int:
     """Listen and run the acceptor process with its workers and the coordinator."""
+    from fastscp.proc.acceptor import AcceptorProcess  # noqa: PLC0415 - an association from inetd has none
+
     network = config.network
     listeners = adopt_listeners()
     if not listeners:
@@ -58,6 +61,16 @@ def serve(config: Config, settings: WorkerSettings) -> int:
     set_title(f"acceptor [{listeners[0].getsockname()[1]}]")
     preload(config)
     return AcceptorProcess(config, settings, listeners, workers, limit).run()
+
+
+def with_credentials(config: Config) -> Config:
+    """Complete the TLS policy while there is somebody to ask for the password of the key."""
+    tls = config.network.tls
+    if tls is None:
+        return config
+    from fastscp.proc.tls import prepare  # noqa: PLC0415 - ssl is slow to import
+
+    return replace(config, network=replace(config.network, tls=prepare(tls)))
 
 
 def worker_settings(config: Config) -> WorkerSettings:

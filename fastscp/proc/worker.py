@@ -15,9 +15,9 @@ import logging
 import os
 import signal
 import socket
-import ssl
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastscp.config import Config
 from fastscp.dicom.shapes import Shapes
@@ -28,9 +28,12 @@ from fastscp.proc.connection import Connection
 from fastscp.proc.control import Kind, Peer
 from fastscp.proc.loop import IN, Loop
 from fastscp.proc.reporter import Reporter, new_incarnation
-from fastscp.proc.transport import PlainTransport, TLSTransport, Transport
+from fastscp.proc.transport import PlainTransport, Transport
 from fastscp.store.sink import OutputDirectory
 from fastscp.study.policy import Sorting
+
+if TYPE_CHECKING:
+    import ssl
 
 _log = logging.getLogger(NETWORK)
 
@@ -155,6 +158,8 @@ class Worker:
     def _transport(self, sock: socket.socket) -> Transport:
         if self._tls_context is None:
             return PlainTransport(sock)
+        from fastscp.proc.tls_transport import TLSTransport  # noqa: PLC0415 - ssl is slow to import
+
         tls = self.config.network.tls
         return TLSTransport(sock, self._tls_context, expected_sni=tls.expected_sni if tls else None)
 

@@ -48,10 +48,11 @@ class AcceptorProcess:
         self._workers = workers
         self._max_associations = max_associations
         self._loop = Loop()
-        self._pool = Pool(self._update_listening)
+        self._pool = Pool(self._pool_changed)
         self._admission = Admission(config, self._loop, self._pool.submit)
         self._supervisor = Supervisor(config, settings, self._loop, self._pool, self._own_sockets,
                                       on_ready=self._start_workers, on_start_failure=self._give_up)
+        self._announced = False  #: the service manager knows that we serve
         self._listening = False
         self._pausing = False
         self._draining = False
@@ -83,7 +84,13 @@ class AcceptorProcess:
             return
         for index in range(self._workers):
             self._supervisor.start_worker(index)
-        notify("READY=1", f"STATUS=receiving with {self._workers} workers", f"MAINPID={os.getpid()}")
+
+    def _pool_changed(self) -> None:
+        """Adapt to a worker that came up or went, or a connection that ended."""
+        if not self._announced and self._pool.up_count == self._workers:
+            self._announced = True
+            notify("READY=1", f"STATUS=receiving with {self._workers} workers", f"MAINPID={os.getpid()}")
+        self._update_listening()
 
     def _give_up(self) -> None:
         """End the service whose coordinator could not start even once."""

@@ -56,6 +56,11 @@ class Pool:
         """Connections that are somewhere in the pool, waiting ones included."""
         return len(self._waiting) + sum(slot.load for slot in self.slots.values())
 
+    @property
+    def up_count(self) -> int:
+        """Workers that take connections."""
+        return sum(slot.up for slot in self.slots.values())
+
     def add(self, slot: WorkerSlot) -> None:
         """Take a newly forked worker in; it gets connections once it says it is up."""
         self.slots[slot.pid] = slot
@@ -123,6 +128,7 @@ class Pool:
         elif kind is Kind.UP:
             slot.up = True
             self._hand_out()
+            self._on_change()
         else:
             raise ProcessError(f"unexpected control record {kind} of a worker")
 

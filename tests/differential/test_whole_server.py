@@ -83,7 +83,7 @@ def failed(status: int | None) -> bool:
 
 def difference(name: str, ours: Outcome, theirs: Outcome, words: list[str], *, deflated: bool) -> str | None:
     """Return what differs beyond the rules that ours breaks on purpose."""
-    if name in ON_PURPOSE and "+B" not in words and ours[0] != -1:
+    if name in ON_PURPOSE and not {"+B", "+uc"} & set(words) and ours[0] != -1:
         return None if ours[0] == 0 and failed(theirs[0]) else "no longer differs: take it off the list"
     if failed(ours[0]) or failed(theirs[0]):
         # DEVIATION: storescp aborts on what it cannot parse and keeps files it refused; ours answers a status

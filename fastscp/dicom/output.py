@@ -123,12 +123,6 @@ class Output:
         self.shift += len(octets_out) - octets_in
         return base
 
-    def forward(self, pieces: Sequence[bytes | memoryview], size: int) -> None:
-        """Pass ``size`` octets of input through behind what is sealed."""
-        self._ready.extend(pieces)
-        self._sealed += size
-        self.origin += size
-
     def append(self, pieces: Sequence[bytes | memoryview]) -> int:
         """Append behind what is sealed; return the number of octets."""
         count = 0

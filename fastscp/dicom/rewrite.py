@@ -152,8 +152,8 @@ class Rewriter:
 
     def _new_scanner(self, syntax_in: TransferSyntax, shapes: Shapes | None = None) -> tuple[Output, Scanner]:
         output = Output(self._deflation or self._sink, self._base, self._syntax)
-        return output, Scanner(syntax_in, self._syntax, self._options, self._dictionary, output, COLLECTED,
-                               shapes)
+        return output, Scanner((syntax_in, self._syntax), self._options, self._dictionary, output,
+                               COLLECTED, shapes)
 
     def feed(self, views: Sequence[bytes | memoryview]) -> None:
         """Take the next octets; the views may be reused when it returns."""

@@ -19,6 +19,7 @@ from fastscp.ul.pdu import (
     ABSTRACT_SYNTAX_NOT_SUPPORTED,
     ACCEPTANCE,
     APPLICATION_CONTEXT_NAME,
+    NO_REASON,
     REJECT_SOURCE_ACSE,
     REJECT_SOURCE_USER,
     REJECTED_PERMANENT,
@@ -61,10 +62,11 @@ def negotiate(request: AAssociateRQ, policy: NegotiationPolicy) -> Acceptance | 
     # DEVIATION PS3.8 §9.3.2.2: even ids and zero are taken like odd ones, as storescp does.
     results: dict[int, ContextResult] = {}
     contexts: dict[int, AcceptedContext] = {}
+    with_roles = {role.sop_class_uid for role in request.user_information.roles}
     for proposed in request.contexts:
         if proposed.id in contexts:
             continue
-        result = _answer(proposed, policy)
+        result = _answer(proposed, policy, with_roles)
         results[proposed.id] = result
         if result.result == ACCEPTANCE:
             contexts[proposed.id] = AcceptedContext(
@@ -100,13 +102,16 @@ def find_rule(abstract_syntax: str, policy: NegotiationPolicy) -> AbstractSyntax
     return rule
 
 
-def _answer(proposed: ProposedContext, policy: NegotiationPolicy) -> ContextResult:
+def _answer(proposed: ProposedContext, policy: NegotiationPolicy, with_roles: set[str]) -> ContextResult:
+    """Answer one context. A requestor that negotiates no role is an SCU (PS3.7 §D.3.3.4)."""
     rule = find_rule(proposed.abstract_syntax, policy)
     if rule is None:
         return ContextResult(proposed.id, ABSTRACT_SYNTAX_NOT_SUPPORTED, _INSIGNIFICANT_TRANSFER_SYNTAX)
     offered = proposed.transfer_syntaxes
     for uid in rule.transfer_syntaxes:
         if uid in offered:
+            if rule.scp_role and not rule.scu_role and proposed.abstract_syntax not in with_roles:
+                return ContextResult(proposed.id, NO_REASON, _INSIGNIFICANT_TRANSFER_SYNTAX)
             return ContextResult(proposed.id, ACCEPTANCE, uid)
     return ContextResult(proposed.id, TRANSFER_SYNTAXES_NOT_SUPPORTED, _INSIGNIFICANT_TRANSFER_SYNTAX)
 

@@ -154,3 +154,10 @@ def test_extended_negotiation_is_answered_where_the_rule_has_an_answer():
     asked = user(extended=tuple(pdu.ExtendedNegotiation(uid, b"\1") for uid in (CT, CT, MR, UNKNOWN)))
     answer = propose((1, CT, (IMPLICIT,)), policy=policy, user_information=asked)
     assert answer.accept.user_information.extended == (pdu.ExtendedNegotiation(CT, b"\2\0"),)
+
+
+def test_context_that_only_an_scp_may_use_is_refused_to_a_requestor_without_role_selection():
+    policy = NegotiationPolicy(rules={CT: AbstractSyntaxRule((IMPLICIT,), scu_role=False, scp_role=True)})
+    assert results(propose((1, CT, (IMPLICIT,)), policy=policy))[0][:2] == (1, pdu.NO_REASON)
+    information = user(roles=(pdu.RoleSelection(CT, False, True),))
+    assert results(propose((1, CT, (IMPLICIT,)), policy=policy, user_information=information))[0][:2] == (1, 0)

@@ -5,12 +5,14 @@ Profiles and TLS material are read elsewhere; what this module imports on demand
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Protocol
 
 from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from fastscp.access.policy import AccessPolicy
 from fastscp.config.model import Config
+from fastscp.dicom.dictionary import environment_paths
 from fastscp.dicom.options import GroupLengths, OutputOptions
 from fastscp.log.policy import LogPolicy
 from fastscp.proc.policy import (
@@ -192,6 +194,7 @@ def output_options(line: Settings) -> OutputOptions:
         item_padding=item_padding,
         compression_level=6 if level is None else level,
         convert_un=line.has("--convert-un"),
+        dictionary_paths=tuple(environment_paths(os.environ.get("DCMDICTPATH"))),
     )
 
 

@@ -25,7 +25,7 @@ _log = logging.getLogger(APPLICATION)
 def run(config: Config) -> int:
     """Serve until told to stop; return the exit status of the program."""
     try:
-        config = with_credentials(config)
+        config = with_credentials(with_dictionaries(config))
         settings = worker_settings(config)
         if config.network.mode is ProcessMode.INETD:
             from fastscp.proc.inetd import serve_descriptor  # noqa: PLC0415 - one mode's own module
@@ -63,6 +63,17 @@ def serve(config: Config, settings: WorkerSettings) -> int:
     return AcceptorProcess(config, settings, listeners, workers, limit).run()
 
 
+def with_dictionaries(config: Config) -> Config:
+    """Leave out data dictionaries that are not there; like storescp, ours serves without them."""
+    usable = []
+    for path in config.output.dictionary_paths:
+        if os.access(path, os.R_OK):
+            usable.append(path)
+        else:
+            _log.error("cannot read data dictionary %s, going on without it", path)
+    return replace(config, output=replace(config.output, dictionary_paths=tuple(usable)))
+
+
 def with_credentials(config: Config) -> Config:
     """Complete the TLS policy while there is somebody to ask for the password of the key."""
     tls = config.network.tls
@@ -84,10 +95,10 @@ def worker_settings(config: Config) -> WorkerSettings:
 
 def preload(config: Config) -> None:
     """Load once, before the forks, what every worker would load for itself."""
-    from fastscp.dicom import dictionary  # noqa: PLC0415 - an inetd start does not always need it
+    from fastscp.dicom.rewrite import shared_dictionary  # noqa: PLC0415 - an inetd start does not always need it
 
     if not config.output.bit_preserving:
-        dictionary.load()
+        shared_dictionary(config.output.dictionary_paths)
 
 
 def usable_cpus() -> int:

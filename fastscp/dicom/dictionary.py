@@ -173,6 +173,10 @@ def load(paths: Iterable[str] = ()) -> Dictionary:
             continue
         group_low, group_high = _mask_range(mask[:4])
         element_low, element_high = _mask_range(mask[4:])
+        if group_low == group_high:
+            for element in range(element_low, element_high + 1, 2):
+                dictionary.add(group_low << 16 | element, _CHOICES.get(row[0], row[0]))
+            continue
         dictionary.add_range((group_low, group_high, "e"), (element_low, element_high, "e" if element_high != element_low else "u"),
                              _CHOICES.get(row[0], row[0]))
     for tag, row in public.DicomDictionary.items():

@@ -146,7 +146,8 @@ class Scanner(Encoder):
         pos = 0
         while True:
             level = self._level
-            if level.kind == ITEM and not self._convert_un:
+            # a sequence after a sequence is usual in functional groups: no use in the hot loop
+            if level.kind == ITEM and not self._convert_un and buf[pos + 4:pos + 6] != b"SQ":
                 if level.fast:
                     pos = self._elements(pos, level)
                 elif level.explicit and not out.recording:
@@ -181,15 +182,26 @@ class Scanner(Encoder):
         wanted = _NOTHING if self._stack else self._wanted
         if level.explicit:
             unpack = _HEADERS[level.little]
+            unpack_length = _LENGTHS[level.little]
             kinds = KINDS_LITTLE if level.little else KINDS_BIG
+            keep_long = self._options.new_vrs
             while pos <= last_header:
                 group, element, vr, length = unpack(buf, pos)
                 kind = kinds[vr]
                 tag = group << 16 | element
-                end = pos + 8 + length
-                if not 0 < kind < 4 or not last < tag <= limit or end > bound or length & 1 or not element:
+                if kind == LONG:
+                    # the 16 bits behind the VR are reserved, the length follows them
+                    if length or group >= 0x7FE0 or not keep_long or pos + 12 > bound:
+                        break
+                    length = unpack_length(buf, pos + 8)[0]
+                    end = pos + 12 + length
+                elif not kind or kind > LONG:
                     break
-                if kind > 1 and length > 1:
+                else:
+                    end = pos + 8 + length
+                if not last < tag <= limit or end > bound or length & 1 or not element:
+                    break
+                if 1 < kind < 4 and length > 1:
                     if kind == 2:
                         if buf[end - 1] == 32 and buf[end - 2] == 32:
                             break
@@ -208,7 +220,7 @@ class Scanner(Encoder):
                 end = pos + 8 + length
                 if not last < tag <= limit or end > bound or length & 1 or not element or group & 1:
                     break
-                if group > 0xFFF0:
+                if group >= 0x5000:  # curves, overlays and what else is not in ``kinds``
                     break
                 kind = kind_of(tag, PLAIN)
                 if kind > 1 and kind != LONG:
@@ -316,4 +328,6 @@ class Scanner(Encoder):
             return self._element(pos, level, tag, name, 8, _NUMBERS[level.little](buf, pos + 6)[0])
         if self._size - pos < 12:
             return self._want(12, header=True)
+        if name == "SQ":
+            return self._open(pos, level, tag, name, 12, _LENGTHS[level.little](buf, pos + 8)[0])
         return self._element(pos, level, tag, name, 12, _LENGTHS[level.little](buf, pos + 8)[0])

@@ -292,6 +292,8 @@ class Connection:
         self.storage.calling_ae_title = request.calling_ae_title
         _application_log.info("Association Received %s: %s -> %s", self.peer.name,
                               printable(request.calling_ae_title), printable(request.called_ae_title))
+        if _application_log.isEnabledFor(logging.DEBUG):
+            _application_log.debug("%s", describe.associate_rq(request, _NAMES))
         level = logging.INFO if self.worker.config.faults.verbose_contexts else logging.DEBUG
         if _application_log.isEnabledFor(level):
             _application_log.log(level, "%s", describe.established(event, _NAMES))

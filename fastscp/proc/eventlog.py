@@ -162,7 +162,7 @@ class EventLog:
         if self._destination == STANDARD_OUTPUT:
             self._fd = 1
             return
-        mode = os.stat(self._destination).st_mode if os.path.exists(self._destination) else 0  # noqa: PTH110, PTH116
+        mode = os.stat(self._destination).st_mode if os.path.exists(self._destination) else 0
         self._is_socket = stat.S_ISSOCK(mode)
         if self._is_socket:
             self._connect()

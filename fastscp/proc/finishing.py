@@ -85,7 +85,7 @@ class Finisher:
     def _highest(self, directory: str) -> int:
         """Return the highest number in a directory, with what is planned."""
         try:
-            names = os.listdir(directory)  # noqa: PTH208 - names only
+            names = os.listdir(directory)
         except OSError as error:
             _log.warning("cannot list %s: %s", directory, error.strerror)
             names = []
@@ -162,9 +162,9 @@ class Finisher:
         path = manifest_path(body["directory"])
         temporary = f"{path}.tmp"
         try:
-            with open(temporary, "wb") as file:  # noqa: PTH123 - names are kept as given
+            with open(temporary, "wb") as file:
                 file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-            os.replace(temporary, path)  # noqa: PTH105
+            os.replace(temporary, path)
         except OSError as error:
             _log.error("cannot write %s: %s", path, error.strerror)
 

@@ -58,9 +58,9 @@ class Placer:
             raise InstanceError("the study directory would have an unacceptable name")
         path = f"{self._output_directory}/{name}"
         try:
-            os.mkdir(path, _MODE)  # noqa: PTH102 - names are kept as given
+            os.mkdir(path, _MODE)
         except FileExistsError:
-            if os.path.isdir(path):  # noqa: PTH112
+            if os.path.isdir(path):
                 return False
             raise InstanceError(f"cannot make study directory {path}: it is a file") from None
         except OSError as error:
@@ -82,7 +82,7 @@ class Placer:
 def remove_unused(directory: str) -> None:
     """Remove a directory that was made for an object that never came, unless something is in it."""
     try:
-        os.rmdir(directory)  # noqa: PTH106
+        os.rmdir(directory)
     except OSError as error:
         _log.debug("directory %s stays: %s", directory, error.strerror)
 
@@ -90,6 +90,6 @@ def remove_unused(directory: str) -> None:
 def ensure(directory: str) -> None:
     """Make the directory of an earlier time again if it is gone. Raises ``InstanceError``."""
     try:
-        os.makedirs(directory, _MODE, exist_ok=True)  # noqa: PTH103
+        os.makedirs(directory, _MODE, exist_ok=True)
     except OSError as error:
         raise InstanceError(f"cannot make study directory {directory}: {error.strerror}") from error

@@ -38,7 +38,7 @@ def rename(directory: str, old: str, new: str) -> Outcome:
             if error.errno not in _NO_LINKS:
                 raise
             return _rename_without_links(source, target)
-        os.unlink(source)  # noqa: PTH108 - names are kept as given
+        os.unlink(source)
     except OSError as error:
         raise StorageError(f"cannot rename {source} to {new}: {error.strerror}", errno=error.errno,
                            path=source) from error
@@ -48,12 +48,12 @@ def rename(directory: str, old: str, new: str) -> Outcome:
 def _rename_without_links(source: str, target: str) -> Outcome:
     if os.path.lexists(target):
         return Outcome.TAKEN
-    os.rename(source, target)  # noqa: PTH104
+    os.rename(source, target)
     return Outcome.DONE
 
 
 def _same_file(first: str, second: str) -> bool:
     try:
-        return os.path.samefile(first, second)  # noqa: PTH121
+        return os.path.samefile(first, second)
     except FileNotFoundError:
         return False

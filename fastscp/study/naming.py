@@ -16,12 +16,12 @@ _SAFE = frozenset(string.ascii_letters + string.digits + " -.:@_")
 _ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
 
 #: 0xC0..0xFF of ISO 8859-1 in names of patients
-_LATIN_1 = (
-    "A A A A Ae A A C E E E E I I I I D N O O O O Oe _ O U U U Ue Y _ ss "
-    "a a a a ae a a c e e e e i i i i d n o o o o oe _ o u u u ue y _ y"
-).split()
+_LATIN_1 = """
+A A A A Ae A A C E E E E I I I I D N O O O O Oe _ O U U U Ue Y _ ss
+a a a a ae a a c e e e e i i i i d n o o o o oe _ o u u u ue y _ y
+"""
 _PATIENT = {code: chr(code) if chr(code) in _ALPHANUMERIC else "_" for code in range(0xC0)} | {
-    0xC0 + index: spelling for index, spelling in enumerate(_LATIN_1)
+    0xC0 + index: spelling for index, spelling in enumerate(_LATIN_1.split())
 }
 ANONYMOUS = "ANONYMOUS"
 
@@ -44,6 +44,11 @@ def spell_patient(name: str) -> str:
     Only the first value counts, without trailing padding; "" when that is empty.
     """
     return first_value(name).translate(_PATIENT)
+
+
+def spell_character(character: str) -> str:
+    """Return one character of Latin-1 as storescp spells it."""
+    return _PATIENT[ord(character)]
 
 
 def study_uid(value: str) -> str:

@@ -50,13 +50,13 @@ class Template:
     """A command: one text for ``/bin/sh -c``, or the arguments of a program."""
 
     words: tuple[tuple[Part, ...], ...]
-    shell: bool
+    in_shell: bool
 
     def arguments(self, values: Mapping[str, str]) -> list[str]:
         """Return the argument vector to execute; ``values`` maps letters to what they stand for."""
         texts = ["".join(part if isinstance(part, str) else insert(values[part.letter], part) for part in word)
                  for word in self.words]
-        return ["/bin/sh", "-c", *texts] if self.shell else texts
+        return ["/bin/sh", "-c", *texts] if self.in_shell else texts
 
 
 def insert(value: str, placeholder: Placeholder) -> str:
@@ -79,7 +79,7 @@ def parse(command: str, letters: str, *, argv: bool, option: str) -> Template:
     """
     if argv:
         return _parse_arguments(command, letters, option)
-    return Template((tuple(_Lexer(command, letters, option).parts()),), shell=True)
+    return Template((tuple(_Lexer(command, letters, option).parts()),), in_shell=True)
 
 
 def _parse_arguments(command: str, letters: str, option: str) -> Template:
@@ -89,7 +89,7 @@ def _parse_arguments(command: str, letters: str, option: str) -> Template:
         raise UsageError(f"{option}: {error}: {command}") from error
     if not words:
         raise UsageError(f"{option}: the command is empty")
-    return Template(tuple(tuple(_split_plain(word, letters)) for word in words), shell=False)
+    return Template(tuple(tuple(_split_plain(word, letters)) for word in words), in_shell=False)
 
 
 def _split_plain(word: str, letters: str) -> list[Part]:

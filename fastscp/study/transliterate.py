@@ -1,14 +1,14 @@
 """Directory names from patients' names in any character set (``--transliterate-names``). Pure.
 
-The octets are decoded by Specific Character Set (PS3.5 Section 6.1.2); the first component group that has
-letters or digits in ASCII after decomposition is taken, else the Latin-1 spelling of storescp is used. This
-module imports pydicom, so it is loaded only when the option is on.
+The octets are decoded by Specific Character Set (PS3.5 Section 6.1.2); of the component groups (alphabetic,
+ideographic, phonetic) the first that is not empty is spelt in ASCII, Latin-1 letters as storescp spells them.
+What cannot be decoded is spelt like Latin-1. This module imports pydicom, so it is loaded only when the option
+is on.
 """
 
 from __future__ import annotations
 
-import unicodedata
-
+from anyascii import anyascii
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.valuerep import PN_DELIMS
 
@@ -23,16 +23,11 @@ def transliterate(patient: str, charset: str) -> str:
         text = decode_bytes(octets, convert_encodings(terms), PN_DELIMS)
     except (LookupError, UnicodeError):
         return naming.spell_patient(patient)
-    for group in text.split("="):
-        spelt = "".join(_spell(character) for character in group)
-        if any(character.isalnum() for character in spelt):
-            return spelt
-    return naming.spell_patient(patient)
+    group = next((group for group in text.split("=") if group.strip()), "")
+    return "".join(map(_spell, group.rstrip())) or naming.spell_patient(patient)
 
 
 def _spell(character: str) -> str:
     if ord(character) < 0x100:
-        return naming.spell_patient(character)
-    decomposed = unicodedata.normalize("NFKD", character)
-    kept = "".join(part for part in decomposed if part.isascii() and part.isalnum())
-    return kept or ("" if unicodedata.combining(character) else "_")
+        return naming.spell_character(character)
+    return "".join(letter if letter.isalnum() else "_" for letter in anyascii(character))

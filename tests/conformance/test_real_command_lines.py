@@ -94,8 +94,8 @@ class StorescpNamed(FastscpServer):
 
     def command(self) -> list[str]:
         order = "sys.argv[-1:] + sys.argv[1:-1]" if self.port_first else "sys.argv[1:]"
-        return [sys.executable, "-c", "import sys; from fastscp.cli.main import main; "
-                f"sys.argv = ['storescp'] + {order}; sys.exit(main())"]
+        program = f"import sys; from fastscp.cli.main import main; sys.argv = ['storescp'] + {order}; sys.exit(main())"
+        return [sys.executable, "-c", program]
 
 
 class PortFirst(StorescpNamed):

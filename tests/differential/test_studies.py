@@ -103,7 +103,7 @@ def test_directories_renames_and_reception_hooks(
         # storescp overwrites renamed files here; ours goes on after the highest number
         associations = [("FIRST", [*A, *B]), ("SECOND", C)]
     # unique and time names differ by nature, and -tn of storescp has its own serial numbers
-    command = "./script \"#p\" #a \"#c\" #r" + ("" if "+uf" in options or "-tn" in options else " #f")
+    command = './script "#p" #a "#c" #r' + ("" if "+uf" in options or "-tn" in options else " #f")
     full = f"{options} -xcr {shlex.quote(command)}"
     count = sum(len(objects) for _, objects in associations)
     ours = run(FastscpServer, tmp_path / "ours", full, associations, count)

@@ -85,12 +85,10 @@ def test_name_that_is_too_long_or_a_file_is_refused(output: Path) -> None:
 def test_studies_that_open_in_the_same_millisecond_get_directories_of_their_own(output: Path) -> None:
     with CoordinatorProcess(configuration(output, StudyPolicy(sorting=Sorting.CONCURRENT_STUDIES))) as process:
         worker = process.worker()
-        names = []
         for number in range(30):
             worker.open(f"a{number}")
             worker.ask(f"a{number}", f"1.2.{number}")
-        for _ in range(30):
-            names.append(Path(worker.hear()["directory"]).name)
+        names = [Path(worker.hear()["directory"]).name for _ in range(30)]
     assert len(set(names)) == 30
     assert all(re.fullmatch(r"[0-9]{8}_[0-9]{9}", name) for name in names)
 

@@ -91,7 +91,7 @@ def test_paths_with_odd_characters_arrive_as_one_word_everywhere(tmp_path: Path,
 def test_values_as_placeholders_and_variables(output: Path, calls: Path) -> None:
     hooks = HookPolicy(on_reception=(
         f"printf '%s|' #a '#a' \"#a\" #c '#r' \"$FASTSCP_CALLING_AET\" \"$FASTSCP_PEER\" \"$FASTSCP_PATH\" "
-        f"\"$FASTSCP_FILE\" \"$FASTSCP_EVENT\" \"$FASTSCP_STUDY_UID\" >>{calls}"))
+        f'"$FASTSCP_FILE" "$FASTSCP_EVENT" "$FASTSCP_STUDY_UID" >>{calls}'))
     with CoordinatorProcess(configuration(output, BY_UID, hooks)) as process:
         worker = process.worker()
         worker.open("a", calling="CT ONE ", called="ST;ORE", peer="10.0.0.1")

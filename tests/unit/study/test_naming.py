@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastscp.study import naming
+from fastscp.study.policy import Sorting, StudyPolicy
+from fastscp.study.rename import highest_number, plan
+from fastscp.study.transliterate import transliterate
+
+WHEN = datetime.datetime(2026, 1, 2, 3, 4, 5, 6789)
+
+
+@pytest.mark.parametrize(("sorting", "prefix", "name"), [
+    (Sorting.CONCURRENT_STUDIES, "P", "P_20260102_030405006"), (Sorting.CONCURRENT_STUDIES, "", "20260102_030405006"),
+    (Sorting.STUDY_UID, "P", "P_1.2_3"), (Sorting.STUDY_UID, "", "1.2_3"),
+    (Sorting.PATIENT_NAME, "", "Doe_20260102_030405006"),
+])
+def test_directory_names(sorting: Sorting, prefix: str, name: str) -> None:
+    assert naming.directory_name(StudyPolicy(sorting=sorting, prefix=prefix), "1.2/3", "Doe", WHEN) == name
+
+
+def test_patient_without_a_name() -> None:
+    policy = StudyPolicy(sorting=Sorting.PATIENT_NAME)
+    assert naming.directory_name(policy, "1.2", "", WHEN) == "ANONYMOUS_20260102_030405006"
+
+
+@given(st.text(st.characters(max_codepoint=255)))
+def test_cleaned_texts_are_harmless(text: str) -> None:
+    cleaned = naming.clean(text)
+    assert len(cleaned) == len(text)
+    assert naming.is_clean(cleaned)
+    assert not set(cleaned) & set("/\0\n'\"`$\\;&|<>*?~#()[]{}!")
+
+
+@given(st.text(st.characters(max_codepoint=255)))
+def test_patients_are_letters_digits_and_underscores(text: str) -> None:
+    spelt = naming.spell_patient(text)
+    assert spelt.replace("_", "a").isalnum() or not spelt
+    assert spelt.isascii()
+
+
+@pytest.mark.parametrize(("name", "spelt"), [
+    ("M\xfcller^J\xf6rg", "Mueller_Joerg"), ("\xc6\xd0\xdf", "ADss"), ("A\\B", "A"), ("Doe ", "Doe"), ("", ""), ("\0", ""),
+])
+def test_latin_1_spelling(name: str, spelt: str) -> None:
+    assert naming.spell_patient(name) == spelt
+
+
+@pytest.mark.parametrize(("value", "uid"), [
+    ("1.2.3\0", "1.2.3"), (" 1.2 .3", "1.2.3"), ("1.2\\1.3", "1.2"), ("a\nb", "ab"), ("", ""), ("\0", "")])
+def test_study_uids_are_compared_without_white_space(value: str, uid: str) -> None:
+    assert naming.study_uid(value) == uid
+
+
+def test_refused_names() -> None:
+    assert all(map(naming.is_refused, ["", ".", "..", "a/b"]))
+    assert not naming.is_refused("...")
+
+
+@pytest.mark.parametrize(("octets", "charset", "spelt"), [
+    ("Ж".encode("iso8859_5"), "ISO_IR 144", "Zh"), ("Müller^Jörg".encode(), "ISO_IR 192", "Mueller_Joerg"),
+    ("Łukasz^Žižka".encode("iso8859_2"), "ISO_IR 101", "Lukasz_Zizka"),
+    (b"Yamada^Tarou=" + b"\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B", "\\ISO 2022 IR 87", "Yamada_Tarou"),
+    ("=\u5c71".encode(), "ISO_IR 192", "Shan"), ("Müller".encode("latin-1"), "", "Mueller"), (b"Doe^John", "NO SUCH SET", "Doe_John"), (b"\xff\xfe", "ISO_IR 192", None),
+])
+@pytest.mark.filterwarnings("ignore")
+def test_transliteration(octets: bytes, charset: str, spelt: str | None) -> None:
+    result = transliterate(octets.decode("latin-1"), charset)
+    if spelt is not None:
+        assert result == spelt
+    assert result
+    assert result.replace("_", "a").isalnum()
+    assert result.isascii()
+
+
+def test_rename_plan_goes_on_after_the_highest_number() -> None:
+    after = highest_number(["CT000002", "MR000011", "CT.1", "CT1", "XYZ000099", "CT000003.bak"])
+    assert after == 11
+    assert plan([("CT.1", "CT"), ("x", "UNKNOWN")], after) == [("CT.1", "CT000012"), ("x", "UN000013")]
+    assert highest_number([]) == 0

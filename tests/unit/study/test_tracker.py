@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastscp.study.tracker import Holders, Study, Tracker
+
+
+class Driver:
+    """A tracker that opens studies as they come; one number per opening."""
+
+    def __init__(self, **policy: object) -> None:
+        self.tracker = Tracker(**policy)  # type: ignore[arg-type]
+        self.opened = 0
+        self.now = 0.0
+
+    def study(self, uid: str) -> Study:
+        study = self.tracker.find(uid)
+        if study is None:
+            self.opened += 1
+            study = Study(self.opened, uid, f"/{self.opened}", self.now, self.now)
+            self.tracker.add(study)
+        return study
+
+    def store(self, association: str, uid: str) -> list[str]:
+        return [study.uid for study in self.tracker.stored(self.study(uid), association, None, self.now)]
+
+    def due(self) -> list[str]:
+        return [study.uid for study in self.tracker.due(self.now)]
+
+
+def test_next_study_on_the_same_association_ends_the_former() -> None:
+    driver = Driver()
+    assert driver.store("a", "S") == []
+    assert driver.store("a", "S") == []
+    assert driver.store("a", "T") == ["S"]
+
+
+def test_consecutive_associations_may_carry_one_study() -> None:
+    driver = Driver()
+    driver.store("a", "S")
+    driver.tracker.close("a")
+    assert driver.store("b", "S") == []
+    driver.tracker.close("b")
+    assert driver.store("c", "T") == ["S"]
+
+
+def test_study_held_elsewhere_goes_on() -> None:
+    driver = Driver()
+    driver.store("a", "S")
+    driver.store("b", "S")
+    assert driver.store("a", "T") == []
+    assert driver.store("b", "T") == ["S"]
+
+
+def test_association_that_ends_completes_nothing_by_itself() -> None:
+    driver = Driver()
+    driver.store("a", "S")
+    driver.tracker.close("a")
+    assert len(driver.tracker) == 1
+    assert driver.tracker.find("S") is not None
+
+
+def test_transfer_under_way_keeps_a_study_open() -> None:
+    driver = Driver(timeout_s=1.0)
+    driver.store("a", "S")
+    study = driver.study("S")
+    driver.tracker.begin(("w", 1), study)
+    assert driver.store("a", "T") == []
+    driver.now = 100.0
+    assert driver.due() == ["T"]
+    driver.tracker.cancel(("w", 1), driver.now)
+    assert driver.due() == []
+    driver.now = 101.0
+    assert driver.due() == ["S"]
+
+
+def test_repeated_begin_counts_once() -> None:
+    driver = Driver()
+    study = driver.study("S")
+    driver.tracker.begin(("w", 1), study)
+    driver.tracker.begin(("w", 1), study)
+    assert study.transfers == 1
+
+
+def test_failed_first_transfer_leaves_no_study() -> None:
+    driver = Driver()
+    study = driver.study("S")
+    driver.tracker.begin(("w", 1), study)
+    assert driver.tracker.cancel(("w", 1), 0.0) == []
+    assert driver.tracker.is_void(study)
+    assert driver.tracker.find("S") is None
+
+
+def test_timeout_is_per_study() -> None:
+    driver = Driver(timeout_s=10.0)
+    driver.store("a", "S")
+    driver.now = 6.0
+    driver.store("b", "T")
+    assert driver.tracker.deadline() == 10.0
+    driver.now = 10.0
+    assert driver.due() == ["S"]
+    assert driver.tracker.deadline() == 16.0
+
+
+def test_maximum_age_waits_for_transfers_and_new_objects_open_a_new_study() -> None:
+    driver = Driver(max_age_s=10.0)
+    driver.store("a", "S")
+    old = driver.study("S")
+    driver.tracker.begin(("w", 1), old)
+    driver.now = 11.0
+    assert driver.due() == []
+    new = driver.study("S")
+    assert new is not old
+    assert driver.tracker.stored(old, "a", ("w", 1), driver.now) == [old]
+    assert driver.tracker.find("S") is new
+
+
+def test_literal_rule_needs_no_holder_to_go() -> None:
+    driver = Driver(literal_rule=True)
+    driver.store("a", "S")
+    assert driver.store("b", "T") == ["S"]
+
+
+def test_drain_ends_everything_that_has_objects() -> None:
+    driver = Driver()
+    driver.store("a", "S")
+    driver.store("b", "T")
+    driver.study("EMPTY")
+    assert [study.uid for study in driver.tracker.drain()] == ["S", "T"]
+    assert len(driver.tracker) == 0
+
+
+def test_holders_of_something_forgotten_hold_nothing() -> None:
+    holders: Holders[str] = Holders()
+    holders.hold("a", "x")
+    holders.forget("x")
+    holders.add_free("x")
+    holders.hold("a", "x")
+    assert holders.free == set()
+    holders.release("a")
+    assert holders.free == {"x"}
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from("STU")), max_size=40))
+def test_without_overlap_it_is_storescp_s_rule(script: list[tuple[bool, str]]) -> None:
+    driver, expected, found = Driver(), [], []
+    association, last = 0, None
+    for new_association, uid in script:
+        if new_association:
+            driver.tracker.close(str(association))
+            association += 1
+        if last is not None and uid != last:
+            expected.append(last)
+        last = uid
+        found += driver.store(str(association), uid)
+    assert found == expected
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("STUV"), st.booleans()), max_size=60))
+def test_no_study_ends_while_an_association_s_last_object_is_of_it(script: list[tuple[str, str, bool]]) -> None:
+    driver = Driver()
+    last: dict[str, str] = {}
+    for association, uid, close in script:
+        last[association] = uid
+        ended = driver.store(association, uid)
+        assert not set(ended) & set(last.values())
+        if close:
+            driver.tracker.close(association)
+            del last[association]
+    open_now = {uid for uid in "STUV" if driver.tracker.find(uid)}
+    assert open_now >= set(last.values())
+
+
+def test_unknown_transfer_is_nothing() -> None:
+    assert Driver().tracker.cancel(("w", 9), 0.0) == []
+    assert Driver().tracker.of_transfer(("w", 9)) is None

@@ -12,7 +12,7 @@ import enum
 from types import MappingProxyType
 
 
-class State(enum.Enum):
+class State(enum.IntEnum):
     """States of PS3.8 Tables 9-1 to 9-5 by their numbers."""
 
     IDLE = 1
@@ -23,7 +23,7 @@ class State(enum.Enum):
     AWAITING_CLOSE = 13
 
 
-class Event(enum.Enum):
+class Event(enum.IntEnum):
     """Events of PS3.8 Table 9-10 by their numbers."""
 
     ASSOCIATE_AC = 3

@@ -2,7 +2,8 @@
 
 Strategy: one loop. A round reads every packet that is there, from all channels; at its end the durable state is
 committed once, then answers leave and tasks start. With study features on, an object is acknowledged only after
-it is in the state; without, there is no state and it is acknowledged at once.
+it is in the state; without, there is no state, and it is acknowledged when its hook was started (at once when
+there is none), so that the workers keep what a dying coordinator had not begun.
 
 Invariants: nobody is told anything that is not committed; a packet repeated by a worker after the death of an
 earlier coordinator counts once, by (incarnation, event); hooks, the event log and slow workers never block a
@@ -18,7 +19,7 @@ import signal
 import socket
 import time
 from collections import deque
-from typing import Any
+from typing import Any, Literal
 
 from fastscp.config import Config
 from fastscp.errors import ProcessError
@@ -29,7 +30,7 @@ from fastscp.proc.hooks import HookRunner
 from fastscp.proc.loop import IN, OUT, Loop, Timer
 from fastscp.proc.placing import Placer
 from fastscp.proc.policy import ProcessMode
-from fastscp.proc.statedir import StateDirectory
+from fastscp.proc.statedir import RESERVED_NAMES, StateDirectory
 from fastscp.proc.studies import RECEPTION, Studies
 from fastscp.proc.tasks import Cause, Lanes, Task
 from fastscp.study import events, variables
@@ -110,9 +111,12 @@ class Coordinator:
 
     def _open_state(self) -> None:
         store, study = self._config.store, self._config.study
-        self._directory = StateDirectory(study.state_directory, store.output_directory)
-        self._state = SqliteState(self._directory.path)
-        placer = Placer(study, store.output_directory, self._directory.reserved)
+        if self._config.network.mode is ProcessMode.INETD:  # lives as long as its one association
+            self._state = SqliteState(None)
+        else:
+            self._directory = StateDirectory(study.state_directory, store.output_directory)
+            self._state = SqliteState(self._directory.path)
+        placer = Placer(study, store.output_directory, RESERVED_NAMES)
         self._studies = Studies(self._config, self._state, self._lanes, self._event_log, placer)
         recovered = self._state.recover()
         self._events = recovered.events
@@ -223,7 +227,7 @@ class Coordinator:
             self._abandon(channel, packet["request"])
         elif packet["kind"] == "hello":
             channel.incarnation = packet["incarnation"]
-            channel.taken = max(packet["unacknowledged"], self._events.get(channel.incarnation, 0))
+            channel.taken = self._events.get(channel.incarnation, 0)
 
     def _take_opened(self, channel: _Channel, packet: records.Opened, octets: bytes) -> None:
         channel.associations[str(packet["association"])] = dict(packet), octets
@@ -251,7 +255,8 @@ class Coordinator:
         if event > channel.taken:
             channel.taken = event
             self._store(channel, packet, octets, cause)
-        self._answer(channel, {"kind": "ack", "event": event})
+        if self._state is not None or not self._lanes.caused(cause):
+            self._answer(channel, {"kind": "ack", "event": event})
         if self._config.hooks.synchronous and not self._lanes.caused(cause):
             self._answer(channel, {"kind": "ran", "event": event})
 
@@ -340,6 +345,7 @@ class Coordinator:
         self._run_tasks()
         if self._state is not None:
             self._state.commit()
+        self._send_answers()
         if self._event_log is not None:
             self._event_log.flush()
         self._watch_deadline()
@@ -377,6 +383,8 @@ class Coordinator:
             self._finish_kept(task)
 
         self._runner.start(f"{task.kind} hook {number}", arguments, task.body["environment"], ended)
+        if self._state is None:  # from here on the hook runs, whatever becomes of this process
+            self._answer_cause(task, "ack")
 
     def _finish_kept(self, task: Task) -> None:
         if self._state is not None:
@@ -386,10 +394,15 @@ class Coordinator:
     def _finish(self, task: Task) -> None:
         self._lanes.finish(task)
         if task.cause is not None and self._config.hooks.synchronous and not self._lanes.caused(task.cause):
-            channel = self._channels.get(task.cause[0])
-            if channel is not None:
-                self._answer(channel, {"kind": "ran", "event": task.cause[1]})
+            self._answer_cause(task, "ran")
         self._schedule_round()
+
+    def _answer_cause(self, task: Task, kind: Literal["ack", "ran"]) -> None:
+        """Tell the worker whose event caused ``task``, if it is still there."""
+        channel = None if task.cause is None else self._channels.get(task.cause[0])
+        if channel is not None and task.cause is not None:
+            event = task.cause[1]
+            self._answer(channel, {"kind": "ack", "event": event} if kind == "ack" else {"kind": "ran", "event": event})
 
     def _watch_deadline(self) -> None:
         """Wake up when a study's time is over."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from fastscp.errors import ProcessError
 
 DEFAULT_NAME = ".fastscp"
+#: names that no study directory may have
+RESERVED_NAMES = frozenset({DEFAULT_NAME})
 _LOCK_NAME = "lock"
 _PATIENCE_S = 2.0
 _STEP_S = 0.02
@@ -23,8 +25,6 @@ class StateDirectory:
 
     def __init__(self, configured: str | None, output_directory: str) -> None:
         self.path = Path(configured) if configured is not None else Path(output_directory) / DEFAULT_NAME
-        #: names that no study directory may have
-        self.reserved = frozenset() if configured is not None else frozenset({DEFAULT_NAME})
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

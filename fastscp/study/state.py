@@ -134,16 +134,19 @@ class StudyState(Protocol):
 
 
 class SqliteState:
-    """``StudyState`` in a file of sqlite3."""
+    """``StudyState`` in a file of sqlite3, or in memory where nobody could recover it.
 
-    def __init__(self, directory: Path) -> None:
+    Raises ``ProcessError`` for a file that cannot be used.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
         try:
-            self._connection = sqlite3.connect(directory / FILE_NAME, isolation_level=None)
+            self._connection = sqlite3.connect(directory / FILE_NAME if directory else ":memory:", isolation_level=None)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._make_tables()
         except sqlite3.Error as error:
-            raise ProcessError(f"study state in {directory} cannot be used: {error}") from error
+            raise ProcessError(f"study state in {directory or 'memory'} cannot be used: {error}") from error
         self._execute = self._connection.execute
         self._writing = False
 

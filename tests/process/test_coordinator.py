@@ -348,6 +348,28 @@ def test_without_study_features_no_state_is_written(output: Path, calls: Path) -
     assert os.listdir(output) == []
 
 
+def test_without_state_the_worker_keeps_what_has_not_begun(output: Path, calls: Path, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    hooks = HookPolicy(jobs=1, on_reception=f"until test -e {gate}; do sleep 0.01; done; echo #f >>{calls}")
+    worker = ScriptedWorker()
+    with CoordinatorProcess(configuration(output, None, hooks)) as process:
+        process.connect(worker)
+        worker.open("a")
+        for number in (1, 2, 3):
+            worker.tell_stored("a", "1.1", f"CT.{number}", str(output), None)
+        assert worker.hear() == {"kind": "ack", "event": 1}
+        process.kill()
+        process.start()
+        process.connect(worker, unacknowledged=1)
+        worker.open("a")
+        for number in (2, 3):
+            worker.tell_stored("a", "1.1", f"CT.{number}", str(output), None, event=number)
+        gate.touch()
+        assert [worker.hear()["event"] for _ in range(2)] == [2, 3]
+        assert process.drain() == 0
+    assert sorted(wait_for_lines(calls, 3)) == ["CT.1", "CT.2", "CT.3"]
+
+
 def test_lost_worker_gives_its_studies_free(output: Path, calls: Path) -> None:
     with CoordinatorProcess(configuration(output, BY_UID, HookPolicy(on_end_of_study=f"echo #p >>{calls}"))) as process:
         first, second = process.worker(), process.worker()

@@ -5,7 +5,7 @@ only the values differ. What the scanner would do with such a header follows fro
 values need no correction. So the first header of a shape is scanned and recorded, and the next ones are
 compared under a mask that leaves the values out, and then written as slices of the input and constants.
 
-Layout of a shape over the first ``size`` octets of a data set in explicit VR little endian:
+Layout of a shape over the first ``size`` octets of a data set in little endian:
 
     mask      FF over tags, VRs, lengths, items, delimiters and values that must be the same; 00 over the rest
     expected  the octets under the mask
@@ -28,7 +28,8 @@ from operator import itemgetter
 from typing import Final
 
 from fastscp.dicom import values
-from fastscp.dicom.vr import KINDS_LITTLE, LONG, LONG_TEXT, SEQUENCE, TEXT, UID
+from fastscp.dicom.dictionary import Dictionary
+from fastscp.dicom.vr import KINDS, KINDS_LITTLE, LONG, LONG_TEXT, PLAIN, SEQUENCE, TEXT, UID
 
 _SMALLEST: Final = 256  #: shorter headers are not worth recognising
 _CAPACITY: Final = 32
@@ -38,6 +39,8 @@ _PROBE_OCTETS: Final = 8
 _UNDEFINED: Final = 0xFFFFFFFF
 _PADDING: Final = 0xFFFCFFFC
 _BLANK: Final = 32
+#: Values that decide the VR of others: bits allocated, pixel representation, waveform bits allocated.
+_DECIDES_VRS: Final = frozenset({0x00280100, 0x00280103, 0x54001004})
 NO_BOUND: Final = 1 << 62
 
 _SHORT = struct.Struct("<HHHH").unpack_from
@@ -65,7 +68,7 @@ class Outline:
 
 
 class _Walk:
-    """Collects the outline of a data set, element by element, at any depth."""
+    """Collects the outline of a data set in explicit VR, element by element, at any depth."""
 
     def __init__(self, buf: bytes) -> None:
         self.buf = buf
@@ -77,8 +80,12 @@ class _Walk:
     def structure(self, start: int, end: int) -> None:
         self.mask[start:end] = b"\xff" * (end - start)
 
-    def element(self, pos: int, bound: int) -> tuple[int, int, int]:
-        """Take one element; return its tag, and begin and end of its value. Raises _Unusual."""
+    def element(self, pos: int, bound: int, creators: dict[int, str]) -> tuple[int, int, int]:
+        """Take one element; return its tag, and begin and end of its value. Raises _Unusual.
+
+        ``creators`` are the private creators of the item or data set so far.
+        """
+        del creators  # the encoding tells every VR
         buf = self.buf
         if pos + 8 > bound:
             raise _Unusual
@@ -94,14 +101,18 @@ class _Walk:
                 raise _Unusual
             length = _LENGTH(buf, pos + 8)[0]
         self.structure(pos, start)
+        return tag, start, self.content(kind, number, start, length, bound)
+
+    def content(self, kind: int, number: int, start: int, length: int, bound: int) -> int:
+        """Take what follows a header; return where it ends."""
         if kind == SEQUENCE:
-            return tag, start, self.sequence(start, NO_BOUND if length == _UNDEFINED else start + length, bound)
+            return self.sequence(start, NO_BOUND if length == _UNDEFINED else start + length, bound)
         end = start + length
         if length & 1 or end > bound or (not number and length != 4):
             raise _Unusual
         if length and kind in {TEXT, LONG_TEXT, UID}:
             self.value(kind, start, end)
-        return tag, start, end
+        return end
 
     def value(self, kind: int, start: int, end: int) -> None:
         """Remember what must hold for a text or UID; one that is to be corrected must be the same again."""
@@ -132,12 +143,13 @@ class _Walk:
         if end != NO_BOUND and end > bound:
             raise _Unusual
         limit = min(end, bound)
+        creators: dict[int, str] = {}
         while pos != end:
             if end == NO_BOUND:
                 group, number, _ = self.item_header(pos, limit)
                 if group == 0xFFFE and number == 0xE00D:
                     return pos + 8
-            pos = self.element(pos, limit)[2]
+            pos = self.element(pos, limit, creators)[2]
         return pos
 
     def item_header(self, pos: int, bound: int) -> tuple[int, int, int]:
@@ -148,15 +160,51 @@ class _Walk:
         return group, number, length
 
 
-def outline(buf: bytes) -> Outline | None:
-    """Return the outline of as many whole top-level elements as ``buf`` begins with; None for too few."""
-    walk = _Walk(buf)
+class _ImplicitWalk(_Walk):
+    """The same for implicit VR: the dictionary tells every VR, helped by values that must be the same again."""
+
+    def __init__(self, buf: bytes, dictionary: Dictionary) -> None:
+        super().__init__(buf)
+        self.dictionary = dictionary
+
+    def element(self, pos: int, bound: int, creators: dict[int, str]) -> tuple[int, int, int]:
+        """Take one element; return its tag, and begin and end of its value. Raises _Unusual."""
+        if pos + 8 > bound:
+            raise _Unusual
+        group, number, length = _ITEM(self.buf, pos)
+        tag = group << 16 | number
+        if tag == _PADDING or group == 0xFFFE:
+            raise _Unusual
+        self.structure(pos, pos + 8)
+        if group & 1:
+            vr = self.dictionary.private_vr(tag, creators.get(group << 8 | number >> 8))
+        else:
+            vr = self.dictionary.vr(tag)
+        if length == _UNDEFINED and vr != "SQ":
+            raise _Unusual
+        start = pos + 8
+        end = self.content(KINDS.get(vr, PLAIN), number, start, length, bound)
+        if group & 1 and 0x10 <= number <= 0xFF:
+            creators[group << 8 | number] = self.buf[start:end].decode("latin-1").rstrip(" \0")
+            self.structure(start, end)
+        elif tag in _DECIDES_VRS:
+            self.structure(start, end)
+        return tag, start, end
+
+
+def outline(buf: bytes, dictionary: Dictionary | None = None) -> Outline | None:
+    """Return the outline of as many whole top-level elements as ``buf`` begins with; None for too few.
+
+    With a ``dictionary`` the data set is in implicit VR.
+    """
+    walk = _Walk(buf) if dictionary is None else _ImplicitWalk(buf, dictionary)
+    creators: dict[int, str] = {}
     top_level: dict[int, Slice] = {}
     pos = last_header = 0
     texts = uids = 0
     try:
         while pos < len(buf):
-            tag, start, end = walk.element(pos, len(buf))
+            tag, start, end = walk.element(pos, len(buf), creators)
             top_level[tag] = start, end
             last_header, pos = pos, end
             texts, uids = len(walk.texts), len(walk.uids)
@@ -234,6 +282,9 @@ class Position:
     group_at: int  #: output offset of the open group length's value, -1 for none
     group_start: int
     group_value: int
+    bits: int  #: what later elements of the data set depend on, in implicit VR
+    signed: bool
+    creators: dict[int, str] | None
 
 
 class Shape:

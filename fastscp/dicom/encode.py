@@ -249,7 +249,7 @@ class Encoder:
         if level.group_at >= 0:
             length = offset - level.group_start
             if length != level.group_value:
-                self._out.patch(level.group_at, self._out.pack_length(length))
+                self._out.patch(level.group_at, self._length_octets(length))
             level.group_at = -1
 
     # Sequences and items
@@ -365,7 +365,7 @@ class Encoder:
                 out.cut(pos, pos + delimiter, b"")
             length = end - level.start
             if length != level.written:
-                out.patch(level.length_at, out.pack_length(length))
+                out.patch(level.length_at, self._length_octets(length))
         self._level = parent
 
     def _end_level(self, level: Level, pos: int, multiple: int) -> None:
@@ -389,6 +389,11 @@ class Encoder:
                 if level.last > _PADDING:
                     self.disordered = True
         self._end_group(level, out.origin + pos + out.shift)
+
+    def _length_octets(self, length: int) -> bytes:
+        if length >= UNDEFINED:
+            raise InstanceError("a sequence or group is too long for an explicit length", status=0xC000)
+        return self._out.pack_length(length)
 
     def _fail(self, message: str, pos: int, tag: int | None = None, status: int = 0xC000) -> NoReturn:
         raise InstanceError(message, status=status, tag=tag, offset=self._out.origin + pos)

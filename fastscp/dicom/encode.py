@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 
 from fastscp.dicom import values
 from fastscp.dicom.dictionary import Dictionary
+from fastscp.dicom.groups import GroupCounter
 from fastscp.dicom.levels import FRAGMENTS, ITEM, ITEMS, NO_END, Level
 from fastscp.dicom.options import GroupLengths, OutputOptions
 from fastscp.dicom.output import UNDEFINED, Output
@@ -43,6 +44,7 @@ class Encoder:
         self._options = options
         self._dictionary = dictionary
         self._vrs = VRs(dictionary)
+        self._groups = GroupCounter(output)
         self._wanted = wanted
         self._convert_un = options.convert_un
         self._create_groups = options.group_lengths is GroupLengths.CREATE
@@ -90,7 +92,7 @@ class Encoder:
             self._fail("Pixel Data of defined length in a transfer syntax with fragments", pos, tag)
         self._order(pos, level, tag)
         if element == 0:
-            return self._group_length(pos, level, start, length)
+            return self._groups.replace(pos, level, start, length)
         resolved = self._vrs.resolved(known or vr, level, tag)
         vr_out = resolved if self._options.new_vrs or resolved not in NEW_VRS else "OB"
         if large:
@@ -128,10 +130,10 @@ class Encoder:
         if group != level.group:
             if level.group_at >= 0:
                 out = self._out
-                self._end_group(level, out.origin + pos + out.shift)
+                self._groups.end(level, out.origin + pos + out.shift)
             level.group = group
             if self._create_groups:
-                self._insert_group_length(pos, level, group)
+                self._groups.insert(pos, level)
 
     def _note(self, level: Level, tag: int, value: bytes) -> None:
         """Keep what later elements or the caller need to know."""
@@ -219,38 +221,6 @@ class Encoder:
         self.verbatim_left -= octets
         self._value_left -= octets
         self._out.passed(octets)
-
-    # Group lengths
-
-    def _group_length(self, pos: int, level: Level, start: int, length: int) -> int:
-        """Write an existing group length; its value is corrected at the end of the group."""
-        out = self._out
-        header = out.header(level.group, 0, b"UL", max(4, length))
-        value = out.buf[start:start + length]
-        rest = value[4:]
-        if level.little != out.little:
-            rest = values.swapped(rest, 4)
-        out.cut(pos, start + length, header + bytes(4) + rest)
-        behind = out.origin + start + length + out.shift
-        level.group_start = behind
-        level.group_at = behind - 4 - len(rest)
-        level.group_value = 0
-        return start + length
-
-    def _insert_group_length(self, pos: int, level: Level, group: int) -> None:
-        out = self._out
-        out.cut(pos, pos, out.header(group, 0, b"UL", 4) + bytes(4))
-        level.group_start = out.origin + pos + out.shift
-        level.group_at = level.group_start - 4
-        level.group_value = 0
-
-    def _end_group(self, level: Level, offset: int) -> None:
-        """Write the length of the group that ends at a file offset."""
-        if level.group_at >= 0:
-            length = offset - level.group_start
-            if length != level.group_value:
-                self._out.patch(level.group_at, self._length_octets(length))
-            level.group_at = -1
 
     # Sequences and items
 
@@ -365,7 +335,7 @@ class Encoder:
                 out.cut(pos, pos + delimiter, b"")
             length = end - level.start
             if length != level.written:
-                out.patch(level.length_at, self._length_octets(length))
+                out.patch(level.length_at, out.length_octets(length))
         self._level = parent
 
     def _end_level(self, level: Level, pos: int, multiple: int) -> None:
@@ -377,7 +347,7 @@ class Encoder:
         out = self._out
         end = out.origin + pos + out.shift
         if level.group_at >= 0 and level.group != _PADDING >> 16:
-            self._end_group(level, end)
+            self._groups.end(level, end)
         if multiple and end > level.start:
             missing = -(end - level.start) % multiple
             if missing:
@@ -388,12 +358,7 @@ class Encoder:
                 out.cut(pos, pos, out.header(0xFFFC, 0xFFFC, b"OB", octets) + bytes(octets))
                 if level.last > _PADDING:
                     self.disordered = True
-        self._end_group(level, out.origin + pos + out.shift)
-
-    def _length_octets(self, length: int) -> bytes:
-        if length >= UNDEFINED:
-            raise InstanceError("a sequence or group is too long for an explicit length", status=0xC000)
-        return self._out.pack_length(length)
+        self._groups.end(level, out.origin + pos + out.shift)
 
     def _fail(self, message: str, pos: int, tag: int | None = None, status: int = 0xC000) -> NoReturn:
         raise InstanceError(message, status=status, tag=tag, offset=self._out.origin + pos)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import IO, Final, Protocol
 
 from fastscp.dicom.uids import TransferSyntax
+from fastscp.errors import InstanceError
 
 UNDEFINED: Final = 0xFFFFFFFF
 
@@ -83,6 +84,12 @@ class Output:
         if length > 0xFFFF:
             return self.pack_long(group, element, b"UN", 0, length)
         return self.pack_short(group, element, vr, length)
+
+    def length_octets(self, length: int) -> bytes:
+        """Encode the explicit length of a sequence, item or group."""
+        if length >= UNDEFINED:
+            raise InstanceError("a sequence or group is too long for an explicit length")
+        return self.pack_length(length)
 
     def patch(self, offset: int, octets: bytes) -> None:
         """Overwrite what was written before."""

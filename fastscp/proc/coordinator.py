@@ -43,6 +43,8 @@ _log = logging.getLogger(APPLICATION)
 _PACKETS_PER_ROUND = 256
 #: associations of an earlier life hold their studies that long without being heard of
 _RECOVERY_S = 5.0
+#: workers of an earlier life are expected back for that long
+_FORGET_WORKERS_S = 60.0
 #: between two portions of renames
 _PAUSE_S = 0.001
 _IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -121,6 +123,8 @@ class Coordinator:
         recovered = self._state.recover()
         self._events = recovered.events
         self._studies.recover(recovered, self._loop.now)
+        if recovered.events:
+            self._loop.call_later(_FORGET_WORKERS_S, self._forget_workers)
         if recovered.holders:
             associations = list(recovered.holders)
             self._loop.call_later(_RECOVERY_S, lambda: self._forget_unheard(associations))
@@ -297,6 +301,16 @@ class Coordinator:
         for association in associations:
             if association not in heard and self._studies is not None:
                 self._studies.closed(association)
+
+    def _forget_workers(self) -> None:
+        """Drop the event numbers of workers that did not come back after the death of a coordinator."""
+        here = {channel.incarnation for channel in self._channels.values()}
+        gone = [incarnation for incarnation in self._events if incarnation not in here]
+        for incarnation in gone:
+            del self._events[incarnation]
+        if self._state is not None:
+            self._state.forget_events(gone)
+        self._schedule_round()
 
     # -- answers ----------------------------------------------------------------------------------
 

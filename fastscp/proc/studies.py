@@ -59,6 +59,7 @@ class Studies:
         self._last_study, self._last_task = recovered.last_study, recovered.last_task
         self._last_object = recovered.last_object
         wall = time.time()
+        self._state.forget_ended(wall - _REMEMBER_S)
         for row in recovered.studies:
             opened = now - max(0.0, wall - row.opened)
             study = Study(row.number, row.uid, row.directory, opened, now, row.objects, directory_made=row.made)
@@ -216,6 +217,8 @@ class Studies:
 
     def _end(self, studies: Iterable[Study], reason: str, *, cause: Cause | None = None,
              after: Task | None = None) -> None:
+        if self._config.study.on_late is LateObjects.APPEND:
+            self._state.forget_ended(time.time() - _REMEMBER_S)
         for study in studies:
             caller = self._callers.pop(study.number)
             for series in list(self._series_of.get(study.number, ())):

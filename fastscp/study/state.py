@@ -28,6 +28,7 @@ CREATE TABLE studies (
     number INTEGER PRIMARY KEY, uid TEXT NOT NULL, directory TEXT NOT NULL, opened REAL NOT NULL,
     made INTEGER NOT NULL, ended REAL);
 CREATE INDEX studies_by_uid ON studies (uid);
+CREATE INDEX studies_by_end ON studies (ended);
 CREATE TABLE objects (
     study INTEGER NOT NULL, file TEXT NOT NULL, number INTEGER NOT NULL, latest INTEGER NOT NULL,
     association TEXT NOT NULL, name TEXT NOT NULL, caller BLOB NOT NULL, body BLOB NOT NULL,
@@ -125,6 +126,9 @@ class StudyState(Protocol):
 
     def take_event(self, incarnation: str, event: int) -> None:
         """Keep the highest event number taken over from a worker."""
+
+    def forget_events(self, incarnations: Iterable[str]) -> None:
+        """Drop what is kept of workers that are gone."""
 
     def commit(self) -> None:
         """Make everything since the last call durable."""
@@ -251,6 +255,11 @@ class SqliteState:
     def take_event(self, incarnation: str, event: int) -> None:
         """Keep the highest event number taken over from a worker."""
         self._write("INSERT OR REPLACE INTO incarnations VALUES (?, ?)", (incarnation, event))
+
+    def forget_events(self, incarnations: Iterable[str]) -> None:
+        """Drop what is kept of workers that are gone."""
+        for incarnation in incarnations:
+            self._write("DELETE FROM incarnations WHERE name = ?", (incarnation,))
 
     def commit(self) -> None:
         """Make everything since the last call durable."""

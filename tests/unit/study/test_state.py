@@ -27,6 +27,8 @@ def test_everything_committed_is_recovered(tmp_path: Path) -> None:
     assert recovered.studies == [StudyRow(1, "1.2", "/d", 10.0, made=True, objects=2)]
     assert recovered.tasks == [TaskRow(7, 3, "study", b"{}")]
     assert recovered.events == {"w": 5}
+    state.forget_events(["w", "unknown"])
+    assert state.recover().events == {}
     assert recovered.holders == {"b": 1}
     assert (recovered.last_study, recovered.last_task, recovered.last_object) == (3, 7, 3)
     assert [entry.file for entry in state.objects(1)] == ["CT.1", "CT.2"]

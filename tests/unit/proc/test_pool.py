@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from fastscp.errors import ProcessError
+from fastscp.proc import control, fdpass
+from fastscp.proc.control import Kind, Peer
+from fastscp.proc.pool import Connection, Pool, WorkerSlot
+
+
+class FakeWorker:
+    """The far end of a control channel."""
+
+    def __init__(self, pool: Pool, pid: int) -> None:
+        ours, self.channel = fdpass.channel_pair()
+        self.slot = WorkerSlot(pid, pid, ours)
+        self.pool = pool
+        pool.add(self.slot)
+
+    def say(self, kind: Kind, number: int = 0) -> None:
+        self.channel.send(control.encode(kind, number))
+        assert self.pool.read(self.slot)
+
+    def take(self) -> int | None:
+        """Receive a connection without taking it; return its number."""
+        try:
+            packet, descriptor = fdpass.receive(self.channel)
+        except BlockingIOError:
+            return None
+        assert descriptor is not None
+        socket.socket(fileno=descriptor).close()
+        return control.decode(packet)[1]
+
+
+def connection() -> Connection:
+    sock, other = socket.socketpair()
+    other.close()
+    return Connection(sock, Peer("127.0.0.1", 1))
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return Pool(lambda: None)
+
+
+def test_nobody_gets_a_connection_before_he_is_up(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    pool.submit(connection())
+    assert worker.take() is None
+    assert pool.open_count == 1
+    worker.say(Kind.UP)
+    assert worker.take() == 1
+    assert pool.open_count == 1
+
+
+def test_least_loaded_worker_first(pool: Pool) -> None:
+    first, second = FakeWorker(pool, 1), FakeWorker(pool, 2)
+    first.say(Kind.UP)
+    second.say(Kind.UP)
+    for _ in range(4):
+        pool.submit(connection())
+    taken = [first.take(), first.take(), second.take(), second.take()]
+    assert sorted(number for number in taken if number) == [1, 2, 3, 4]
+    second.say(Kind.TAKEN, taken[2] or 0)
+    second.say(Kind.FINISHED, taken[2] or 0)
+    pool.submit(connection())
+    assert second.take() == 5
+    assert first.take() is None
+
+
+def test_untaken_connection_of_a_dead_worker_goes_to_another(pool: Pool) -> None:
+    first, second = FakeWorker(pool, 1), FakeWorker(pool, 2)
+    first.say(Kind.UP)
+    kept, lost = connection(), connection()
+    pool.submit(lost)
+    pool.submit(kept)
+    first.say(Kind.TAKEN, first.take() or 0)
+    second.say(Kind.UP)
+    pool.remove(1)
+    assert second.take() == 3
+    assert lost.sock.fileno() == -1
+    assert kept.sock.fileno() >= 0
+    assert pool.open_count == 1
+
+
+def test_taken_socket_is_the_workers_alone(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    worker.say(Kind.UP)
+    mine = connection()
+    pool.submit(mine)
+    number = worker.take()
+    assert mine.sock.fileno() >= 0
+    worker.say(Kind.TAKEN, number or 0)
+    assert mine.sock.fileno() == -1
+
+
+def test_worker_with_a_full_channel_is_passed_over(pool: Pool) -> None:
+    deaf = FakeWorker(pool, 1)
+    deaf.say(Kind.UP)
+    with pytest.raises(BlockingIOError):  # noqa: PT012 - which send fills the channel is open
+        while True:
+            deaf.slot.channel.send(b"x" * 1000)
+    pool.submit(connection())
+    assert pool.open_count == 1
+    other = FakeWorker(pool, 2)
+    other.say(Kind.UP)
+    assert other.take() == 1
+
+
+def test_end_of_a_channel_is_told(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    worker.channel.close()
+    assert pool.read(worker.slot) is False
+
+
+def test_descriptor_from_a_worker_is_a_bug(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    fdpass.send_with_descriptor(worker.channel, control.encode(Kind.UP), 0)
+    with pytest.raises(ProcessError):
+        pool.read(worker.slot)

@@ -25,7 +25,7 @@ from fastscp.proc.tasks import Task
 from fastscp.study import events, manifest
 from fastscp.study.policy import LateObjects, StudyPolicy
 from fastscp.study.rename import highest_number, plan
-from fastscp.study.state import ObjectRow, StudyState, TaskRow
+from fastscp.study.state import StudyState, TaskRow
 
 _log = logging.getLogger(APPLICATION)
 
@@ -73,9 +73,9 @@ class Finisher:
 
     def step(self, task: Task) -> bool:
         """Do some of a task that is due; return True when it is done."""
-        if self._progress.get(task.number, 0) < len(task.body["renames"]):
+        if task.body["renames"]:
             self._rename(task, limit=_RENAMES_PER_ROUND)
-            if self._progress[task.number] < len(task.body["renames"]):
+            if task.body["renames"]:
                 return False
         self._conclude(task)
         return True
@@ -101,6 +101,18 @@ class Finisher:
             if self._rename_one(task, done):
                 done += 1
             self._progress[task.number] = done
+        if done == len(renames):
+            self._all_renamed(task)
+
+    def _all_renamed(self, task: Task) -> None:
+        """Keep the new names, and that nothing is left to rename: an old name may come again with a late object."""
+        self._state.name_objects(task.study, task.body["renames"])
+        task.body["renames"] = []
+        self._progress.pop(task.number, None)
+        self._keep(task)
+
+    def _keep(self, task: Task) -> None:
+        self._state.add_task(TaskRow(task.number, task.study, KIND, orjson.dumps(task.body)))
 
     def _rename_one(self, task: Task, index: int) -> bool:
         """Carry out one rename; False when the names had to be chosen again."""
@@ -124,35 +136,28 @@ class Finisher:
         renames = task.body["renames"]
         highest = self._highest(task.body["directory"])
         renames[index:] = plan([(old, new) for old, new in renames[index:]], highest)
-        self._state.add_task(TaskRow(task.number, task.study, KIND, orjson.dumps(task.body)))
+        self._keep(task)
         self._state.commit()
 
     # -- afterwards -------------------------------------------------------------------------------
 
     def _conclude(self, task: Task) -> None:
         body: Plan = task.body
-        self._progress.pop(task.number, None)
         waiting = self._renaming.get(body["directory"])
         if waiting is not None:
             if task in waiting:
                 waiting.remove(task)
             if not waiting:
                 del self._renaming[body["directory"]]
-        named = dict(body["renames"])
-        rows = self._state.objects(task.study)
-        self._state.name_objects(task.study, [(row.file, named[row.file]) for row in rows if row.file in named])
-        objects = [(_name_now(row, named), orjson.loads(row.body)) for row in rows]
-        now = time.time()
+        objects = [(row.name, orjson.loads(row.body)) for row in self._state.objects(task.study)]
         if self._policy.manifest:
             self._write_manifest(body, objects)
         if self._event_log is not None:
             self._event_log.put(events.study_completed(
-                now, body["uid"], body["directory"], body["reason"],
+                time.time(), body["uid"], body["directory"], body["reason"],
                 [{"file": name, "series_uid": stored["series"], **events.instance(stored)}
                  for name, stored in objects]))
-        if self._policy.on_late is LateObjects.APPEND:
-            self._state.end_study(task.study, now)
-        else:
+        if self._policy.on_late is not LateObjects.APPEND:
             self._state.forget_study(task.study)
         self._state.finish_task(task.number)
 
@@ -172,7 +177,3 @@ class Finisher:
 def manifest_path(directory: str) -> str:
     """Return where the manifest of a study in ``directory`` is."""
     return f"{directory}/{manifest.FILE_NAME}"
-
-
-def _name_now(row: ObjectRow, named: Mapping[str, str]) -> str:
-    return named.get(row.file, row.name) if row.name == row.file else row.name

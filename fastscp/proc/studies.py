@@ -221,6 +221,7 @@ class Studies:
             self._state.forget_ended(time.time() - _REMEMBER_S)
         for study in studies:
             caller = self._callers.pop(study.number)
+            self._state.end_study(study.number, time.time())
             for series in list(self._series_of.get(study.number, ())):
                 self._end_series(study, series, cause, after)
             self._series_of.pop(study.number, None)

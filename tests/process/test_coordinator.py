@@ -393,3 +393,39 @@ def test_hooks_inherit_no_descriptor(output: Path, calls: Path) -> None:
     listed = [line.split(" -> ")[-1] for line in lines(calls) if " -> " in line]
     assert not [target for target in listed if target.startswith("socket:") or "eventpoll" in target
                 or ".sqlite3" in target]
+
+
+def test_kill_between_end_and_rename_ends_the_study_once(output: Path, calls: Path, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    study = StudyPolicy(sorting=Sorting.STUDY_UID, rename=True, timeout_s=0.3)
+    hooks = HookPolicy(on_reception=f"until test -e {gate}; do sleep 0.01; done",
+                       on_end_of_study=f"echo #p $FASTSCP_OBJECTS $(ls \"$FASTSCP_PATH\") >>{calls}")
+    with CoordinatorProcess(configuration(output, study, hooks)) as process:
+        worker = process.worker()
+        worker.open("a")
+        worker.store("a", "1.1", "CT.1")
+        worker.store("a", "1.2", "CT.1")  # 1.1 ends; its rename waits for the hook at the gate
+        process.kill()
+        gate.touch()
+        process.start()
+        wait_for_lines(calls, 2)
+        assert process.drain() == 0
+    assert sorted(lines(calls)) == [f"{output}/1.1 1 CT000001", f"{output}/1.2 1 CT000001"]
+
+
+def test_late_object_does_not_wait_for_hooks_of_its_finished_study(output: Path, calls: Path, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    study = StudyPolicy(sorting=Sorting.STUDY_UID, rename=True, on_late=LateObjects.APPEND)
+    hooks = HookPolicy(on_reception=f"until test -e {gate}; do sleep 0.01; done",
+                       on_end_of_study=f"echo #p $FASTSCP_OBJECTS >>{calls}")
+    with CoordinatorProcess(configuration(output, study, hooks)) as process:
+        worker = process.worker()
+        worker.open("a")
+        worker.store("a", "1.1", "CT.1")
+        worker.store("a", "1.2", "CT.1")
+        worker.store("a", "1.1", "CT.1")  # the same instance again, while the hooks of 1.1 wait at the gate
+        assert sorted(os.listdir(output / "1.1")) == ["CT.1", "CT000001"]
+        gate.touch()
+        assert process.drain() == 0
+    assert sorted(os.listdir(output / "1.1")) == ["CT000001", "CT000002"]
+    assert sorted(lines(calls)) == [f"{output}/1.1 1", f"{output}/1.1 1", f"{output}/1.2 1"]

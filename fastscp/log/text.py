@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 #: C0 and C1 control characters, DEL, and the separators that some viewers take for line ends
 _HARMFUL = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
 _ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _HARMFUL} | {
@@ -19,3 +21,8 @@ def printable(text: str, limit: int = 1024) -> str:
     if len(text) > limit:
         text = text[:limit] + "..."
     return text if text.isprintable() else text.translate(_ESCAPES)
+
+
+def printable_lines(lines: Iterable[str]) -> str:
+    """Return one message of several lines, each of them printable: only we begin a new one."""
+    return "\n".join(map(printable, lines))

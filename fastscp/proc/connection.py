@@ -15,23 +15,21 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastscp.dicom.uids import SOP_CLASS_NAMES, TRANSFER_SYNTAX_NAMES
 from fastscp.dimse.command import Command
 from fastscp.dimse.provider import DataFragments, Provider
 from fastscp.errors import PeerError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
-from fastscp.log.text import printable
+from fastscp.log.text import printable, printable_lines
 from fastscp.proc.control import Peer
 from fastscp.proc.loop import IN, OUT, Timer
+from fastscp.proc.shared import Shared
 from fastscp.proc.storage import StorageService
 from fastscp.proc.transport import HandshakeState, Transport, TransportError
 from fastscp.ul import describe
 from fastscp.ul.association import Aborted, Association, Established, Rejected, ReleaseRequested
-
-if TYPE_CHECKING:
-    from fastscp.proc.worker import Worker
 
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
@@ -44,15 +42,15 @@ _OUTPUT_LIMIT = 1 << 16  #: octets of answers a peer may leave unread before it 
 class Connection:
     """The worker's side of one peer."""
 
-    def __init__(self, worker: Worker, number: int, transport: Transport, peer: Peer) -> None:
-        self.worker = worker
+    def __init__(self, shared: Shared, number: int, transport: Transport, peer: Peer) -> None:
+        self._shared = shared
         self.number = number
         self.peer = peer
-        self.name = f"{worker.incarnation}-{number}"
-        self.storage = StorageService(self, worker)
+        self.name = f"{shared.incarnation}-{number}"
+        self.storage = StorageService(self, shared)
         self._transport = transport
         self._fd = transport.fileno()
-        self._association = Association(worker.config.negotiation)
+        self._association = Association(shared.config.negotiation)
         self._provider: Provider | None = None
         self._items: deque[Any] = deque()
         self._blocked = False
@@ -70,7 +68,7 @@ class Connection:
 
     def start(self) -> None:
         """Begin: the time to a complete A-ASSOCIATE-RQ is limited by the ACSE timeout."""
-        self._set_deadline(self.worker.config.network.acse_timeout_s)
+        self._set_deadline(self._shared.config.network.acse_timeout_s)
         self._set_interest(IN)
 
     def ready(self, mask: int) -> None:
@@ -97,10 +95,10 @@ class Connection:
         return False
 
     def _read(self) -> None:
-        worker = self.worker
+        buffer = self._shared.buffer
         transport = self._transport
         while True:
-            count = transport.receive_into(worker.buffer)
+            count = transport.receive_into(buffer)
             if count < 0:
                 return
             if count == 0:
@@ -109,7 +107,7 @@ class Connection:
             if self._ending:
                 return
             try:
-                events = self._association.receive(worker.buffer[:count])
+                events = self._association.receive(buffer[:count])
             except PeerError as error:
                 self._run(error.events)
                 self._violation(error)
@@ -229,7 +227,7 @@ class Connection:
         """Watch the socket for exactly this; with nothing wanted it is not watched (EPOLLHUP would spin)."""
         if wanted == self._interest:
             return
-        loop = self.worker.loop
+        loop = self._shared.loop
         if not self._interest:
             loop.register(self._fd, wanted, self.ready)
         elif not wanted:
@@ -242,7 +240,7 @@ class Connection:
         """Choose the limit for what the peer has to do next."""
         if not self._established or self._ending:
             return
-        network = self.worker.config.network
+        network = self._shared.config.network
         if self._output or (self.storage.busy and not self._blocked):
             limits = [limit for limit in (network.socket_timeout_s, network.dimse_timeout_s) if limit]
             limit = min(limits) if limits else None
@@ -254,19 +252,19 @@ class Connection:
             self._set_deadline(limit)
 
     def _set_deadline(self, delay_s: float) -> None:
-        self._deadline = deadline = self.worker.loop.now + delay_s
+        self._deadline = deadline = self._shared.loop.now + delay_s
         timer = self._timer
         if timer is None or timer.when > deadline:
             if timer is not None:
                 timer.cancel()
-            self._timer = self.worker.loop.call_at(deadline, self._timer_fired)
+            self._timer = self._shared.loop.call_at(deadline, self._timer_fired)
 
     def _timer_fired(self) -> None:
         self._timer = None
         if self._closed or self._deadline == _NEVER:
             return
         if self._deadline > time.monotonic():
-            self._timer = self.worker.loop.call_at(self._deadline, self._timer_fired)
+            self._timer = self._shared.loop.call_at(self._deadline, self._timer_fired)
             return
         self._timed_out()
 
@@ -293,13 +291,13 @@ class Connection:
         _application_log.info("Association Received %s: %s -> %s", self.peer.name,
                               printable(request.calling_ae_title), printable(request.called_ae_title))
         if _application_log.isEnabledFor(logging.DEBUG):
-            _application_log.debug("%s", describe.associate_rq(request, _NAMES))
-        level = logging.INFO if self.worker.config.faults.verbose_contexts else logging.DEBUG
+            _application_log.debug("%s", printable_lines(describe.associate_rq(request, _NAMES)))
+        level = logging.INFO if self._shared.config.faults.verbose_contexts else logging.DEBUG
         if _application_log.isEnabledFor(level):
-            _application_log.log(level, "%s", describe.established(event, _NAMES))
+            _application_log.log(level, "%s", printable_lines(describe.established(event, _NAMES)))
         _application_log.info("Association Acknowledged (Max Send PDV: %s)", describe.max_send_pdv(request))
-        if self.worker.reports:
-            self.worker.reporter.opened({
+        if self._shared.reports:
+            self._shared.reporter.opened({
                 "kind": "opened", "association": self.name,
                 "calling_aet": request.calling_ae_title, "called_aet": request.called_ae_title,
                 "peer": self.peer.address, "peer_host": self.peer.name, "port": self.peer.port,
@@ -308,14 +306,14 @@ class Connection:
 
     def _on_rejected(self, event: Rejected) -> None:
         _application_log.info("Refusing Association from %s: %s", self.peer.name, describe.rejected(event))
-        self._end(self.worker.config.network.acse_timeout_s)
+        self._end(self._shared.config.network.acse_timeout_s)
 
     def _on_release(self, _event: ReleaseRequested) -> None:
         _application_log.info("Association Release")
         self.storage.drop()
         self._association.release()
         self._tell_closed("released")
-        self._end(self.worker.config.network.acse_timeout_s)
+        self._end(self._shared.config.network.acse_timeout_s)
 
     def _on_aborted(self, event: Aborted) -> None:
         _application_log.info("Association Aborted by %s (source %d, reason %d)", self.peer.name, event.source, event.reason)
@@ -335,7 +333,7 @@ class Connection:
         self._items.clear()
         self.storage.drop()
         self._tell_closed("aborted")
-        self._end(self.worker.config.network.acse_timeout_s)
+        self._end(self._shared.config.network.acse_timeout_s)
 
     def _end_of_file(self) -> None:
         if self._ending:
@@ -363,7 +361,7 @@ class Connection:
         self.storage.drop()
         self._association.abort(source, reason)
         self._tell_closed("aborted")
-        self._end(min(5.0, self.worker.config.network.acse_timeout_s))
+        self._end(min(5.0, self._shared.config.network.acse_timeout_s))
 
     def _end(self, limit_s: float) -> None:
         """Nothing more is served; the peer closes the connection, or the ARTIM timer does."""
@@ -382,8 +380,8 @@ class Connection:
     def _tell_closed(self, how: str) -> None:
         if self._established:
             self._established = False
-            if self.worker.reports:
-                self.worker.reporter.closed(self.name, how)
+            if self._shared.reports:
+                self._shared.reporter.closed(self.name, how)
 
     def _close(self, how: str) -> None:
         """Give everything back."""
@@ -396,7 +394,7 @@ class Connection:
         self._tell_closed(how)
         self._set_interest(0)
         self._transport.close()
-        self.worker.finished(self)
+        self._shared.finished(self)
 
     def close(self) -> None:
         """End at once, without a word to the peer."""

@@ -14,15 +14,16 @@ import datetime
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from fastscp.dimse import describe, status
 from fastscp.dimse.command import Command
 from fastscp.dimse.provider import DataEnd, DataFragments, EchoRequest, StoreRequest, UnrecognizedRequest
 from fastscp.errors import InstanceError
 from fastscp.log.names import APPLICATION, NETWORK
-from fastscp.log.text import printable
+from fastscp.log.text import printable, printable_lines
 from fastscp.proc import records
+from fastscp.proc.control import Peer
 from fastscp.proc.reception import (
     MODALITY,
     PATIENT_NAME,
@@ -32,23 +33,43 @@ from fastscp.proc.reception import (
     Published,
     Reception,
 )
-
-if TYPE_CHECKING:
-    from fastscp.proc.connection import Connection
-    from fastscp.proc.worker import Worker
+from fastscp.proc.shared import Shared
 
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
 
 
+class Dialogue(Protocol):
+    """What the service asks of the connection it serves."""
+
+    name: str  #: unique in the service
+    peer: Peer
+
+    def block(self) -> None:
+        """Handle nothing further until ``resume``."""
+
+    def resume(self) -> None:
+        """Go on."""
+
+    def flush(self) -> None:
+        """Send what is queued while nothing further is handled."""
+
+    def respond(self, context_id: int, command: Command, code: int, comment: str = "",
+                offending: tuple[int, ...] = ()) -> None:
+        """Queue a response."""
+
+    def abort(self, *, source: int, reason: int) -> None:
+        """End the association with an A-ABORT."""
+
+
 class StorageService:
     """Serves the DIMSE items of one connection."""
 
-    def __init__(self, connection: Connection, worker: Worker) -> None:
+    def __init__(self, connection: Dialogue, shared: Shared) -> None:
         self.calling_ae_title = ""
-        self.idle_since = worker.loop.now
+        self.idle_since = shared.loop.now
         self._connection = connection
-        self._worker = worker
+        self._shared = shared
         self._reception: Reception | None = None
         self._placed: records.Placed | None = None
         self._place_request: int | None = None
@@ -83,37 +104,37 @@ class StorageService:
         self._respond(item.context.id, item.command, item.status, item.comment, item.offending)
 
     def _on_store(self, item: StoreRequest) -> None:
-        worker, command = self._worker, item.command
+        shared, command = self._shared, item.command
         if _application_log.isEnabledFor(logging.DEBUG):
-            _application_log.debug("%s", describe.command(command, item.context))
-        self._started = worker.loop.now
+            _application_log.debug("%s", printable_lines(describe.command(command, item.context)))
+        self._started = shared.loop.now
         self._placed = self._place_request = None
-        self._reception = reception = Reception(worker.config, worker.directory, worker.shapes, item.context,
+        self._reception = reception = Reception(shared.config, shared.directory, shared.shapes, item.context,
                                                 command, self.calling_ae_title)
         _application_log.info("Received Store Request (MsgID %d, %s)", command.message_id, reception.prefix)
-        if command.uid_padding and not worker.config.store.uid_padding:
+        if command.uid_padding and not shared.config.store.uid_padding:
             _application_log.warning("%s sends UIDs padded with blanks, corrected", self._connection.peer.name)
-        if worker.config.faults.abort_during:
+        if shared.config.faults.abort_during:
             self._abort_on_demand("--abort-during")
-        elif worker.config.faults.sleep_during_s:
-            self._sleep(worker.config.faults.sleep_during_s)
+        elif shared.config.faults.sleep_during_s:
+            self._sleep(shared.config.faults.sleep_during_s)
 
     def _on_data(self, item: DataFragments) -> None:
         reception = self._reception
         if reception is None:
             return
         reception.feed(item.views)
-        if self._place_request is None and self._worker.places and reception.failure is None:
+        if self._place_request is None and self._shared.places and reception.failure is None:
             self._ask_for_place(reception)
-        if self._worker.config.faults.sleep_during_s:
-            self._sleep(self._worker.config.faults.sleep_during_s)
+        if self._shared.config.faults.sleep_during_s:
+            self._sleep(self._shared.config.faults.sleep_during_s)
 
     def _on_data_end(self, _item: DataEnd) -> None:
         reception = self._reception
         if reception is None:
             return
         reception.finish()
-        if self._worker.places and reception.failure is None:
+        if self._shared.places and reception.failure is None:
             if self._place_request is None:
                 self._ask_for_place(reception)
             if self._place_request is not None and self._placed is None:
@@ -128,7 +149,7 @@ class StorageService:
         """Ask for the directory as soon as the study is known; the stream goes on meanwhile."""
         study = reception.text(STUDY_INSTANCE_UID)
         if study:
-            self._place_request = self._worker.reporter.place(
+            self._place_request = self._shared.reporter.place(
                 self._connection.name, study, reception.raw_text(PATIENT_NAME),
                 reception.raw_text(SPECIFIC_CHARACTER_SET), self._take_place)
 
@@ -149,6 +170,9 @@ class StorageService:
         published = None
         if reception.failure is None:
             published = reception.publish(directory, datetime.datetime.now())  # noqa: DTZ005 - names carry local time
+        if published is None and reception.failure is None and self._shared.reports:  # --ignore
+            self._report(reception, Published("", "", replaced=False))
+            return
         if published is None:
             if reception.failure is not None:
                 _application_log.error("cannot store object of %s: %s (status %04x)", self._connection.peer.name,
@@ -160,23 +184,23 @@ class StorageService:
         if published.replaced:
             _application_log.warning("DICOM file already exists, overwriting: %s", path)
         _application_log.info("storing DICOM file: %s", path)
-        if self._worker.reports:
+        if self._shared.reports:
             self._report(reception, published)
         else:
             self._answer(reception)
 
     def _report(self, reception: Reception, published: Published) -> None:
         """Tell the coordinator; the answer follows when the event is in its channel, or durable."""
-        worker, command = self._worker, reception.command
+        shared, command = self._shared, reception.command
         self._connection.block()
 
         def answer() -> None:
             if self._reception is reception:
                 self._answer(reception)
 
-        worker.reporter.stored(
+        shared.reporter.stored(
             {
-                "kind": "stored", "event": worker.reporter.next_event(), "request": self._place_request,
+                "kind": "stored", "event": shared.reporter.next_event(), "request": self._place_request,
                 "association": self._connection.name, "directory": published.directory, "file": published.file,
                 "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
                 "study": records.bounded(reception.text(STUDY_INSTANCE_UID)),
@@ -186,43 +210,43 @@ class StorageService:
                 "duration_s": round(time.monotonic() - self._started, 6), "replaced": published.replaced,
                 "sha256": reception.digest,
             },
-            on_sent=None if worker.durable else answer,
-            on_acknowledged=answer if worker.durable else None,
-            on_ran=self._after_hooks if worker.config.hooks.synchronous else None,
+            on_sent=None if shared.durable else answer,
+            on_acknowledged=answer if shared.durable else None,
+            on_ran=self._after_hooks if shared.config.hooks.synchronous else None,
         )
 
     def _answer(self, reception: Reception) -> None:
         """Send the C-STORE-RSP, then go on, unless hooks or a delay come first."""
-        worker, connection = self._worker, self._connection
+        shared, connection = self._shared, self._connection
         self._reception = None
-        if worker.config.faults.abort_after:
+        if shared.config.faults.abort_after:
             self._abort_on_demand("--abort-after")
             return
         comment = "" if reception.failure is None else str(reception.failure)
         self._respond(reception.context.id, reception.command, reception.status, comment)
-        if worker.reports and worker.config.hooks.synchronous and reception.failure is None:
+        if shared.reports and shared.config.hooks.synchronous and reception.failure is None:
             connection.block()
             connection.flush()
         else:
             self._after_hooks()
 
     def _after_hooks(self) -> None:
-        if self._worker.config.faults.sleep_after_s:
-            self._sleep(self._worker.config.faults.sleep_after_s)
+        if self._shared.config.faults.sleep_after_s:
+            self._sleep(self._shared.config.faults.sleep_after_s)
         else:
             self._connection.resume()
 
     def _respond(self, context_id: int, command: Command, code: int, comment: str = "",
                  offending: tuple[int, ...] = ()) -> None:
         if _application_log.isEnabledFor(logging.DEBUG):
-            _application_log.debug("%s", describe.response(command, code))
+            _application_log.debug("%s", printable_lines(describe.response(command, code)))
         self._connection.respond(context_id, command, code, comment, offending)
-        self.idle_since = self._worker.loop.now
+        self.idle_since = self._shared.loop.now
 
     def _sleep(self, delay_s: float) -> None:
         self._connection.block()
         self._connection.flush()
-        self._worker.loop.call_later(delay_s, self._connection.resume)
+        self._shared.loop.call_later(delay_s, self._connection.resume)
 
     def _abort_on_demand(self, option: str) -> None:
         _application_log.warning("aborting association as demanded by %s", option)
@@ -231,7 +255,7 @@ class StorageService:
     def _abandon(self) -> None:
         """Take back what was asked of the coordinator for the object under way."""
         if self._place_request is not None:
-            self._worker.reporter.abandoned(self._place_request)
+            self._shared.reporter.abandoned(self._place_request)
             self._place_request = None
 
 

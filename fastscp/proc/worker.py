@@ -20,24 +20,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
-from fastscp.dicom.shapes import Shapes
 from fastscp.errors import FastscpError
 from fastscp.log.names import NETWORK
 from fastscp.proc import control, fdpass
 from fastscp.proc.connection import Connection
 from fastscp.proc.control import Kind, Peer
 from fastscp.proc.loop import IN, Loop
-from fastscp.proc.reporter import Reporter, new_incarnation
+from fastscp.proc.shared import Shared
 from fastscp.proc.transport import PlainTransport, Transport
-from fastscp.store.sink import OutputDirectory
-from fastscp.study.policy import Sorting
 
 if TYPE_CHECKING:
     import ssl
 
 _log = logging.getLogger(NETWORK)
 
-_BUFFER_OCTETS = 1 << 18
 _IDLE_S = 1.0  #: at a drain, an association that asked for nothing that long is ended
 
 
@@ -54,14 +50,8 @@ class Worker:
     def __init__(self, channel: socket.socket | None, config: Config, settings: WorkerSettings) -> None:
         self.config = config
         self.loop = Loop()
-        self.buffer = memoryview(bytearray(_BUFFER_OCTETS))
-        self.directory = OutputDirectory(config.store.output_directory or "/")
-        self.shapes = Shapes()
-        self.incarnation = new_incarnation(time.time())
-        self.reports = config.needs_coordinator and not config.store.ignore
-        self.durable = config.keeps_studies
-        self.places = config.study.sorting is not Sorting.NONE and self.reports
-        self.reporter = Reporter(self.loop, self.incarnation)
+        self.shared = Shared(config, self.loop, self.finished)
+        self.reporter = self.shared.reporter
         self._channel = channel
         self._tls_context = settings.tls_context
         self._connections: set[Connection] = set()
@@ -151,7 +141,7 @@ class Worker:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connection = Connection(self, number, self._transport(sock), peer)
+        connection = Connection(self.shared, number, self._transport(sock), peer)
         self._connections.add(connection)
         connection.start()
 
@@ -195,7 +185,7 @@ class Worker:
         """Stop once the coordinator has every event: a last answer may have been sent before its ack."""
         if self._connections:
             return
-        if self.reporter.idle or not self.reports:
+        if self.reporter.idle or not self.shared.reports:
             self.loop.stop()
         else:
             self.loop.call_later(0.02, self._stop_when_told)

@@ -1,7 +1,7 @@
 """Association parameters as text for debug logging: the facts storescp prints, in our words.
 
-Texts of the peer are given as they came (Latin-1); making them printable is the logger's work. ``names``
-maps UIDs to symbolic names and comes from above, because this package knows no SOP classes.
+Texts of the peer are given as they came (Latin-1), line ends included: a list of lines is what the logger
+makes printable (``fastscp.log.text.printable_lines``). ``names`` maps UIDs to symbolic names and comes from above, because this package knows no SOP classes.
 """
 
 from __future__ import annotations
@@ -81,18 +81,18 @@ def reject(pdu: AAssociateRJ) -> str:
     return f"{result}, Source: {source}, Reason: {reason}"
 
 
-def established(event: Established, names: Mapping[str, str] = _NO_NAMES) -> str:
-    """Return the parameters that were negotiated, contexts with their results, as several lines."""
+def established(event: Established, names: Mapping[str, str] = _NO_NAMES) -> list[str]:
+    """Return the parameters that were negotiated, contexts with their results, as lines."""
     lines = _head("A-ASSOCIATE-AC", event.request, event.accept.user_information)
     lines.append("Presentation Contexts:")
     lines += _results(event.request, event.accept, names)
     lines += _user_information(event.request.user_information, "Requested", names)
     lines += _user_information(event.accept.user_information, "Accepted", names)
-    return "\n".join(lines)
+    return lines
 
 
-def associate_rq(request: AAssociateRQ, names: Mapping[str, str] = _NO_NAMES) -> str:
-    """Return what the requestor proposed, as several lines."""
+def associate_rq(request: AAssociateRQ, names: Mapping[str, str] = _NO_NAMES) -> list[str]:
+    """Return what the requestor proposed, as lines."""
     lines = _head("A-ASSOCIATE-RQ", request, None)
     lines.append("Presentation Contexts:")
     for context in request.contexts:
@@ -101,7 +101,7 @@ def associate_rq(request: AAssociateRQ, names: Mapping[str, str] = _NO_NAMES) ->
         lines.append("    Proposed Transfer Syntax(es):")
         lines += (f"      {_uid_name(uid, names)}" for uid in context.transfer_syntaxes)
     lines += _user_information(request.user_information, "Requested", names)
-    return "\n".join(lines)
+    return lines
 
 
 def _head(title: str, request: AAssociateRQ, ours: UserInformation | None) -> list[str]:

@@ -12,7 +12,7 @@ CONTEXT = AcceptedContext(3, wire.CT, wire.EXPLICIT)
 
 def test_store_request():
     text = describe.command(decode_command(wire.store_command(7)), CONTEXT)
-    lines = dict(line.split(": ", 1) for line in text.splitlines()[1:])
+    lines = dict(line.split(": ", 1) for line in text[1:])
     facts = {label.strip(): value for label, value in lines.items()}
     assert facts["Message Type"] == "C-STORE RQ"
     assert facts["Presentation Context ID"] == "3"
@@ -27,13 +27,13 @@ def test_store_request():
 def test_move_originator_and_requested_uids():
     command = Command(1, 2, 0, priority=9, requested_sop_class_uid="1.2", requested_sop_instance_uid="1.3",
                       move_originator_ae_title="MOVER", move_originator_message_id=44)
-    text = describe.command(command, CONTEXT)
+    text = "\n".join(describe.command(command, CONTEXT))
     for fact in ("MOVER", "44", "unknown (0009)", "1.2", "1.3", "none"):
         assert fact in text
 
 
 def test_response():
-    text = describe.response(decode_command(wire.store_command(7)), 0xA700)
+    text = "\n".join(describe.response(decode_command(wire.store_command(7)), 0xA700))
     for fact in ("C-STORE RSP", ": 7", wire.INSTANCE, "0xa700: Refused: Out of resources"):
         assert fact in text
 

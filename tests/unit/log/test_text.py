@@ -1,4 +1,4 @@
-from fastscp.log.text import printable
+from fastscp.log.text import printable, printable_lines
 
 
 def test_plain_text_is_unchanged():
@@ -19,3 +19,7 @@ def test_unicode_line_separators_are_escaped():
 
 def test_long_text_is_cut():
     assert printable("x" * 2000, limit=10) == "x" * 10 + "..."
+
+
+def test_line_ends_inside_lines_are_escaped():
+    assert printable_lines(["a\nE: forged", "b"]) == "a\\nE: forged\nb"

@@ -16,7 +16,7 @@ def establish(**user):
 
 
 def test_established_has_both_sides_and_every_context():
-    text = describe.established(establish(), {wire.CT: "CTImageStorage", wire.EXPLICIT: "LittleEndianExplicit"})
+    text = "\n".join(describe.established(establish(), {wire.CT: "CTImageStorage", wire.EXPLICIT: "LittleEndianExplicit"}))
     for fact in ("1.2.9", "OURS", "1.2.3", "THEIRS", "MODALITY", "STORESCP", "16384", "=CTImageStorage",
                  "=LittleEndianExplicit", wire.MR, "3 (Accepted)", "7 (Abstract Syntax Not Supported)"):
         assert fact in text
@@ -25,7 +25,7 @@ def test_established_has_both_sides_and_every_context():
 def test_repeated_context_id_is_described():
     request = wire.associate_request([pdu.ProposedContext(1, wire.CT, (wire.IMPLICIT,))] * 2)
     answer = negotiate(request, POLICY)
-    text = describe.established(Established(request, answer.accept, answer.contexts))
+    text = "\n".join(describe.established(Established(request, answer.accept, answer.contexts)))
     assert text.count("1 (Accepted)") == 2
 
 
@@ -34,14 +34,14 @@ def test_request_lists_proposals_and_user_information():
         window=pdu.AsynchronousOperationsWindow(5, 6), roles=(pdu.RoleSelection(wire.CT, True, False),),
         extended=(pdu.ExtendedNegotiation(wire.CT, b"\1\2"),),
         common_extended=(pdu.CommonExtendedNegotiation(wire.CT, "1.2.840.10008.4.2"),))
-    text = describe.associate_rq(event.request)
+    text = "\n".join(describe.associate_rq(event.request))
     for fact in ("3 (Proposed)", wire.IMPLICIT, "5, 6", "SCU 1, SCP 0", "01 02", "1.2.840.10008.4.2"):
         assert fact in text
 
 
 def test_credentials_are_never_described():
     event = establish(user_identity=pdu.UserIdentity(2, True, b"joe", b"secret"))
-    text = describe.established(event) + describe.associate_rq(event.request)
+    text = "\n".join(describe.established(event) + describe.associate_rq(event.request))
     assert "type 2, positive response requested" in text
     assert "secret" not in text
     assert "joe" not in text
@@ -57,3 +57,8 @@ def test_rejection_is_one_line():
 def test_max_send_pdv_leaves_room_for_headers():
     assert describe.max_send_pdv(wire.associate_request()) == 16372
     assert describe.max_send_pdv(wire.associate_request(user_information=pdu.UserInformation(1))) == 0
+
+
+def test_line_ends_of_the_peer_begin_no_line():
+    request = wire.associate_request(user_information=pdu.UserInformation(16384, "1.2\n3", "E: forged\nline"))
+    assert "Their Implementation Version Name: E: forged\nline" in describe.associate_rq(request)

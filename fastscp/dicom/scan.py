@@ -154,7 +154,7 @@ class Scanner(Walker):
                         level = self._level
                     else:
                         pos = self._unchanged_implicit(pos, level)
-                elif level.explicit and not out.recording:
+                elif level.explicit and not out.recording and buf[pos + 4:pos + 6] != b"SQ":
                     pos = self._recoded(pos, level)
             after = self._step(pos, level)
             if after < 0:

@@ -32,6 +32,8 @@ def uid(value: bytes) -> bytes:
 
 def swapped(value: bytes, width: int) -> bytes:
     """Return the numbers of ``width`` octets in the other byte order; an incomplete last one stays."""
+    if len(value) == width:
+        return value[::-1]
     whole = len(value) - len(value) % width
     numbers = array.array(_CODES[width], value[:whole])
     numbers.byteswap()

@@ -25,6 +25,7 @@ _LAST_TAG: Final = 0xFFFBFFFF  #: padding and delimiters are behind it
 _HEADERS: Final = {True: struct.Struct("<HHHH").unpack_from, False: struct.Struct(">HHHH").unpack_from}
 _IMPLICIT: Final = {True: struct.Struct("<HHL").unpack_from, False: struct.Struct(">HHL").unpack_from}
 _LENGTHS: Final = {True: struct.Struct("<L").unpack_from, False: struct.Struct(">L").unpack_from}
+_NO_LENGTH: Final = bytes(4)
 _NOTHING: Final[frozenset[int]] = frozenset()
 
 
@@ -34,12 +35,12 @@ class Walker(Encoder):
     def __init__(self, syntaxes: tuple[TransferSyntax, TransferSyntax], options: OutputOptions,
                  dictionary: Dictionary, output: Output, wanted: frozenset[int]) -> None:
         super().__init__(syntaxes, options, dictionary, output, wanted)
-        self._nests = options.explicit_lengths and not options.item_padding and not self._create_groups
+        self._nests = not options.item_padding and not self._create_groups
 
     def _unchanged(self, pos: int, level: Level) -> int:
         """Walk over what needs no thought; return where something else begins.
 
-        In explicit VR that includes sequences and items of the default mode: they are opened and closed in
+        That includes sequences and items that need no more than other lengths: they are opened and closed in
         local variables, and become ``Level`` objects only when the walk ends inside them. An entry of
         ``opened`` is the state of an item or sequence (by turns, the first is ``level`` itself):
 
@@ -57,6 +58,7 @@ class Walker(Encoder):
         kinds = KINDS_LITTLE if level.little else KINDS_BIG
         keep_long = self._options.new_vrs
         nests = self._nests and not out.recording
+        delimits = not self._options.explicit_lengths
         room = 2 * self._options.max_depth - len(self._stack)
         wanted = _NOTHING if self._stack else self._wanted
         opened: list[tuple[int, int, int, int, int]] = []
@@ -104,7 +106,7 @@ class Walker(Encoder):
                     break
                 length = unpack_length(buf, pos + 8)[0]
                 end = NO_END if length == UNDEFINED else pos + 12 + length
-                if end != NO_END and end > end_here:
+                if end != NO_END and (end > end_here or delimits):
                     break
                 opened.append((end_here, tag, length_at, start, written))
                 length_at, start, written = pos + 8 + delta, pos + 12 + delta, length
@@ -119,12 +121,17 @@ class Walker(Encoder):
                     delimiter = 8
                 else:
                     break
-                if pos + delta - start != written:
-                    out.patch(length_at, out.length_octets(pos + delta - start))
-                if delimiter:
-                    out.cut(pos, pos + 8, b"")
+                if delimits:
+                    if buf[pos + 4:pos + 8] != _NO_LENGTH:
+                        break
                     pos += 8
-                    delta -= 8
+                else:
+                    if pos + delta - start != written:
+                        out.patch(length_at, out.length_octets(pos + delta - start))
+                    if delimiter:
+                        out.cut(pos, pos + 8, b"")
+                        pos += 8
+                        delta -= 8
                 end_here, members, length_at, start, written = opened.pop()
             # in a sequence: an item, or its end
             delimiter = 0
@@ -133,6 +140,8 @@ class Walker(Encoder):
                     break
                 group, element, length = unpack_item(buf, pos)
                 if group == 0xFFFE and element == 0xE000:
+                    if delimits and length != UNDEFINED:
+                        break
                     opened.append((end_here, members + 1, length_at, start, written))
                     length_at, start, written = pos + 4 + delta, pos + 8 + delta, length
                     pos += 8
@@ -142,12 +151,17 @@ class Walker(Encoder):
                 if group != 0xFFFE or element != 0xE0DD:
                     break
                 delimiter = 8
-            if pos + delta - start != written:
-                out.patch(length_at, out.length_octets(pos + delta - start))
-            if delimiter:
-                out.cut(pos, pos + 8, b"")
+            if delimits:
+                if length:
+                    break
                 pos += 8
-                delta -= 8
+            else:
+                if pos + delta - start != written:
+                    out.patch(length_at, out.length_octets(pos + delta - start))
+                if delimiter:
+                    out.cut(pos, pos + 8, b"")
+                    pos += 8
+                    delta -= 8
             end_here, last, length_at, start, written = opened.pop()
             if not opened:
                 limit, wanted = base_limit, base_wanted
@@ -174,6 +188,7 @@ class Walker(Encoder):
                 child.last = reached
             else:
                 child.members = reached
+            child.delimited = not self._options.explicit_lengths
             child.length_at, child.start, child.written = length_at, start, written
             self._stack.append(level)
             level = child

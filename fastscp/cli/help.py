@@ -8,7 +8,7 @@ from fastscp.cli.options import headings
 
 IDENTIFICATION = f"$fastscp: fastscp v{__version__} {__date__} $"
 TITLE = "fastscp: DICOM storage (C-STORE) SCP"
-_LIBRARIES = ("pydicom", "orjson", "psutil", "setproctitle", "cryptography")
+_LIBRARIES = ("pydicom", "orjson", "setproctitle", "cryptography")
 _PARAMETER_COLUMN = 33
 
 

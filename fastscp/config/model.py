@@ -31,7 +31,7 @@ class Config:
     def keeps_studies(self) -> bool:
         """Whether the coordinator tracks studies (and keeps durable state for them)."""
         study, hooks = self.study, self.hooks
-        return (
+        return not self.store.ignore and (
             study.sorting is not Sorting.NONE
             or study.rename
             or study.manifest

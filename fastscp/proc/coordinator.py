@@ -108,7 +108,7 @@ class Coordinator:
         self._draining = False
         self._deadline: float | None = None
         self._deadline_timer: Timer | None = None
-        if config.keeps_studies and not config.store.ignore:
+        if config.keeps_studies:
             self._open_state()
 
     def _open_state(self) -> None:

@@ -46,7 +46,7 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
     sock = adopt_connection() or take_stdin()
     peer = peer_of(sock)
     set_title(f"association with {peer.address}")
-    helper = CoordinatorChild(config, sock) if config.needs_coordinator and not config.store.ignore else None
+    helper = CoordinatorChild(config, sock) if config.needs_coordinator else None
     worker = OneAssociation(config, settings)
     if helper is not None:
         helper.attach(worker)

@@ -29,6 +29,6 @@ class Shared:
         self.shapes = Shapes()
         self.incarnation = new_incarnation(time.time())
         self.reporter = Reporter(loop, self.incarnation)
-        self.reports = config.needs_coordinator and not config.store.ignore  #: objects are told of
+        self.reports = config.needs_coordinator  #: objects are told of
         self.durable = config.keeps_studies  #: an answer waits until the coordinator has it in its state
-        self.places = config.study.sorting is not Sorting.NONE and self.reports  #: it decides directories
+        self.places = config.study.sorting is not Sorting.NONE and config.keeps_studies  #: it decides directories

@@ -151,3 +151,11 @@ def test_patient_s_names(tmp_path: Path, patient: str) -> None:
     objects = [("FIRST", [Sent("1.2.3", 1, patient)])]
     ours = run(FastscpServer, tmp_path / "ours", "-od out -sp", objects, 0)
     assert ours == run(StorescpServer, tmp_path / "theirs", "-od out -sp", objects, 0)
+
+
+def test_hooks_of_ignored_objects(tmp_path: Path) -> None:
+    options = "-od out -su P --ignore -xcr './script \"#p\" \"#f\" #a #c' -xcs './script S'"
+    ours = run(FastscpServer, tmp_path / "ours", options, TOGETHER, 6)
+    assert ours == run(StorescpServer, tmp_path / "theirs", options, TOGETHER, 6)
+    assert ours.calls == ["[#p][#f][FIRST][ANY-SCP]"] * 6
+    assert ours.files == []

@@ -96,6 +96,8 @@ def load_identity(context: ssl.SSLContext, policy: TLSPolicy, profile: Profile) 
         with _in_memory(certificate) as certificate_path, _in_memory(key) as key_path:
             context.load_cert_chain(certificate_path, key_path, password=policy.password or "")
     except ssl.SSLError as error:
+        if (error.reason or "").endswith(("_TOO_SMALL", "_TOO_WEAK")):
+            _check_certificate(context, policy, profile, certificate)  # says more than OpenSSL
         raise _identity_error(policy, key, certificate, error) from error
     except ValueError as error:  # a password that OpenSSL cannot take
         raise UsageError(f"unable to load private TLS key from '{policy.private_key_file}': {error}") from error

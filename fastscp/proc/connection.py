@@ -354,7 +354,8 @@ class Connection:
 
     def abort(self, *, source: int, reason: int) -> None:
         """Send an A-ABORT and end (PS3.8 §9.3.8)."""
-        if self._closed or self._ending:
+        if self._ending or not self._established:  # nobody there who would understand it
+            self._close("failed")
             return
         self._blocked = False
         self._items.clear()

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 import orjson
 
 from fastscp.config import Config
+from fastscp.errors import FastscpError
 from fastscp.log.names import NETWORK
 from fastscp.proc import coordinator, fdpass
 from fastscp.proc.control import Kind, encode
@@ -90,19 +91,26 @@ class Supervisor:
         set_title("coordinator")
         return coordinator.main(control, self._config)
 
-    def start_worker(self, index: int) -> None:
-        """Fork worker ``index`` and connect it to the coordinator."""
+    def start_worker(self, index: int, predecessor: int = 0) -> None:
+        """Fork worker ``index`` and connect it to the coordinator; ``predecessor`` is the pid it replaces."""
         ours, theirs = fdpass.channel_pair()
-        pid = self._fork(lambda: self._run_worker(index, theirs), ours)
+        pid = self._fork(lambda: self._run_worker(index, theirs, predecessor), ours)
         theirs.close()
         slot = WorkerSlot(index, pid, ours)
         self._loop.register(ours.fileno(), IN, lambda _mask: self._read_worker(slot))
         self._pool.add(slot)
         self._connect_to_coordinator(slot)
 
-    def _run_worker(self, index: int, control: socket.socket) -> int:
+    def _run_worker(self, index: int, control: socket.socket, predecessor: int) -> int:
         set_title(f"worker {index + 1}")
-        return Worker(control, self._config, self._settings).run()
+        store = self._config.store
+        try:
+            if predecessor and not store.ignore:
+                remove_stale_temporaries(store.output_directory, predecessor)
+            return Worker(control, self._config, self._settings).run()
+        except (FastscpError, OSError) as error:
+            _log.critical("worker %d cannot go on: %s", index + 1, error)
+            return 1
 
     def _fork(self, run: Callable[[], int], parent_end: socket.socket) -> int:
         """Fork; the child closes every descriptor of the others, runs, and never returns."""
@@ -208,14 +216,12 @@ class Supervisor:
         slot = self._pool.slots[pid]
         if slot.channel.fileno() in self._loop:
             self._loop.unregister(slot.channel.fileno())
-        if not self._config.store.ignore:
-            remove_stale_temporaries(self._config.store.output_directory, pid)
         lost = slot.load - len(slot.untaken)
         self._pool.remove(pid)
         if self.replacing:
             _log.error("worker %d ended (%s), %d associations lost, starting another",
                        slot.index + 1, describe_exit(exit_code), lost)
-            self._replace(slot.index, lifetime_s, lambda: self.start_worker(slot.index))
+            self._replace(slot.index, lifetime_s, lambda: self.start_worker(slot.index, predecessor=pid))
 
     def _replace(self, index: int, lifetime_s: float, start: Callable[[], None]) -> None:
         delay_s = self._backoffs.setdefault(index, Backoff()).delay_s(lifetime_s)

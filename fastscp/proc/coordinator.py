@@ -18,34 +18,34 @@ import logging
 import signal
 import socket
 import time
-from collections import deque
+from collections.abc import Mapping
 from typing import Any, Literal
+
+import orjson
 
 from fastscp.config import Config
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
 from fastscp.proc import fdpass, records
+from fastscp.proc.channels import Channel
+from fastscp.proc.dispatch import Dispatcher
 from fastscp.proc.eventlog import EventLog
-from fastscp.proc.hooks import HookRunner
-from fastscp.proc.loop import IN, OUT, Loop, Timer
+from fastscp.proc.loop import IN, Loop, Timer
 from fastscp.proc.placing import Placer
 from fastscp.proc.policy import ProcessMode
 from fastscp.proc.statedir import RESERVED_NAMES, StateDirectory
-from fastscp.proc.studies import RECEPTION, Studies
+from fastscp.proc.studies import NOBODY, RECEPTION, Studies
 from fastscp.proc.tasks import Cause, Lanes, Task
 from fastscp.study import events, variables
-from fastscp.study.commands import Commands
 from fastscp.study.state import SqliteState
 
 _log = logging.getLogger(APPLICATION)
 
-#: packets read from one channel before the others get their turn
-_PACKETS_PER_ROUND = 256
 #: associations of an earlier life hold their studies that long without being heard of
 _RECOVERY_S = 5.0
 #: workers of an earlier life are expected back for that long
 _FORGET_WORKERS_S = 60.0
-#: between two portions of renames
+#: between two portions of renames, for a look at the channels
 _PAUSE_S = 0.001
 _IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -69,22 +69,6 @@ def main(control: socket.socket, config: Config) -> int:
     return 0
 
 
-class _Channel:
-    """One worker's event channel."""
-
-    def __init__(self, sock: socket.socket, name: str, key: int) -> None:
-        self.socket = sock
-        self.name = name
-        self.key = key
-        self.incarnation = name
-        self.taken = 0  #: highest event number taken over
-        self.associations: dict[str, tuple[dict[str, Any], bytes]] = {}  #: ``opened`` packets
-        self.requests: set[int] = set()  #: transfers under way
-        self.output: deque[bytes] = deque()
-        self.open = True
-        self.blocked = False
-
-
 class Coordinator:
     """The state of the process."""
 
@@ -92,18 +76,16 @@ class Coordinator:
         self._config = config
         self._control = control
         self._loop = Loop()
-        self._channels: dict[int, _Channel] = {}
+        self._channels: dict[int, Channel] = {}
         self._last_key = 0
         self._lanes = Lanes()
-        self._commands = Commands(config.hooks, ignore=config.store.ignore)
-        self._runner = HookRunner(self._loop, jobs=config.hooks.jobs, timeout_s=config.hooks.timeout_s,
-                                  sockets_as_output=config.network.mode is not ProcessMode.INETD)
         self._event_log = EventLog(config.hooks.event_log, self._loop) if config.hooks.event_log else None
+        self._dispatcher = Dispatcher(config, self._loop, self._lanes, self._event_log,
+                                      started=self._hook_started, finished=self._task_finished)
         self._state: SqliteState | None = None
         self._studies: Studies | None = None
         self._events: dict[str, int] = {}  #: highest event taken over, by incarnation
-        self._outgoing: list[tuple[_Channel, bytes]] = []
-        self._hook_number = 0
+        self._outgoing: list[tuple[Channel, bytes]] = []
         self._round_pending = False
         self._draining = False
         self._deadline: float | None = None
@@ -120,6 +102,7 @@ class Coordinator:
             self._state = SqliteState(self._directory.path)
         placer = Placer(study, store.output_directory, RESERVED_NAMES)
         self._studies = Studies(self._config, self._state, self._lanes, self._event_log, placer)
+        self._dispatcher.state, self._dispatcher.finisher = self._state, self._studies.finisher
         recovered = self._state.recover()
         self._events = recovered.events
         self._studies.recover(recovered, self._loop.now)
@@ -144,7 +127,7 @@ class Coordinator:
         if self._event_log is not None:
             self._event_log.close()
         for channel in self._channels.values():
-            channel.socket.close()
+            channel.close()
         self._loop.close()
         self._control.close()
 
@@ -178,7 +161,7 @@ class Coordinator:
             return
         self._draining = True
         for channel in list(self._channels.values()):
-            while channel.open and self._read_channel(channel):
+            while channel.open and channel.read():
                 pass
         if self._studies is not None:
             self._studies.drain()
@@ -187,36 +170,11 @@ class Coordinator:
     # -- workers ----------------------------------------------------------------------------------
 
     def _add_channel(self, name: str, descriptor: int) -> None:
-        sock = socket.socket(fileno=descriptor)
-        sock.setblocking(False)
         self._last_key += 1
-        channel = _Channel(sock, name, self._last_key)
-        self._channels[channel.key] = channel
-        self._loop.register(descriptor, IN, lambda mask: self._channel_ready(channel, mask))
+        self._channels[self._last_key] = Channel(descriptor, name, self._last_key, self._loop, taken=self._take,
+                                                 lost=self._lose_channel)
 
-    def _channel_ready(self, channel: _Channel, mask: int) -> None:
-        if mask & OUT:
-            self._flush_channel(channel)
-        if mask & ~OUT:
-            self._read_channel(channel)
-
-    def _read_channel(self, channel: _Channel) -> bool:
-        """Read what is there, within bounds; return whether there may be more."""
-        receive = channel.socket.recv
-        for _ in range(_PACKETS_PER_ROUND):
-            try:
-                octets = receive(records.MAXIMUM_OCTETS)
-            except BlockingIOError:
-                return False
-            except ConnectionResetError:
-                octets = b""
-            if not octets:
-                self._lose_channel(channel)
-                return False
-            self._take(channel, octets)
-        return True
-
-    def _take(self, channel: _Channel, octets: bytes) -> None:
+    def _take(self, channel: Channel, octets: bytes) -> None:
         packet = records.decode_worker(octets)
         self._schedule_round()
         if packet["kind"] == "stored":
@@ -231,14 +189,14 @@ class Coordinator:
             self._abandon(channel, packet["request"])
         elif packet["kind"] == "hello":
             channel.incarnation = packet["incarnation"]
-            channel.taken = self._events.get(channel.incarnation, 0)
+            channel.highest_event = self._events.get(channel.incarnation, 0)
 
-    def _take_opened(self, channel: _Channel, packet: records.Opened, octets: bytes) -> None:
+    def _take_opened(self, channel: Channel, packet: records.Opened, octets: bytes) -> None:
         channel.associations[str(packet["association"])] = dict(packet), octets
         if self._event_log is not None:
             self._event_log.put(events.association_opened(time.time(), packet))
 
-    def _take_place(self, channel: _Channel, packet: records.Place) -> None:
+    def _take_place(self, channel: Channel, packet: records.Place) -> None:
         if self._studies is None:
             answer: records.Placed = {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
                                       "directory": self._config.store.output_directory}
@@ -248,24 +206,24 @@ class Coordinator:
                 channel.requests.add(packet["request"])
         self._answer(channel, answer)
 
-    def _abandon(self, channel: _Channel, request: int) -> None:
+    def _abandon(self, channel: Channel, request: int) -> None:
         if request in channel.requests and self._studies is not None:
             channel.requests.discard(request)
             self._studies.abandoned((channel.incarnation, request), self._loop.now)
 
-    def _take_stored(self, channel: _Channel, packet: records.Stored, octets: bytes) -> None:
+    def _take_stored(self, channel: Channel, packet: records.Stored, octets: bytes) -> None:
         event = packet["event"]
         cause = channel.key, event
-        if event > channel.taken:
-            channel.taken = event
+        if event > channel.highest_event:
+            channel.highest_event = event
             self._store(channel, packet, octets, cause)
         if self._state is not None or not self._lanes.caused(cause):
             self._answer(channel, {"kind": "ack", "event": event})
         if self._config.hooks.synchronous and not self._lanes.caused(cause):
             self._answer(channel, {"kind": "ran", "event": event})
 
-    def _store(self, channel: _Channel, packet: records.Stored, octets: bytes, cause: Cause) -> None:
-        opened, caller = channel.associations[str(packet["association"])]
+    def _store(self, channel: Channel, packet: records.Stored, octets: bytes, cause: Cause) -> None:
+        opened, caller = self._caller(channel, str(packet["association"]))
         if self._event_log is not None:
             self._event_log.put(events.object_stored(time.time(), opened, packet))
         if self._studies is not None and self._state is not None:
@@ -274,21 +232,26 @@ class Coordinator:
             self._studies.stored(packet, octets, opened, caller, channel.incarnation, cause, self._loop.now)
             self._events[channel.incarnation] = packet["event"]
             self._state.take_event(channel.incarnation, packet["event"])
-        elif self._commands.has(RECEPTION):
+        elif self._config.hooks.on_reception is not None:
             self._lanes.add(Task(RECEPTION, 0, variables.reception(opened, packet), cause=cause), lane=None)
 
-    def _close_association(self, channel: _Channel, association: str, how: str) -> None:
+    def _caller(self, channel: Channel, association: str) -> tuple[Mapping[str, Any], bytes]:
+        """Return the ``opened`` packet of an association and its octets."""
+        known = channel.associations.get(association)
+        if known is not None:
+            return known
+        _log.error("object of association %s, which was never opened", association)
+        return NOBODY, orjson.dumps(NOBODY)
+
+    def _close_association(self, channel: Channel, association: str, how: str) -> None:
         channel.associations.pop(association, None)
         if self._studies is not None:
             self._studies.closed(association)
         if self._event_log is not None:
             self._event_log.put(events.association_closed(time.time(), association, how))
 
-    def _lose_channel(self, channel: _Channel) -> None:
+    def _lose_channel(self, channel: Channel) -> None:
         """Take note that a worker died: its associations ended, its transfers are void."""
-        channel.open = False
-        self._loop.unregister(channel.socket.fileno())
-        channel.socket.close()
         del self._channels[channel.key]
         for request in sorted(channel.requests):
             self._abandon(channel, request)
@@ -314,32 +277,14 @@ class Coordinator:
 
     # -- answers ----------------------------------------------------------------------------------
 
-    def _answer(self, channel: _Channel, packet: records.CoordinatorPacket) -> None:
+    def _answer(self, channel: Channel, packet: records.CoordinatorPacket) -> None:
         """Send at the end of the round, when what it says is durable."""
         self._outgoing.append((channel, records.encode(packet)))
 
     def _send_answers(self) -> None:
         for channel, octets in self._outgoing:
-            if channel.open:
-                channel.output.append(octets)
-                if len(channel.output) == 1:
-                    self._flush_channel(channel)
+            channel.send(octets)
         self._outgoing.clear()
-
-    def _flush_channel(self, channel: _Channel) -> None:
-        blocked = False
-        while channel.output and not blocked:
-            try:
-                channel.socket.send(channel.output[0])
-            except BlockingIOError:
-                blocked = True
-            except (BrokenPipeError, ConnectionResetError):
-                channel.output.clear()  # end of file is read next
-            else:
-                channel.output.popleft()
-        if blocked != channel.blocked:
-            channel.blocked = blocked
-            self._loop.modify(channel.socket.fileno(), IN | OUT if blocked else IN)
 
     # -- rounds and tasks -------------------------------------------------------------------------
 
@@ -356,7 +301,8 @@ class Coordinator:
         if self._state is not None:
             self._state.commit()
         self._send_answers()
-        self._run_tasks()
+        if self._dispatcher.run():
+            self._loop.call_later(_PAUSE_S, self._schedule_round)
         if self._state is not None:
             self._state.commit()
         self._send_answers()
@@ -366,47 +312,11 @@ class Coordinator:
         if self._draining and not self._lanes.pending:
             self._loop.stop()
 
-    def _run_tasks(self) -> None:
-        lanes = self._lanes
-        if self._studies is not None:
-            for _ in range(len(lanes.ready_inline)):
-                task = lanes.ready_inline.popleft()
-                if self._studies.finisher.step(task):
-                    self._finish(task)
-                else:
-                    lanes.ready_inline.append(task)
-        while lanes.ready and self._runner.has_room:
-            self._start_hook(lanes.ready.popleft())
-        if lanes.ready_inline:  # more renames: after a look at the channels
-            self._loop.call_later(_PAUSE_S, self._schedule_round)
-
-    def _start_hook(self, task: Task) -> None:
-        if not self._commands.has(task.kind):  # kept by an earlier life that had this hook
-            self._finish_kept(task)
-            return
-        self._hook_number = number = self._hook_number + 1
-        arguments = self._commands.arguments(task.kind, task.body["values"])
-        started = time.monotonic()
-        if self._event_log is not None:
-            self._event_log.put(events.hook_started(time.time(), task.kind, number, arguments))
-
-        def ended(status: int) -> None:
-            if self._event_log is not None:
-                duration_s = time.monotonic() - started
-                self._event_log.put(events.hook_ended(time.time(), task.kind, number, status, duration_s))
-            self._finish_kept(task)
-
-        self._runner.start(f"{task.kind} hook {number}", arguments, task.body["environment"], ended)
+    def _hook_started(self, task: Task) -> None:
         if self._state is None:  # from here on the hook runs, whatever becomes of this process
             self._answer_cause(task, "ack")
 
-    def _finish_kept(self, task: Task) -> None:
-        if self._state is not None:
-            self._state.finish_task(task.number)
-        self._finish(task)
-
-    def _finish(self, task: Task) -> None:
-        self._lanes.finish(task)
+    def _task_finished(self, task: Task) -> None:
         if task.cause is not None and self._config.hooks.synchronous and not self._lanes.caused(task.cause):
             self._answer_cause(task, "ran")
         self._schedule_round()

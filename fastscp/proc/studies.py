@@ -31,7 +31,8 @@ _log = logging.getLogger(APPLICATION)
 RECEPTION, SERIES, STUDY = "reception", "series", "study"
 #: with ``--on-late append`` an ended study is remembered that long
 _REMEMBER_S = 7 * 86400.0
-_NOBODY: Mapping[str, Any] = {"calling_aet": "", "called_aet": "", "peer": "", "peer_host": "", "port": 0}
+#: who called, when nobody knows
+NOBODY: Mapping[str, Any] = {"calling_aet": "", "called_aet": "", "peer": "", "peer_host": "", "port": 0}
 
 
 class Studies:
@@ -67,7 +68,7 @@ class Studies:
                 self._forget_void(study)
                 continue
             self._tracker.add(study)
-            self._callers[study.number] = self._state.last_caller(study.number) or orjson.dumps(_NOBODY)
+            self._callers[study.number] = self._state.last_caller(study.number) or orjson.dumps(NOBODY)
             self._recover_series(study)
         for association, number in recovered.holders.items():
             held = self._tracker.numbered(number)

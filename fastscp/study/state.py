@@ -86,7 +86,7 @@ class Recovered:
 
 
 class StudyState(Protocol):
-    """What the coordinator needs of an engine. Writes are durable after ``commit``."""
+    """What the coordinator needs of an engine. Writes are durable after ``commit``; all raise ``ProcessError``."""
 
     def recover(self) -> Recovered:
         """Return everything kept."""
@@ -162,10 +162,13 @@ class SqliteState:
             raise ProcessError(f"study state has format {version}, this program knows {FORMAT_VERSION}")
 
     def _write(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
-        if not self._writing:
-            self._execute("BEGIN IMMEDIATE")
-            self._writing = True
-        return self._execute(statement, values)
+        try:
+            if not self._writing:
+                self._execute("BEGIN IMMEDIATE")
+                self._writing = True
+            return self._execute(statement, values)
+        except sqlite3.Error as error:
+            raise ProcessError(f"study state cannot be written: {error}") from error
 
     def recover(self) -> Recovered:
         """Return everything kept."""
@@ -263,11 +266,17 @@ class SqliteState:
 
     def commit(self) -> None:
         """Make everything since the last call durable."""
-        if self._writing:
+        if not self._writing:
+            return
+        try:
             self._execute("COMMIT")
-            self._writing = False
+        except sqlite3.Error as error:
+            raise ProcessError(f"study state cannot be written: {error}") from error
+        self._writing = False
 
     def close(self) -> None:
         """Commit and close."""
-        self.commit()
-        self._connection.close()
+        try:
+            self.commit()
+        finally:
+            self._connection.close()

@@ -429,3 +429,13 @@ def test_late_object_does_not_wait_for_hooks_of_its_finished_study(output: Path,
         assert process.drain() == 0
     assert sorted(os.listdir(output / "1.1")) == ["CT000001", "CT000002"]
     assert sorted(lines(calls)) == [f"{output}/1.1 1", f"{output}/1.1 1", f"{output}/1.2 1"]
+
+
+def test_object_of_an_unknown_association_is_kept(output: Path, calls: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    hooks = HookPolicy(on_end_of_study=f"echo #p '#a' >>{calls}")
+    with CoordinatorProcess(configuration(output, BY_UID, hooks)) as process:
+        worker = process.worker()
+        worker.store("never opened", "1.1", "CT.1")
+        assert process.drain() == 0
+    assert lines(calls) == [f'{output}/1.1 ""']
+    assert "never opened" in capfd.readouterr().err

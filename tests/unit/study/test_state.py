@@ -80,3 +80,11 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(ProcessError, match="format 99"):
         SqliteState(tmp_path)
+
+
+def test_full_disk_is_a_process_error(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path)
+    state._connection.execute("PRAGMA max_page_count=1")
+    with pytest.raises(ProcessError, match="cannot be written"):
+        for number in range(1000):
+            state.add_object(1, row(f"CT.{number}" + "x" * 1000), number)

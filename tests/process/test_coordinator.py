@@ -30,7 +30,9 @@ def calls(tmp_path: Path) -> Path:
 
 
 def lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+    """Return the complete lines of a file that hooks append to."""
+    text = path.read_text() if path.exists() else ""
+    return text[: text.rfind("\n") + 1].splitlines()
 
 
 def wait_for_lines(path: Path, count: int) -> list[str]:

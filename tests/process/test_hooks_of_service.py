@@ -21,7 +21,9 @@ COMMANDS = ["printf '[%s]' #a #c #r #p #f", "printf '[%s]' '#a' '#c' '#r' '#p' '
 
 
 def lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+    """Return the complete lines of a file that hooks append to."""
+    text = path.read_text() if path.exists() else ""
+    return text[: text.rfind("\n") + 1].splitlines()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

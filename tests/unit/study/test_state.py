@@ -86,5 +86,4 @@ def test_full_disk_is_a_process_error(tmp_path: Path) -> None:
     state = SqliteState(tmp_path)
     state._connection.execute("PRAGMA max_page_count=1")
     with pytest.raises(ProcessError, match="cannot be written"):
-        for number in range(1000):
-            state.add_object(1, row(f"CT.{number}" + "x" * 1000), number)
+        state.add_object(1, row("x" * 100_000), 1)

@@ -92,6 +92,8 @@ class Encoder:
             self._fail("Pixel Data of defined length in a transfer syntax with fragments", pos, tag)
         self._order(pos, level, tag)
         if element == 0:
+            if large:
+                self._fail("group length that is no length", pos, tag)
             return self._groups.replace(pos, level, start, length)
         resolved = self._vrs.resolved(known or vr, level, tag)
         vr_out = resolved if self._options.new_vrs or resolved not in NEW_VRS else "OB"
@@ -103,7 +105,8 @@ class Encoder:
         if kind in {TEXT, LONG_TEXT}:
             new = values.text(value)
         elif kind == UID:
-            new = values.uid(value)
+            # what is too long to be a UID must not depend on how it arrives: see _begin_value
+            new = values.uid(value) if length <= HELD else values.text(value)
         else:
             new = value + b"\0" if length & 1 and vr_out not in NEVER_PADDED else value
             if level.little != out.little and vr_out in WIDTHS:

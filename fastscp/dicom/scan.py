@@ -147,7 +147,9 @@ class Scanner(Walker):
         pos = 0
         while True:
             level = self._level
-            if level.kind == ITEM and not self._convert_un:
+            # no walk where it would stop at once
+            if level.kind == ITEM and not self._convert_un and (self._nests or (
+                    buf[pos + 4:pos + 6] != b"SQ" and (level.last >= 0 or not self._create_groups))):
                 if level.fast:
                     if level.explicit:
                         pos = self._unchanged(pos, level)

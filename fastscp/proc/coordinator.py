@@ -226,12 +226,11 @@ class Coordinator:
         opened, caller = self._caller(channel, str(packet["association"]))
         if self._event_log is not None:
             self._event_log.put(events.object_stored(time.time(), opened, packet))
-        if self._studies is not None and self._state is not None:
+        if self._studies is not None:
             if packet["request"] is not None:
                 channel.requests.discard(packet["request"])
             self._studies.stored(packet, octets, opened, caller, channel.incarnation, cause, self._loop.now)
             self._events[channel.incarnation] = packet["event"]
-            self._state.take_event(channel.incarnation, packet["event"])
         elif self._config.hooks.on_reception is not None:
             self._lanes.add(Task(RECEPTION, 0, variables.reception(opened, packet), cause=cause), lane=None)
 

@@ -152,7 +152,7 @@ class Studies:
         self._last_object += 1
         association = str(packet["association"])
         row = ObjectRow(packet["file"], packet["file"], association, caller, octets)
-        self._state.add_object(study.number, row, self._last_object)
+        self._state.add_object(study.number, row, self._last_object, incarnation, packet["event"])
         self._callers[study.number] = caller
         first = None
         if self._config.hooks.on_reception is not None:

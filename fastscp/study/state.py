@@ -31,8 +31,8 @@ CREATE INDEX studies_by_uid ON studies (uid);
 CREATE INDEX studies_by_end ON studies (ended);
 CREATE TABLE objects (
     study INTEGER NOT NULL, file TEXT NOT NULL, number INTEGER NOT NULL, latest INTEGER NOT NULL,
-    association TEXT NOT NULL, name TEXT NOT NULL, caller BLOB NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (study, file)) WITHOUT ROWID;
+    association TEXT NOT NULL, incarnation TEXT NOT NULL, event INTEGER NOT NULL, name TEXT NOT NULL,
+    caller BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (study, file)) WITHOUT ROWID;
 CREATE TABLE tasks (number INTEGER PRIMARY KEY, study INTEGER NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE incarnations (name TEXT PRIMARY KEY, event INTEGER NOT NULL) WITHOUT ROWID;
 """
@@ -106,8 +106,8 @@ class StudyState(Protocol):
     def forget_ended(self, before: float) -> None:
         """Drop what ended before that time."""
 
-    def add_object(self, study: int, row: ObjectRow, number: int) -> bool:
-        """Keep an object; returns False when it takes the place of an earlier one of the same name."""
+    def add_object(self, study: int, row: ObjectRow, number: int, incarnation: str, event: int) -> None:
+        """Keep an object and the event that told of it; it takes the place of an earlier one of the same name."""
 
     def objects(self, study: int) -> list[ObjectRow]:
         """Return the objects of a study in order of their first arrival."""
@@ -123,9 +123,6 @@ class StudyState(Protocol):
 
     def finish_task(self, number: int) -> None:
         """Drop a task that was carried out."""
-
-    def take_event(self, incarnation: str, event: int) -> None:
-        """Keep the highest event number taken over from a worker."""
 
     def forget_events(self, incarnations: Iterable[str]) -> None:
         """Drop what is kept of workers that are gone."""
@@ -152,7 +149,8 @@ class SqliteState:
         except sqlite3.Error as error:
             raise ProcessError(f"study state in {directory or 'memory'} cannot be used: {error}") from error
         self._execute = self._connection.execute
-        self._writing = False
+        self._writes: list[tuple[str, tuple[object, ...]]] = []  #: not given to sqlite yet
+        self._in_transaction = False
 
     def _make_tables(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -161,27 +159,41 @@ class SqliteState:
         elif version != FORMAT_VERSION:
             raise ProcessError(f"study state has format {version}, this program knows {FORMAT_VERSION}")
 
-    def _write(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        self._writes.append((statement, values))
+
+    def _settle(self) -> None:
+        """Carry out what was written, before something is read."""
+        if not self._writes:
+            return
+        writes, self._writes = self._writes, []
         try:
-            if not self._writing:
+            if not self._in_transaction:
                 self._execute("BEGIN IMMEDIATE")
-                self._writing = True
-            return self._execute(statement, values)
+                self._in_transaction = True
+            for statement, values in writes:
+                self._execute(statement, values)
         except sqlite3.Error as error:
             raise ProcessError(f"study state cannot be written: {error}") from error
+
+    def _read(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        self._settle()
+        return self._execute(query, values)
 
     def recover(self) -> Recovered:
         """Return everything kept."""
         recovered = Recovered()
         recovered.studies = [StudyRow(number, uid, directory, opened, bool(made), None, objects)
-                             for number, uid, directory, opened, made, objects in self._execute(
+                             for number, uid, directory, opened, made, objects in self._read(
             "SELECT number, uid, directory, opened, made, "
             "(SELECT count(*) FROM objects WHERE study = studies.number) FROM studies "
             "WHERE ended IS NULL ORDER BY number")]
-        recovered.tasks = [TaskRow(*row) for row in self._execute(
+        recovered.tasks = [TaskRow(*row) for row in self._read(
             "SELECT number, study, kind, body FROM tasks ORDER BY number")]
-        recovered.events = dict(self._execute("SELECT name, event FROM incarnations"))
-        recovered.holders = dict(self._execute("SELECT association, study FROM objects ORDER BY latest"))
+        recovered.events = dict(self._read(
+            "SELECT name, max(event) FROM (SELECT name, event FROM incarnations UNION ALL "
+            "SELECT incarnation, event FROM objects) GROUP BY name"))
+        recovered.holders = dict(self._read("SELECT association, study FROM objects ORDER BY latest"))
         recovered.last_study = self._maximum("SELECT max(number) FROM studies")
         recovered.last_task = self._maximum("SELECT max(number) FROM tasks")
         recovered.last_object = self._maximum("SELECT max(latest) FROM objects")
@@ -190,7 +202,7 @@ class SqliteState:
         return recovered
 
     def _maximum(self, query: str) -> int:
-        return int(self._execute(query).fetchone()[0] or 0)
+        return int(self._read(query).fetchone()[0] or 0)
 
     def open_study(self, row: StudyRow) -> None:
         """Keep an opened (or opened again) study."""
@@ -199,6 +211,9 @@ class SqliteState:
 
     def forget_study(self, number: int) -> None:
         """Drop a study and its objects."""
+        self._write(
+            "INSERT INTO incarnations SELECT incarnation, max(event) FROM objects WHERE study = ? GROUP BY incarnation "
+            "ON CONFLICT (name) DO UPDATE SET event = max(event, excluded.event)", (number,))
         self._write("DELETE FROM studies WHERE number = ?", (number,))
         self._write("DELETE FROM objects WHERE study = ?", (number,))
 
@@ -208,7 +223,7 @@ class SqliteState:
 
     def ended_study(self, uid: str) -> StudyRow | None:
         """Return the most recently ended study of that UID."""
-        row = self._execute(
+        row = self._read(
             "SELECT number, uid, directory, opened, made, ended, "
             "(SELECT count(*) FROM objects WHERE study = studies.number) FROM studies "
             "WHERE uid = ? AND ended IS NOT NULL ORDER BY ended DESC LIMIT 1", (uid,)).fetchone()
@@ -216,29 +231,25 @@ class SqliteState:
 
     def forget_ended(self, before: float) -> None:
         """Drop what ended before that time."""
-        for (number,) in self._execute("SELECT number FROM studies WHERE ended < ?", (before,)).fetchall():
+        for (number,) in self._read("SELECT number FROM studies WHERE ended < ?", (before,)).fetchall():
             self.forget_study(number)
 
-    def add_object(self, study: int, row: ObjectRow, number: int) -> bool:
-        """Keep an object; returns False when it takes the place of an earlier one of the same name."""
-        added = self._write(
-            "INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (study, row.file, number, number, row.association, row.name, row.caller, row.body)).rowcount == 1
-        if not added:
-            self._write(
-                "UPDATE objects SET latest = ?, association = ?, name = ?, caller = ?, body = ? "
-                "WHERE study = ? AND file = ?",
-                (number, row.association, row.name, row.caller, row.body, study, row.file))
-        return added
+    def add_object(self, study: int, row: ObjectRow, number: int, incarnation: str, event: int) -> None:
+        """Keep an object and the event that told of it; it takes the place of an earlier one of the same name."""
+        self._write(
+            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (study, file) DO UPDATE SET "
+            "latest = excluded.latest, association = excluded.association, incarnation = excluded.incarnation, "
+            "event = excluded.event, name = excluded.name, caller = excluded.caller, body = excluded.body",
+            (study, row.file, number, number, row.association, incarnation, event, row.name, row.caller, row.body))
 
     def objects(self, study: int) -> list[ObjectRow]:
         """Return the objects of a study in order of their first arrival."""
-        return [ObjectRow(*row) for row in self._execute(
+        return [ObjectRow(*row) for row in self._read(
             "SELECT file, name, association, caller, body FROM objects WHERE study = ? ORDER BY number", (study,))]
 
     def last_caller(self, study: int) -> bytes | None:
         """Return the ``opened`` packet of the association of the most recent object."""
-        row = self._execute("SELECT caller FROM objects WHERE study = ? ORDER BY latest DESC LIMIT 1",
+        row = self._read("SELECT caller FROM objects WHERE study = ? ORDER BY latest DESC LIMIT 1",
                             (study,)).fetchone()
         return None if row is None else bytes(row[0])
 
@@ -255,10 +266,6 @@ class SqliteState:
         """Drop a task that was carried out."""
         self._write("DELETE FROM tasks WHERE number = ?", (number,))
 
-    def take_event(self, incarnation: str, event: int) -> None:
-        """Keep the highest event number taken over from a worker."""
-        self._write("INSERT OR REPLACE INTO incarnations VALUES (?, ?)", (incarnation, event))
-
     def forget_events(self, incarnations: Iterable[str]) -> None:
         """Drop what is kept of workers that are gone."""
         for incarnation in incarnations:
@@ -266,13 +273,17 @@ class SqliteState:
 
     def commit(self) -> None:
         """Make everything since the last call durable."""
-        if not self._writing:
-            return
         try:
-            self._execute("COMMIT")
+            if len(self._writes) == 1 and not self._in_transaction:  # commits by itself
+                statement, values = self._writes.pop()
+                self._execute(statement, values)
+                return
+            self._settle()
+            if self._in_transaction:
+                self._execute("COMMIT")
         except sqlite3.Error as error:
             raise ProcessError(f"study state cannot be written: {error}") from error
-        self._writing = False
+        self._in_transaction = False
 
     def close(self) -> None:
         """Commit and close."""

@@ -401,7 +401,7 @@ def test_kill_between_end_and_rename_ends_the_study_once(output: Path, calls: Pa
     gate = tmp_path / "gate"
     study = StudyPolicy(sorting=Sorting.STUDY_UID, rename=True, timeout_s=0.3)
     hooks = HookPolicy(on_reception=f"until test -e {gate}; do sleep 0.01; done",
-                       on_end_of_study=f"echo #p $FASTSCP_OBJECTS $(ls \"$FASTSCP_PATH\") >>{calls}")
+                       on_end_of_study=f'echo #p $FASTSCP_OBJECTS $(ls "$FASTSCP_PATH") >>{calls}')
     with CoordinatorProcess(configuration(output, study, hooks)) as process:
         worker = process.worker()
         worker.open("a")

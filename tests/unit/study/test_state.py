@@ -16,19 +16,15 @@ def row(file: str, association: str = "a") -> ObjectRow:
 def test_everything_committed_is_recovered(tmp_path: Path) -> None:
     state = SqliteState(tmp_path)
     state.open_study(StudyRow(1, "1.2", "/d", 10.0, made=True))
-    assert state.add_object(1, row("CT.1"), 1)
-    assert state.add_object(1, row("CT.2", "b"), 2)
-    assert not state.add_object(1, row("CT.1", "b"), 3)
+    state.add_object(1, row("CT.1"), 1, "w", 1)
+    state.add_object(1, row("CT.2", "b"), 2, "v", 9)
+    state.add_object(1, row("CT.1", "b"), 3, "w", 5)
     state.add_task(TaskRow(7, 3, "study", b"{}"))
-    state.take_event("w", 4)
-    state.take_event("w", 5)
     state.commit()
     recovered = SqliteState(tmp_path).recover()
     assert recovered.studies == [StudyRow(1, "1.2", "/d", 10.0, made=True, objects=2)]
     assert recovered.tasks == [TaskRow(7, 3, "study", b"{}")]
-    assert recovered.events == {"w": 5}
-    state.forget_events(["w", "unknown"])
-    assert state.recover().events == {}
+    assert recovered.events == {"v": 9, "w": 5}
     assert recovered.holders == {"b": 1}
     assert (recovered.last_study, recovered.last_task, recovered.last_object) == (3, 7, 3)
     assert [entry.file for entry in state.objects(1)] == ["CT.1", "CT.2"]
@@ -47,7 +43,7 @@ def test_ended_studies_are_remembered_until_forgotten(tmp_path: Path) -> None:
     state = SqliteState(tmp_path)
     for number in (1, 2):
         state.open_study(StudyRow(number, "1.2", f"/{number}", 10.0, made=True))
-        state.add_object(number, row("CT.1"), number)
+        state.add_object(number, row("CT.1"), number, "w", number)
         state.end_study(number, 20.0 + number)
     found = state.ended_study("1.2")
     assert found is not None
@@ -59,6 +55,19 @@ def test_ended_studies_are_remembered_until_forgotten(tmp_path: Path) -> None:
     state.forget_study(2)
     assert state.ended_study("1.2") is None
     assert state.objects(1) == []
+
+
+def test_event_numbers_outlive_their_objects(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path)
+    for event in (5, 3):
+        state.add_object(event, row("CT.1"), event, "w", event)
+        state.commit()
+        state.forget_study(event)
+    state.commit()
+    assert state.objects(5) == []
+    assert SqliteState(tmp_path).recover().events == {"w": 5}
+    state.forget_events(["w", "unknown"])
+    assert state.recover().events == {}
 
 
 def test_finished_tasks_are_gone(tmp_path: Path) -> None:
@@ -85,5 +94,6 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
 def test_full_disk_is_a_process_error(tmp_path: Path) -> None:
     state = SqliteState(tmp_path)
     state._connection.execute("PRAGMA max_page_count=1")
+    state.add_object(1, row("x" * 100_000), 1, "w", 1)
     with pytest.raises(ProcessError, match="cannot be written"):
-        state.add_object(1, row("x" * 100_000), 1)
+        state.commit()

@@ -7,6 +7,7 @@ stderr, unless the log is quieter than warnings; what is found wrong later is lo
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Sequence
 
@@ -123,10 +124,17 @@ def _occupy_standard_descriptors() -> None:
 
 
 def _discard_output() -> None:
-    """Send stdout and stderr to nowhere: under inetd they are the peer's connection."""
+    """Send stdout and stderr to nowhere where they are the peer's connection, as under inetd.
+
+    Elsewhere (systemd's journal, a terminal where ``--inetd`` is a mistake) what is written can be read.
+    """
+    connection = os.fstat(0)
+    if not stat.S_ISSOCK(connection.st_mode):
+        return
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.dup2(null, 2)
+    for descriptor in (1, 2):
+        if os.path.samestat(os.fstat(descriptor), connection):
+            os.dup2(null, descriptor)
     os.close(null)
 
 

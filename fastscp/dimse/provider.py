@@ -111,6 +111,11 @@ class Provider:
         self._data_end: Item | None = None  #: what is reported when the data set at hand ends
         self._skipping = False  #: the data set at hand is passed over
 
+    @property
+    def inside_message(self) -> bool:
+        """Whether a message of the peer has begun and is not complete."""
+        return self._partial_id >= 0 or self._data_id >= 0
+
     def receive(self, fragments: Iterable[Fragment]) -> list[Item]:
         """Return what ``fragments`` mean, in order.
 

@@ -80,6 +80,7 @@ class Connection:
                 mask = IN
             if mask & OUT:
                 self._flush()
+                self._update_deadline()
             if mask & ~OUT and not self._closed:
                 self._read()
         except TransportError as error:
@@ -159,8 +160,6 @@ class Connection:
                     self.storage.handle(item)
                 else:
                     handler(self, item)
-        except PeerError as error:  # no answer fits into what the peer takes
-            self._on_violation(error)
         finally:
             self._pumping = False
         if self._closed:
@@ -192,10 +191,16 @@ class Connection:
 
     def respond(self, context_id: int, command: Command, code: int, comment: str = "",
                 offending: tuple[int, ...] = ()) -> None:
-        """Queue a response; it leaves at the latest when the connection blocks or has handled its items."""
+        """Queue a response; it leaves at the latest when the connection blocks or has handled its items.
+
+        A peer that takes no P-DATA-TF long enough for any answer is aborted.
+        """
         if self._provider is None:
             raise ProcessError("a response without an association")
-        self._output += self._provider.encode_response(context_id, command, code, comment, offending)
+        try:
+            self._output += self._provider.encode_response(context_id, command, code, comment, offending)
+        except PeerError as error:
+            self._on_violation(error)
 
     def flush(self) -> None:
         """Send what is queued while the connection stays blocked."""
@@ -241,7 +246,7 @@ class Connection:
         if not self._established or self._ending:
             return
         network = self._shared.config.network
-        if self._output or (self.storage.busy and not self._blocked):
+        if self._output or (not self._blocked and self._peer_owes_octets()):
             limits = [limit for limit in (network.socket_timeout_s, network.dimse_timeout_s) if limit]
             limit = min(limits) if limits else None
         else:
@@ -250,6 +255,11 @@ class Connection:
             self._deadline = _NEVER
         else:
             self._set_deadline(limit)
+
+    def _peer_owes_octets(self) -> bool:
+        """Whether the peer has begun what it has not ended: a PDU, a command or a data set."""
+        provider = self._provider
+        return self._association.inside_pdu or (provider is not None and provider.inside_message)
 
     def _set_deadline(self, delay_s: float) -> None:
         self._deadline = deadline = self._shared.loop.now + delay_s

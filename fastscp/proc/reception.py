@@ -8,6 +8,7 @@ Nothing here knows of sockets, messages to the coordinator, or time beyond what 
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,16 @@ from fastscp.dicom.shapes import Shapes
 from fastscp.dicom.uids import file_name_prefix
 from fastscp.dimse.command import Command
 from fastscp.errors import FastscpError, InstanceError, StorageError
+from fastscp.log.names import APPLICATION
+from fastscp.log.text import printable
 from fastscp.store import naming
 from fastscp.store.existing import media_storage_instance_uid
 from fastscp.store.policy import FileNames
 from fastscp.store.sink import InstanceSink, OutputDirectory
 from fastscp.study.policy import Sorting
 from fastscp.ul.pdu import AcceptedContext
+
+_log = logging.getLogger(APPLICATION)
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 SOP_CLASS_UID = 0x00080016
@@ -152,7 +157,10 @@ class Reception:
         """Drop the temporary (aborted transfer)."""
         if self._sink is not None:
             sink, self._sink = self._sink, None
-            sink.discard()
+            try:
+                sink.discard()
+            except StorageError as error:  # why it is dropped counts more, and nobody waits for this
+                _log.error("%s", printable(str(error)))
 
     @property
     def size(self) -> int:

@@ -69,19 +69,21 @@ class Reporter:
         self._channel = channel
         self._watching_out = False
         self._loop.register(channel.fileno(), IN, self._ready)
+        # everything is queued before anything is sent: an answer that goes out with a repeated event may lead
+        # to the next event, and that has to follow the others
         self._queue.clear()
-        self._put({"kind": "hello", "incarnation": self._incarnation, "unacknowledged": self._acknowledged})
+        self._enqueue({"kind": "hello", "incarnation": self._incarnation, "unacknowledged": self._acknowledged})
         for association in self._associations.values():
-            self._put(association.opened)
+            self._enqueue(association.opened)
         for number, event in self._events.items():
-            self._put(event.packet, number)
+            self._enqueue(event.packet, number)
         for place, _ in self._places.values():
-            self._put(place)
-        for name in [name for name, association in self._associations.items() if association.closed]:
-            closed = self._associations[name].closed
-            if closed is not None:
-                self._put(closed)
-            self._forget(name)
+            self._enqueue(place)
+        for name, association in list(self._associations.items()):
+            if association.closed is not None:
+                self._enqueue(association.closed)
+                self._forget(name)
+        self._flush()
         # hooks of events that the former coordinator had acknowledged are the new one's; nobody waits for them
         notices, self._awaiting_hooks = self._awaiting_hooks, {}
         for notice in notices.values():
@@ -93,8 +95,11 @@ class Reporter:
             self._channel.close()
             self._channel = None
 
-    def _put(self, packet: records.WorkerPacket, event_number: int = 0) -> None:
+    def _enqueue(self, packet: records.WorkerPacket, event_number: int = 0) -> None:
         self._queue.append((records.encode(packet), event_number))
+
+    def _put(self, packet: records.WorkerPacket, event_number: int = 0) -> None:
+        self._enqueue(packet, event_number)
         self._flush()
 
     def _flush(self) -> None:
@@ -113,6 +118,8 @@ class Reporter:
             queue.popleft()
             if number:
                 self._sent(number)
+                if self._channel is not channel:  # what followed from it met the coordinator's death
+                    return
         if self._watching_out != bool(queue):
             self._watching_out = bool(queue)
             self._loop.modify(channel.fileno(), IN | OUT if queue else IN)

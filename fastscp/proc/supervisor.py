@@ -104,9 +104,12 @@ class Supervisor:
     def _run_worker(self, index: int, control: socket.socket, predecessor: int) -> int:
         set_title(f"worker {index + 1}")
         store = self._config.store
-        try:
-            if predecessor and not store.ignore:
+        if predecessor and not store.ignore:
+            try:
                 remove_stale_temporaries(store.output_directory, predecessor)
+            except OSError as error:
+                _log.warning("cannot remove what process %d may have left: %s", predecessor, error)
+        try:
             return Worker(control, self._config, self._settings).run()
         except (FastscpError, OSError) as error:
             _log.critical("worker %d cannot go on: %s", index + 1, error)
@@ -141,7 +144,12 @@ class Supervisor:
         """Give a worker and the coordinator the two ends of a fresh event channel."""
         if self._coordinator is None or slot.pid not in self._pool.slots:
             return
-        worker_end, coordinator_end = fdpass.channel_pair()
+        try:
+            worker_end, coordinator_end = fdpass.channel_pair()
+        except OSError as error:  # no descriptor left; an association that ends gives some back
+            _log.error("no event channel for worker %d: %s; trying again", slot.index + 1, error)
+            self._loop.call_later(_RETRY_S, lambda: self._connect_to_coordinator(slot))
+            return
         try:
             packet = orjson.dumps({"kind": "worker", "name": f"worker {slot.index + 1} ({slot.pid})"})
             fdpass.send_with_descriptor(self._coordinator, packet, coordinator_end.fileno())
@@ -224,8 +232,19 @@ class Supervisor:
             self._replace(slot.index, lifetime_s, lambda: self.start_worker(slot.index, predecessor=pid))
 
     def _replace(self, index: int, lifetime_s: float, start: Callable[[], None]) -> None:
-        delay_s = self._backoffs.setdefault(index, Backoff()).delay_s(lifetime_s)
-        self._loop.call_later(delay_s, lambda: start() if self.replacing else None)
+        """Start another child; go on trying when the system has no process or descriptor to give."""
+        backoff = self._backoffs.setdefault(index, Backoff())
+
+        def try_to_start() -> None:
+            if not self.replacing:
+                return
+            try:
+                start()
+            except OSError as error:
+                _log.error("cannot start a process: %s; trying again", error)
+                self._loop.call_later(backoff.delay_s(0.0), try_to_start)
+
+        self._loop.call_later(backoff.delay_s(lifetime_s), try_to_start)
 
     # -- telling ----------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from fastscp.errors import StorageError
 _IOV_MAX = 1000  #: below the kernel's 1024 buffers a writev takes
 _COPY_OCTETS = 1 << 20
 TEMPORARY_PREFIX = ".fastscp-"
+_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)  #: link(2) cannot, a copy may
 
 
 def storage_error(action: str, path: str, error: OSError) -> StorageError:
@@ -36,16 +37,29 @@ def storage_error(action: str, path: str, error: OSError) -> StorageError:
 class OutputDirectory:
     """The directory in which temporaries are made; one per worker process.
 
-    Holds a descriptor of the directory for its life. Raises StorageError when it cannot be opened.
+    Opens the directory with the first instance, and another one as soon as the path names another (removed and
+    made again, renamed, mounted over).
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise storage_error("open output directory", path, error) from error
+        self._fd = -1
+        self._identity = (0, 0)
+        self._anonymous = False
         self._numbers = itertools.count(1)
+
+    def _follow_path(self) -> None:
+        """Open the directory, unless it is the one that is open."""
+        try:
+            status = os.stat(self.path)
+            if (status.st_dev, status.st_ino) == self._identity:
+                return
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            status = os.fstat(fd)
+        except OSError as error:
+            raise storage_error("open output directory", self.path, error) from error
+        self.close()
+        self._fd, self._identity = fd, (status.st_dev, status.st_ino)
         self._anonymous = self._anonymous_works()
 
     def _anonymous_works(self) -> bool:
@@ -75,6 +89,7 @@ class OutputDirectory:
 
     def create(self, head: bytes = b"") -> InstanceSink:
         """Open the temporary of one instance that begins with ``head``. Raises StorageError."""
+        self._follow_path()
         try:
             if self._anonymous:
                 fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=self._fd)
@@ -92,7 +107,9 @@ class OutputDirectory:
 
     def close(self) -> None:
         """Give the directory's descriptor back."""
-        os.close(self._fd)
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
 
 
 class InstanceSink:
@@ -200,17 +217,16 @@ class InstanceSink:
         except FileExistsError:
             if not replace:
                 raise
+            replaced = True
             self._replace(target)
-            self.discard()
-            return True
         except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            if error.errno not in _NO_LINK:
                 raise storage_error("create", target, error) from error
             replaced = self._copy_beside(target, replace=replace)
-            self.discard()
-            return replaced
+        else:
+            replaced = False
         self.discard()
-        return False
+        return replaced
 
     def _link(self, target: str) -> None:
         directory = self._directory
@@ -221,9 +237,12 @@ class InstanceSink:
                     follow_symlinks=False)
 
     def _replace(self, target: str) -> None:
-        """Replace an existing file as a whole: a second name, renamed over the first."""
+        """Replace an existing file as a whole: a second name, renamed over the first.
+
+        That name is in the output directory, where it is found if this process is killed in between.
+        """
         fd = self._directory.fd
-        temporary = os.path.join(os.path.dirname(target), self._directory.hidden_name())
+        temporary = self._directory.hidden_name()
         try:
             self._link(temporary)
             try:
@@ -232,7 +251,9 @@ class InstanceSink:
                 os.unlink(temporary, dir_fd=fd)
                 raise
         except OSError as error:
-            raise storage_error("replace", target, error) from error
+            if error.errno not in _NO_LINK:
+                raise storage_error("replace", target, error) from error
+            self._copy_beside(target, replace=True)
 
     def _copy_beside(self, target: str, *, replace: bool) -> bool:
         """Publish on another file system, or on one without hard links: copy in the kernel, then rename."""
@@ -281,7 +302,8 @@ class InstanceSink:
 
     def _close(self) -> None:
         while self._spools:
-            self._spools.pop().close()
+            with contextlib.suppress(OSError):  # what it still buffers is dropped anyway, room for it or not
+                self._spools.pop().close()
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             if self._hidden is not None:

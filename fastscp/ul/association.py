@@ -104,6 +104,11 @@ class Association:
         """Whether the caller shall close the transport, once the output is sent (Sta1)."""
         return self.state is State.IDLE
 
+    @property
+    def inside_pdu(self) -> bool:
+        """Whether a PDU of the peer has begun and is not complete."""
+        return bool(self._carry or self._body_left or self._pdu_left)
+
     # -- what the caller does ---------------------------------------------------------------------
 
     def take_output(self) -> bytes:

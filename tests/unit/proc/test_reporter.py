@@ -163,3 +163,33 @@ def test_full_channel_delays_the_notice_and_keeps_the_order(coordinator: Coordin
         heard += [packet["event"] for packet in coordinator.heard() if packet["kind"] == "stored"]
         coordinator.turn()
     assert sent == heard == list(range(1, 3001))
+
+
+def test_event_that_follows_from_a_repeated_one_comes_after_all_repeats(coordinator: Coordinator) -> None:
+    """The answer to a repeated event goes out, and the peer's next object is already there."""
+    reporter = coordinator.reporter
+    reporter.opened(opened("a"))
+
+    def next_object() -> None:
+        reporter.stored(stored(reporter.next_event()))
+
+    for _ in range(3):
+        reporter.stored(stored(reporter.next_event()), on_sent=next_object)
+    coordinator.connect()
+    events = [packet["event"] for packet in coordinator.heard() if packet["kind"] == "stored"]
+    assert events == [1, 2, 3, 4, 5, 6]
+
+
+def test_coordinator_that_dies_while_an_event_leads_to_another(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    reporter = coordinator.reporter
+    reporter.opened(opened("a"))
+
+    def next_object() -> None:
+        assert coordinator.channel is not None
+        coordinator.channel.close()
+        reporter.stored(stored(reporter.next_event()))
+
+    reporter.stored(stored(reporter.next_event()), on_sent=next_object)
+    coordinator.connect()
+    assert [packet["event"] for packet in coordinator.heard() if packet["kind"] == "stored"] == [1, 2]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,7 @@ def test_sha256_is_of_the_whole_file(directory: OutputDirectory) -> None:
 
 
 def test_no_descriptor_is_leaked(directory: OutputDirectory) -> None:
+    directory.create().discard()  # opens the directory
     before = len(os.listdir("/proc/self/fd"))
     for number in range(50):
         sink = directory.create(b"x")
@@ -181,8 +183,54 @@ def test_stale_temporaries_of_one_dead_process_are_removed(tmp_path: Path) -> No
 
 
 def test_output_directory_that_is_not_there(tmp_path: Path) -> None:
+    directory = OutputDirectory(str(tmp_path / "missing"))
     with pytest.raises(StorageError):
-        OutputDirectory(str(tmp_path / "missing"))
+        directory.create()
+    (tmp_path / "missing").mkdir()
+    directory.create(b"x").publish("name", replace=True)
+    assert names(tmp_path / "missing") == ["name"]
+
+
+@pytest.mark.parametrize("how", ["removed", "renamed"])
+def test_output_directory_made_again_is_used(directory: OutputDirectory, tmp_path: Path, how: str) -> None:
+    path = tmp_path / "output"
+    path.mkdir()
+    directory.path = str(path)
+    directory.create(b"x").publish("name", replace=True)
+    if how == "removed":
+        shutil.rmtree(path)
+        with pytest.raises(StorageError):
+            directory.create()
+    else:
+        path.rename(tmp_path / "moved")
+    path.mkdir()
+    directory.create(b"y").publish("other", replace=True)
+    assert names(path) == ["other"]
+
+
+def test_replacing_in_a_study_directory_uses_a_name_in_the_output_directory(
+        directory: OutputDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process killed between the two steps leaves nothing where nobody would look for it."""
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "name").write_bytes(b"old")
+
+    def killed(*_arguments: object, **_keywords: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sink_module.os, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        directory.create(b"new").publish("study/name", replace=True)
+    assert names(tmp_path / "study") == ["name"]
+    assert len(remove_stale_temporaries(str(tmp_path), os.getpid())) >= 1
+
+
+def test_spool_that_cannot_be_flushed_does_not_hinder_a_discard(directory: OutputDirectory, tmp_path: Path) -> None:
+    sink = directory.create(b"x")
+    spool = sink.spool()
+    spool.write(b"x" * 100)
+    os.close(spool.fileno())  # every write from now on fails
+    sink.discard()
+    assert names(tmp_path) == []
 
 
 def test_existing_instance_uid_is_read_from_file_meta(tmp_path: Path, dicom_files: list[Path]) -> None:

@@ -108,7 +108,7 @@ class Coordinator:
         self._studies.recover(recovered, self._loop.now)
         if recovered.events:
             self._loop.call_later(_FORGET_WORKERS_S, self._forget_workers)
-        if recovered.holders:
+        if recovered.studies:
             associations = list(recovered.holders)
             self._loop.call_later(_RECOVERY_S, lambda: self._forget_unheard(associations))
 
@@ -260,9 +260,9 @@ class Coordinator:
 
     def _forget_unheard(self, associations: list[str]) -> None:
         heard = {name for channel in self._channels.values() for name in channel.associations}
-        for association in associations:
-            if association not in heard and self._studies is not None:
-                self._studies.closed(association)
+        if self._studies is not None:
+            self._studies.forget_unheard(name for name in associations if name not in heard)
+            self._schedule_round()
 
     def _forget_workers(self) -> None:
         """Drop the event numbers of workers that did not come back after the death of a coordinator."""

@@ -64,9 +64,6 @@ class Studies:
         for row in recovered.studies:
             opened = now - max(0.0, wall - row.opened)
             study = Study(row.number, row.uid, row.directory, opened, now, row.objects, directory_made=row.made)
-            if not row.objects:
-                self._forget_void(study)
-                continue
             self._tracker.add(study)
             self._callers[study.number] = self._state.last_caller(study.number) or orjson.dumps(NOBODY)
             self._recover_series(study)
@@ -78,6 +75,13 @@ class Studies:
             self._add(task_row.kind, task_row.study, orjson.loads(task_row.body), number=task_row.number)
         if recovered.studies or recovered.tasks:
             _log.info("taking over %d open studies and %d pending tasks", len(self._tracker), len(recovered.tasks))
+
+    def forget_unheard(self, associations: Iterable[str]) -> None:
+        """Give up what an earlier life knew of associations, and placed for objects, that nobody told of since."""
+        for association in associations:
+            self.closed(association)
+        for study in self._tracker.drop_void():
+            self._forget_void(study)
 
     def _recover_series(self, study: Study) -> None:
         if self._config.hooks.on_end_of_series is None and self._event_log is None:

@@ -189,6 +189,13 @@ class Tracker:
                          if study.objects and not study.closing)
         return min(times, default=None)
 
+    def drop_void(self) -> list[Study]:
+        """Forget and return the studies that have no object and none under way."""
+        void = [study for study in self._open.values() if not study.objects and not study.transfers]
+        for study in void:
+            self._remove(study)
+        return void
+
     def drain(self) -> list[Study]:
         """End everything: transfers under way are void."""
         ended = [study for study in self._open.values() if study.objects]

@@ -441,3 +441,22 @@ def test_object_of_an_unknown_association_is_kept(output: Path, calls: Path, cap
         assert process.drain() == 0
     assert lines(calls) == [f'{output}/1.1 ""']
     assert "never opened" in capfd.readouterr().err
+
+
+def test_object_placed_before_the_kill_and_published_after_it(output: Path) -> None:
+    config = configuration(output, StudyPolicy(sorting=Sorting.CONCURRENT_STUDIES, prefix="P"))
+    worker = ScriptedWorker()
+    with CoordinatorProcess(config) as process:
+        process.connect(worker)
+        worker.open("a")
+        placed = worker.place("a", "1.1")
+        process.kill()
+        process.start()
+        process.connect(worker)
+        worker.open("a")
+        Path(placed["directory"], "CT.1").write_text("x")
+        event = worker.tell_stored("a", "1.1", "CT.1", placed["directory"], placed["request"])
+        assert worker.hear() == {"kind": "ack", "event": event}
+        assert worker.store("a", "1.1", "CT.2") == placed["directory"]
+        assert process.drain() == 0
+    assert sorted(os.listdir(placed["directory"])) == ["CT.1", "CT.2"]

@@ -175,3 +175,13 @@ def test_no_study_ends_while_an_association_s_last_object_is_of_it(script: list[
 def test_unknown_transfer_is_nothing() -> None:
     assert Driver().tracker.cancel(("w", 9), 0.0) == []
     assert Driver().tracker.of_transfer(("w", 9)) is None
+
+
+def test_studies_without_objects_can_be_dropped() -> None:
+    driver = Driver()
+    driver.store("a", "S")
+    void, placed = driver.study("VOID"), driver.study("PLACED")
+    driver.tracker.begin(("w", 1), placed)
+    assert driver.tracker.drop_void() == [void]
+    assert driver.tracker.find("VOID") is None
+    assert driver.tracker.find("PLACED") is placed

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple, NoReturn
 
+from fastscp.dicom.dictionary import Dictionary
 from fastscp.dicom.output import UNDEFINED, Sink
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.errors import InstanceError, StorageError
@@ -47,10 +48,11 @@ class _Element(NamedTuple):
 class Sorter:
     """Sorts the data set that a sink holds from ``base`` on."""
 
-    def __init__(self, sink: Sink, base: int, syntax: TransferSyntax) -> None:
+    def __init__(self, sink: Sink, base: int, syntax: TransferSyntax, dictionary: Dictionary) -> None:
         order = "<" if syntax.little_endian else ">"
         self._sink = sink
         self._base = base
+        self._dictionary = dictionary
         self._explicit = syntax.explicit_vr
         self._tag = struct.Struct(order + "HH").unpack_from
         self._short = struct.Struct(order + "H").unpack_from
@@ -167,24 +169,14 @@ class Sorter:
                 length = self._short(header, 6)[0]
         else:
             length = self._long(header, 4)[0]
-            sequence = length == UNDEFINED or (length >= 8 and self._looks_like_items(at + 8, length))
+            # a private sequence of defined length is left as it is: its creator is not looked up again
+            sequence = length == UNDEFINED or (not tag & 0x10000 and self._dictionary.vr(tag) == "SQ")
         if length == UNDEFINED and tag == _PIXEL_DATA:
             end = self._fragments_end(at + size)
             return _Content([(at, end - at)], end, end - at)
         if not sequence:
             return _Content([(at, size + length)], at + size + length, size + length)
         return self._sequence(at, size, length)
-
-    def _looks_like_items(self, at: int, length: int) -> bool:
-        """Tell whether an implicit value is a chain of items that fills it exactly."""
-        end = at + length
-        while at < end:
-            header = self._read(at)
-            group, element = self._tag(header)
-            if (group, element) != (0xFFFE, 0xE000):
-                return False
-            at += 8 + int(self._long(header, 4)[0])
-        return at == end
 
     def _sequence(self, at: int, size: int, length: int) -> _Content:
         """Read the items of a sequence."""

@@ -209,7 +209,7 @@ class Rewriter:
     def _sort(self) -> None:
         """Put the elements in order; padding is counted again, because equal tags are dropped."""
         sink = self._deflation or self._sink
-        sorter = Sorter(sink, self._base, self._syntax)
+        sorter = Sorter(sink, self._base, self._syntax, self._dictionary)
         pieces = sorter.run(self._output.size)
         if not self._options.file_padding and not self._options.item_padding:
             for piece in pieces:

@@ -137,6 +137,15 @@ def test_sorting_inside_items_corrects_enclosing_lengths() -> None:
             assert rewritten(dataset, ds.EXPLICIT, OutputOptions(explicit_lengths=explicit)) == wanted
 
 
+def test_sorting_leaves_values_that_look_like_items_alone() -> None:
+    inside = ds.item(ds.implicit(0x00400017, b"ab") + ds.implicit(0x00400007, b"cd"))
+    value = ds.implicit(0x00420011, inside)
+    sequence = ds.implicit_sequence(0x00400275, inside)
+    dataset = ds.IMPLICIT_HEAD + value + sequence
+    in_order = ds.item(ds.implicit(0x00400007, b"cd") + ds.implicit(0x00400017, b"ab"))
+    assert rewritten(dataset, ds.IMPLICIT) == ds.IMPLICIT_HEAD + ds.implicit_sequence(0x00400275, in_order) + value
+
+
 def test_padding_counts_after_sorting() -> None:
     dataset = ds.HEAD + ds.explicit(0x00400017, "LO", b"ab") + _ELEMENT + _ELEMENT
     out = rewritten(dataset, ds.EXPLICIT, OutputOptions(file_padding=128), base=340)

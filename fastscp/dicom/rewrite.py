@@ -27,6 +27,7 @@ from fastscp.errors import InstanceError, StorageError
 __all__ = ["COLLECTED", "Rewriter", "Sink", "output_transfer_syntax", "shared_dictionary"]
 
 _INFLATED_OCTETS: Final = 262144
+_IN_MEMORY_OCTETS: Final = 1 << 20  #: a larger spool is a file
 
 #: Top-level attributes whose raw values are kept (padding included).
 COLLECTED: Final = frozenset({
@@ -58,14 +59,24 @@ class _Deflation:
         self._sink = sink
         self._base = base
         self._level = level
-        self._spool = sink.spool()
+        self._spool: IO[bytes] = io.BytesIO()
+        self._in_memory = True
 
     def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
         """Append to the spool."""
         try:
             self._spool.writelines(buffers)
+            if self._in_memory and self._spool.tell() > _IN_MEMORY_OCTETS:
+                self._move_to_file()
         except OSError as error:
             raise _spool_error(error) from error
+
+    def _move_to_file(self) -> None:
+        spool = self._sink.spool()
+        self._spool.seek(0)
+        spool.write(self._spool.read())
+        self._spool = spool
+        self._in_memory = False
 
     def patch(self, offset: int, octets: bytes) -> None:
         """Overwrite in the spool; offsets count as if the spool began at ``base``."""

@@ -154,8 +154,9 @@ def test_padding_counts_after_sorting() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 1, 9])
-def test_deflated_output_inflates_to_what_it_would_have_been(level: int) -> None:
-    dataset = _nested(3) + ds.explicit(0x7FE00010, "OW", bytes(500_000))
+@pytest.mark.parametrize("pixels", [500_000, 1_500_000])
+def test_deflated_output_inflates_to_what_it_would_have_been(level: int, pixels: int) -> None:
+    dataset = _nested(3) + ds.explicit(0x7FE00010, "OW", bytes(pixels))
     options = OutputOptions(transfer_syntax=ds.DEFLATED, compression_level=level)
     deflated = rewritten(dataset, ds.EXPLICIT, options)
     assert len(deflated) % 2 == 0
@@ -209,7 +210,7 @@ class _FullSpool(MemorySink):
 
 def test_a_full_disk_under_a_spool_is_a_storage_error() -> None:
     for dataset, options in (
-        (ds.HEAD, OutputOptions(transfer_syntax=ds.DEFLATED)),
+        (ds.HEAD + ds.explicit(0x7FE00010, "OW", bytes(2_000_000)), OutputOptions(transfer_syntax=ds.DEFLATED)),
         (ds.HEAD + _ELEMENT + ds.explicit(0x00100010, "PN", b"ab"), OutputOptions()),
     ):
         sink = _FullSpool()

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from fastscp.config import Config
 from fastscp.errors import FastscpError
 from fastscp.log.names import NETWORK
-from fastscp.proc.control import Peer
 from fastscp.proc.loop import IN, Loop
 from fastscp.proc.pool import Connection
 from fastscp.proc.resolver import HostName, Resolver
@@ -95,7 +94,7 @@ class Admission:
         if self._rules is None:
             self._submit(connection)
             return
-        decision = self._judge(connection.peer, name)
+        decision = self._judge(connection, name)
         for command in decision.commands:
             self._spawn(command)
         if decision.allowed:
@@ -104,20 +103,23 @@ class Admission:
         _log.warning("access denied to %s by %s", connection.peer.name, decision.rule or "the access rules")
         connection.sock.close()
 
-    def _judge(self, peer: Peer, name: HostName) -> Decision:
+    def _judge(self, connection: Connection, name: HostName) -> Decision:
         from fastscp.access.rules import ClientInfo, Decision, ServerInfo  # noqa: PLC0415 - as the rules
 
         if self._rules is not None and not self._rules.is_current():
             self.reload()  # as tcp wrappers do: the tables are in force as soon as they are written
         if self._rules is None:
             return Decision(allowed=True)
+        peer = connection.peer
         client = ClientInfo(peer.address, name, confirmed=name.confirmed, port=peer.port)
-        return self._rules.decide(client, ServerInfo(port=self._config.network.port or 0, pid=os.getpid()))
+        address, port = connection.sock.getsockname()[:2]
+        return self._rules.decide(client, ServerInfo(str(address), int(port), os.getpid()))
 
     def _spawn(self, command: str) -> None:
         """Start a command of a rule (hosts_access(5), shell commands) and leave it alone."""
         try:
-            process = subprocess.Popen(["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, start_new_session=True)
+            process = subprocess.Popen(["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL, start_new_session=True)
         except OSError as error:
             _log.error("cannot start the command of an access rule: %s", error)
             return

@@ -9,8 +9,10 @@ import pytest
 
 from fastscp.access.policy import AccessPolicy
 from fastscp.access.rules import ClientInfo, ServerInfo, load_rules
+from fastscp.proc.lookup import look_up
+from tests.support.servers import FastscpServer, StorescpServer, wait_until
 
-pytestmark = pytest.mark.skipif(shutil.which("tcpdmatch") is None, reason="tcpdmatch is not installed")
+needs_tcpdmatch = pytest.mark.skipif(shutil.which("tcpdmatch") is None, reason="tcpdmatch is not installed")
 
 DENY_ALL = "ALL: ALL\n"
 
@@ -182,6 +184,7 @@ def tables(directory, allow, deny):
         enabled=True, allow_file=str(directory / "hosts.allow"), deny_file=str(directory / "hosts.deny")))
 
 
+@needs_tcpdmatch
 @pytest.mark.parametrize(("rule", "client"), ALLOW, ids=lambda value: repr(value)[1:-1])
 def test_rules_of_the_allow_table(rule, client, tmp_path):
     decision = tables(tmp_path, rule + "\n", DENY_ALL).decide(CLIENTS[client])
@@ -189,11 +192,13 @@ def test_rules_of_the_allow_table(rule, client, tmp_path):
     assert decision.allowed == tcpdmatch(tmp_path, client)
 
 
+@needs_tcpdmatch
 @pytest.mark.parametrize(("rule", "client"), ALLOW, ids=lambda value: repr(value)[1:-1])
 def test_rules_of_the_deny_table(rule, client, tmp_path):
     assert tables(tmp_path, "", rule + "\n").decide(CLIENTS[client]).allowed == tcpdmatch(tmp_path, client)
 
 
+@needs_tcpdmatch
 @pytest.mark.parametrize(("allow", "deny"), [
     ("", ""), ("ALL: 10.\n", ""), ("", "ALL: 11.\n"), ("ALL: 11.\nALL: 10.2. : deny\nALL: 10.\n", DENY_ALL),
     ("ALL: 11.\n", "ALL: 10. : allow\nALL: ALL\n"), ("sshd: ALL\n", "in.telnetd: ALL\n"),
@@ -208,6 +213,7 @@ def test_twist_is_refused_where_tcp_wrappers_would_run_it(tmp_path):
     assert "twist" in rules.warnings[0]
 
 
+@needs_tcpdmatch
 @pytest.mark.parametrize("server", ["127.0.0.1", "10.9.9.9"])
 def test_server_endpoint(server, tmp_path):
     rules = tables(tmp_path, "storescp@10.9.: ALL\n", DENY_ALL)
@@ -215,6 +221,7 @@ def test_server_endpoint(server, tmp_path):
     assert ours == tcpdmatch(tmp_path, ADDRESS, f"storescp@{server}")
 
 
+@needs_tcpdmatch
 @pytest.mark.parametrize("client", [ADDRESS, "10.0.3.4", "127.0.0.1"])
 @pytest.mark.parametrize("rule", ["ALL: {}", "ALL: ALL EXCEPT {}", "ALL: {}.not.there"])
 def test_patterns_from_a_file(rule, client, tmp_path):
@@ -222,3 +229,106 @@ def test_patterns_from_a_file(rule, client, tmp_path):
     patterns.write_text("10.0.3.0/24  127.\n10.2.3.5\n")
     ours = tables(tmp_path, rule.format(patterns) + "\n", DENY_ALL).decide(CLIENTS[client]).allowed
     assert ours == tcpdmatch(tmp_path, client)
+
+
+# -- the running service --------------------------------------------------------------------------
+
+needs_client = pytest.mark.skipif(shutil.which("echoscu") is None, reason="DCMTK is not installed")
+
+
+def echo(port, address="127.0.0.1"):
+    return subprocess.run(["echoscu", address, str(port)], capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def service(tmp_path, allow, deny, *options):
+    (tmp_path / "allow").write_text(allow)
+    (tmp_path / "deny").write_text(deny)
+    return FastscpServer(["-od", tmp_path, "--workers", "1", "--hosts-allow", tmp_path / "allow",
+                          "--hosts-deny", tmp_path / "deny", *options])
+
+
+@needs_client
+@pytest.mark.parametrize("flag", ["+ac", "--access-control"])
+@pytest.mark.parametrize("lookup", [[], ["-dhl"], ["--disable-host-lookup"]])
+@pytest.mark.parametrize(("allow", "admitted"), [
+    ("storescp: 127.0.0.1\n", True), ("fastscp: 127.\n", True), ("sshd: ALL\n", False), ("ALL: 10.\n", False),
+])
+def test_service_by_address(tmp_path, flag, lookup, allow, admitted):
+    with service(tmp_path, allow, DENY_ALL, flag, *lookup) as server:
+        assert echo(server.port) is admitted
+        if not admitted:
+            wait_until(lambda: b"access denied to" in server.log(), "a log line")
+            assert f"by {tmp_path}/deny:1".encode() in server.log()
+
+
+@needs_client
+@pytest.mark.parametrize(("lookup", "known"), [([], True), (["-dhl"], False)])
+def test_names_are_known_unless_lookups_are_disabled(tmp_path, lookup, known):
+    if not look_up("127.0.0.1")[0]:
+        pytest.skip("127.0.0.1 has no name here")
+    with service(tmp_path, "ALL: KNOWN\n", DENY_ALL, "+ac", *lookup) as server:
+        assert echo(server.port) is known
+    with service(tmp_path, "", "ALL: UNKNOWN\n", "+ac", *lookup) as server:
+        assert echo(server.port) is known
+
+
+@needs_client
+@pytest.mark.parametrize("options", [["-ac"], ["--access-full"], []])
+def test_without_access_control_the_rules_are_not_read(tmp_path, options):
+    (tmp_path / "deny").write_text(DENY_ALL)
+    with FastscpServer(["-od", tmp_path, "--workers", "1", *options]) as server:
+        assert echo(server.port)
+
+
+@needs_client
+def test_tables_count_as_soon_as_they_are_written(tmp_path):
+    with service(tmp_path, "", "", "+ac", "-dhl") as server:
+        assert echo(server.port)
+        (tmp_path / "deny").write_text("ALL: 127.0.0.0/8\n")
+        assert not echo(server.port)
+        (tmp_path / "allow").write_text("ALL: 127.\n")
+        assert echo(server.port)
+
+
+@needs_client
+def test_table_that_cannot_be_read_any_more_keeps_the_old_rules(tmp_path):
+    with service(tmp_path, "", DENY_ALL, "+ac", "-dhl") as server:
+        assert not echo(server.port)
+        (tmp_path / "deny").unlink()
+        (tmp_path / "deny").mkdir()
+        assert not echo(server.port)
+        wait_until(lambda: b"access rules not reloaded" in server.log(), "a log line")
+
+
+@needs_client
+def test_spawned_commands(tmp_path):
+    result = tmp_path / "result"
+    rule = f"ALL: 127.: spawn (echo %a %d; ls -l /proc/self/fd) >{result}.new 2>&1; mv {result}.new {result}\n"
+    with service(tmp_path, rule, DENY_ALL, "+ac", "-dhl") as server:
+        assert echo(server.port)
+        wait_until(result.exists, "result of the command")
+        text = result.read_text()
+        assert text.startswith("127.0.0.1 storescp\n")
+        assert "socket:" not in text
+
+
+@needs_client
+def test_twist_is_refused_with_a_message(tmp_path):
+    with service(tmp_path, "ALL: ALL: twist /bin/echo 421 go away\n", "", "+ac", "-dhl") as server:
+        assert not echo(server.port)
+        assert b"option 'twist' is not possible" in server.log()
+
+
+@needs_client
+def test_server_address_of_the_service(tmp_path):
+    with service(tmp_path, "storescp@127.0.0.2: ALL\n", DENY_ALL, "+ac", "-dhl") as server:
+        assert echo(server.port, "127.0.0.2")
+        assert not echo(server.port, "127.0.0.1")
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("options", [["+ac"], ["+ac", "-dhl"]])
+def test_storescp_knows_the_same_daemon_name(tmp_path, options):
+    """With the system's own tables, which we must not write: both admit what both admit."""
+    with StorescpServer(["-od", tmp_path, *options]) as theirs, FastscpServer(["-od", tmp_path, *options]) as ours:
+        assert echo(theirs.port) == echo(ours.port)

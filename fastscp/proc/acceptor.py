@@ -22,7 +22,7 @@ from fastscp.config import Config
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.proc.admission import Admission
 from fastscp.proc.control import Kind, Peer
-from fastscp.proc.listener import plain_address
+from fastscp.proc.listener import connections_per_worker, descriptor_limit, plain_address
 from fastscp.proc.loop import IN, Loop
 from fastscp.proc.pool import Connection, Pool
 from fastscp.proc.supervisor import Supervisor
@@ -48,7 +48,7 @@ class AcceptorProcess:
         self._workers = workers
         self._max_associations = max_associations
         self._loop = Loop()
-        self._pool = Pool(self._pool_changed)
+        self._pool = Pool(self._pool_changed, connections_per_worker(descriptor_limit()))
         self._admission = Admission(config, self._loop, self._pool.submit)
         self._supervisor = Supervisor(config, settings, self._loop, self._pool, self._own_sockets,
                                       on_ready=self._start_workers, on_start_failure=self._give_up)
@@ -103,7 +103,7 @@ class AcceptorProcess:
         """Listen while there is room for another association."""
         limit = self._max_associations
         full = limit is not None and self._pool.open_count + self._admission.pending_count >= limit
-        wanted = not (full or self._draining or self._pausing) and bool(self._pool.slots)
+        wanted = not (full or self._pool.full or self._draining or self._pausing) and bool(self._pool.slots)
         if wanted == self._listening:
             return
         self._listening = wanted
@@ -155,6 +155,7 @@ class AcceptorProcess:
             listener.close()
         self._listeners.clear()
         self._admission.stop()
+        self._pool.close_waiting()
         self._supervisor.replacing = False
         self._supervisor.tell_workers(Kind.DRAIN)
         self._loop.call_later(self._config.network.drain_timeout_s + _KILL_AFTER_S, self._stop_now)

@@ -10,6 +10,7 @@ import socket
 from fastscp.errors import ProcessError
 from fastscp.proc.policy import AddressFamily
 
+_OTHER_DESCRIPTORS = 32  #: channels, log files, spools
 _BACKLOG = 4096  #: the kernel caps it at net.core.somaxconn
 
 
@@ -55,3 +56,13 @@ def raise_descriptor_limit() -> int:
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def descriptor_limit() -> int:
+    """Return how many descriptors a process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def connections_per_worker(limit: int) -> int:
+    """Return how many connections ``limit`` descriptors serve: each needs a socket and a file."""
+    return max(1, (limit - _OTHER_DESCRIPTORS) // 2)

@@ -6,6 +6,7 @@ socket still open), or taken (our copy closed). A worker that dies gives back wh
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections import deque
@@ -15,6 +16,9 @@ from dataclasses import dataclass, field
 from fastscp.errors import ProcessError
 from fastscp.proc import control, fdpass
 from fastscp.proc.control import Kind, Peer
+
+#: What sending a descriptor fails with when too much is under way, besides EAGAIN (unix(7)).
+_TOO_MUCH_UNDER_WAY = {errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM}
 
 
 @dataclass
@@ -43,9 +47,13 @@ class WorkerSlot:
 
 
 class Pool:
-    """Hands connections to the least-loaded worker and follows what became of them."""
+    """Hands connections to the least-loaded worker and follows what became of them.
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
+    ``capacity`` is the number of connections one worker has descriptors for.
+    """
+
+    def __init__(self, on_change: Callable[[], None], capacity: int | None = None) -> None:
+        self._capacity = capacity
         self.slots: dict[int, WorkerSlot] = {}  #: by pid
         self._waiting: deque[Connection] = deque()
         self._next_number = 1
@@ -55,6 +63,11 @@ class Pool:
     def open_count(self) -> int:
         """Connections that are somewhere in the pool, waiting ones included."""
         return len(self._waiting) + sum(slot.load for slot in self.slots.values())
+
+    @property
+    def full(self) -> bool:
+        """Whether the workers have no descriptors for another connection."""
+        return self._capacity is not None and self.open_count >= self._capacity * len(self.slots)
 
     @property
     def up_count(self) -> int:
@@ -83,11 +96,15 @@ class Pool:
 
     def _hand_out(self) -> None:
         while self._waiting:
-            ready = sorted((slot for slot in self.slots.values() if slot.up), key=lambda slot: slot.load)
+            ready = sorted((slot for slot in self.slots.values() if slot.up and self._has_room(slot)),
+                           key=lambda slot: slot.load)
             connection = self._waiting.popleft()
             if not any(self._hand_to(slot, connection) for slot in ready):
                 self._waiting.appendleft(connection)
                 return
+
+    def _has_room(self, slot: WorkerSlot) -> bool:
+        return self._capacity is None or slot.load < self._capacity
 
     def _hand_to(self, slot: WorkerSlot, connection: Connection) -> bool:
         """Send the socket to one worker; False when its channel is full or it is dying."""
@@ -97,20 +114,28 @@ class Pool:
             fdpass.send_with_descriptor(slot.channel, packet, connection.sock.fileno())
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
             return False
+        except OSError as error:
+            if error.errno not in _TOO_MUCH_UNDER_WAY:
+                raise
+            return False
         self._next_number = number % 0xFFFFFFFF + 1
         slot.untaken[number] = connection
         slot.open_numbers.add(number)
         return True
 
     def read(self, slot: WorkerSlot) -> bool:
-        """Follow the records of one worker; False when its channel is at its end."""
+        """Follow the records of one worker; False when its channel is at its end.
+
+        A worker that dies with unread orders leaves a connection reset in front of its last records; the
+        end of file comes behind them.
+        """
         while True:
             try:
                 packet, descriptor = fdpass.receive(slot.channel)
             except BlockingIOError:
                 return True
             except ConnectionResetError:
-                return False
+                continue
             if descriptor is not None:
                 os.close(descriptor)
                 raise ProcessError("a worker sent a descriptor")
@@ -121,6 +146,7 @@ class Pool:
     def _follow(self, slot: WorkerSlot, kind: Kind, number: int) -> None:
         if kind is Kind.TAKEN:
             slot.untaken.pop(number).sock.close()
+            self._hand_out()  # its channel has room again
         elif kind is Kind.FINISHED:
             slot.open_numbers.discard(number)
             self._hand_out()
@@ -131,11 +157,6 @@ class Pool:
             self._on_change()
         else:
             raise ProcessError(f"unexpected control record {kind} of a worker")
-
-    def tell_all(self, kind: Kind) -> None:
-        """Send one record without a descriptor to every worker that can still hear it."""
-        for slot in self.slots.values():
-            tell(slot.channel, kind)
 
     def close_waiting(self) -> None:
         """Drop connections that no worker took (shutdown)."""

@@ -222,6 +222,7 @@ class Supervisor:
 
     def _bury_worker(self, pid: int, exit_code: int, lifetime_s: float) -> None:
         slot = self._pool.slots[pid]
+        self._pool.read(slot)  # what it had taken must not go to another
         if slot.channel.fileno() in self._loop:
             self._loop.unregister(slot.channel.fileno())
         lost = slot.load - len(slot.untaken)
@@ -258,10 +259,13 @@ class Supervisor:
             _log.warning("coordinator did not take the order to %s: %s", kind, error)
 
     def tell_workers(self, kind: Kind) -> None:
-        """Send one order to all workers."""
+        """Send one order to all workers; one whose channel is full is drained by a signal."""
         for slot in self._pool.slots.values():
-            if not tell(slot.channel, kind):
-                _log.debug("worker %d did not take an order", slot.index + 1)
+            if tell(slot.channel, kind):
+                continue
+            _log.debug("worker %d did not take an order", slot.index + 1)
+            if kind is Kind.DRAIN:
+                os.kill(slot.pid, signal.SIGTERM)
 
     def kill_all(self) -> None:
         """End what did not end by itself."""

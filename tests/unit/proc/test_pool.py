@@ -120,3 +120,49 @@ def test_descriptor_from_a_worker_is_a_bug(pool: Pool) -> None:
     fdpass.send_with_descriptor(worker.channel, control.encode(Kind.UP), 0)
     with pytest.raises(ProcessError):
         pool.read(worker.slot)
+
+
+def test_connection_goes_on_its_way_as_soon_as_a_full_channel_has_room(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    worker.say(Kind.UP)
+    submitted = 0
+    while submitted < 5000 and not pool._waiting:  # noqa: SLF001 - until the channel is full
+        pool.submit(connection())
+        submitted += 1
+    assert pool._waiting  # noqa: SLF001
+    seen = 0
+    while (number := worker.take()) is not None:
+        seen += 1
+        worker.say(Kind.TAKEN, number)
+    assert seen == submitted
+
+
+def test_connection_taken_by_a_worker_that_died_does_not_go_to_another(pool: Pool) -> None:
+    first, second = FakeWorker(pool, 1), FakeWorker(pool, 2)
+    first.say(Kind.UP)
+    taken, untaken = connection(), connection()
+    pool.submit(taken)
+    pool.submit(untaken)
+    first.channel.send(control.encode(Kind.TAKEN, first.take() or 0))
+    first.channel.close()  # with an unread order: the acceptor process sees a reset in front of the record
+    assert pool.read(first.slot) is False
+    pool.remove(1)
+    second.say(Kind.UP)
+    assert second.take() == 3
+    assert second.take() is None
+    assert taken.sock.fileno() == -1
+
+
+def test_worker_gets_no_more_connections_than_it_has_descriptors_for() -> None:
+    pool = Pool(lambda: None, capacity=1)
+    worker = FakeWorker(pool, 1)
+    worker.say(Kind.UP)
+    assert not pool.full
+    for _ in range(2):
+        pool.submit(connection())
+    assert pool.full
+    number = worker.take() or 0
+    assert worker.take() is None
+    worker.say(Kind.TAKEN, number)
+    worker.say(Kind.FINISHED, number)
+    assert worker.take() == 2

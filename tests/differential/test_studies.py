@@ -16,7 +16,9 @@ from tests.support.servers import FastscpServer, Server, StorescpServer, wait_un
 
 pytestmark = pytest.mark.oracle
 
-_TIME = re.compile(r"[0-9]{8}_[0-9]{9}")
+_TIMED = re.compile(r"([^/\[\]]*)([0-9]{8}_[0-9]{9})")
+#: objects that take more than a millisecond, so that no two directories of storescp get the same time
+_PIXELS = 400_000
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def send(server: Server, associations: Sequence[tuple[str, Sequence[Sent]]]) -> 
                 scu.associate(CT_CONTEXT, calling=calling)
                 for sent in objects:
                     instance = f"1.2.4.{sent.number}"
-                    octets = data_set(instance, study=sent.study, patient=sent.patient, pixels=16)
+                    octets = data_set(instance, study=sent.study, patient=sent.patient, pixels=_PIXELS)
                     statuses.append(scu.store(1, CT, instance, octets))
                 scu.release()
         except (Aborted, ConnectionError):
@@ -53,7 +55,7 @@ def send(server: Server, associations: Sequence[tuple[str, Sequence[Sent]]]) -> 
 
 def run(kind: type[Server], place: Path, options: str, associations: Sequence[tuple[str, Sequence[Sent]]],
         calls_expected: int) -> Outcome:
-    """Run one server; times in names are numbered in the order in which they appear."""
+    """Run one server; times in names that are else the same are numbered."""
     place.mkdir()
     (place / "out").mkdir()
     (place / "script").write_text('#!/bin/sh\nprintf "[%s]" "$@" >>calls\necho >>calls\n')
@@ -61,7 +63,8 @@ def run(kind: type[Server], place: Path, options: str, associations: Sequence[tu
     calls = place / "calls"
 
     def lines() -> list[str]:
-        return calls.read_text().splitlines() if calls.exists() else []
+        text = calls.read_text() if calls.exists() else ""
+        return text[: text.rfind("\n") + 1].splitlines()
 
     outcome = Outcome()
     with kind([*shlex.split(options), "-dhl", "-xs", "--single-process"], cwd=place) as server:
@@ -71,12 +74,12 @@ def run(kind: type[Server], place: Path, options: str, associations: Sequence[tu
         outcome.files = sorted(str(path.relative_to(place)) for path in (place / "out").rglob("*")
                                if not any(part.startswith(".") for part in path.relative_to(place).parts))
         server.kill()  # storescp ends no study at its end
-    names: dict[str, str] = {}
-    for time in sorted(_TIME.findall("\n".join(outcome.files + outcome.calls))):
-        names.setdefault(time, f"TIME{len(names) + 1}")
+    times: dict[str, list[str]] = {}
+    for prefix, time in sorted(set(_TIMED.findall("\n".join(outcome.files + outcome.calls)))):
+        times.setdefault(prefix, []).append(time)
 
     def numbered(texts: list[str]) -> list[str]:
-        return [_TIME.sub(lambda match: names[match[0]], text) for text in texts]
+        return [_TIMED.sub(lambda match: f"{match[1]}TIME{times[match[1]].index(match[2]) + 1}", text) for text in texts]
 
     outcome.files, outcome.calls = numbered(outcome.files), numbered(outcome.calls)
     return outcome

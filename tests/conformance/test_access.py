@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 
@@ -326,9 +327,40 @@ def test_server_address_of_the_service(tmp_path):
         assert not echo(server.port, "127.0.0.1")
 
 
+MOUNT = 'mount --bind "$1" /etc/hosts.allow && mount --bind "$2" /etc/hosts.deny && shift 2 && exec storescp "$@"'
+
+
+def can_mount(tmp_path):
+    """Tell whether a process can have its own /etc/hosts.allow here."""
+    (tmp_path / "empty").touch()
+    command = ["unshare", "-m", "sh", "-c", MOUNT.replace("exec storescp", "exec true"), "sh"]
+    if shutil.which("unshare") is None or not all(os.path.exists(f"/etc/hosts.{name}") for name in ("allow", "deny")):
+        return False
+    return subprocess.run([*command, tmp_path / "empty", tmp_path / "empty"], capture_output=True, check=False).returncode == 0
+
+
+class WrappedStorescp(StorescpServer):
+    """The real storescp with tables of its own."""
+
+    def __init__(self, directory, *options):
+        self.directory = directory
+        super().__init__(["-od", directory, "+ac", *options])
+
+    def command(self):
+        super().command()
+        return ["unshare", "-m", "sh", "-c", MOUNT, "sh", f"{self.directory}/allow", f"{self.directory}/deny"]
+
+
 @pytest.mark.oracle
-@pytest.mark.parametrize("options", [["+ac"], ["+ac", "-dhl"]])
-def test_storescp_knows_the_same_daemon_name(tmp_path, options):
-    """With the system's own tables, which we must not write: both admit what both admit."""
-    with StorescpServer(["-od", tmp_path, *options]) as theirs, FastscpServer(["-od", tmp_path, *options]) as ours:
-        assert echo(theirs.port) == echo(ours.port)
+@pytest.mark.parametrize(("allow", "deny"), [
+    ("storescp: 127.0.0.1\n", DENY_ALL), ("ALL: 10.\n", DENY_ALL), ("sshd: ALL\n", DENY_ALL), ("", "ALL EXCEPT storescp: ALL\n"),
+    ("ALL: KNOWN\n", DENY_ALL), ("", "ALL: UNKNOWN\n"), ("ALL: LOCAL\n", DENY_ALL), ("ALL: PARANOID\n", DENY_ALL),
+    ("ALL: localhost\n", DENY_ALL), ("ALL: ALL: nonsense\n", ""), ("ALL: ALL: deny\n", ""), ("", "ALL: ALL: allow\n"),
+    ("ALL: UNKNOWN@ALL\n", DENY_ALL), ("ALL: ALL: spawn true\n", DENY_ALL),
+])
+@pytest.mark.parametrize("options", [[], ["-dhl"]])
+def test_service_admits_whom_storescp_admits(tmp_path, allow, deny, options):
+    if not can_mount(tmp_path):
+        pytest.skip("no mount namespaces here")
+    with service(tmp_path, allow, deny, "+ac", *options) as ours, WrappedStorescp(tmp_path, *options) as theirs:
+        assert echo(ours.port) == echo(theirs.port)

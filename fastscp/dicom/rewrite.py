@@ -113,6 +113,11 @@ class _Deflation:
         """Deflate the spool into the sink (PS3.5 A.5)."""
         deflater = zlib.compressobj(self._level, zlib.DEFLATED, -15)
         size = at = 0
+        if isinstance(self._spool, io.BytesIO):
+            # reading it piece by piece costs more than deflating it (perf/rewrite.py, +td)
+            content = self._spool.getbuffer()
+            size = self._emit(deflater.compress(content))
+            at = len(content)
         while piece := self.read(self._base + at, _INFLATED_OCTETS):
             at += len(piece)
             size += self._emit(deflater.compress(piece))

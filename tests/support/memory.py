@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 from collections.abc import Iterable, Sequence
 from typing import IO
 
@@ -35,7 +35,7 @@ class MemorySink:
         del self.content[size:]
 
     def spool(self) -> IO[bytes]:
-        return io.BytesIO()
+        return tempfile.TemporaryFile()
 
     @property
     def dataset(self) -> bytes:

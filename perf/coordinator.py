@@ -80,8 +80,11 @@ class Server:
                 "objects_per_s": objects / seconds}
 
     def stop(self) -> None:
+        children = self.process.children(recursive=True)
         self.popen.terminate()
         self.popen.wait(60)
+        for child in psutil.wait_procs(children, timeout=5)[1]:  # storescp's outlive it
+            child.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

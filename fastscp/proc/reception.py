@@ -50,6 +50,7 @@ class Published:
     directory: str  #: as the operator wrote it, with the study directory when sorting
     file: str
     replaced: bool
+    warning: str = ""  #: why the name is not made from the UID as it is
 
 
 class Reception:
@@ -193,9 +194,24 @@ class Reception:
             return self._publish_first_free(sink, shown, iter([naming.unique_file_name(self.prefix, store.extension)]))
         name = self._file_name
         if naming.may_collide(name):
-            name = self._distinct_name(shown, name)
-        replaced = sink.publish(self._path(shown, name), replace=True)
-        return Published(shown, name, replaced)
+            return self._publish_apart(sink, shown, name)
+        return Published(shown, name, sink.publish(self._path(shown, name), replace=True))
+
+    def _publish_apart(self, sink: InstanceSink, directory: str, name: str) -> Published:
+        """Keep apart two UIDs that clean up to one name, also when they arrive at once: the first one owns it."""
+        uid = self.command.affected_sop_instance_uid
+        warning = ""
+        if naming.clean_file_name(uid) != uid:
+            warning = f"SOP Instance UID {uid} has characters that have no place in a file name"
+        try:
+            sink.publish(self._path(directory, name), replace=False)
+        except FileExistsError:
+            own_name = self._distinct_name(directory, name)
+        else:
+            return Published(directory, name, replaced=False, warning=warning)
+        if own_name != name:
+            warning = f"file name {name} belongs to another SOP Instance UID than {uid}"
+        return Published(directory, own_name, sink.publish(self._path(directory, own_name), replace=True), warning)
 
     def _publish_first_free(self, sink: InstanceSink, directory: str, names: Iterator[str]) -> Published:
         for name in names:

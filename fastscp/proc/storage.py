@@ -96,17 +96,18 @@ class StorageService:
 
     def _on_echo(self, item: EchoRequest) -> None:
         _application_log.info("Received Echo Request (MsgID %d)", item.command.message_id)
+        self._dump(item)
         self._respond(item.context.id, item.command, status.SUCCESS)
 
     def _on_unrecognized(self, item: UnrecognizedRequest) -> None:
         _log.error("%s: request %04x answered with status %04x", self._connection.peer.name, item.command.field,
                    item.status)
+        self._dump(item)
         self._respond(item.context.id, item.command, item.status, item.comment, item.offending)
 
     def _on_store(self, item: StoreRequest) -> None:
         shared, command = self._shared, item.command
-        if _application_log.isEnabledFor(logging.DEBUG):
-            _application_log.debug("%s", printable_lines(describe.command(command, item.context)))
+        self._dump(item)
         self._started = shared.loop.now
         self._placed = self._place_request = None
         self._reception = reception = Reception(shared.config, shared.directory, shared.shapes, item.context,
@@ -181,9 +182,11 @@ class StorageService:
             self._answer(reception)
             return
         path = f"{published.directory}/{published.file}"
+        _application_log.info("storing DICOM file: %s", path)
+        if published.warning:
+            _application_log.warning("%s, storing as: %s", printable(published.warning), path)
         if published.replaced:
             _application_log.warning("DICOM file already exists, overwriting: %s", path)
-        _application_log.info("storing DICOM file: %s", path)
         if self._shared.reports:
             self._report(reception, published)
         else:
@@ -235,6 +238,10 @@ class StorageService:
             self._sleep(self._shared.config.faults.sleep_after_s)
         else:
             self._connection.resume()
+
+    def _dump(self, item: EchoRequest | StoreRequest | UnrecognizedRequest) -> None:
+        if _application_log.isEnabledFor(logging.DEBUG):
+            _application_log.debug("%s", printable_lines(describe.command(item.command, item.context)))
 
     def _respond(self, context_id: int, command: Command, code: int, comment: str = "",
                  offending: tuple[int, ...] = ()) -> None:

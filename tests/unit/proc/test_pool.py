@@ -126,10 +126,10 @@ def test_connection_goes_on_its_way_as_soon_as_a_full_channel_has_room(pool: Poo
     worker = FakeWorker(pool, 1)
     worker.say(Kind.UP)
     submitted = 0
-    while submitted < 5000 and not pool._waiting:  # noqa: SLF001 - until the channel is full
+    while submitted < 5000 and not pool._waiting:  # until the channel is full
         pool.submit(connection())
         submitted += 1
-    assert pool._waiting  # noqa: SLF001
+    assert pool._waiting
     seen = 0
     while (number := worker.take()) is not None:
         seen += 1

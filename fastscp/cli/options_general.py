@@ -59,7 +59,8 @@ GENERAL = grouped(
            "[l]evel: string constant\n(fatal, error, warn, info, debug, trace)",
            (Argument("level", Kind.CHOICE, choices=LOG_LEVELS),), conflicts=_VERBOSITY),
     Option("--log-config", "-lc", "use config file f for the logger", "[f]ilename: string", file(),
-           conflicts=(*_VERBOSITY, "--log-level")),
+           # storescp refuses --verbose as well; command lines in the field have both, and the file decides
+           conflicts=("--debug", "--quiet", "--log-level")),
     Option("--verbose-pc", "+v", "show presentation contexts in verbose mode"),
 )
 

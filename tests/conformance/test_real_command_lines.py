@@ -177,7 +177,7 @@ def test_line_2_writes_to_a_fifo(place: Path, files: list[Path]) -> None:
 
 
 def test_line_4_with_profile_and_log_configuration(place: Path, files: list[Path]) -> None:
-    arguments = ("--aetitle NAME --config-file storescp.cfg Default --write-xfer-same --log-config log.cfg "
+    arguments = ("-v --aetitle NAME --config-file storescp.cfg Default --write-xfer-same --log-config log.cfg "
                  "--sort-on-study-uid scp --output-directory DIR")
     serve(place, Line(4, arguments, ""), files)
     assert (place / "DIR" / f"scp_{CT_STUDY}" / CT_FILE).exists()

@@ -92,6 +92,15 @@ def _build(common_name, key, issuer, *, authority=False, algorithm=None, days=1)
     builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
     builder = builder.not_valid_before(_NOW - 3 * _DAY).not_valid_after(_NOW + days * _DAY)
     builder = builder.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+    # what RFC 5280 demands, for clients that are strict
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    builder = builder.add_extension(identifier, critical=False)
+    if authority:
+        usage = x509.KeyUsage(key_cert_sign=True, crl_sign=True, digital_signature=True, content_commitment=False,
+                              key_encipherment=False, data_encipherment=False, key_agreement=False,
+                              encipher_only=False, decipher_only=False)
+        builder = builder.add_extension(usage, critical=True)
     return builder.sign(issuer_key, algorithm or hashes.SHA256())
 
 

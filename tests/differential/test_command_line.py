@@ -282,7 +282,6 @@ abc
 +tls k c +crv +cra 11112
 +tls k c +pz +cs TLS_RSA_WITH_AES_128_CBC_SHA 11112
 +ws 11112
--id --fork
 -id a b
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from fastscp.errors import ProcessError
 from fastscp.proc import control, fdpass
 from fastscp.proc.control import Kind, Peer
 
+_TAKEN_WITHIN_S = 1.0  #: a worker whose loop runs takes a connection within milliseconds
 #: What sending a descriptor fails with when too much is under way, besides EAGAIN (unix(7)).
 _TOO_MUCH_UNDER_WAY = {errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM}
 
@@ -27,6 +29,7 @@ class Connection:
 
     sock: socket.socket
     peer: Peer
+    handed_out: float = 0.0  #: when it was sent to a worker, monotonic seconds
 
 
 @dataclass
@@ -44,6 +47,11 @@ class WorkerSlot:
     def load(self) -> int:
         """Connections handed to it and not finished."""
         return len(self.open_numbers)
+
+    def stalled(self, now: float) -> bool:
+        """Whether it has left a connection untaken for so long that it must be held up (a slow disk, a stop)."""
+        oldest = next(iter(self.untaken.values()), None)
+        return oldest is not None and now - oldest.handed_out > _TAKEN_WITHIN_S
 
 
 class Pool:
@@ -96,8 +104,9 @@ class Pool:
 
     def _hand_out(self) -> None:
         while self._waiting:
+            now = time.monotonic()
             ready = sorted((slot for slot in self.slots.values() if slot.up and self._has_room(slot)),
-                           key=lambda slot: slot.load)
+                           key=lambda slot: (slot.stalled(now), slot.load))
             connection = self._waiting.popleft()
             if not any(self._hand_to(slot, connection) for slot in ready):
                 self._waiting.appendleft(connection)
@@ -119,6 +128,7 @@ class Pool:
                 raise
             return False
         self._next_number = number % 0xFFFFFFFF + 1
+        connection.handed_out = time.monotonic()
         slot.untaken[number] = connection
         slot.open_numbers.add(number)
         return True

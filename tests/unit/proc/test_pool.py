@@ -166,3 +166,18 @@ def test_worker_gets_no_more_connections_than_it_has_descriptors_for() -> None:
     worker.say(Kind.TAKEN, number)
     worker.say(Kind.FINISHED, number)
     assert worker.take() == 2
+
+
+def test_worker_that_does_not_take_what_it_got_gets_nothing_more_while_another_does(pool: Pool) -> None:
+    held_up, other = FakeWorker(pool, 1), FakeWorker(pool, 2)
+    held_up.say(Kind.UP)
+    first = connection()
+    pool.submit(first)
+    other.say(Kind.UP)
+    first.handed_out -= 10  # as if ten seconds had passed
+    for _ in range(3):
+        pool.submit(connection())
+    assert [other.take() for _ in range(3)] == [2, 3, 4]
+    held_up.say(Kind.TAKEN, held_up.take() or 0)
+    pool.submit(connection())
+    assert held_up.take() == 5

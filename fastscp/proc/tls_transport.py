@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import sys
 
 from fastscp.log.text import printable
 from fastscp.proc.transport import WOULD_BLOCK, HandshakeState, TransportError, looks_like_tls, lost
@@ -87,7 +88,7 @@ class TLSTransport:
             self._first_octets += octets[:2]
         self._incoming.write(octets)
         try:
-            self._tls.do_handshake()
+            self._work_on_handshake()
         except ssl.SSLWantReadError:
             return HandshakeState.WANTS_READ if self._flush() else HandshakeState.WANTS_WRITE
         except ssl.SSLError as error:
@@ -96,6 +97,17 @@ class TLSTransport:
         self._drained = not self._incoming.pending  # the first PDU may have come with the last flight
         self._flush()
         return HandshakeState.DONE
+
+    def _work_on_handshake(self) -> None:
+        """Let OpenSSL work. A server name that is not ASCII is refused, but Python would print a traceback."""
+        if self._expected_sni is None:
+            self._tls.do_handshake()
+            return
+        hook, sys.unraisablehook = sys.unraisablehook, _pass_over_bad_names
+        try:
+            self._tls.do_handshake()
+        finally:
+            sys.unraisablehook = hook
 
     def _failed(self, error: ssl.SSLError) -> TransportError:
         """Send the alert, as far as it goes, and say what went wrong."""
@@ -204,6 +216,11 @@ class TLSTransport:
             self._flush()
         else:
             self._flush()
+
+
+def _pass_over_bad_names(unraisable: sys.UnraisableHookArgs) -> None:
+    if not isinstance(unraisable.exc_value, UnicodeDecodeError):
+        sys.__unraisablehook__(unraisable)
 
 
 def explain(error: ssl.SSLError) -> str:

@@ -250,7 +250,7 @@ class Connection:
             limits = [limit for limit in (network.socket_timeout_s, network.dimse_timeout_s) if limit]
             limit = min(limits) if limits else None
         else:
-            limit = None if self._blocked else network.dimse_timeout_s
+            limit = None if self._blocked else network.socket_timeout_s  # storescp's -td is for a message begun
         if limit is None:
             self._deadline = _NEVER
         else:

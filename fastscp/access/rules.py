@@ -298,7 +298,7 @@ def _read(path: str, sources: dict[str, tuple[int, int, int] | None]) -> str | N
     """Return the text of a file, None when it is not there. Raises UsageError."""
     sources[path] = _state(path)
     try:
-        return Path(path).read_text(encoding="latin-1")
+        return Path(path).read_text(encoding="latin-1").replace("\0", " ")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -59,7 +59,13 @@ class Scanner(Walker):
 
     def feed(self, views: Sequence[bytes | memoryview]) -> None:
         """Take the next octets. Raises InstanceError."""
-        for view in views:
+        last = len(views) - 1
+        for index, view in enumerate(views):
+            if self.verbatim_left and index < last:
+                middle, last = views[index:last], 0  # tried once; a value that ends before is rare
+                if self._forward(middle):
+                    self.feed(views[-1:])
+                    return
             size = len(view)
             at = 0
             while at < size:
@@ -79,6 +85,17 @@ class Scanner(Walker):
                 elif self._shapes is not None:
                     chunk = self._leap(chunk, self._shapes)
                 self._scan(chunk)
+
+    def _forward(self, views: Sequence[bytes | memoryview]) -> bool:
+        """Forward the middle of a large value at once; False when it ends in ``views``."""
+        octets = sum(map(len, views))
+        if octets >= self.verbatim_left:
+            return False
+        self._out.append(views)
+        self._out.origin += octets
+        self._value_left -= octets
+        self.verbatim_left -= octets
+        return True
 
     def _leap(self, chunk: bytes, shapes: Shapes) -> bytes:
         """Write a header that is built like one seen before; return what is behind it."""

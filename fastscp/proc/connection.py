@@ -36,6 +36,7 @@ _application_log = logging.getLogger(APPLICATION)
 
 _NAMES = SOP_CLASS_NAMES | TRANSFER_SYNTAX_NAMES
 _NEVER = float("inf")
+_INFLATING_OCTETS = 1 << 13  #: read at once of a deflated data set
 _OUTPUT_LIMIT = 1 << 16  #: octets of answers a peer may leave unread before it is not read any more
 
 
@@ -97,6 +98,8 @@ class Connection:
 
     def _read(self) -> None:
         buffer = self._shared.buffer
+        if self.storage.inflating:  # a thousandfold: others shall have their turn in between
+            buffer = buffer[:_INFLATING_OCTETS]
         transport = self._transport
         while True:
             count = transport.receive_into(buffer)
@@ -251,6 +254,8 @@ class Connection:
             limit = min(limits) if limits else None
         else:
             limit = None if self._blocked else network.socket_timeout_s  # storescp's -td is for a message begun
+        if self._blocked and self.storage.waiting:
+            limit = network.acse_timeout_s
         if limit is None:
             self._deadline = _NEVER
         else:
@@ -287,6 +292,8 @@ class Connection:
         elif not self._established:
             _log.error("no association request from %s in time, closing", self.peer.name)
             self._close("failed")
+        elif self._blocked and self.storage.waiting:
+            self.storage.give_up()
         else:
             _log.error("peer %s timed out, aborting association", self.peer.name)
             self.abort(source=2, reason=0)

@@ -17,7 +17,7 @@ from fastscp.config import Config
 from fastscp.dicom.filemeta import encode as encode_file_meta
 from fastscp.dicom.rewrite import Rewriter, output_transfer_syntax
 from fastscp.dicom.shapes import Shapes
-from fastscp.dicom.uids import file_name_prefix
+from fastscp.dicom.uids import file_name_prefix, transfer_syntax
 from fastscp.dimse.command import Command
 from fastscp.errors import FastscpError, InstanceError, StorageError
 from fastscp.log.names import APPLICATION
@@ -92,6 +92,12 @@ class Reception:
                 output_transfer_syntax(received, output), calling_ae_title.encode("latin-1"))
         self._sink = sink = self._directory.create(meta)
         self._rewriter = Rewriter(received, output, sink, len(meta), shapes=self._shapes)
+
+    @property
+    def inflating(self) -> bool:
+        """Whether the data set is inflated as it arrives."""
+        return (self._rewriter is not None and self.failure is None and not self._config.output.bit_preserving
+                and transfer_syntax(self.context.transfer_syntax).deflated)
 
     def feed(self, views: Sequence[memoryview | bytes]) -> None:
         """Take the next fragments of the data set; they may be reused when it returns."""

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from fastscp.dimse import describe, status
 from fastscp.dimse.command import Command
 from fastscp.dimse.provider import DataEnd, DataFragments, EchoRequest, StoreRequest, UnrecognizedRequest
-from fastscp.errors import InstanceError
+from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable, printable_lines
 from fastscp.proc import records
@@ -74,12 +74,19 @@ class StorageService:
         self._placed: records.Placed | None = None
         self._place_request: int | None = None
         self._awaiting_place = False
+        self.waiting = False  #: for the coordinator, which ought to answer at once
         self._started = 0.0
 
     @property
     def busy(self) -> bool:
         """Whether an object is under way."""
         return self._reception is not None
+
+    @property
+    def inflating(self) -> bool:
+        """Whether the data set under way grows out of all proportion to what is received of it."""
+        reception = self._reception
+        return reception is not None and reception.inflating
 
     def handle(self, item: Any) -> None:
         """Serve one item of the message provider."""
@@ -139,7 +146,7 @@ class StorageService:
             if self._place_request is None:
                 self._ask_for_place(reception)
             if self._place_request is not None and self._placed is None:
-                self._awaiting_place = True
+                self._awaiting_place = self.waiting = True
                 self._connection.block()
                 return
         self._publish(reception)
@@ -162,7 +169,18 @@ class StorageService:
         if packet["status"]:
             reception.fail(InstanceError(packet["message"], status=packet["status"]))
         if self._awaiting_place:
+            self._awaiting_place = self.waiting = False
+            self._publish(reception)
+
+    def give_up(self) -> None:
+        """Answer with a failure, because the coordinator stays silent: it cannot write its state, for example.
+
+        The sender tries again then; an object that has its name already is replaced by itself.
+        """
+        reception = self._reception
+        if reception is not None and self.waiting:
             self._awaiting_place = False
+            reception.fail(StorageError("the state of the study cannot be kept"))
             self._publish(reception)
 
     def _publish(self, reception: Reception) -> None:
@@ -196,6 +214,7 @@ class StorageService:
         """Tell the coordinator; the answer follows when the event is in its channel, or durable."""
         shared, command = self._shared, reception.command
         self._connection.block()
+        self.waiting = shared.durable
 
         def answer() -> None:
             if self._reception is reception:
@@ -222,6 +241,7 @@ class StorageService:
         """Send the C-STORE-RSP, then go on, unless hooks or a delay come first."""
         shared, connection = self._shared, self._connection
         self._reception = None
+        self.waiting = False
         if shared.config.faults.abort_after:
             self._abort_on_demand("--abort-after")
             return

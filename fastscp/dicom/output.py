@@ -22,6 +22,13 @@ _LONG_LAYOUT: Final = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SV"
                                  b"UT", b"SQ"})
 
 
+#: By little_endian: short and long explicit header, implicit header, length (PS3.5 §7.1).
+_PACKERS: Final = {
+    little: tuple(struct.Struct(order + layout).pack for layout in ("HH2sH", "HH2sHL", "HHL", "L"))
+    for little, order in ((True, "<"), (False, ">"))
+}
+
+
 class Sink(Protocol):
     """Where the octets go. Errors of the sink (StorageError) pass through the engine."""
 
@@ -47,13 +54,9 @@ class Output:
     recording = False  #: cuts have to tell headers from values
 
     def __init__(self, sink: Sink, base: int, syntax: TransferSyntax) -> None:
-        order = "<" if syntax.little_endian else ">"
         self.explicit = syntax.explicit_vr
         self.little = syntax.little_endian
-        self.pack_short = struct.Struct(order + "HH2sH").pack
-        self.pack_long = struct.Struct(order + "HH2sHL").pack
-        self.pack_implicit = struct.Struct(order + "HHL").pack
-        self.pack_length = struct.Struct(order + "L").pack
+        self.pack_short, self.pack_long, self.pack_implicit, self.pack_length = _PACKERS[syntax.little_endian]
         self._sink = sink
         self._late: list[tuple[int, bytes]] = []
         self._patches: list[tuple[int, bytes]] = []

@@ -27,6 +27,7 @@ from fastscp.proc.control import Peer
 from fastscp.proc.listener import plain_address
 from fastscp.proc.loop import IN
 from fastscp.proc.pool import Connection as Accepted
+from fastscp.proc.privileges import drop_privileges
 from fastscp.proc.resolver import HostName
 from fastscp.proc.systemd import adopt_connection
 from fastscp.proc.titles import set_title
@@ -45,6 +46,8 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
     """
     sock = adopt_connection() or take_stdin()
     peer = peer_of(sock)
+    if config.network.user is not None:
+        drop_privileges(config.network.user)
     set_title(f"association with {peer.address}")
     helper = CoordinatorChild(config, sock) if config.needs_coordinator else None
     worker = OneAssociation(config, settings)

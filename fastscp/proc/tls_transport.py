@@ -13,12 +13,16 @@ What it does not do: contexts and certificates (``fastscp.proc.tls``), renegotia
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import ssl
 import sys
 
+from fastscp.log.names import NETWORK
 from fastscp.log.text import printable
 from fastscp.proc.transport import WOULD_BLOCK, HandshakeState, TransportError, looks_like_tls, lost
+
+_log = logging.getLogger(NETWORK)
 
 #: Ciphertext taken by one recv(2): four records. The memory BIO of a connection does not grow beyond it.
 _CIPHERTEXT_OCTETS = 1 << 16
@@ -96,7 +100,19 @@ class TLSTransport:
         self._established = True
         self._drained = not self._incoming.pending  # the first PDU may have come with the last flight
         self._flush()
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("TLS handshake complete: %s", self.describe())
         return HandshakeState.DONE
+
+    def describe(self) -> str:
+        """Return version, ciphersuite and the subject of the peer's certificate, for the log."""
+        cipher = self._tls.cipher()
+        certificate = self._tls.getpeercert()
+        text = f"{self._tls.version()}, {cipher[0] if cipher else 'no ciphersuite'}"
+        if not certificate:
+            return f"{text}, no verified peer certificate"
+        subject = ", ".join("=".join(map(str, pair)) for part in certificate.get("subject", ()) for pair in part)
+        return printable(f"{text}, peer certificate {subject or '(no subject)'}")
 
     def _work_on_handshake(self) -> None:
         """Let OpenSSL work. A server name that is not ASCII is refused, but Python would print a traceback."""

@@ -159,6 +159,16 @@ def test_tls(tmp_path):
         assert process.wait(DEADLINE_S) == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_privileges_are_dropped(tmp_path):
+    with Inetd("-id", "--user", "nobody", "-od", tmp_path) as inetd, RawSCU("127.0.0.1", inetd.port) as scu:
+        process = inetd.serve_one()
+        scu.associate([(1, VERIFICATION, ["1.2.840.10008.1.2"])])
+        assert psutil.Process(process.pid).uids().real == 65534
+        scu.release()
+        assert process.wait(DEADLINE_S) == 0
+
+
 def test_sigterm_lets_the_association_finish(tmp_path):
     with Inetd("-id", "-od", tmp_path) as inetd, RawSCU("127.0.0.1", inetd.port) as scu:
         process = inetd.serve_one()

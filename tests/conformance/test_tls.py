@@ -344,6 +344,24 @@ def test_revocation_lists(tmp_path, site, options, welcome):
                 log_lines(server, "the peer's certificate is not accepted: unable to get certificate CRL")
 
 
+def test_revocation_lists_in_a_directory(tmp_path, site):
+    directory = hashed_directory(tmp_path / "ca", site.ca_file, site.authority.revocation_list(site.revoked))
+    for kind in (FastscpServer, StorescpServer):
+        with kind(["-od", tmp_path, *site.own, "+cd", directory, "+crv"]) as server:
+            assert echo(server, site, site.client)
+            assert not echo(server, site, site.revoked)
+
+
+@pytest.mark.parametrize(("options", "identity", "words"), [
+    ([], "client", "peer certificate commonName=client"), (["-ic"], "client", "no verified peer certificate"),
+    (["-vc"], None, "no verified peer certificate"),
+])
+def test_debug_log_names_version_ciphersuite_and_peer(tmp_path, site, options, identity, words):
+    with FastscpServer(["-d", "--workers", "1", "-od", tmp_path, *site.options(*options)]) as server:
+        assert echo(server, site, identity and getattr(site, identity))
+        log_lines(server, "D: TLS handshake complete: TLSv1.3, TLS_", words)
+
+
 # -- security profiles and ciphersuites -----------------------------------------------------------
 
 #: profiles of storescp 3.6.7 that OpenSSL here can do, by their flags

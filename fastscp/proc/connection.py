@@ -176,6 +176,11 @@ class Connection:
         self._update_deadline()
         self._update_interest()
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the peer waits for us: for a hook, a delay, the coordinator."""
+        return self._blocked
+
     def block(self) -> None:
         """Handle no further item and read nothing until ``resume``."""
         self._blocked = True
@@ -185,6 +190,7 @@ class Connection:
         if self._closed:
             return
         self._blocked = False
+        self.storage.idle_since = self._shared.loop.now  # it was not the peer who kept silent
         try:
             self._pump()
             if not self._blocked and not self._closed and self._transport.pending():

@@ -174,7 +174,8 @@ class Worker:
         """End associations that have been asking for nothing; look again while others are under way."""
         now = time.monotonic()
         for connection in list(self._connections):
-            if not connection.storage.busy and now - connection.storage.idle_since >= _IDLE_S:
+            busy = connection.blocked or connection.storage.busy
+            if not busy and now - connection.storage.idle_since >= _IDLE_S:
                 connection.abort(source=2, reason=0)
         if self._connections:
             self.loop.call_later(_IDLE_S / 4, self._end_idle)

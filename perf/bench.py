@@ -124,7 +124,9 @@ class MemoryWatch(threading.Thread):
         self.process, self.peak, self.done = process, 0, threading.Event()
 
     def run(self) -> None:
-        while not self.done.wait(0.2):
+        done = False
+        while not done:
+            done = self.done.wait(0.2)
             self.peak = max(self.peak, memory_octets(self.process))
 
 

@@ -219,19 +219,17 @@ class TLSTransport:
         return 0 if self._drained else self._tls.pending() + self._incoming.pending
 
     def close(self) -> None:
-        """Say close_notify, as far as the peer still listens, and close the socket."""
-        if self._established and not self._ciphertext:
-            with contextlib.suppress(ssl.SSLError, TransportError):  # a courtesy, nobody waits for it
-                self._say_goodbye()
+        """Say close_notify (or why not), as far as the peer still listens, and close the socket."""
+        with contextlib.suppress(TransportError):  # a courtesy, nobody waits for it
+            self._say_goodbye()
         self._sock.close()
 
     def _say_goodbye(self) -> None:
-        try:
-            self._tls.unwrap()
-        except ssl.SSLWantReadError:  # the peer's own close_notify is not waited for
-            self._flush()
-        else:
-            self._flush()
+        if self._established:
+            # the peer's own close_notify is not waited for; after an error there is an alert to send instead
+            with contextlib.suppress(ssl.SSLError):
+                self._tls.unwrap()
+        self._flush()
 
 
 def _pass_over_bad_names(unraisable: sys.UnraisableHookArgs) -> None:

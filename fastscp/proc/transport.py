@@ -22,6 +22,7 @@ from fastscp.log.text import printable
 _HANDSHAKE_RECORD = b"\x16"  #: ContentType of a TLS record (RFC 8446 §5.1); no PDU type of PS3.8 §9.3.1
 WOULD_BLOCK = -1
 
+
 class TransportError(FastscpError):
     """The connection is of no use any more; the text says why. Nothing can be sent to the peer."""
 

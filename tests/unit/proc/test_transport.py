@@ -295,6 +295,11 @@ class TestTLS:
         select.select([pair[0]], [], [])
         with pytest.raises(TransportError, match="TLS: "):
             transport.receive_into(memoryview(bytearray(1000)))
+        transport.close()
+        select.select([pair[1]], [], [])
+        client.turn()
+        with pytest.raises(ssl.SSLError, match="ALERT_BAD_RECORD_MAC"):
+            client.tls.read(10)
 
     def test_alert_reaches_the_peer(self, pair, contexts):
         client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

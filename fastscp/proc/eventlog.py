@@ -163,7 +163,8 @@ class EventLog:
             self._fd = 1
             return
         mode = os.stat(self._destination).st_mode if os.path.exists(self._destination) else 0
-        self._is_socket = stat.S_ISSOCK(mode)
+        # a listener that ended may have taken its socket with it: a file there would keep the next one out
+        self._is_socket = stat.S_ISSOCK(mode) or (self._is_socket and not mode)
         if self._is_socket:
             self._connect()
         elif stat.S_ISFIFO(mode):
@@ -195,7 +196,9 @@ class EventLog:
         if not self._complained:
             self._complained = True
             _log.warning("event log %s: %s, trying again", self._destination, error.strerror)
-        if self._is_socket or self._destination != STANDARD_OUTPUT:
+        if self._destination == STANDARD_OUTPUT:
+            self._watch(on=False)  # a pipe without reader is always ready
+        else:
             self._close()
             if self._is_socket:
                 self._head_written = 0

@@ -145,6 +145,32 @@ def test_unix_socket_is_connected_again_and_begins_with_a_whole_line(loop: Loop)
             sock.close()
 
 
+def test_unix_socket_that_went_with_its_listener_is_waited_for(loop: Loop) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = f"{directory}/socket"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen()
+        log = EventLog(path, loop)
+        listener.accept()[0].close()
+        listener.close()
+        os.unlink(path)
+        log.put({"n": 1})
+        log.flush()
+        turn(loop, lambda: log._fd < 0, "the loss noticed")
+        log.reopen()
+        assert not os.path.exists(path)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen()
+        turn(loop, lambda: not log._lines, "written to the next listener")
+        connection, _ = listener.accept()
+        assert parsed(connection.recv(4096)) == [{"n": 1}]
+        log.close()
+        connection.close()
+        listener.close()
+
+
 def test_standard_output(loop: Loop, capfd: pytest.CaptureFixture[str]) -> None:
     log = EventLog("-", loop)
     log.put({"n": 1})
@@ -177,6 +203,26 @@ def test_blocked_standard_output_blocks_nobody(loop: Loop) -> None:
         os.close(saved)
         os.close(reader)
     assert [event["n"] for event in parsed(bytes(received))] == list(range(5000))
+
+
+def test_standard_output_whose_reader_ended_does_not_keep_the_loop_busy(loop: Loop) -> None:
+    reader, writer = os.pipe()
+    saved = os.dup(1)
+    os.dup2(writer, 1)
+    os.close(writer)
+    try:
+        log = EventLog("-", loop)
+        for number in range(5000):
+            log.put({"n": number, "fill": "x" * 100})
+        log.flush()
+        assert 1 in loop
+        os.close(reader)
+        turn(loop, lambda: 1 not in loop, "the loss noticed")
+        assert log._lines
+        log._close()
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 def test_destination_that_cannot_be_opened_is_an_error(tmp_path: Path, loop: Loop) -> None:

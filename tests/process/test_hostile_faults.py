@@ -9,8 +9,10 @@ import contextlib
 import os
 import random
 import shutil
+import socket
 import subprocess
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,16 +20,18 @@ import psutil
 import pytest
 
 from tests.support.hostile import (
+    A_ABORT,
     RELEASE_RQ,
     associated,
     last_words,
+    pdu,
     pdus,
     reset,
     store_message,
     store_one,
 )
 from tests.support.objects import CT, data_set, fresh_uid
-from tests.support.rawscu import Aborted, RawSCU, c_store_rq, p_data, pdv
+from tests.support.rawscu import DEFLATED, Aborted, RawSCU, c_store_rq, p_data, pdv
 from tests.support.servers import FastscpServer, wait_until
 
 ASSOCIATIONS = 4
@@ -232,3 +236,78 @@ def test_processes_killed_at_random_lose_nothing_that_was_answered(tmp_path: Pat
     for path in stored.values():  # also what was not answered any more is whole
         assert path.read_bytes()[-1:] == b"\0"
     assert len(stored) - whole < 100
+
+
+#: what a peer does while its complete object waits for the coordinator
+LEAVINGS = {
+    "A-RELEASE-RQ": RELEASE_RQ,
+    "A-ABORT": A_ABORT,
+    "FIN": b"",
+    "RST": None,
+    "a violation": pdu(8, b""),
+    "half a PDU header": b"\4\0",
+    "another object and A-ABORT": store_message("1.2.4", message_id=2) + A_ABORT,
+    "half an object": store_message("1.2.3", message_id=2)[:400],
+    "a command inside a data set": store_message("1.2.3", message_id=2)[:400] * 2,
+}
+
+
+@pytest.mark.parametrize("options", [["-su", "study"], ["-xcr", "true"], ["-xcr", "true", "-xs"]])
+def test_peer_that_leaves_while_its_object_waits_for_the_coordinator(tmp_path: Path, options: list[str]) -> None:
+    with FastscpServer(["--workers", "1", "-dhl", "-ta", "2", "-ts", "1", "-od", tmp_path, *options]) as server:
+        store_one(server.port)
+        worker, coordinator = server.role("worker")[0], server.role("coordinator")[0]
+        descriptors = worker.num_fds()
+        coordinator.suspend()
+        peers = []
+        try:
+            for octets in LEAVINGS.values():
+                scu = associated(server.port)
+                scu.send(store_message(fresh_uid()) + (octets or b""))
+                if octets is None:
+                    reset(scu.sock)
+                elif not octets:
+                    scu.sock.shutdown(socket.SHUT_WR)
+                peers.append(scu)
+        finally:
+            coordinator.resume()
+        for name, scu in zip(LEAVINGS, peers, strict=True):
+            if LEAVINGS[name] is not None:
+                last_words(scu.sock)
+            scu.close()
+        store_one(server.port)
+        assert worker.is_running()
+        wait_until(lambda: worker.num_fds() == descriptors, "descriptors are given back")
+        assert b"internal error" not in server.log()
+        assert all(path.read_bytes()[-1:] == b"\0" for path in tmp_path.rglob("CT.*"))
+        assert not list(tmp_path.rglob("CT.1.2.3"))
+
+
+def test_deflate_bomb_is_bounded_in_memory_and_others_are_served(tmp_path: Path) -> None:
+    """0.1 MB that inflate to 100 MB; refused or stored, with the memory of one window."""
+    with FastscpServer(["--workers", "1", "+xd", "-od", tmp_path]) as server:
+        store_one(server.port)
+        worker = server.role("worker")[0]
+        before = worker.memory_info().rss
+        uid = fresh_uid()
+        with associated(server.port, [(1, CT, [DEFLATED])]) as scu:
+            deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+            head = data_set(uid, pixels=0)[:-4] + (100 << 20).to_bytes(4, "little")
+            scu.send(p_data(pdv(1, 3, c_store_rq(CT, uid))))
+            others = 0
+            for part in [head, *[bytes(1 << 20)] * 100]:
+                deflated = deflater.compress(part)
+                for at in range(0, len(deflated), 16000):
+                    scu.send(p_data(pdv(1, 0, deflated[at:at + 16000])))
+                    store_one(server.port)
+                    others += 1
+            scu.send(p_data(pdv(1, 2, deflater.flush())))
+            assert scu.read_status() == 0
+        assert others > 3
+        assert peak_octets(worker) - before < 16 << 20
+
+
+def peak_octets(process: psutil.Process) -> int:
+    """Return the largest resident size a process ever had."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))

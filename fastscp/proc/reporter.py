@@ -2,8 +2,9 @@
 
 Strategy: packets leave in the order in which they are given, at once while the channel takes them, else from
 a queue as soon as it does. What the coordinator has not answered is kept, and told again to the next
-coordinator after the death of one: associations, events without ``ack``, open ``place`` requests, in this
-order. Callbacks fire once, whatever is repeated.
+coordinator after the death of one: associations, events without ``ack``, ``place`` requests of transfers under
+way (answered ones too: a study must not end under its transfers), in this order. Callbacks fire once, whatever
+is repeated.
 
 Invariant: ``on_sent`` of an event fires only when its packet is in a channel.
 """
@@ -53,7 +54,7 @@ class Reporter:
         self._associations: dict[str, _Association] = {}
         self._events: dict[int, _Event] = {}
         self._awaiting_hooks: dict[int, Notice] = {}
-        self._places: dict[int, tuple[records.Place, Answer]] = {}
+        self._places: dict[int, tuple[records.Place, Answer | None]] = {}  #: None: answered, transfer under way
         self._event_number = 0
         self._request_number = 0
         self._acknowledged = 0
@@ -152,9 +153,10 @@ class Reporter:
 
     def _take(self, packet: records.CoordinatorPacket) -> None:
         if packet["kind"] == "placed":
-            waiting = self._places.pop(packet["request"], None)
-            if waiting is not None:
-                waiting[1](packet)
+            place, answer = self._places.get(packet["request"], (None, None))
+            if place is not None and answer is not None:
+                self._places[packet["request"]] = place, None
+                answer(packet)
         elif packet["kind"] == "ack":
             self._acknowledge(packet["event"])
         else:
@@ -228,6 +230,8 @@ class Reporter:
                on_acknowledged: Notice | None = None, on_ran: Notice | None = None) -> None:
         """Tell that an object is published; the callbacks follow its way through the coordinator."""
         number = packet["event"]
+        if packet["request"] is not None:
+            self._places.pop(packet["request"], None)
         self._events[number] = _Event(packet, on_sent, on_acknowledged, on_ran)
         association = self._associations.get(str(packet["association"]))
         if association is not None:

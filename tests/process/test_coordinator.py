@@ -443,6 +443,30 @@ def test_object_of_an_unknown_association_is_kept(output: Path, calls: Path, cap
     assert "never opened" in capfd.readouterr().err
 
 
+def test_study_whose_transfer_outlasts_a_coordinator_does_not_end(output: Path, calls: Path) -> None:
+    study = StudyPolicy(sorting=Sorting.CONCURRENT_STUDIES, prefix="P", timeout_s=1)
+    hooks = HookPolicy(on_end_of_study=f'echo "$FASTSCP_STUDY_UID $FASTSCP_OBJECTS" >>{calls}')
+    worker = ScriptedWorker()
+    with CoordinatorProcess(configuration(output, study, hooks)) as process:
+        process.connect(worker)
+        worker.open("a")
+        directory = worker.store("a", "1.1", "CT.1")
+        placed = worker.place("a", "1.1")
+        process.kill()
+        process.start()
+        process.connect(worker)
+        worker.open("a")
+        worker.say(kind="place", request=placed["request"], association="a", study="1.1", patient="", charset="")
+        assert worker.hear() == placed
+        worker.open("b")
+        worker.store("b", "1.2", "CT.1")
+        wait_for_lines(calls, 1)  # 1.2 ended by its timeout, 1.1 did not
+        Path(directory, "CT.2").write_text("x")
+        worker.tell_stored("a", "1.1", "CT.2", directory, placed["request"])
+        wait_for_lines(calls, 2)
+    assert lines(calls) == ["1.2 1", "1.1 2"]
+
+
 def test_object_placed_before_the_kill_and_published_after_it(output: Path) -> None:
     config = configuration(output, StudyPolicy(sorting=Sorting.CONCURRENT_STUDIES, prefix="P"))
     worker = ScriptedWorker()

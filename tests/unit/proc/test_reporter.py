@@ -118,6 +118,24 @@ def test_new_coordinator_hears_what_the_dead_one_did_not_answer(coordinator: Coo
     assert placed[0]["directory"] == "d"
 
 
+def test_new_coordinator_hears_of_transfers_under_way(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    reporter = coordinator.reporter
+    placed: list[records.Placed] = []
+    reporter.opened(opened("a"))
+    requests = [reporter.place("a", "1.2", "P", "", placed.append) for _ in range(3)]
+    for request in requests:
+        coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": ""})
+    reporter.abandoned(requests[0])
+    reporter.stored({**stored(reporter.next_event()), "request": requests[1]})
+    coordinator.connect()
+    heard = coordinator.heard()
+    assert [packet.get("request") for packet in heard if packet["kind"] in {"stored", "place"}] == requests[1:]
+    assert kinds(heard) == ["hello", "opened", "stored", "place"]
+    coordinator.answer({"kind": "placed", "request": requests[2], "directory": "d", "status": 0, "message": ""})
+    assert len(placed) == 3  # the repeated answer is not heard
+
+
 def test_hooks_that_end_before_the_acknowledgement_are_heard(coordinator: Coordinator) -> None:
     coordinator.connect()
     ran: list[str] = []

@@ -75,7 +75,8 @@ def run(kind: type[Server], place: Path, options: str, associations: Sequence[tu
                                if not any(part.startswith(".") for part in path.relative_to(place).parts))
         server.kill()  # storescp ends no study at its end
     times: dict[str, list[str]] = {}
-    for prefix, time in sorted(set(_TIMED.findall("\n".join(outcome.files + outcome.calls)))):
+    # in the order of the calls: storescp's milliseconds can lag behind its seconds
+    for prefix, time in dict.fromkeys(_TIMED.findall("\n".join(outcome.calls + outcome.files))):
         times.setdefault(prefix, []).append(time)
 
     def numbered(texts: list[str]) -> list[str]:

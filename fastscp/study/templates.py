@@ -104,6 +104,7 @@ def _split_plain(word: str, letters: str) -> list[Part]:
 
 
 _WORD_BREAKS = frozenset(" \t\n;|&()<>")
+_CONTINUATION = "\\\n"  #: the shell takes it out before it looks for anything else
 
 
 class _Lexer:
@@ -137,7 +138,7 @@ class _Lexer:
                 self._skip("in backquotes", self._end_of_backquotes())
             elif character == "#" and self._at_word_start():
                 self._skip("in a comment", self._end_of_comment())
-            elif character == "<" and text.startswith("<<", self._at):
+            elif text.startswith(("<<", "<" + _CONTINUATION), self._at):
                 self._here()
             elif character == "\n" and self._here_document:
                 self._skip("in a here-document", len(text))
@@ -227,7 +228,9 @@ class _Lexer:
         following = self._text[self._at + 1 : self._at + 2]
         if self._placeholder(self._at + 1):
             self._refuse(self._at + 1, "after $")
-        if following == "(":
+        if self._text.startswith(_CONTINUATION, self._at + 1):
+            self._skip("after $ and a line that goes on", len(self._text))
+        elif following == "(":
             self._skip("in $(...)", self._end_of_group("(", ")"))
         elif following == "{":
             self._skip("in ${...}", self._end_of_group("{", "}"))
@@ -244,7 +247,15 @@ class _Lexer:
             self._copy(2)
 
     def _at_word_start(self) -> bool:
-        return self._at == 0 or self._text[self._at - 1] in _WORD_BREAKS
+        at = self._at
+        while self._text.endswith(_CONTINUATION, 0, at) and self._is_escaped(at - 1):
+            at -= 2
+        return at == 0 or (self._text[at - 1] in _WORD_BREAKS and not self._is_escaped(at - 1))
+
+    def _is_escaped(self, at: int) -> bool:
+        """Whether an odd number of backslashes stands before ``at``."""
+        before = self._text[:at]
+        return (len(before) - len(before.rstrip("\\"))) % 2 == 1
 
     def _end_of_comment(self) -> int:
         end = self._text.find("\n", self._at)
@@ -257,7 +268,11 @@ class _Lexer:
         return min(at + 1, len(self._text))
 
     def _end_of_group(self, opening: str, closing: str) -> int:
-        """Return where the group at ``$(`` or ``${`` ends: brackets are counted outside quotes."""
+        """Return where the group at ``$(`` or ``${`` ends: brackets are counted outside quotes.
+
+        What makes counting unsafe in ``$(`` (``case``, comments, here-documents) lets it go on to the end of the text.
+        """
+        unsafe = () if opening == "{" else ("case",) if self._text.startswith("$((", self._at) else ("case", "#", "<<")
         at, depth, quote = self._at + 1, 0, ""
         while at < len(self._text):
             character = self._text[at]
@@ -267,6 +282,8 @@ class _Lexer:
                 quote = "" if character == quote else quote
             elif character in "'\"":
                 quote = character
+            elif self._text.startswith(unsafe, at) and (character == "<" or self._text[at - 1] in _WORD_BREAKS):
+                return len(self._text)
             elif character == opening:
                 depth += 1
             elif character == closing:

@@ -26,6 +26,9 @@ def run(command: str, values: dict[str, str], letters: str = "pfacr") -> str:
     ("# comment", "# comment"), ("x#y", "x#y"), ("#", "#"), ("a '#' b", "a '#' b"), ("echo $#", "echo $#"),
     ("echo $(date) #f", "echo $(date) 'CT.1'"), ("echo \"$(echo ')')\" #f", "echo \"$(echo ')')\" 'CT.1'"),
     ("echo `date` #f", "echo `date` 'CT.1'"), ("${X:-y} #f", "${X:-y} 'CT.1'"), ("echo it\\'s #f", "echo it\\'s 'CT.1'"),
+    ("echo $(echo ${X##*/}) $((1<<2)) #f", "echo $(echo ${X##*/}) $((1<<2)) 'CT.1'"),
+    ("a\\\n#x'\n#r'", "a\\\n#x'\n10.0.0.1'"), ("\\ #x'\n#r'", "\\ #x'\n10.0.0.1'"), ("\\\\ # it's\n#f", "\\\\ # it's\n'CT.1'"),
+    ("x \\\n# it's\n#f", "x \\\n# it's\n'CT.1'"),
     ("echo $'x'", "echo $'x'"), ("cat <<< #f", "cat <<< 'CT.1'"), ("#foo", "'CT.1'oo"),
 ])
 def test_insertion(command: str, expected: str) -> None:
@@ -36,7 +39,8 @@ def test_insertion(command: str, expected: str) -> None:
 @pytest.mark.parametrize("command", [
     "echo $(basename #f)", 'echo "$(basename "#f")"', "echo `basename #f`", 'echo "`echo #a`"', "echo ${X:-#f}",
     "echo $((#f))", "cat <<EOF\n#f\nEOF", "cat <<'EOF'\n#f\nEOF", "echo $#f", 'echo "$#a"', "echo $'#f'", "echo x # #f",
-    'echo "${X:-#a}"', "echo $(echo $(echo #a))",
+    'echo "${X:-#a}"', "echo $(echo $(echo #a))", 'echo "$(case a in a) echo #f;; esac)"', "echo $(case a in a) echo #f;; esac)",
+    "echo $(echo x # it's\n) '#f'", 'echo "$(cat <<E\n)\nE\n)" #f', 'echo "$\\\n(echo #f)"', "cat <\\\n<E\n#f\nE",
 ])
 def test_unsafe_places_are_refused_with_a_hint(command: str) -> None:
     with pytest.raises(UsageError, match=r"-xcr: #. .* cannot be replaced safely; use .* FASTSCP_"):

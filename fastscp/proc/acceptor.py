@@ -156,8 +156,7 @@ class AcceptorProcess:
         self._listeners.clear()
         self._admission.stop()
         self._pool.close_waiting()
-        self._supervisor.replacing = False
-        self._supervisor.tell_workers(Kind.DRAIN)
+        self._supervisor.drain()
         self._loop.call_later(self._config.network.drain_timeout_s + _KILL_AFTER_S, self._stop_now)
         self._children_changed()
 

@@ -73,7 +73,7 @@ class Supervisor:
         self._coordinator_was_ready = False
         self._born: dict[int, float] = {}
         self._backoffs: dict[int, Backoff] = {}
-        self.replacing = True  #: False once the service goes down
+        self._replacing = True  #: False once the service goes down
 
     # -- starting ---------------------------------------------------------------------------------
 
@@ -212,13 +212,13 @@ class Supervisor:
         self._coordinator_pid = 0
         self._coordinator_ready = False
         self._drop_coordinator_channel()
-        if not self.replacing:
+        if not self._needs_coordinator():
             return
         if not self._coordinator_was_ready:
             self._on_start_failure()
             return
         _log.error("coordinator ended (%s), starting another", describe_exit(exit_code))
-        self._replace(-1, lifetime_s, self.start_coordinator)
+        self._replace(-1, lifetime_s, self.start_coordinator, self._needs_coordinator)
 
     def _bury_worker(self, pid: int, exit_code: int, lifetime_s: float) -> None:
         slot = self._pool.slots[pid]
@@ -227,17 +227,18 @@ class Supervisor:
             self._loop.unregister(slot.channel.fileno())
         lost = slot.load - len(slot.untaken)
         self._pool.remove(pid)
-        if self.replacing:
+        if self._replacing:
             _log.error("worker %d ended (%s), %d associations lost, starting another",
                        slot.index + 1, describe_exit(exit_code), lost)
-            self._replace(slot.index, lifetime_s, lambda: self.start_worker(slot.index, predecessor=pid))
+            self._replace(slot.index, lifetime_s, lambda: self.start_worker(slot.index, predecessor=pid),
+                          lambda: self._replacing)
 
-    def _replace(self, index: int, lifetime_s: float, start: Callable[[], None]) -> None:
+    def _replace(self, index: int, lifetime_s: float, start: Callable[[], None], wanted: Callable[[], bool]) -> None:
         """Start another child; go on trying when the system has no process or descriptor to give."""
         backoff = self._backoffs.setdefault(index, Backoff())
 
         def try_to_start() -> None:
-            if not self.replacing:
+            if not wanted():
                 return
             try:
                 start()
@@ -246,6 +247,17 @@ class Supervisor:
                 self._loop.call_later(backoff.delay_s(0.0), try_to_start)
 
         self._loop.call_later(backoff.delay_s(lifetime_s), try_to_start)
+
+    def _needs_coordinator(self) -> bool:
+        """Whether there is none and somebody may have to tell it something: while draining the workers have."""
+        return not self._coordinator_pid and (self._replacing or bool(self._pool.slots))
+
+    def drain(self) -> None:
+        """Let every worker end, and replace none of them; the coordinator stays until they have told it everything."""
+        self._replacing = False
+        self.tell_workers(Kind.DRAIN)
+        if self._needs_coordinator():  # now, no matter how long it was to be waited for
+            self._replace(-1, _SHORT_LIFE_S, self.start_coordinator, self._needs_coordinator)
 
     # -- telling ----------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -32,7 +33,7 @@ from tests.support.hostile import (
 )
 from tests.support.objects import CT, data_set, fresh_uid
 from tests.support.rawscu import DEFLATED, Aborted, RawSCU, c_store_rq, p_data, pdv
-from tests.support.servers import FastscpServer, wait_until
+from tests.support.servers import DEADLINE_S, FastscpServer, wait_until
 
 ASSOCIATIONS = 4
 
@@ -98,6 +99,32 @@ def test_silent_coordinator_is_a_failure_status_in_time(tmp_path: Path) -> None:
         uid = store_one(server.port)
         wait_until(lambda: sum(len(files) for _, _, files in os.walk(tmp_path)) >= 2, "files")
         assert list(tmp_path.rglob(f"CT.{uid}"))
+
+
+def test_sigterm_while_the_coordinator_is_dead_loses_no_hook(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    output = tmp_path / "output"
+    output.mkdir()
+    with FastscpServer(["--workers", "1", "-dhl", "-xcr", f"touch {canary}", "-od", output]) as server:
+        killed: set[int] = set()
+
+        def living() -> list[psutil.Process]:
+            return [process for process in server.role("coordinator") if process.pid not in killed]
+
+        for _ in range(4):  # the fifth is long in coming
+            victims: list[psutil.Process] = []
+            wait_until(lambda victims=victims: victims.extend(living()) or victims, "a coordinator")  # type: ignore[misc]
+            killed.add(victims[0].pid)
+            victims[0].kill()
+        uid = fresh_uid()
+        with associated(server.port) as scu:
+            scu.send(store_message(uid))
+            wait_until((output / f"CT.{uid}").exists, "the object is published")
+            server.signal(signal.SIGTERM)
+            assert scu.read_status() == 0
+        assert server.process is not None
+        assert server.process.wait(DEADLINE_S) == 0  # a second signal would stop it at once
+    assert canary.exists()
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ _COMMAND = 1  # message control header: command, else data set
 _LAST = 2  # message control header: last fragment
 _PDV_OVERHEAD = 6
 #: Shortest P-DATA-TF with anything in it, fragments being of even length (PS3.8 Annex E.2).
-_SHORTEST_DATA = 8
+SHORTEST_DATA = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ class Provider:
         limit = self.peer_max_length
         if not limit or len(octets) + _PDV_OVERHEAD <= limit:
             return encode_data(context_id, _COMMAND | _LAST, octets)
-        if limit < _SHORTEST_DATA:
+        if limit < SHORTEST_DATA:
             raise protocol_error(f"peer takes P-DATA-TF of at most {limit} octets, which carries no message")
         size = (limit - _PDV_OVERHEAD) & ~1
         last = (len(octets) - 1) // size * size

@@ -19,7 +19,7 @@ from typing import Any
 
 from fastscp.dicom.uids import SOP_CLASS_NAMES, TRANSFER_SYNTAX_NAMES
 from fastscp.dimse.command import Command
-from fastscp.dimse.provider import DataFragments, Provider
+from fastscp.dimse.provider import SHORTEST_DATA, DataFragments, Provider
 from fastscp.errors import PeerError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable, printable_lines
@@ -319,6 +319,8 @@ class Connection:
         if _application_log.isEnabledFor(level):
             _application_log.log(level, "%s", printable_lines(describe.established(event, _NAMES)))
         _application_log.info("Association Acknowledged (Max Send PDV: %s)", describe.max_send_pdv(request))
+        if not event.contexts:
+            _application_log.info("    (but no valid presentation contexts)")
         if self._shared.reports:
             self._shared.reporter.opened({
                 "kind": "opened", "association": self.name,
@@ -326,6 +328,10 @@ class Connection:
                 "peer": self.peer.address, "peer_host": self.peer.name, "port": self.peer.port,
                 "max_pdu": request.max_pdu_length,
             })
+        if 0 < request.max_pdu_length < SHORTEST_DATA:
+            _log.error("%s takes PDUs of at most %d octets, no answer fits; aborting association",
+                       self.peer.name, request.max_pdu_length)
+            self.abort(source=0, reason=0)  # now, not after its first object was stored
 
     def _on_rejected(self, event: Rejected) -> None:
         _application_log.info("Refusing Association from %s: %s", self.peer.name, describe.rejected(event))

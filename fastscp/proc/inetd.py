@@ -24,7 +24,7 @@ from fastscp.proc import fdpass
 from fastscp.proc.admission import Admission
 from fastscp.proc.connection import Connection
 from fastscp.proc.control import Peer
-from fastscp.proc.listener import plain_address
+from fastscp.proc.listener import plain_address, tune
 from fastscp.proc.loop import IN
 from fastscp.proc.pool import Connection as Accepted
 from fastscp.proc.privileges import drop_privileges
@@ -46,6 +46,7 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
     """
     sock = adopt_connection() or take_stdin()
     peer = peer_of(sock)
+    tune(sock)
     if config.network.user is not None:
         drop_privileges(config.network.user)
     set_title(f"association with {peer.address}")

@@ -30,6 +30,7 @@ def open_listener(port: int, family: AddressFamily) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if kind == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, family is AddressFamily.IPV6)
+        tune(listener)
         listener.bind(("" if kind == socket.AF_INET else "::", port))
         listener.listen(_BACKLOG)
     except OSError as error:
@@ -37,6 +38,12 @@ def open_listener(port: int, family: AddressFamily) -> socket.socket:
         raise _cannot(port, error) from error
     listener.setblocking(False)
     return listener
+
+
+def tune(sock: socket.socket) -> None:
+    """Set what every association wants; connections inherit it from the listening socket (tcp(7))."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def _cannot(port: int, error: OSError) -> ProcessError:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from fastscp.config import Config
 from fastscp.errors import FastscpError, ProcessError
 from fastscp.log.names import APPLICATION
-from fastscp.proc.listener import open_listener, raise_descriptor_limit
+from fastscp.proc.listener import open_listener, raise_descriptor_limit, tune
 from fastscp.proc.policy import ProcessMode
 from fastscp.proc.systemd import adopt_listeners
 from fastscp.proc.titles import set_title
@@ -46,6 +46,8 @@ def serve(config: Config, settings: WorkerSettings) -> int:
 
     network = config.network
     listeners = adopt_listeners()
+    for listener in listeners:
+        tune(listener)
     if not listeners:
         if network.port is None:
             raise ProcessError("no port to listen on")

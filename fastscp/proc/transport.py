@@ -81,31 +81,32 @@ class PlainTransport:
         self._sock = sock
         self._recv_into = sock.recv_into
         self._send = sock.send
+        self._fresh = True  #: nothing has been received
 
     def fileno(self) -> int:
         """Descriptor to wait on."""
         return self._sock.fileno()
 
     def handshake(self) -> HandshakeState:
-        """Look at the first octets without taking them: a TLS client is told from a broken DICOM one."""
-        try:
-            first = self._sock.recv(2, socket.MSG_PEEK)
-        except BlockingIOError:
-            return HandshakeState.WANTS_READ
-        except OSError as error:
-            raise lost(error) from error
-        if looks_like_tls(first):
-            raise TransportError("the peer wants TLS, this port is without TLS")
+        """There is none."""
         return HandshakeState.DONE
 
     def receive_into(self, buffer: memoryview) -> int:
-        """Fill ``buffer``; 0 at the end of the stream, -1 for not now."""
+        """Fill ``buffer``; 0 at the end of the stream, -1 for not now.
+
+        The first octets tell a TLS client from a broken DICOM one.
+        """
         try:
-            return self._recv_into(buffer)
+            count = self._recv_into(buffer)
         except BlockingIOError:
             return WOULD_BLOCK
         except OSError as error:
             raise lost(error) from error
+        if self._fresh and count:
+            self._fresh = False
+            if looks_like_tls(bytes(buffer[: min(count, 2)])):
+                raise TransportError("the peer wants TLS, this port is without TLS")
+        return count
 
     def send(self, octets: bytes | bytearray | memoryview) -> int:
         """Send what the kernel takes; -1 for not now."""

@@ -88,7 +88,9 @@ class Worker:
     def _follow(self, kind: Kind, number: int, peer: Peer | None, descriptor: int | None) -> None:
         if kind is Kind.CONNECTION and descriptor is not None and peer is not None:
             self._tell(Kind.TAKEN, number)
-            self.adopt(number, socket.socket(fileno=descriptor), peer)
+            # what the descriptor is, is known: asking the kernel would cost three calls per association
+            family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
+            self.adopt(number, socket.socket(family, socket.SOCK_STREAM, 0, descriptor), peer)
         elif kind is Kind.EVENT_CHANNEL and descriptor is not None:
             self.reporter.attach(descriptor)
         elif kind is Kind.DRAIN:
@@ -138,9 +140,6 @@ class Worker:
     def adopt(self, number: int, sock: socket.socket, peer: Peer) -> None:
         """Serve a connected socket from now on."""
         sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection = Connection(self.shared, number, self._transport(sock), peer)
         self._connections.add(connection)
         connection.start()

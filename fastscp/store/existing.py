@@ -5,6 +5,8 @@ Source: PS3.10 §7.1 (preamble of 128 octets, ``DICM``, group 0002 in explicit V
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 
 from fastscp.store.sink import storage_error
@@ -20,8 +22,12 @@ def media_storage_instance_uid(path: str) -> str | None:
     Raises StorageError when the file cannot be read.
     """
     try:
-        with open(path, "rb") as file:
-            head = file.read(_HEAD_OCTETS)
+        # a FIFO that happens to have the name must not keep the worker waiting
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            head = os.pread(fd, _HEAD_OCTETS, 0) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        finally:
+            os.close(fd)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -35,18 +35,22 @@ def test_echoscu(tmp_path: Path) -> None:
 
 def test_dcmsend_stores_every_real_file_it_can_send(tmp_path: Path, dicom_files: list[Path]) -> None:
     """The same invocation against the real storescp must store the same names."""
-    outcomes = []
+    outcomes, answers = [], []
     for kind, name in ((FastscpServer, "ours"), (StorescpServer, "theirs")):
         directory = tmp_path / name
         directory.mkdir()
         with kind(["+xa", "-pm", "+B", "-od", directory]) as server:
             report = tmp_path / f"{name}.txt"
-            run("dcmsend", "--no-halt", "--no-illegal-proposal", "--decompress-never", "+crf", report, "localhost",
+            result = run("dcmsend", "-v", "--no-halt", "--no-illegal-proposal", "--decompress-never", "+crf", report, "localhost",
                 server.port, *dicom_files)
-        outcomes.append(received(directory))
+        outcomes.append(data_sets(directory))
+        responses = [line for line in (result.stdout + result.stderr).splitlines() if "Received C-STORE Response" in line]
+        assert len(responses) > 100
+        answers.append(responses)
     ours, theirs = outcomes
     assert len(theirs) > 30
-    assert set(ours) == set(theirs)
+    assert answers[0] == answers[1]
+    assert ours == theirs
 
 
 @pytest.mark.parametrize("client", [

@@ -100,12 +100,11 @@ def test_looks_like_tls(octets, expected):
 
 
 class TestPlain:
-    def test_handshake_takes_nothing(self, pair):
+    def test_there_is_no_handshake(self, pair):
         transport = plain(pair)
-        assert transport.handshake() is HandshakeState.WANTS_READ
+        assert transport.handshake() is HandshakeState.DONE
         pair[1].sendall(b"\x01\0\0\0")
         select.select([pair[0]], [], [])
-        assert transport.handshake() is HandshakeState.DONE
         buffer = memoryview(bytearray(100))
         assert transport.receive_into(buffer) == 4
         assert bytes(buffer[:4]) == b"\x01\0\0\0"
@@ -117,7 +116,15 @@ class TestPlain:
         pair[1].sendall(b"\x16\x03\x01\x02\x00\x01")
         select.select([pair[0]], [], [])
         with pytest.raises(TransportError, match="wants TLS, this port is without"):
-            plain(pair).handshake()
+            plain(pair).receive_into(memoryview(bytearray(100)))
+
+    def test_only_the_first_octets_count(self, pair):
+        transport = plain(pair)
+        buffer = memoryview(bytearray(100))
+        for octets in (b"\x01", b"\x16\x03\x01"):
+            pair[1].sendall(octets)
+            select.select([pair[0]], [], [])
+            assert transport.receive_into(buffer) == len(octets)
 
     def test_end_of_stream(self, pair):
         pair[1].close()
@@ -134,7 +141,6 @@ class TestPlain:
         assert pair[1].recv(10) == PAYLOAD[:10]
 
     @pytest.mark.parametrize("use", [
-        lambda transport: transport.handshake(),
         lambda transport: transport.receive_into(memoryview(bytearray(10))),
         lambda transport: transport.send(b"x"),
     ])

@@ -23,6 +23,10 @@ from fastscp.errors import UsageError
 _CHOICES: Final = {
     "US or SS": "xs", "OB or OW": "ox", "US or OW": "lt", "US or SS or OW": "lt", "NONE": "na",
 }
+
+#: DCMTK's own names in dictionary files, and what stands for them here; (7FE0,0010) is ``px``.
+_INTERNAL: Final = {"xs": "xs", "ox": "ox", "px": "ox", "lt": "lt", "na": "na", "up": "UL"}
+
 _ENVIRONMENT_SEPARATOR: Final = ":"
 
 #: ``US or SS`` in PS3.6, but always US for DCMTK: counts of bits and numbers of grey values.
@@ -111,6 +115,8 @@ class Dictionary:
         if creator:
             self._private.setdefault(creator, {})[tag >> 16, tag & 0xFF] = vr
             return
+        if vr == "xs" and tag in _ALWAYS_US:
+            vr = "US"
         self._vrs[tag] = vr
         kind = KINDS.get(vr, PLAIN)
         if kind == PLAIN:
@@ -181,8 +187,6 @@ def load(paths: Iterable[str] = ()) -> Dictionary:
                              _CHOICES.get(row[0], row[0]))
     for tag, row in public.DicomDictionary.items():
         dictionary.add(tag, _CHOICES.get(row[0], row[0]))
-    for tag in _ALWAYS_US:
-        dictionary.add(tag, "US")
     for path in paths:
         _add_file(dictionary, path)
     return dictionary
@@ -229,7 +233,7 @@ def _add_line(dictionary: Dictionary, text: str) -> None:
     if not fields:
         raise ValueError("no VR")
     vr = fields[0]
-    vr = vr if vr in {"xs", "ox", "lt", "na", "up"} else vr.upper()
+    vr = _INTERNAL.get(vr) or vr.upper()
     if group[0] == group[1] and element[0] == element[1]:
         dictionary.add(group[0] << 16 | element[0], vr, creator)
     else:

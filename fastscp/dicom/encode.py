@@ -45,6 +45,8 @@ class Encoder:
         self._dictionary = dictionary
         self._vrs = VRs(dictionary)
         self._groups = GroupCounter(output)
+        if not options.new_vrs:
+            output.too_long = b"OB"
         self._wanted = wanted
         self._convert_un = options.convert_un
         self._create_groups = options.group_lengths is GroupLengths.CREATE
@@ -58,7 +60,8 @@ class Encoder:
         self._stack: list[Level] = []
         self._size = 0  #: octets in the buffer
         self._need = 0  #: octets from the current token on that are needed to go on
-        self._in_header = False  #: they are needed for a header
+        self._header = 0  #: octets of the header whose value is missing; 0: it is the header that is
+        self._ended = False  #: by an item delimiter at top level
         self._value_left = 0  #: octets of a large value still to come
         self.verbatim_left = 0  #: those that may go past the engine, see ``passed``
         self._filter: values.Filter = values.Verbatim(b"")
@@ -66,9 +69,9 @@ class Encoder:
         self._value_start = 0
         self._value_written = 0
 
-    def _want(self, octets: int, *, header: bool) -> int:
+    def _want(self, octets: int, *, header: int) -> int:
         self._need = octets
-        self._in_header = header
+        self._header = header
         return -1
 
     def _element(self, pos: int, level: Level, tag: int, vr: str, header: int,
@@ -85,7 +88,9 @@ class Encoder:
             self._fail("element exceeds its item", pos, tag)
         large = end > self._size
         if large and length <= HELD:
-            return self._want(header + length, header=False)
+            return self._want(header + length, header=header)
+        if start == self._size and large:
+            return self._want(header + 1, header=header)  # it may be the end: see ``_end_without_value``
         if tag == _PADDING or (element == 0 and self._drop_groups):
             return self._drop(pos, end, length - (self._size - start) if large else 0)
         if tag == _PIXEL_DATA and self._fragments_in and not self._stack:
@@ -94,7 +99,7 @@ class Encoder:
         if element == 0:
             if large:
                 self._fail("group length that is no length", pos, tag)
-            return self._groups.replace(pos, level, start, length)
+            return self._groups.replace(pos, level, vr, start, length)
         resolved = self._vrs.resolved(known or vr, level, tag)
         vr_out = resolved if self._options.new_vrs or resolved not in NEW_VRS else "OB"
         if large:
@@ -109,8 +114,8 @@ class Encoder:
             new = values.uid(value) if length <= HELD else values.text(value)
         else:
             new = value + b"\0" if length & 1 and vr_out not in NEVER_PADDED else value
-            if level.little != out.little and vr_out in WIDTHS:
-                new = values.swapped(new, WIDTHS[vr_out])
+            if self._swaps(level, resolved, vr_out):
+                new = values.swapped(new, WIDTHS[resolved])
         if level.fast and vr_out == vr and len(new) == length and (
                 header == 8 or out.buf[pos + 6:pos + 8] == b"\0\0"):
             if new != value:
@@ -122,6 +127,11 @@ class Encoder:
         else:
             out.cut(pos, end, head + new)
         return end
+
+    def _swaps(self, level: Level, vr: str, vr_out: str) -> bool:
+        """Tell whether the octets of a value change places; as OB (``-u``) it is always in little endian."""
+        little_out = self._out.little if vr == vr_out else True
+        return level.little != little_out and vr in WIDTHS
 
     def _order(self, pos: int, level: Level, tag: int) -> None:
         """Watch the order of tags and the beginning of groups."""
@@ -176,8 +186,8 @@ class Encoder:
         chosen: values.Filter
         if kind in {TEXT, LONG_TEXT, UID}:
             chosen = values.TrimText(odd=odd)
-        elif level.little != out.little and vr_out in WIDTHS:
-            chosen = values.Swap(WIDTHS[vr_out], pad)
+        elif self._swaps(level, resolved, vr_out):
+            chosen = values.Swap(WIDTHS[resolved], pad)
         else:
             chosen = values.Verbatim(pad)
         written = length + odd if pad or kind in {TEXT, LONG_TEXT, UID} else length
@@ -278,6 +288,8 @@ class Encoder:
             if element == 0xE00D and self._stack:
                 self._close(pos, 8)
                 return pos + 8
+            if element == 0xE00D:
+                return self._end_dataset(pos)
             self._fail("delimiter where none belongs", pos, 0xFFFE0000 | element)
         if element == 0xE0DD:
             self._close(pos, 8)
@@ -303,6 +315,14 @@ class Encoder:
         self._level = child
         return pos + 8
 
+    def _end_dataset(self, pos: int) -> int:
+        """Leave out an item delimiter at top level; nothing but padding may follow it."""
+        if self._out.buf[pos + 8:].strip(b"\0"):
+            self._fail("delimiter where none belongs", pos, 0xFFFEE00D)
+        self._out.cut(pos, self._size, b"")
+        self._ended = True
+        return self._size
+
     def _fragment(self, pos: int, length: int) -> int:
         """Forward one fragment of encapsulated Pixel Data (PS3.5 A.4)."""
         out = self._out
@@ -311,7 +331,7 @@ class Encoder:
         start = pos + 8
         end = start + length
         if end > self._size and length <= HELD:
-            return self._want(8 + length, header=False)
+            return self._want(8 + length, header=8)
         pad = b"\0" * (length & 1)
         if pad:
             out.cut(pos, start, out.pack_implicit(0xFFFE, 0xE000, length + 1))

@@ -13,14 +13,14 @@ class GroupCounter:
     def __init__(self, output: Output) -> None:
         self._out = output
 
-    def replace(self, pos: int, level: Level, start: int, length: int) -> int:
+    def replace(self, pos: int, level: Level, vr: str, start: int, length: int) -> int:
         """Write an existing group length, ``length`` octets at ``start``; return the position behind it.
 
-        A wrong VR becomes UL; surplus octets stay, as in storescp.
+        Surplus octets stay, as in storescp; a wrong VR becomes a UL that has none.
         """
         out = self._out
-        header = out.header(level.group, 0, b"UL", max(4, length))
-        rest = out.buf[start + 4:start + length]
+        rest = out.buf[start + 4:start + length] if vr == "UL" else b""
+        header = out.header(level.group, 0, b"UL", 4 + len(rest))
         if level.little != out.little:
             rest = values.swapped(rest, 4)
         out.cut(pos, start + length, header + bytes(4) + rest)

@@ -101,7 +101,10 @@ class Sorter:
             self._block = self._sink.read(offset, _BLOCK)
             self._block_at = offset
             at = 0
-        return self._block[at:at + 12]
+        header = self._block[at:at + 12]
+        if len(header) < 8:
+            self._fail("what was written cannot be read back", offset)
+        return header
 
     def _dataset(self, start: int, end: int) -> _Content:
         """Read the elements of the data set or of an item; ``end`` is UNDEFINED for a delimited item."""
@@ -171,12 +174,29 @@ class Sorter:
             length = self._long(header, 4)[0]
             # a private sequence of defined length is left as it is: its creator is not looked up again
             sequence = length == UNDEFINED or (not tag & 0x10000 and self._dictionary.vr(tag) == "SQ")
-        if length == UNDEFINED and tag == _PIXEL_DATA:
+        if length == UNDEFINED and tag == _PIXEL_DATA and self._explicit and not sequence:
             end = self._fragments_end(at + size)
             return _Content([(at, end - at)], end, end - at)
+        if sequence and not self._explicit and length != UNDEFINED:
+            found = self._likely_sequence(at, size, length)
+            if found is not None:
+                return found
+            sequence = False
         if not sequence:
             return _Content([(at, size + length)], at + size + length, size + length)
         return self._sequence(at, size, length)
+
+    def _likely_sequence(self, at: int, size: int, length: int) -> _Content | None:
+        """Read what the dictionary calls a sequence; None when the data set had another VR for it."""
+        elements = self._elements
+        try:
+            content = self._sequence(at, size, length)
+        except InstanceError:
+            if self._elements > MOST_ELEMENTS:
+                raise
+            content = None
+        self._elements = elements
+        return content if content is not None and content.end == at + size + length else None
 
     def _sequence(self, at: int, size: int, length: int) -> _Content:
         """Read the items of a sequence."""

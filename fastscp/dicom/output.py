@@ -63,6 +63,7 @@ class Output:
         self._ready: list[bytes | bytearray | memoryview] = []
         self._pieces: list[bytes] = []
         self._sealed = base  #: file offset behind what is ready
+        self.too_long = b"UN"  #: VR of values that are too long for theirs (PS3.5 §6.2.2)
         self.buf = b""
         self.run = 0  #: where the pending run begins in ``buf``
         self.origin = 0  #: offset of ``buf[0]`` in the data set as received
@@ -79,13 +80,13 @@ class Output:
         self.shift += len(new) - upto + at
 
     def header(self, group: int, element: int, vr: bytes, length: int) -> bytes:
-        """Encode a data element's header; a value too long for a 16-bit length becomes UN (PS3.5 §6.2.2)."""
+        """Encode a data element's header; a value too long for a 16-bit length becomes ``too_long``."""
         if not self.explicit:
             return self.pack_implicit(group, element, length)
         if vr in _LONG_LAYOUT:
             return self.pack_long(group, element, vr, 0, length)
         if length > 0xFFFF:
-            return self.pack_long(group, element, b"UN", 0, length)
+            return self.pack_long(group, element, self.too_long, 0, length)
         return self.pack_short(group, element, vr, length)
 
     def length_octets(self, length: int) -> bytes:

@@ -75,6 +75,9 @@ class Scanner(Walker):
                     continue
                 chunk = bytes(view[at:at + WINDOW])
                 at += len(chunk)
+                if self._ended:
+                    self._pad(chunk)
+                    continue
                 if self._held:
                     self._held.append(chunk)
                     self._held_size += len(chunk)
@@ -96,6 +99,13 @@ class Scanner(Walker):
         self._value_left -= octets
         self.verbatim_left -= octets
         return True
+
+    def _pad(self, chunk: bytes) -> None:
+        """Pass over what follows the end of the data set."""
+        if chunk.strip(b"\0"):
+            self._fail("data behind the end of the data set", 0)
+        self._out.origin += len(chunk)
+        self._out.shift -= len(chunk)
 
     def _leap(self, chunk: bytes, shapes: Shapes) -> bytes:
         """Write a header that is built like one seen before; return what is behind it."""
@@ -143,18 +153,33 @@ class Scanner(Walker):
         out = self._out
         if self._value_left:
             self._fail("data set ends inside a value", 0)
-        if self._held and not self._in_header:
-            out.buf = b"".join(self._held)
-            self._fail("data set ends inside a value", 0)
-        # DEVIATION PS3.5 §7.1: an incomplete header at the very end is dropped, as storescp does
+        if self._held and self._header:
+            self._end_without_value()
+        # DEVIATION PS3.5 §7.1: as storescp does, an incomplete header or delimiter at the very end is dropped, and
+        # everything that is open ends there
+        partial = bool(self._held)
         out.buf, out.run = b"", 0
         while self._stack:
             level = self._level
-            if level.kind != ITEM and level.members and out.origin < level.end:
+            if level.kind != ITEM and level.members and out.origin < level.end and not partial:
                 self._fail("data set ends inside a sequence", 0)
             self._close(0, 0)
         self._end_level(self._level, 0, self._options.file_padding)
         out.seal(0)
+
+    def _end_without_value(self) -> None:
+        """Take a header that nothing follows for an empty element, as storescp does.
+
+        It is what garbage behind the data set looks like. Pixel Data and anything in a sequence would be missed.
+        """
+        header = b"".join(self._held)
+        self._held.clear()
+        level = self._level
+        self._out.buf = header
+        if self._stack or len(header) != self._header or _NUMBERS[level.little](header) == (0x7FE0,):
+            self._fail("data set ends inside a value", 0)
+        octets = 2 if level.explicit and len(header) == 8 else 4
+        self._scan(header[:-octets] + bytes(octets))
 
     def _scan(self, buf: bytes) -> None:
         out = self._out
@@ -199,7 +224,7 @@ class Scanner(Walker):
             self._close(pos, 0)
             return pos
         if self._size - pos < 8:
-            return self._want(8, header=True)
+            return self._want(8, header=0)
         group, element, length = _IMPLICIT[level.little](out.buf, pos)
         if group == 0xFFFE:
             return self._delimiter(pos, level, element, length)
@@ -226,7 +251,7 @@ class Scanner(Walker):
         elif KINDS[name] < LONG:
             return self._element(pos, level, tag, name, 8, _NUMBERS[level.little](buf, pos + 6)[0])
         if self._size - pos < 12:
-            return self._want(12, header=True)
+            return self._want(12, header=0)
         if name == "SQ":
             return self._open(pos, level, tag, name, 12, _LENGTHS[level.little](buf, pos + 8)[0])
         return self._element(pos, level, tag, name, 12, _LENGTHS[level.little](buf, pos + 8)[0])

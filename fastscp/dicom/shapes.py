@@ -321,7 +321,7 @@ class Shape:
                     return False
         if 0 in self._uid_penultimate(buf):
             return False
-        return all([b" " not in buf[start:end] for start, end in self._uids])  # noqa: C419 - a list is quicker here
+        return not values.find_blank(b"".join([buf[start:end] for start, end in self._uids]))
 
     def render(self, buf: bytes) -> bytes:
         """Return the output for a header that matches."""

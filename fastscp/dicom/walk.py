@@ -51,6 +51,7 @@ class Walker(Encoder):
         """
         out = self._out
         buf, size, origin = out.buf, self._size, out.origin
+        find_blank = values.find_blank
         delta = origin + out.shift  # output offset = position + delta
         unpack = _HEADERS[level.little]
         unpack_length = _LENGTHS[level.little]
@@ -93,7 +94,7 @@ class Walker(Encoder):
                     if kind == 2:
                         if buf[end - 1] == 32 and buf[end - 2] == 32:
                             break
-                    elif not buf[end - 2] or buf.find(b" ", end - length, end) >= 0:
+                    elif not buf[end - 2] or find_blank(buf, end - length, end):
                         break
                 if tag in wanted:
                     self.attributes[tag] = buf[end - length:end]
@@ -203,6 +204,7 @@ class Walker(Encoder):
         limit = self._limit(level)
         wanted = _NOTHING if self._stack else self._wanted
         unpack_implicit = _IMPLICIT[level.little]
+        find_blank = values.find_blank
         kind_of = self._dictionary.kinds.get
         while pos <= last_header:
             group, element, length = unpack_implicit(buf, pos)
@@ -218,7 +220,7 @@ class Walker(Encoder):
                     break
                 if length:
                     if kind == UID:
-                        if not buf[end - 2] or buf.find(b" ", end - length, end) >= 0:
+                        if not buf[end - 2] or find_blank(buf, end - length, end):
                             break
                     elif buf[end - 1] == 32 and buf[end - 2] == 32:
                         break
@@ -246,6 +248,7 @@ class Walker(Encoder):
         widths = None if level.little == out.little else WIDTHS_BY_NAME
         pack_implicit = None if out.explicit else out.pack_implicit
         pack_short = out.pack_short
+        find_blank = values.find_blank
         pieces: list[bytes] = []
         append = pieces.append
         start = pos
@@ -261,7 +264,7 @@ class Walker(Encoder):
                 if kind == 2:
                     if value.endswith(b"  "):
                         break
-                elif not value[-2] or b" " in value:
+                elif not value[-2] or find_blank(value):
                     break
             if tag in wanted:
                 self.attributes[tag] = value

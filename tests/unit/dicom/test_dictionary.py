@@ -67,3 +67,11 @@ def test_pydicom_is_not_imported() -> None:
             "d.private_vr(0x00291010, 'x'); sys.exit('pydicom' in sys.modules)")
     done = subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[3])
     assert done.returncode == 0
+
+
+def test_dictionary_of_dcmtk_itself_keeps_the_choices(tmp_path: Path) -> None:
+    path = tmp_path / "dicom.dic"
+    path.write_text("(7FE0,0010)\tpx\tPixelData\t1\tDICOM\n(0028,1101)\txs\tRed\t3\tDICOM\n"
+                    "(0028,0106)\txs\tSmallest\t1\tDICOM\n(0004,1200)\tup\tOffset\t1\tDICOM\n")
+    own = dictionary.load([str(path)])
+    assert [own.vr(tag) for tag in (0x7FE00010, 0x00281101, 0x00280106, 0x00041200)] == ["ox", "US", "xs", "UL"]

@@ -17,7 +17,7 @@ def test_text_keeps_one_blank_at_most(value: bytes, expected: bytes) -> None:
 
 @pytest.mark.parametrize(("value", "expected"), [
     (b"1.2.3\0", b"1.2.3\0"), (b"1.2.3", b"1.2.3\0"), (b" 1.2 ", b"1.2\0"), (b"1.2\0\0\0", b"1.2\0"), (b"", b""),
-    (b"1. 3 ", b"1.3\0"),
+    (b"1. 3 ", b"1.3\0"), (b"\0 \0 ", b""), (b"1\t.\r\n2\v\f", b"1.2\0"),
 ])
 def test_uid_loses_blanks_and_surplus_padding(value: bytes, expected: bytes) -> None:
     assert values.uid(value) == expected

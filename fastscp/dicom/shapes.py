@@ -81,7 +81,7 @@ class _Walk:
         self.mask[start:end] = b"\xff" * (end - start)
 
     def element(self, pos: int, bound: int, creators: dict[int, str]) -> tuple[int, int, int]:
-        """Take one element; return its tag, and begin and end of its value. Raises _Unusual.
+        """Take one element; return its tag (0 for a sequence), and begin and end of its value. Raises _Unusual.
 
         ``creators`` are the private creators of the item or data set so far.
         """
@@ -101,7 +101,7 @@ class _Walk:
                 raise _Unusual
             length = _LENGTH(buf, pos + 8)[0]
         self.structure(pos, start)
-        return tag, start, self.content(kind, number, start, length, bound)
+        return 0 if kind == SEQUENCE else tag, start, self.content(kind, number, start, length, bound)
 
     def content(self, kind: int, number: int, start: int, length: int, bound: int) -> int:
         """Take what follows a header; return where it ends."""
@@ -168,7 +168,7 @@ class _ImplicitWalk(_Walk):
         self.dictionary = dictionary
 
     def element(self, pos: int, bound: int, creators: dict[int, str]) -> tuple[int, int, int]:
-        """Take one element; return its tag, and begin and end of its value. Raises _Unusual."""
+        """Take one element; return its tag (0 for a sequence), and begin and end of its value. Raises _Unusual."""
         if pos + 8 > bound:
             raise _Unusual
         group, number, length = _ITEM(self.buf, pos)
@@ -183,13 +183,14 @@ class _ImplicitWalk(_Walk):
         if length == _UNDEFINED and vr != "SQ":
             raise _Unusual
         start = pos + 8
-        end = self.content(KINDS.get(vr, PLAIN), number, start, length, bound)
+        kind = KINDS.get(vr, PLAIN)
+        end = self.content(kind, number, start, length, bound)
         if group & 1 and 0x10 <= number <= 0xFF:
             creators[group << 8 | number] = self.buf[start:end].decode("latin-1").rstrip(" \0")
             self.structure(start, end)
         elif tag in _DECIDES_VRS:
             self.structure(start, end)
-        return tag, start, end
+        return 0 if kind == SEQUENCE else tag, start, end
 
 
 def outline(buf: bytes, dictionary: Dictionary | None = None) -> Outline | None:

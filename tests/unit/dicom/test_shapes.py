@@ -148,3 +148,13 @@ def test_lessons_are_paid_for_by_matches() -> None:
     shapes = Shapes()
     lessons = sum(shapes.worth_learning() for _ in range(320))
     assert 8 < lessons <= 8 + 320 // 32
+
+
+def test_uid_that_is_a_sequence_is_no_attribute_of_the_object() -> None:
+    data = header() + b"\x20\x00\x0e\x00SQ\0\0\x08\0\0\0\xfe\xff\x00\xe0\0\0\0\0"
+    shapes = Shapes()
+    plain = rewritten(data, EXPLICIT_LE, OutputOptions(), None)
+    assert 0x0020000E not in plain[1]
+    for _ in range(2):
+        assert rewritten(data, EXPLICIT_LE, OutputOptions(), shapes) == plain
+    assert shapes.find((EXPLICIT_LE, EXPLICIT_LE), data) is not None

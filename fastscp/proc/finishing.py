@@ -68,7 +68,10 @@ class Finisher:
 
     def settle(self, directory: str) -> None:
         """Carry out the renames in a directory that will get new objects."""
-        for task in self._renaming.pop(directory, ()):
+        tasks = self._renaming.pop(directory, ())
+        if tasks:
+            self._state.commit()  # a plan is durable before it is carried out
+        for task in tasks:
             self._rename(task, limit=None)
 
     def step(self, task: Task) -> bool:

@@ -25,6 +25,7 @@ _log = logging.getLogger(APPLICATION)
 def run(config: Config) -> int:
     """Serve until told to stop; return the exit status of the program."""
     try:
+        check_directory_name(config)
         config = with_credentials(with_dictionaries(config))
         settings = worker_settings(config)
         if config.network.mode is ProcessMode.INETD:
@@ -63,6 +64,16 @@ def serve(config: Config, settings: WorkerSettings) -> int:
     set_title(f"acceptor [{listeners[0].getsockname()[1]}]")
     preload(config)
     return AcceptorProcess(config, settings, listeners, workers, limit).run()
+
+
+def check_directory_name(config: Config) -> None:
+    """Refuse a name that events, hooks' environment and durable state cannot hold. Raises ProcessError."""
+    try:
+        config.store.output_directory.encode()
+    except UnicodeEncodeError as error:
+        if config.needs_coordinator:
+            message = "with sorting, hooks or an event log the name of the output directory must be UTF-8"
+            raise ProcessError(message) from error
 
 
 def with_dictionaries(config: Config) -> Config:

@@ -114,7 +114,7 @@ class Encoder:
             new = values.uid(value) if length <= HELD else values.text(value)
         else:
             new = value + b"\0" if length & 1 and vr_out not in NEVER_PADDED else value
-            if self._swaps(level, resolved, vr_out):
+            if self._swaps(level, vr, resolved, vr_out):
                 new = values.swapped(new, WIDTHS[resolved])
         if level.fast and vr_out == vr and len(new) == length and (
                 header == 8 or out.buf[pos + 6:pos + 8] == b"\0\0"):
@@ -128,10 +128,14 @@ class Encoder:
             out.cut(pos, end, head + new)
         return end
 
-    def _swaps(self, level: Level, vr: str, vr_out: str) -> bool:
-        """Tell whether the octets of a value change places; as OB (``-u``) it is always in little endian."""
-        little_out = self._out.little if vr == vr_out else True
-        return level.little != little_out and vr in WIDTHS
+    def _swaps(self, level: Level, vr: str, resolved: str, vr_out: str) -> bool:
+        """Tell whether the octets of a value change places.
+
+        For storescp, what it reads as UN (``+uc``) or writes as OB (``-u``) is in little endian.
+        """
+        little_in = level.little or (vr == "UN" and resolved != "UN")
+        little_out = self._out.little or resolved != vr_out
+        return little_in != little_out and resolved in WIDTHS
 
     def _order(self, pos: int, level: Level, tag: int) -> None:
         """Watch the order of tags and the beginning of groups."""
@@ -186,7 +190,7 @@ class Encoder:
         chosen: values.Filter
         if kind in {TEXT, LONG_TEXT, UID}:
             chosen = values.TrimText(odd=odd)
-        elif self._swaps(level, resolved, vr_out):
+        elif self._swaps(level, vr, resolved, vr_out):
             chosen = values.Swap(WIDTHS[resolved], pad)
         else:
             chosen = values.Verbatim(pad)

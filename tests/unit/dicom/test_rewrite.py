@@ -235,3 +235,11 @@ def test_rewrite_over_files() -> None:
     assert rewriter.attributes[0x00080018] == b"1.2.3.4.5\0"
     expected = rewritten(_nested(2), ds.EXPLICIT, OutputOptions(group_lengths=GroupLengths.CREATE))
     assert target.getvalue() == b"meta" + expected
+
+
+def test_unknown_numbers_are_little_endian_when_they_get_their_vr() -> None:
+    dataset = ds.BIG_HEAD + ds.explicit(0x00280100, "UN", b"\x10\0", order=">")
+    big = rewritten(dataset, ds.BIG, OutputOptions(convert_un=True))
+    assert big == ds.BIG_HEAD + ds.explicit(0x00280100, "US", b"\0\x10", order=">")
+    little = rewritten(dataset, ds.BIG, OutputOptions(convert_un=True, transfer_syntax=ds.EXPLICIT))
+    assert little == ds.HEAD + ds.explicit(0x00280100, "US", b"\x10\0")

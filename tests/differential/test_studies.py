@@ -82,7 +82,7 @@ def run(kind: type[Server], place: Path, options: str, associations: Sequence[tu
     def numbered(texts: list[str]) -> list[str]:
         return [_TIMED.sub(lambda match: f"{match[1]}TIME{times[match[1]].index(match[2]) + 1}", text) for text in texts]
 
-    outcome.files, outcome.calls = numbered(outcome.files), numbered(outcome.calls)
+    outcome.files, outcome.calls = sorted(numbered(outcome.files)), numbered(outcome.calls)
     return outcome
 
 

@@ -190,7 +190,8 @@ class Studies:
         self._series.hold(association, key)
         for number, other in sorted(self._series.free - {key}):
             owner = self._tracker.numbered(number)
-            if owner is not None:  # else its study ends with this object, and its series with it
+            # without a study it ended with this object; under a transfer it may get another object of the series
+            if owner is not None and not owner.transfers:
                 self._end_series(owner, other, cause, after)
 
     def _end_series(self, study: Study, series: str, cause: Cause | None, after: Task | None) -> None:

@@ -111,3 +111,12 @@ def test_event_digest_is_the_digest_of_the_file(tmp_path: Path) -> None:
         server.stop()
     digests = [event["sha256"] for event in map(json.loads, lines(log)) if event.get("sha256")]
     assert digests == [hashlib.sha256((out / f"CT.{uid}").read_bytes()).hexdigest()]
+
+
+def test_series_ends_with_the_first_object_of_another(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with FastscpServer(["-od", out, "-su", "P", "--exec-on-eoseries", f"echo $FASTSCP_SERIES_UID >>{tmp_path}/calls"]) as server:
+        send(server, ("1.2", "1.3"), ("1.2", "1.3"), ("1.2", "1.4"))
+        wait_until(lambda: lines(tmp_path / "calls"), "the first series ended")
+        assert lines(tmp_path / "calls") == ["1.3"]

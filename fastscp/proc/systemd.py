@@ -5,7 +5,6 @@ variables are taken out of the environment, so that neither workers nor hooks be
 
 `LISTEN_PID`, `LISTEN_FDS`      descriptors 3, 4 ... are ours, when the pid is ours
 `NOTIFY_SOCKET`                 datagram socket that takes ``NAME=value`` lines
-`WATCHDOG_PID`, `WATCHDOG_USEC` how often ``WATCHDOG=1`` is expected, microseconds
 """
 
 from __future__ import annotations
@@ -102,12 +101,3 @@ def hide_from_children() -> None:
     """Take the notification variables out of the environment of hooks and workers."""
     for name in (_NOTIFY_SOCKET, "WATCHDOG_PID", "WATCHDOG_USEC"):
         os.environ.pop(name, None)
-
-
-def watchdog_interval_s() -> float | None:
-    """Return how often to ``notify("WATCHDOG=1")``, seconds: half of what is tolerated. None: not at all."""
-    pid = os.environ.get("WATCHDOG_PID", "")
-    microseconds = os.environ.get("WATCHDOG_USEC", "")
-    if not microseconds.isdecimal() or not int(microseconds) or pid not in {"", str(os.getpid())}:
-        return None
-    return int(microseconds) / 2e6

@@ -130,16 +130,6 @@ def test_manager_that_is_gone_is_logged(monkeypatch, tmp_path, caplog):
     assert "cannot notify the service manager: " in caplog.text
 
 
-@pytest.mark.parametrize(("pid", "microseconds", "expected"), [
-    ("", "30000000", 15.0), ("self", "1000000", 0.5), ("1", "30000000", None), ("self", "", None), ("self", "0", None),
-    ("self", "soon", None),
-])
-def test_watchdog(monkeypatch, pid, microseconds, expected):
-    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if pid == "self" else pid)
-    monkeypatch.setenv("WATCHDOG_USEC", microseconds)
-    assert systemd.watchdog_interval_s() == expected
-
-
 def test_children_do_not_notify(monkeypatch):
     for name in ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"):
         monkeypatch.setenv(name, "x")

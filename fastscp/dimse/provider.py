@@ -31,6 +31,7 @@ from fastscp.dimse.command import (
 )
 from fastscp.errors import PeerError
 from fastscp.ul.encode import encode_data
+from fastscp.ul.events import Fragments
 from fastscp.ul.pdu import (
     ABORT_SOURCE_PROVIDER,
     INVALID_PDU_PARAMETER_VALUE,
@@ -90,7 +91,6 @@ class DataEnd:
 
 
 Item = EchoRequest | StoreRequest | UnrecognizedRequest | DataFragments | DataEnd
-Fragment = tuple[int, int, memoryview]
 
 
 class Provider:
@@ -116,39 +116,30 @@ class Provider:
         """Whether a message of the peer has begun and is not complete."""
         return self._partial_id >= 0 or self._data_id >= 0
 
-    def receive(self, fragments: Iterable[Fragment]) -> list[Item]:
+    def receive(self, fragments: Iterable[Fragments]) -> list[Item]:
         """Return what ``fragments`` mean, in order.
 
         Raises ``PeerError`` with the items before the violation in ``error.items``; no further fragment
         may follow then.
         """
         items: list[Item] = []
-        views: list[memoryview] | None = None  # of the open DataFragments, the last of ``items``
-        data_id, skipping = self._data_id, self._skipping
         try:
-            for context_id, flags, view in fragments:
+            for context_id, flags, views in fragments:
                 if flags & _COMMAND:
-                    views = None
-                    self._on_command(context_id, flags, view, items)
-                    data_id, skipping = self._data_id, self._skipping
+                    self._on_command(context_id, flags, views, items)
                     continue
-                if context_id != data_id:
+                if context_id != self._data_id:
                     raise self._unexpected_data(context_id)
-                if not skipping:
-                    if views is None:
-                        views = []
-                        items.append(DataFragments(views))
-                    views.append(view)
+                if not self._skipping:
+                    items.append(DataFragments(views))
                 if flags & _LAST:
-                    views = None
                     self._on_data_end(items)
-                    data_id = -1
         except PeerError as error:
             error.items = items
             raise
         return items
 
-    def _on_command(self, context_id: int, flags: int, view: memoryview, items: list[Item]) -> None:
+    def _on_command(self, context_id: int, flags: int, views: list[memoryview], items: list[Item]) -> None:
         if self._data_id >= 0:
             raise protocol_error("command fragment inside a data set")
         if context_id not in self._contexts:
@@ -156,18 +147,14 @@ class Provider:
         partial = self._partial
         if self._partial_id not in {-1, context_id}:
             raise protocol_error("command goes on in another presentation context")
-        if len(partial) + len(view) > MAX_COMMAND_OCTETS:
+        if len(partial) + sum(map(len, views)) > MAX_COMMAND_OCTETS:
             raise protocol_error(f"command of more than {MAX_COMMAND_OCTETS} octets")
         if not flags & _LAST:
             self._partial_id = context_id
-            partial += view
+            partial += b"".join(views)
             return
-        if partial:
-            partial += view
-            command = decode_command(partial)
-            partial.clear()
-        else:
-            command = decode_command(view)
+        command = decode_command(b"".join((partial, *views)))
+        partial.clear()
         self._partial_id = -1
         self._on_request(self._contexts[context_id], command, items)
 

@@ -38,6 +38,7 @@ class Aborted:
     reason: int
 
 
-#: presentation context id, flags (bit 0 command, bit 1 last), payload
-Fragment = tuple[int, int, memoryview]
-AssociationEvent = Fragment | Established | Rejected | ReleaseRequested | Aborted
+#: Fragments of one message that follow each other in one read: presentation context id, flags (bit 0 command;
+#: bit 1 last, when they complete the message), payloads.
+Fragments = tuple[int, int, list[memoryview]]
+AssociationEvent = Fragments | Established | Rejected | ReleaseRequested | Aborted

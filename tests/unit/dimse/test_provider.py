@@ -30,8 +30,8 @@ COMMAND, LAST = 1, 2
 WHOLE = COMMAND | LAST
 
 
-def fragment(context_id, flags, payload):
-    return context_id, flags, memoryview(payload)
+def fragment(context_id, flags, *payloads):
+    return context_id, flags, list(map(memoryview, payloads))
 
 
 def store(message_id=1, context_id=3, sop_class=wire.CT):
@@ -54,7 +54,7 @@ def test_echo_is_served_on_any_accepted_context():
 
 
 def test_store_with_its_data_set():
-    items = Provider(CONTEXTS).receive([store(7), fragment(3, 0, b"abcd"), fragment(3, LAST, b"ef")])
+    items = Provider(CONTEXTS).receive([store(7), fragment(3, LAST, b"abcd", b"ef")])
     assert kinds(items) == [StoreRequest, DataFragments, DataEnd]
     assert len(items[1].views) == 2
     assert data_of(items) == b"abcdef"
@@ -63,11 +63,11 @@ def test_store_with_its_data_set():
     assert items[0].command.message_id == 7
 
 
-def test_fragments_of_one_read_are_one_item_and_not_copied():
+def test_fragments_that_came_together_are_one_item_and_not_copied():
     provider = Provider(CONTEXTS)
     provider.receive([store()])
     buffer = bytearray(b"abcd")
-    (item,) = provider.receive([fragment(3, 0, buffer), fragment(3, 0, buffer)])
+    (item,) = provider.receive([fragment(3, 0, buffer, buffer)])
     buffer[:] = b"wxyz"
     assert data_of([item]) == b"wxyzwxyz"
 

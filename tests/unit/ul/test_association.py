@@ -49,13 +49,15 @@ def feed(association, octets, sizes=None):
                 if not isinstance(event, tuple):
                     events.append(event)
                     continue
-                context_id, flags, payload = event
+                context_id, flags, views = event
+                payload = b"".join(views)
                 last = events[-1] if events else None
                 if isinstance(last, tuple) and not last[1] & 2 and (last[0], last[1] & 1) == (context_id, flags & 1):
-                    events[-1] = (context_id, flags, last[2] + bytes(payload))
+                    events[-1] = (context_id, flags, last[2] + payload)
                 else:
-                    events.append((context_id, flags, bytes(payload)))
-                payload.release()
+                    events.append((context_id, flags, payload))
+                for view in views:
+                    view.release()
         offset += len(piece)
         turn += 1
     return events
@@ -112,12 +114,12 @@ def test_request_is_acknowledged_with_the_titles_of_the_caller():
 def test_request_with_data_behind_it():
     events = Association(POLICY).receive(memoryview(wire.RQ + encode_data(1, 3, b"abcd")))
     assert isinstance(events[0], Established)
-    assert [bytes(event[2]) for event in events[1:]] == [b"abcd"]
+    assert [list(event[2]) for event in events[1:]] == [[b"abcd"]]
 
 
 def test_payload_is_a_view_of_the_read_and_not_a_copy():
     buffer = bytearray(encode_data(1, 0, b"abcd"))
-    ((_, _, payload),) = established().receive(memoryview(buffer))
+    ((_, _, (payload,)),) = established().receive(memoryview(buffer))
     buffer[-4:] = b"wxyz"
     assert payload == b"wxyz"
 
@@ -131,31 +133,71 @@ def test_last_flag_only_on_the_fragment_that_completes_the_pdv():
     assert [event[:2] for event in second] == [(3, 3)]
 
 
+def test_fragments_of_one_message_come_together():
+    octets = encode_data(3, 3, b"command") + encode_data(3, 0, b"ab") * 2 + encode_data(3, 2, b"cd")
+    events = established().receive(memoryview(octets + encode_data(3, 0, b"ef")))
+    assert [(context_id, flags, b"|".join(views)) for context_id, flags, views in events] == [
+        (3, 3, b"command"), (3, 2, b"ab|ab|cd"), (3, 0, b"ef")]
+
+
+ALIKE = encode_data(3, 0, bytes(range(100)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 50])
+@pytest.mark.parametrize(("behind", "told"), [
+    (b"", []),
+    (encode_data(3, 2, bytes(range(100))), [(3, 2, 1)]),  # the last fragment is of the same length
+    (encode_data(3, 0, bytes(98)) + encode_data(3, 2, b"end."), [(3, 2, 2)]),
+    (encode_data(5, 0, bytes(100)), [(5, 0, 1)]),
+    (encode_data(3, 1, bytes(100)), [(3, 1, 1)]),
+    (ALIKE[:50], [(3, 0, 1)]),
+    (ALIKE[:7], []),
+])
+def test_pdus_that_are_built_alike(count, behind, told):
+    events = established().receive(memoryview(ALIKE * count + behind))
+    whole = [(context_id, flags, list(map(bytes, views))) for context_id, flags, views in events]
+    expected = [(3, 0, [bytes(range(100))] * count)]
+    for context_id, flags, more in told:
+        if context_id == 3 and not flags & 1:
+            expected[0] = 3, flags, expected[0][2] + whole[0][2][count:]
+            assert len(whole[0][2]) == count + more
+        else:
+            expected.append((context_id, flags, whole[-1][2]))
+            assert len(whole[-1][2]) == more
+    assert whole == expected
+
+
+def test_what_precedes_a_violation_behind_pdus_alike_is_told():
+    with pytest.raises(PeerError) as caught:
+        established().receive(memoryview(ALIKE * 5 + b"\4\0\xff\xff\xff\xff" + bytes(6)))
+    assert [(event[:2], len(event[2])) for event in caught.value.events] == [((3, 0), 5)]
+
+
 def test_reserved_bits_of_the_control_header_are_not_checked():
     ((context_id, flags, _),) = established().receive(memoryview(encode_data(3, 0xFF, b"ab")))
     assert (context_id, flags) == (3, 3)
 
 
 def test_empty_last_fragment_is_told():
-    ((_, flags, payload),) = established().receive(memoryview(encode_data(3, 2, b"")))
+    ((_, flags, (payload,)),) = established().receive(memoryview(encode_data(3, 2, b"")))
     assert (flags, len(payload)) == (2, 0)
 
 
 def test_odd_pdv_length_is_taken():
-    ((_, _, payload),) = established().receive(memoryview(encode_data(3, 0, b"abc")))
+    ((_, _, (payload,)),) = established().receive(memoryview(encode_data(3, 0, b"abc")))
     assert payload == b"abc"
 
 
 def test_data_of_exactly_the_announced_length_is_taken():
     octets = encode_data(3, 2, bytes(16384 - 6))
-    ((_, _, payload),) = established().receive(memoryview(octets))
+    ((_, _, (payload,)),) = established().receive(memoryview(octets))
     assert len(payload) == 16378
 
 
 def test_no_announced_maximum_allows_any_length():
     association = Association(standard_policy(max_pdu=0))
     association.receive(memoryview(wire.RQ))
-    ((_, _, payload),) = association.receive(memoryview(b"\4\0\xff\xff\xff\xff" + b"\xff\xff\xff\xfb\3\0" + b"data"))
+    ((_, _, (payload,)),) = association.receive(memoryview(b"\4\0\xff\xff\xff\xff" + b"\xff\xff\xff\xfb\3\0" + b"data"))
     assert payload == b"data"
 
 
@@ -166,7 +208,7 @@ def test_pdu_of_any_size_is_never_held():
     octets = encode_data(3, 2, bytes(131066))
     total = 0
     for start in range(0, len(octets), 1000):
-        for _, _, payload in association.receive(memoryview(octets)[start : start + 1000]):
+        for _, _, (payload,) in association.receive(memoryview(octets)[start : start + 1000]):
             total += len(payload)
             assert len(payload) <= 1000
     assert total == 131066

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fastscp.config.negotiation import standard_policy
 from fastscp.dimse.provider import Provider
+from fastscp.ul.answers import Answers
 from fastscp.ul.association import Association
 from fastscp.ul.encode import encode_data
 from tests.corpus import wire
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--pdu", type=int, default=16384, help="length of each P-DATA-TF")
     parser.add_argument("--read", type=int, default=262144, help="octets of one read")
     arguments = parser.parse_args()
-    association = Association(standard_policy(max_pdu=max(16384, arguments.pdu)))
+    association = Association(Answers(standard_policy(max_pdu=max(16384, arguments.pdu))))
     (established,) = association.receive(memoryview(wire.RQ))
     provider = Provider(established.contexts)
     provider.receive(association.receive(memoryview(encode_data(3, 3, wire.store_command()))))

@@ -9,8 +9,8 @@ Layout of a shape over the first ``size`` octets of a data set in little endian:
 
     mask      FF over tags, VRs, lengths, items, delimiters and values that must be the same; 00 over the rest
     expected  the octets under the mask
-    texts     where the last but one octet of each text value is (two blanks at the end would be corrected)
-    uids      where each UID is (blanks and surplus NULs would be corrected)
+    texts     the last two octets of each text value (two blanks would be corrected)
+    uids      each UID (blanks and surplus NULs would be corrected)
     script    slices of the input and constants that make the output
 
 Invariants: a shape ends between two top-level elements; with a shape or without it the output is the same,
@@ -22,7 +22,7 @@ perf/rewrite.py shows what a recognised header costs, against the scan.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
@@ -288,41 +288,82 @@ class Position:
     creators: dict[int, str] | None
 
 
+def _every(positions: Iterable[int], octet: int) -> int:
+    """Return the number, little endian, that has ``octet`` at each of the positions and zeros elsewhere."""
+    octets = bytearray()
+    for at in positions:
+        octets += bytes(at - len(octets))
+        octets.append(octet)
+    return int.from_bytes(octets, "little")
+
+
+class _TextEnds:
+    """Tells whether a text value ends in two blanks, for all values of a header at once.
+
+    Octets are compared side by side in one long integer: an octet that differs from a blank gets its bit 7 set.
+    """
+
+    __slots__ = ("_blanks", "_either", "_low", "_octets")
+
+    def __init__(self, texts: Sequence[int]) -> None:
+        pairs = [at for text in texts for at in (text, text + 1)]
+        self._octets, self._blanks, self._low = (_every(pairs, octet) for octet in (0xFF, _BLANK, 0x7F))
+        self._either = _every(texts, 0x80)
+
+    def padded(self, number: int) -> bool:
+        """Tell for a header read as a number, little endian."""
+        differing = number & self._octets ^ self._blanks
+        differing |= (differing & self._low) + self._low
+        return (differing | differing >> 8) & self._either != self._either
+
+
+class _UIDs:
+    """Tells whether every UID of a header is fit to be written as it is; may say no to unusual ones that are.
+
+    Digits and the dot are the octets from 2E on: adding 52 sets their bit 7. A UID's last octet may be a NUL.
+    """
+
+    __slots__ = ("_add", "_last", "_low", "_set")
+
+    def __init__(self, uids: Sequence[Slice]) -> None:
+        inner = [at for start, end in uids for at in range(start, end - 1)]
+        self._low, self._add, self._set = (_every(inner, octet) for octet in (0x7F, 0x80 - ord("."), 0x80))
+        self._last = _octets_at(tuple(end - 1 for _, end in uids))
+
+    def clean(self, buf: bytes, number: int) -> bool:
+        """Tell for a header, given as octets and as a number, little endian."""
+        if ((number & self._low) + self._add | number) & self._set != self._set:
+            return False
+        return values.BLANKS.isdisjoint(self._last(buf))
+
+
 class Shape:
     """One recorded header."""
 
-    __slots__ = ("_expected", "_mask", "_penultimate", "_probe", "_probe_end", "_probe_start", "_texts",
-                 "_uid_penultimate", "_uids", "collected", "out_size", "position", "script", "size")
+    __slots__ = ("_expected", "_mask", "_probe", "_probe_end", "_probe_start", "_texts", "_uids", "collected",
+                 "position", "script", "size")
 
     def __init__(self, buf: bytes, found: Outline, script: Script, position: Position,
                  wanted: frozenset[int]) -> None:
         self.size = found.size
         self.script = script
         self.position = position
-        self.out_size = sum(len(part) if isinstance(part, bytes) else part[1] - part[0] for part in script)
         self.collected = {tag: where for tag, where in found.top_level.items() if tag in wanted}
         self._mask = int.from_bytes(found.mask, "little")
         self._expected = int.from_bytes(buf[: found.size], "little") & self._mask
         self._probe_start, self._probe_end = found.last_header, found.last_header + _PROBE_OCTETS
         self._probe = buf[self._probe_start : self._probe_end]
-        self._texts = found.texts
-        self._penultimate = _octets_at(found.texts)
-        self._uids = found.uids
-        self._uid_penultimate = _octets_at(tuple(end - 2 for _, end in found.uids))
+        self._texts = _TextEnds(found.texts)
+        self._uids = _UIDs(found.uids)
 
     def matches(self, buf: bytes) -> bool:
         """Tell whether ``buf`` begins with this shape and none of its values needs a correction."""
         if buf[self._probe_start : self._probe_end] != self._probe or len(buf) < self.size:
             return False
-        if int.from_bytes(buf[: self.size], "little") & self._mask != self._expected:
+        number = int.from_bytes(buf[: self.size], "little")
+        if number & self._mask != self._expected:
             return False
-        if _BLANK in self._penultimate(buf):
-            for at in self._texts:
-                if buf[at] == _BLANK and buf[at + 1] == _BLANK:
-                    return False
-        if 0 in self._uid_penultimate(buf):
-            return False
-        return not values.find_blank(b"".join([buf[start:end] for start, end in self._uids]))
+        return not self._texts.padded(number) and self._uids.clean(buf, number)
 
     def render(self, buf: bytes) -> bytes:
         """Return the output for a header that matches."""

@@ -12,7 +12,9 @@ from typing import Final, Protocol
 _CODES: Final = {2: "H", 4: "I", 8: "Q"}
 _BLANKS: Final = b" \t\n\v\f\r"
 
-#: Finds an octet that has no place in a UID: what C's isspace() calls white space.
+#: Octets that have no place in a UID: what C's isspace() calls white space.
+BLANKS: Final = frozenset(_BLANKS)
+#: Finds the first of them.
 find_blank: Final = re.compile(b"[" + _BLANKS + b"]").search
 
 

@@ -51,7 +51,7 @@ class Connection:
         self.storage = StorageService(self, shared)
         self._transport = transport
         self._fd = transport.fileno()
-        self._association = Association(shared.config.negotiation)
+        self._association = Association(shared.answers)
         self._provider: Provider | None = None
         self._items: deque[Any] = deque()
         self._blocked = False

@@ -12,6 +12,7 @@ from fastscp.proc.loop import Loop
 from fastscp.proc.reporter import Reporter, new_incarnation
 from fastscp.store.sink import OutputDirectory
 from fastscp.study.policy import Sorting
+from fastscp.ul.answers import Answers
 
 _BUFFER_OCTETS = 1 << 18
 
@@ -26,6 +27,7 @@ class Shared:
         #: everything is received here; nothing in it may be kept without a copy
         self.buffer = memoryview(bytearray(_BUFFER_OCTETS))
         self.directory = OutputDirectory(config.store.output_directory or "/")
+        self.answers = Answers(config.negotiation)
         self.shapes = Shapes()
         self.incarnation = new_incarnation(time.time())
         self.reporter = Reporter(loop, self.incarnation)

@@ -21,15 +21,10 @@ import struct
 from collections.abc import Callable, Iterator
 
 from fastscp.errors import FastscpError, PeerError
-from fastscp.ul.decode import decode_abort, decode_associate_rq
-from fastscp.ul.encode import (
-    encode_abort,
-    encode_associate_ac,
-    encode_associate_rj,
-    encode_release_rp,
-)
+from fastscp.ul.answers import Answers
+from fastscp.ul.decode import decode_abort
+from fastscp.ul.encode import encode_abort, encode_release_rp
 from fastscp.ul.events import Aborted, AssociationEvent, Established, Rejected, ReleaseRequested
-from fastscp.ul.negotiate import negotiate
 from fastscp.ul.pdu import (
     A_ABORT,
     A_ASSOCIATE_AC,
@@ -48,9 +43,7 @@ from fastscp.ul.pdu import (
     UNEXPECTED_PDU,
     UNRECOGNIZED_PDU,
     AAbort,
-    AAssociateRJ,
 )
-from fastscp.ul.policy import NegotiationPolicy
 from fastscp.ul.states import ARTIM_AFTER, TRANSITIONS, Action, Artim, Event, State
 
 __all__ = ["Aborted", "Association", "AssociationError", "AssociationEvent", "Established", "Rejected",
@@ -85,12 +78,12 @@ class AssociationError(FastscpError):
 class Association:
     """The acceptor's side of one association. ``state`` starts as Sta2: the transport is connected."""
 
-    __slots__ = ("_body", "_body_left", "_carry", "_flags", "_maximum", "_output", "_pdu_left", "_pdu_type", "_pdv_id",
-                 "_pdv_left", "artim_running", "policy", "state")
+    __slots__ = ("_answers", "_body", "_body_left", "_carry", "_flags", "_maximum", "_output", "_pdu_left", "_pdu_type", "_pdv_id",
+                 "_pdv_left", "artim_running", "state")
 
-    def __init__(self, policy: NegotiationPolicy) -> None:
-        self.policy = policy
-        self._maximum = policy.max_pdu_length or _ANY_LENGTH
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._maximum = answers.policy.max_pdu_length or _ANY_LENGTH
         self.state = State.IDLE
         self.artim_running = False
         self._output: list[bytes] = []
@@ -231,19 +224,13 @@ class Association:
 
     def _associate(self, body: bytes, events: list[AssociationEvent]) -> None:
         try:
-            request = decode_associate_rq(body)
+            answer = self._answers.to(body)
         except PeerError as error:
             raise self._violation(Event.INVALID_PDU, str(error), error.reason, error.offset) from error
         self._step(Event.ASSOCIATE_RQ)
-        answer = negotiate(request, self.policy)
-        if isinstance(answer, AAssociateRJ):
-            self._step(Event.REJECT)
-            self._output.append(encode_associate_rj(answer))
-            events.append(Rejected(request, answer))
-            return
-        self._step(Event.ACCEPT)
-        self._output.append(encode_associate_ac(answer.accept))
-        events.append(Established(request, answer.accept, answer.contexts))
+        self._step(Event.ACCEPT if isinstance(answer.event, Established) else Event.REJECT)
+        self._output.append(answer.octets)
+        events.append(answer.event)
 
     # -- P-DATA-TF --------------------------------------------------------------------------------
 

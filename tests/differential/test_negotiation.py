@@ -8,6 +8,7 @@ import pytest
 
 from fastscp.config.negotiation import preferred_transfer_syntaxes, standard_policy
 from fastscp.dicom.uids import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from fastscp.ul.answers import Answers
 from fastscp.ul.association import Association
 from fastscp.ul.decode import decode_associate_ac
 from fastscp.ul.encode import encode_associate_rq, encode_release_rq
@@ -49,7 +50,7 @@ def ask_storescp(server, octets):
 
 
 def ask_ours(policy, octets):
-    association = Association(policy)
+    association = Association(Answers(policy))
     association.receive(memoryview(octets))
     return association.take_output()
 

@@ -13,6 +13,7 @@ from fastscp.dimse.provider import (
     UnrecognizedRequest,
 )
 from fastscp.errors import PeerError
+from fastscp.ul.answers import Answers
 from fastscp.ul.association import Association, Established
 from fastscp.ul.states import State
 from tests.corpus import wire
@@ -22,7 +23,7 @@ POLICY = standard_policy()
 
 def serve(octets, size):
     """Run a session; return (what was served, whether it was aborted, the association)."""
-    association, provider, served = Association(POLICY), None, []
+    association, provider, served = Association(Answers(POLICY)), None, []
     try:
         for start in range(0, len(octets), size):
             fragments = []

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from fastscp.config.negotiation import standard_policy
 from fastscp.errors import PeerError
+from fastscp.ul.answers import Answers
 from fastscp.ul.association import (
     MAX_ASSOCIATE_OCTETS,
     Aborted,
@@ -25,7 +26,7 @@ RELEASE_RP = bytes.fromhex("06 00 00000004 00000000")
 
 
 def established():
-    association = Association(POLICY)
+    association = Association(Answers(POLICY))
     association.receive(memoryview(wire.RQ))
     association.take_output()
     assert association.state is State.ESTABLISHED
@@ -56,14 +57,14 @@ def feed(association, octets, sizes=None):
                     events[-1] = (context_id, flags, last[2] + payload)
                 else:
                     events.append((context_id, flags, payload))
-                for view in views:
-                    view.release()
+                for fragment in views:
+                    fragment.release()
         offset += len(piece)
         turn += 1
     return events
 
 
-WHOLE = feed(Association(POLICY), wire.SESSION)
+WHOLE = feed(Association(Answers(POLICY)), wire.SESSION)
 
 
 def test_session_is_read_as_it_was_sent():
@@ -81,22 +82,22 @@ def test_session_is_read_as_it_was_sent():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 11, 64, 1000])
 def test_w28_session_in_pieces(size):
-    assert feed(Association(POLICY), wire.SESSION, [size]) == WHOLE
+    assert feed(Association(Answers(POLICY)), wire.SESSION, [size]) == WHOLE
 
 
 def test_w28_session_cut_once_at_every_boundary():
     for cut in range(1, len(wire.SESSION)):
-        assert feed(Association(POLICY), wire.SESSION, [cut, len(wire.SESSION)]) == WHOLE
+        assert feed(Association(Answers(POLICY)), wire.SESSION, [cut, len(wire.SESSION)]) == WHOLE
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12))
 def test_any_fragmentation_means_the_same(sizes):
-    assert feed(Association(POLICY), wire.SESSION, sizes) == WHOLE
+    assert feed(Association(Answers(POLICY)), wire.SESSION, sizes) == WHOLE
 
 
 def test_request_is_acknowledged_with_the_titles_of_the_caller():
-    association = Association(POLICY)
+    association = Association(Answers(POLICY))
     assert association.artim_running
     (event,) = association.receive(memoryview(wire.RQ))
     assert not association.artim_running
@@ -112,7 +113,7 @@ def test_request_is_acknowledged_with_the_titles_of_the_caller():
 
 
 def test_request_with_data_behind_it():
-    events = Association(POLICY).receive(memoryview(wire.RQ + encode_data(1, 3, b"abcd")))
+    events = Association(Answers(POLICY)).receive(memoryview(wire.RQ + encode_data(1, 3, b"abcd")))
     assert isinstance(events[0], Established)
     assert [list(event[2]) for event in events[1:]] == [[b"abcd"]]
 
@@ -195,7 +196,7 @@ def test_data_of_exactly_the_announced_length_is_taken():
 
 
 def test_no_announced_maximum_allows_any_length():
-    association = Association(standard_policy(max_pdu=0))
+    association = Association(Answers(standard_policy(max_pdu=0)))
     association.receive(memoryview(wire.RQ))
     ((_, _, (payload,)),) = association.receive(memoryview(b"\4\0\xff\xff\xff\xff" + b"\xff\xff\xff\xfb\3\0" + b"data"))
     assert payload == b"data"
@@ -203,7 +204,7 @@ def test_no_announced_maximum_allows_any_length():
 
 def test_pdu_of_any_size_is_never_held():
     policy = standard_policy(max_pdu=131072)
-    association = Association(policy)
+    association = Association(Answers(policy))
     association.receive(memoryview(wire.RQ))
     octets = encode_data(3, 2, bytes(131066))
     total = 0
@@ -217,7 +218,7 @@ def test_pdu_of_any_size_is_never_held():
 @pytest.mark.parametrize("case", wire.HOSTILE, ids=lambda case: case.name)
 @pytest.mark.parametrize("size", [1, 4, 1 << 20])
 def test_hostile(case, size):
-    association = established() if case.established else Association(POLICY)
+    association = established() if case.established else Association(Answers(POLICY))
     if case.abort is None:
         assert feed(association, case.octets, [size]) == []
         assert association.take_output() == b""
@@ -237,7 +238,7 @@ def test_hostile(case, size):
 @pytest.mark.parametrize("name", wire.MALFORMED_REQUESTS)
 @pytest.mark.parametrize("size", [1, 1 << 20])
 def test_malformed_request_is_aborted(name, size):
-    association = Association(POLICY)
+    association = Association(Answers(POLICY))
     with pytest.raises(PeerError) as caught:
         feed(association, wire.MALFORMED_REQUESTS[name], [size])
     assert caught.value.offset is not None
@@ -247,7 +248,7 @@ def test_malformed_request_is_aborted(name, size):
 
 @pytest.mark.parametrize("name", wire.ODD_REQUESTS)
 def test_odd_request_is_answered(name):
-    (event,) = Association(POLICY).receive(memoryview(wire.ODD_REQUESTS[name]))
+    (event,) = Association(Answers(POLICY)).receive(memoryview(wire.ODD_REQUESTS[name]))
     assert isinstance(event, Established)
     assert list(event.contexts) == [1]
 
@@ -260,7 +261,7 @@ def test_events_before_a_violation_are_not_lost():
 
 
 def test_w08_body_of_a_request_is_bounded():
-    association = Association(POLICY)
+    association = Association(Answers(POLICY))
     header = b"\x01\0" + (MAX_ASSOCIATE_OCTETS + 1).to_bytes(4, "big")
     with pytest.raises(PeerError):
         association.receive(memoryview(header))
@@ -325,7 +326,7 @@ def test_w25_data_after_abort_is_dropped():
 
 
 def test_w10_abort_instead_of_a_request_just_closes():
-    association = Association(POLICY)
+    association = Association(Answers(POLICY))
     assert association.receive(memoryview(wire.ABORT)) == [Aborted(2, 1)]
     assert association.finished
     assert association.take_output() == b""
@@ -340,7 +341,7 @@ def test_own_abort_is_sent_once():
 
 
 def test_abort_without_an_association_sends_nothing():
-    association = Association(POLICY)
+    association = Association(Answers(POLICY))
     association.abort()
     assert association.take_output() == b""
     association.artim_expired()
@@ -355,7 +356,7 @@ def test_artim_that_does_not_run_cannot_expire():
 
 @pytest.mark.parametrize("count", [1, 5, 100])
 def test_w24_connection_lost_before_or_inside_the_request(count):
-    association = Association(POLICY)
+    association = Association(Answers(POLICY))
     association.receive(memoryview(wire.RQ[:count]))
     association.transport_closed()
     association.transport_closed()
@@ -364,7 +365,7 @@ def test_w24_connection_lost_before_or_inside_the_request(count):
 
 
 def test_rejection_is_told_and_sent():
-    association = Association(standard_policy(refuse=True))
+    association = Association(Answers(standard_policy(refuse=True)))
     (event,) = association.receive(memoryview(wire.RQ))
     assert isinstance(event, Rejected)
     assert association.take_output() == bytes.fromhex("03 00 00000004 00 01 01 01")

@@ -1,0 +1,67 @@
+"""Answers to A-ASSOCIATE-RQ, remembered.
+
+A modality asks for the same association every time, octet for octet, and the same question has the same answer
+as long as the policy is the same. So a request is decoded and negotiated once, and its answer is looked up
+afterwards: where every object comes on an association of its own, that is a good part of the work.
+
+Invariants: the answer is the same with and without memory; memory is bounded; a request that carries a user
+identity is never kept.
+
+perf/bench.py shows what it saves (shape "1 object per association").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from fastscp.ul.decode import decode_associate_rq
+from fastscp.ul.encode import encode_associate_ac, encode_associate_rj
+from fastscp.ul.events import Established, Rejected
+from fastscp.ul.negotiate import negotiate
+from fastscp.ul.pdu import AAssociateRJ
+from fastscp.ul.policy import NegotiationPolicy
+
+_CAPACITY: Final = 64
+_LONGEST: Final = 1 << 16  #: longer requests are answered, and forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request means for the association, and the PDU that answers it."""
+
+    event: Established | Rejected
+    octets: bytes
+
+
+class Answers:
+    """Answers requests by one policy; shared by the associations of a process."""
+
+    __slots__ = ("_remembered", "policy")
+
+    def __init__(self, policy: NegotiationPolicy) -> None:
+        self.policy = policy
+        self._remembered: dict[bytes, Answer] = {}  #: by request; the one used last is the last
+
+    def to(self, body: bytes) -> Answer:
+        """Return the answer to an A-ASSOCIATE-RQ, given without its PDU header.
+
+        Raises ``PeerError`` for one that cannot be understood.
+        """
+        remembered = self._remembered
+        answer = remembered.pop(body, None)
+        if answer is None:
+            answer = self._negotiate(body)
+            if len(body) > _LONGEST or answer.event.request.user_information.user_identity is not None:
+                return answer
+            if len(remembered) == _CAPACITY:
+                del remembered[next(iter(remembered))]
+        remembered[body] = answer
+        return answer
+
+    def _negotiate(self, body: bytes) -> Answer:
+        request = decode_associate_rq(body)
+        outcome = negotiate(request, self.policy)
+        if isinstance(outcome, AAssociateRJ):
+            return Answer(Rejected(request, outcome), encode_associate_rj(outcome))
+        return Answer(Established(request, outcome.accept, outcome.contexts), encode_associate_ac(outcome.accept))

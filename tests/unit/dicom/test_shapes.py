@@ -186,7 +186,7 @@ def test_text_that_would_be_corrected_is_not_recognised(last: bytes) -> None:
 def test_uid_that_would_be_corrected_is_not_recognised() -> None:
     for octet in range(256):
         new = bytes([octet])
-        for value in (new + b"2.3.45", b"1.2.3" + new + b"45", b"1.2.3.45" + new + b"7", b"1.2.3.4" + new,
+        for value in (new + b"2.3.4", b"1.2.3" + new + b"45", b"1.2.3.45" + new + b"7", b"1.2.3.4" + new,
                       b"1.2.34" + new + b"\0", b"1" + new, new + b"\0"):
             if _match("UI", b"1" * len(value), value):
                 assert values.uid(value) == value

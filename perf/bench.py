@@ -169,7 +169,7 @@ class Running:
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             self.port = sock.getsockname()[1]
-        environment = {**os.environ, "TCP_NODELAY": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+        environment = {**os.environ, "TCP_NODELAY": "1", "PYTHONPATH": str(Path(__file__).parent.parent) + ":" + os.environ.get("PYTHONPATH", "")}
         self.popen = subprocess.Popen(server_command(name, self.port, self.directory), env=environment,
                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.process = psutil.Process(self.popen.pid)

@@ -22,7 +22,7 @@ from fastscp.dicom.dictionary import Dictionary
 from fastscp.dicom.levels import ITEM, Level
 from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.output import Output, RecordingOutput
-from fastscp.dicom.shapes import Position, Shape, Shapes, outline, script_of
+from fastscp.dicom.shapes import Outline, Position, Shape, Shapes, outline, script_of
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.dicom.vr import KINDS, LONG
 from fastscp.dicom.walk import Walker
@@ -87,6 +87,9 @@ class Scanner(Walker):
                     self._held.clear()
                 elif self._shapes is not None:
                     chunk = self._leap(chunk, self._shapes)
+                    if self._value_left:
+                        self._stream(chunk)
+                        continue
                 self._scan(chunk)
 
     def _forward(self, views: Sequence[bytes | memoryview]) -> bool:
@@ -126,6 +129,7 @@ class Scanner(Walker):
         if position.group_at >= 0:
             level.group_at, level.group_start = base + position.group_at, base + position.group_start
             level.group_value = position.group_value
+        self._value_left = shape.value_octets
         for tag, (start, end) in shape.collected.items():
             self.attributes[tag] = chunk[start:end]
         return chunk[shape.size:]
@@ -135,18 +139,21 @@ class Scanner(Walker):
         found = outline(chunk, None if self._syntaxes[0].explicit_vr else self._dictionary)
         if found is None:
             return None
-        out = RecordingOutput(self._syntaxes[1])
-        scanner = Scanner(self._syntaxes, self._options, self._dictionary, out, _NOTHING)
+        header = found.size + (12 if self._syntaxes[0].explicit_vr else 8)
+        if header < len(chunk):  # pixels, perhaps: their header belongs to the shape when they are written as they are
+            scanner = self._recorded(chunk[:header + 1])
+            if scanner is not None and scanner.begun_verbatim:
+                return scanner.shape(chunk, found.with_header(header), self._wanted)
+        scanner = self._recorded(chunk[:found.size])
+        return None if scanner is None else scanner.shape(chunk, found, self._wanted)
+
+    def _recorded(self, header: bytes) -> _Recorder | None:
+        scanner = _Recorder(self._syntaxes, self._options, self._dictionary)
         try:
-            scanner.feed([chunk[:found.size]])
+            scanner.feed([header])
         except InstanceError:
             return None  # whoever scans this header for good reports what is wrong with it
-        level = scanner._level
-        if scanner.disordered or scanner._stack or scanner._held:
-            return None
-        position = Position(level.last, level.group, level.group_at, level.group_start, level.group_value,
-                            level.bits, level.signed, level.creators)
-        return Shape(chunk, found, script_of(found.size, out.cuts, out.patches), position, self._wanted)
+        return None if scanner.unsettled else scanner
 
     def finish(self) -> None:
         """End the data set: close what is open, as far as storescp accepts an open end."""
@@ -255,3 +262,30 @@ class Scanner(Walker):
         if name == "SQ":
             return self._open(pos, level, tag, name, 12, _LENGTHS[level.little](buf, pos + 8)[0])
         return self._element(pos, level, tag, name, 12, _LENGTHS[level.little](buf, pos + 8)[0])
+
+
+class _Recorder(Scanner):
+    """Scans a header for nobody, to learn what becomes of it."""
+
+    def __init__(self, syntaxes: tuple[TransferSyntax, TransferSyntax], options: OutputOptions,
+                 dictionary: Dictionary) -> None:
+        self._record = RecordingOutput(syntaxes[1])
+        super().__init__(syntaxes, options, dictionary, self._record, _NOTHING)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something of the header is still to be decided, or it is not in order."""
+        return bool(self.disordered or self._stack or self._held)
+
+    @property
+    def begun_verbatim(self) -> bool:
+        """Whether what was fed ends in the first octet of a large value that is written as it is."""
+        return self._filter.verbatim and not self._filter.finish() and 0 < self._value_left == self.verbatim_left
+
+    def shape(self, chunk: bytes, found: Outline, wanted: frozenset[int]) -> Shape:
+        """Return the shape of the header that was fed."""
+        level, record = self._level, self._record
+        position = Position(level.last, level.group, level.group_at, level.group_start, level.group_value,
+                            level.bits, level.signed, level.creators)
+        value_octets = self._value_left + 1 if self._value_left else 0
+        return Shape(chunk, found, script_of(found.size, record.cuts, record.patches), position, wanted, value_octets)

@@ -13,7 +13,9 @@ Layout of a shape over the first ``size`` octets of a data set in little endian:
     uids      each UID (blanks and surplus NULs would be corrected)
     script    slices of the input and constants that make the output
 
-Invariants: a shape ends between two top-level elements; with a shape or without it the output is the same,
+Where a large value follows that is written as it is, the shape includes that value's header.
+
+Invariants: a shape ends between two top-level elements, or behind the header of one; with a shape or without it the output is the same,
 octet for octet, or the shape does not match. Nothing is recognised across the cut of a chunk.
 
 perf/rewrite.py shows what a recognised header costs, against the scan.
@@ -23,7 +25,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Final
 
@@ -65,6 +67,10 @@ class Outline:
     texts: tuple[int, ...]
     uids: tuple[Slice, ...]
     top_level: dict[int, Slice]
+
+    def with_header(self, end: int) -> Outline:
+        """Return the outline with the header of the element behind it, which ends at ``end``."""
+        return replace(self, size=end, mask=self.mask + b"\xff" * (end - self.size), last_header=self.size)
 
 
 class _Walk:
@@ -338,14 +344,19 @@ class _UIDs:
 
 
 class Shape:
-    """One recorded header."""
+    """One recorded header.
+
+    ``value_octets`` is the length of the large value whose header ends the shape, 0 when there is none: the
+    shape ends between two elements then.
+    """
 
     __slots__ = ("_expected", "_mask", "_probe", "_probe_end", "_probe_start", "_texts", "_uids", "collected",
-                 "position", "script", "size")
+                 "position", "script", "size", "value_octets")
 
     def __init__(self, buf: bytes, found: Outline, script: Script, position: Position,
-                 wanted: frozenset[int]) -> None:
+                 wanted: frozenset[int], value_octets: int = 0) -> None:
         self.size = found.size
+        self.value_octets = value_octets
         self.script = script
         self.position = position
         self.collected = {tag: where for tag, where in found.top_level.items() if tag in wanted}
@@ -360,6 +371,8 @@ class Shape:
         """Tell whether ``buf`` begins with this shape and none of its values needs a correction."""
         if buf[self._probe_start : self._probe_end] != self._probe or len(buf) < self.size:
             return False
+        if self.value_octets and len(buf) == self.size:
+            return False  # a header that nothing follows may mean something else
         number = int.from_bytes(buf[: self.size], "little")
         if number & self._mask != self._expected:
             return False

@@ -53,7 +53,9 @@ def _dataset(chance: random.Random, *, implicit: bool) -> bytes:
     if chance.random() < 0.1:
         place = chance.randrange(1, len(parts))
         parts.insert(place, parts.pop(chance.randrange(1, len(parts))))
-    parts.append(element(0x7FE00010, "OW", bytes(chance.choice((10, 50_000, 100_001)))))
+    parts.append(element(0x7FE00010, "OW", bytes(chance.choice((10, 50_000, 100_000, 100_000, 100_001)))))
+    if chance.random() < 0.2:
+        parts.append(element(0x7FE10010, "LO", b"behind"))
     return b"".join(parts)
 
 
@@ -81,7 +83,7 @@ def test_streams_of_similar_objects(words: str) -> None:
         if chance.random() < 0.2:
             dataset = dataset[:chance.randrange(1, len(dataset))]
         syntax = ds.IMPLICIT if implicit else ds.EXPLICIT
-        first = chance.choice((16376, chance.randrange(1, len(dataset) + 1), chance.randrange(1, 1000)))
+        first = chance.choice((16376, 16376, len(dataset) - min(100_000, len(dataset) - 1), chance.randrange(1, len(dataset) + 1), chance.randrange(1, 1000)))
         plain = _run(dataset, syntax, options, None, len(dataset))
         assert _run(dataset, syntax, options, shapes, first) == plain
         assert _run(dataset, syntax, options, None, first) == plain

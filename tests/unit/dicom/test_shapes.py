@@ -195,3 +195,39 @@ def test_uid_that_would_be_corrected_is_not_recognised() -> None:
 @pytest.mark.parametrize("value", [b"1.2.840.10008.5.1.4.1.1.2\0", b"2.25.32987", b"0.99", b"1\0"])
 def test_uids_as_they_should_be_are_recognised(value: bytes) -> None:
     assert _match("UI", b"9" * len(value), value)
+
+
+@pytest.mark.parametrize("behind", [b"", ds.explicit(0x7FE10010, "LO", b"more"), ds.explicit(0xFFFCFFFC, "OB", bytes(4))])
+def test_header_of_a_large_value_belongs_to_the_shape(behind: bytes) -> None:
+    dataset = (ds.HEAD + ds.explicit(0x00081030, "LO", b"x" * 300) + ds.explicit(0x7FE00000, "UL", bytes(4))
+               + ds.explicit(0x7FE00010, "OW", bytes(70_000)) + behind)
+    shapes = Shapes()
+    outputs = []
+    for number in range(3):
+        sink = Memory()
+        rewriter = Rewriter(EXPLICIT_LE, OutputOptions(), sink, 0, shapes=None if number == 2 else shapes)
+        for start in range(0, len(dataset), 16_000):
+            rewriter.feed([memoryview(dataset)[start : start + 16_000]])
+        rewriter.finish()
+        outputs.append(bytes(sink.octets))
+    assert outputs[0] == outputs[1] == outputs[2]
+    (shape,) = shapes._recent[EXPLICIT_LE, EXPLICIT_LE]
+    assert shape.value_octets == 70_000
+    assert shape.size == dataset.index(b"\xe0\x7f\x10\0") + 12
+    assert not shape.matches(dataset[: shape.size])
+    assert shape.matches(dataset[: shape.size + 1])
+
+
+@pytest.mark.parametrize("pixels", [
+    ds.explicit(0x7FE00010, "OW", bytes(60_000)),  # held as a whole
+    ds.explicit(0x7FE00010, "OB", bytes(70_001)),  # padded
+    ds.explicit(0x7FE00010, "UT", b"x" * 70_000),  # trimmed
+])
+def test_header_of_a_value_that_is_no_large_verbatim_one_does_not(pixels: bytes) -> None:
+    dataset = ds.HEAD + ds.explicit(0x00081030, "LO", b"x" * 300) + pixels
+    shapes = Shapes()
+    rewriter = Rewriter(EXPLICIT_LE, OutputOptions(), Memory(), 0, shapes=shapes)
+    rewriter.feed([dataset])
+    rewriter.finish()
+    (shape,) = shapes._recent[EXPLICIT_LE, EXPLICIT_LE]
+    assert (shape.value_octets, shape.size) == (0, len(dataset) - len(pixels))

@@ -233,6 +233,12 @@ class Encoder:
                     out.patch(self._value_length_at, out.pack_length(actual))
         return size
 
+    @property
+    def settled(self) -> bool:
+        """Whether no length that was written so far can still change, because a large value is passing by."""
+        return (self._value_left > 0 and not self._stack and self._level.group_at < 0
+                and not isinstance(self._filter, values.TrimText))
+
     def passed(self, octets: int) -> None:
         """Account for input that was written verbatim, less than ``verbatim_left``."""
         self.verbatim_left -= octets

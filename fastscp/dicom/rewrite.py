@@ -1,20 +1,19 @@
 """The rewrite engine: from the data set as it arrives to the data set as storescp would store it.
 
 Strategy: one scanner, one output. Deflated input is inflated in front of the scanner in bounded steps;
-deflated output goes to a spool first, because lengths are patched, and is deflated at the end. Bit
-preserving mode forwards everything and looks at nothing.
+deflated output has a sink of its own in front of the file (``fastscp.dicom.deflate``). Bit preserving mode
+forwards everything and looks at nothing.
 """
 
 from __future__ import annotations
 
 import functools
-import io
-import zlib
 from collections.abc import Sequence
 from typing import IO, Final
 
 from fastscp.dicom import dictionary as dictionaries
 from fastscp.dicom import uids
+from fastscp.dicom.deflate import INFLATE_ERRORS, Deflation, Inflater, new_inflater
 from fastscp.dicom.dictionary import Dictionary
 from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.order import Sorter
@@ -22,12 +21,11 @@ from fastscp.dicom.output import Output, Sink
 from fastscp.dicom.scan import Scanner
 from fastscp.dicom.shapes import Shapes
 from fastscp.dicom.uids import TransferSyntax
-from fastscp.errors import InstanceError, StorageError
+from fastscp.errors import InstanceError
 
 __all__ = ["COLLECTED", "Rewriter", "Sink", "output_transfer_syntax", "shared_dictionary"]
 
 _INFLATED_OCTETS: Final = 262144
-_IN_MEMORY_OCTETS: Final = 1 << 20  #: a larger spool is a file
 
 #: Top-level attributes whose raw values are kept (padding included).
 COLLECTED: Final = frozenset({
@@ -46,89 +44,6 @@ COLLECTED: Final = frozenset({
 def shared_dictionary(paths: tuple[str, ...] = ()) -> Dictionary:
     """Return pydicom's dictionary with additional files; built once per process and combination."""
     return dictionaries.load(paths)
-
-
-def _spool_error(error: OSError) -> StorageError:
-    return StorageError(f"cannot use a spool: {error.strerror}", errno=error.errno)
-
-
-class _Deflation:
-    """The sink in front of deflated output: a spool that can be patched, deflated when it is complete."""
-
-    def __init__(self, sink: Sink, base: int, level: int) -> None:
-        self._sink = sink
-        self._base = base
-        self._level = level
-        self._spool: IO[bytes] = io.BytesIO()
-        self._in_memory = True
-
-    def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
-        """Append to the spool."""
-        try:
-            self._spool.writelines(buffers)
-            if self._in_memory and self._spool.tell() > _IN_MEMORY_OCTETS:
-                self._move_to_file()
-        except OSError as error:
-            raise _spool_error(error) from error
-
-    def _move_to_file(self) -> None:
-        spool = self._sink.spool()
-        self._spool.seek(0)
-        spool.write(self._spool.read())
-        self._spool = spool
-        self._in_memory = False
-
-    def patch(self, offset: int, octets: bytes) -> None:
-        """Overwrite in the spool; offsets count as if the spool began at ``base``."""
-        try:
-            self._spool.seek(offset - self._base)
-            self._spool.write(octets)
-            self._spool.seek(0, io.SEEK_END)
-        except OSError as error:
-            raise _spool_error(error) from error
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Read back from the spool."""
-        try:
-            self._spool.seek(offset - self._base)
-            octets = self._spool.read(size)
-            self._spool.seek(0, io.SEEK_END)
-        except OSError as error:
-            raise _spool_error(error) from error
-        return octets
-
-    def truncate(self, size: int) -> None:
-        """Shorten the spool."""
-        try:
-            self._spool.seek(size - self._base)
-            self._spool.truncate()
-        except OSError as error:
-            raise _spool_error(error) from error
-
-    def spool(self) -> IO[bytes]:
-        """Return another spool of the sink."""
-        return self._sink.spool()
-
-    def finish(self) -> None:
-        """Deflate the spool into the sink (PS3.5 A.5)."""
-        deflater = zlib.compressobj(self._level, zlib.DEFLATED, -15)
-        size = at = 0
-        if isinstance(self._spool, io.BytesIO):
-            # reading it piece by piece costs more than deflating it (perf/rewrite.py, +td)
-            content = self._spool.getbuffer()
-            size = self._emit(deflater.compress(content))
-            at = len(content)
-        while piece := self.read(self._base + at, _INFLATED_OCTETS):
-            at += len(piece)
-            size += self._emit(deflater.compress(piece))
-        size += self._emit(deflater.flush())
-        if size & 1:
-            self._sink.write([b"\0"])
-
-    def _emit(self, octets: bytes) -> int:
-        if octets:
-            self._sink.write([octets])
-        return len(octets)
 
 
 def output_transfer_syntax(received: str, options: OutputOptions) -> str:
@@ -161,8 +76,8 @@ class Rewriter:
         self._syntax = uids.transfer_syntax(self.transfer_syntax_out)
         self._dictionary = dictionary or shared_dictionary(options.dictionary_paths)
         self._empty = True
-        self._inflater = zlib.decompressobj(-15) if syntax_in.deflated else None
-        self._deflation = _Deflation(sink, base, options.compression_level) if self._syntax.deflated else None
+        self._inflater = new_inflater() if syntax_in.deflated else None
+        self._deflation = Deflation(sink, base, options.compression_level) if self._syntax.deflated else None
         self._output, self._scanner = self._new_scanner(syntax_in, shapes)
         self.attributes = self._scanner.attributes
 
@@ -190,8 +105,10 @@ class Rewriter:
         else:
             self._inflate(self._inflater, views)
         self._output.write()
+        if self._deflation is not None and self._scanner.settled:
+            self._deflation.settle()
 
-    def _inflate(self, inflater: zlib._Decompress, views: Sequence[bytes | memoryview]) -> None:
+    def _inflate(self, inflater: Inflater, views: Sequence[bytes | memoryview]) -> None:
         """Inflate in bounded steps; what follows the end of the stream is padding (PS3.5 A.5)."""
         try:
             for view in views:
@@ -204,7 +121,7 @@ class Rewriter:
                     self._scanner.feed([piece])
                     self._output.write()
                     data = inflater.unconsumed_tail
-        except zlib.error as error:
+        except INFLATE_ERRORS as error:
             raise InstanceError(f"deflated data set: {error}", status=0xC000) from error
 
     def finish(self) -> None:

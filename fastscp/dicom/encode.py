@@ -115,6 +115,10 @@ class Encoder:
         else:
             new = value + b"\0" if length & 1 and vr_out not in NEVER_PADDED else value
             if self._swaps(level, vr, resolved, vr_out):
+                if out.recording and len(new) == length:
+                    out.cut(pos, start, out.header(group, element, vr_out.encode("ascii"), length))
+                    out.swap(start, end, WIDTHS[resolved])
+                    return end
                 new = values.swapped(new, WIDTHS[resolved])
         if level.fast and vr_out == vr and len(new) == length and (
                 header == 8 or out.buf[pos + 6:pos + 8] == b"\0\0"):

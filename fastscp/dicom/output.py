@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import IO, Final, Protocol
 
 from fastscp.dicom.uids import TransferSyntax
+from fastscp.dicom.values import swapped
 from fastscp.errors import InstanceError
 
 UNDEFINED: Final = 0xFFFFFFFF
@@ -78,6 +79,10 @@ class Output:
             self._pieces.append(new)
         self.run = upto
         self.shift += len(new) - upto + at
+
+    def swap(self, start: int, end: int, width: int) -> None:
+        """Change the byte order of the numbers of ``width`` octets in ``buf[start:end]``."""
+        self.cut(start, end, swapped(self.buf[start:end], width))
 
     def header(self, group: int, element: int, vr: bytes, length: int) -> bytes:
         """Encode a data element's header; a value too long for a 16-bit length becomes ``too_long``."""
@@ -189,19 +194,27 @@ class _Nowhere:
 
 
 class RecordingOutput(Output):
-    """Remembers how an output is made from its input: ``cuts`` in input, ``patches`` in output offsets."""
+    """Remembers how an output is made from its input: ``cuts`` in input, ``patches`` in output offsets.
+
+    A cut is (begin, end, replacement); the replacement of numbers whose byte order changes is their width.
+    """
 
     recording = True
 
     def __init__(self, syntax: TransferSyntax) -> None:
         super().__init__(_Nowhere(), 0, syntax)
-        self.cuts: list[tuple[int, int, bytes]] = []
+        self.cuts: list[tuple[int, int, bytes | int]] = []
         self.patches: list[tuple[int, bytes]] = []
 
     def cut(self, at: int, upto: int, new: bytes) -> None:
         """Record the replacement, then make it."""
         self.cuts.append((self.origin + at, self.origin + upto, new))
         super().cut(at, upto, new)
+
+    def swap(self, start: int, end: int, width: int) -> None:
+        """Record that these numbers are swapped, whatever they are, then swap them."""
+        self.cuts.append((self.origin + start, self.origin + end, width))
+        super().cut(start, end, swapped(self.buf[start:end], width))
 
     def patch(self, offset: int, octets: bytes) -> None:
         """Record the patch, then make it."""

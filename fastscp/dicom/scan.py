@@ -37,12 +37,6 @@ _NAMES: Final = {name.encode("ascii"): name for name in KINDS}
 _NOTHING: Final[frozenset[int]] = frozenset()
 
 
-def _has_shape(syntax_in: TransferSyntax, syntax_out: TransferSyntax, options: OutputOptions) -> bool:
-    """Tell whether the output of a header follows from its shape: no value is changed or looked up."""
-    return (syntax_in.little_endian and syntax_out.little_endian
-            and not options.convert_un and not options.file_padding and not options.item_padding)
-
-
 class Scanner(Walker):
     """Reads one data set as it arrives; the encoder it is built on writes."""
 
@@ -51,7 +45,9 @@ class Scanner(Walker):
                  shapes: Shapes | None = None) -> None:
         super().__init__(syntaxes, options, dictionary, output, wanted)
         self._syntaxes = syntaxes
-        self._shapes = shapes if shapes is not None and _has_shape(*syntaxes, options) else None
+        self._shapes = shapes
+        if not syntaxes[0].little_endian or options.convert_un:
+            self._shapes = None  # a shape is read in little endian, and the dictionary is not part of it
         self._held: list[bytes] = []
         self._held_size = 0
 

@@ -5,13 +5,15 @@ only the values differ. What the scanner would do with such a header follows fro
 values need no correction. So the first header of a shape is scanned and recorded, and the next ones are
 compared under a mask that leaves the values out, and then written as slices of the input and constants.
 
+The input is in little endian, the output in any encoding without deflating.
+
 Layout of a shape over the first ``size`` octets of a data set in little endian:
 
     mask      FF over tags, VRs, lengths, items, delimiters and values that must be the same; 00 over the rest
     expected  the octets under the mask
     texts     the last two octets of each text value (two blanks would be corrected)
     uids      each UID (blanks and surplus NULs would be corrected)
-    script    slices of the input and constants that make the output
+    script    what makes the output: slices of the input, slices whose byte order changes, constants
 
 Where a large value follows that is written as it is, the shape includes that value's header.
 
@@ -50,7 +52,9 @@ _LENGTH = struct.Struct("<L").unpack_from
 _ITEM = struct.Struct("<HHL").unpack_from
 
 Slice = tuple[int, int]
-Script = tuple[Slice | bytes, ...]
+Swap = tuple[int, int, int]  #: begin, end, width of the numbers
+Part = Slice | Swap | bytes
+Script = tuple[Part, ...]
 
 
 class _Unusual(Exception):  # noqa: N818 - no error: what is unusual is left to the scanner
@@ -223,18 +227,20 @@ def outline(buf: bytes, dictionary: Dictionary | None = None) -> Outline | None:
                    tuple(walk.uids[:uids]), top_level)
 
 
-def script_of(size: int, cuts: Sequence[tuple[int, int, bytes]], patches: Sequence[tuple[int, bytes]]) -> Script:
+def script_of(size: int, cuts: Sequence[tuple[int, int, bytes | int]], patches: Sequence[tuple[int, bytes]]) -> Script:
     """Turn what an ``Output`` was told into slices and constants.
 
-    ``cuts`` are (begin, end, replacement) in input offsets, in order; ``patches`` are (output offset,
+    ``cuts`` are (begin, end, replacement or width) in input offsets, in order; ``patches`` are (output offset,
     octets). The whole output of ``size`` input octets is described.
     """
-    parts: list[Slice | bytes] = []
+    parts: list[Part] = []
     done = 0
     for begin, end, new in cuts:
         if begin > done:
             parts.append((done, begin))
-        if new:
+        if isinstance(new, int):
+            parts.append((begin, end, new))
+        elif new:
             parts.append(new)
         done = end
     if size > done:
@@ -244,9 +250,9 @@ def script_of(size: int, cuts: Sequence[tuple[int, int, bytes]], patches: Sequen
     return tuple(_joined(parts))
 
 
-def _patched(parts: list[Slice | bytes], offset: int, octets: bytes) -> list[Slice | bytes]:
+def _patched(parts: list[Part], offset: int, octets: bytes) -> list[Part]:
     """Overwrite output octets, wherever they come from."""
-    result: list[Slice | bytes] = []
+    result: list[Part] = []
     at = 0
     for part in parts:
         length = len(part) if isinstance(part, bytes) else part[1] - part[0]
@@ -260,13 +266,14 @@ def _patched(parts: list[Slice | bytes], offset: int, octets: bytes) -> list[Sli
     return result
 
 
-def _cut(part: Slice | bytes, begin: int, end: int) -> Slice | bytes:
+def _cut(part: Part, begin: int, end: int) -> Part:
+    """Return a piece of a constant or slice; lengths that are patched are never part of a value."""
     return part[begin:end] if isinstance(part, bytes) else (part[0] + begin, part[0] + end)
 
 
-def _joined(parts: list[Slice | bytes]) -> list[Slice | bytes]:
+def _joined(parts: list[Part]) -> list[Part]:
     """Drop empty parts and join neighbouring constants."""
-    result: list[Slice | bytes] = []
+    result: list[Part] = []
     for part in parts:
         if isinstance(part, bytes):
             if not part:
@@ -350,7 +357,7 @@ class Shape:
     shape ends between two elements then.
     """
 
-    __slots__ = ("_expected", "_mask", "_probe", "_probe_end", "_probe_start", "_texts", "_uids", "collected",
+    __slots__ = ("_expected", "_mask", "_probe", "_probe_end", "_probe_start", "_swaps", "_texts", "_uids", "collected",
                  "position", "script", "size", "value_octets")
 
     def __init__(self, buf: bytes, found: Outline, script: Script, position: Position,
@@ -359,6 +366,7 @@ class Shape:
         self.value_octets = value_octets
         self.script = script
         self.position = position
+        self._swaps = any(len(part) == 3 for part in script if not isinstance(part, bytes))
         self.collected = {tag: where for tag, where in found.top_level.items() if tag in wanted}
         self._mask = int.from_bytes(found.mask, "little")
         self._expected = int.from_bytes(buf[: found.size], "little") & self._mask
@@ -380,7 +388,17 @@ class Shape:
 
     def render(self, buf: bytes) -> bytes:
         """Return the output for a header that matches."""
+        if self._swaps:
+            return b"".join([_piece(part, buf) for part in self.script])
         return b"".join([part if type(part) is bytes else buf[part[0] : part[1]] for part in self.script])
+
+
+def _piece(part: Part, buf: bytes) -> bytes:
+    """Return what a part makes of its input."""
+    if isinstance(part, bytes):
+        return part
+    piece = buf[part[0] : part[1]]
+    return piece if len(part) == 2 else values.swapped(piece, part[2])
 
 
 def _octets_at(offsets: tuple[int, ...]) -> Callable[[bytes], tuple[int, ...]]:

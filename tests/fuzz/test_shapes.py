@@ -27,9 +27,10 @@ _TAILS = (b"  ", b"\0\0", b" \0", b"\0 ", b"a ", b"a\0", b"ab", b"\t\n")
 _ELEMENTS = (
     (0x0008001A, "UI", b"1.2.840.10"), (0x00080020, "DA", b"20200102"), (0x00081030, "LO", b"abcd" * 9),
     (0x00090010, "LO", b"SIEMENS CSA HEADER"), (0x00091008, "CS", b"IMAGE NUM 4 "), (0x00100010, "PN", b"A^B "),
-    (0x00104000, "LT", b"x" * 200), (0x0020000D, "UI", b"1.2.840.1\0"), (0x0020000E, "UI", b"1.2.840.12"),
+    (0x00104000, "LT", b"x" * 200), (0x00189073, "FD", b"abcdefgh"), (0x00189074, "AT", b"abcd"),
+    (0x0020000D, "UI", b"1.2.840.1\0"), (0x0020000E, "UI", b"1.2.840.12"),
     (0x00280100, "US", b"\x10\0"), (0x00280103, "US", b"\1\0"), (0x00280106, "SS", b"ab"),
-    (0x00281101, "US", b"abcdef"), (0x00291010, "OB", b"1234"),
+    (0x00281101, "US", b"abcdef"), (0x00281201, "OW", b"abcdefgh"), (0x00291010, "OB", b"1234"),
 )
 
 
@@ -72,7 +73,8 @@ def _run(dataset: bytes, syntax: str, options: OutputOptions, shapes: Shapes | N
     return sink.dataset, dict(rewriter.attributes)
 
 
-@pytest.mark.parametrize("words", ["", "-e", "+g", "-g", "-u", "-F", "+te", "+ti", "-e +g", "+ti -g", "+ti +g -e", "+te -u"])
+@pytest.mark.parametrize("words", ["", "-e", "+g", "-g", "-u", "-F", "+te", "+ti", "-e +g", "+ti -g", "+ti +g -e", "+te -u",
+                                   "+tb", "+tb -g -e", "+tb +g", "+tb -u", "+p 512 64", "-e +p 100 10", "+tb +g +p 128 4"])
 def test_streams_of_similar_objects(words: str) -> None:
     chance = random.Random(SEED)
     options = output_options(words)
@@ -91,7 +93,7 @@ def test_streams_of_similar_objects(words: str) -> None:
         assert shapes._recent[syntax, options.transfer_syntax or syntax], "no header was ever learned"
 
 
-@pytest.mark.parametrize("words", ["", "+ti -e", "+te +g"])
+@pytest.mark.parametrize("words", ["", "+ti -e", "+te +g", "+tb", "+p 64 16"])
 @pytest.mark.parametrize("syntax", [ds.EXPLICIT, ds.IMPLICIT])
 def test_object_cut_off_at_every_position(words: str, syntax: str) -> None:
     dataset = _dataset(random.Random(SEED), implicit=syntax == ds.IMPLICIT)[:700]

@@ -27,6 +27,9 @@ OPTIONS = {
     "implicit": OutputOptions(transfer_syntax=IMPLICIT_LE),
     "old VRs": OutputOptions(new_vrs=False),
     "explicit": OutputOptions(transfer_syntax=EXPLICIT_LE),
+    "big endian": OutputOptions(transfer_syntax="1.2.840.10008.1.2.2"),
+    "big endian, old VRs": OutputOptions(transfer_syntax="1.2.840.10008.1.2.2", new_vrs=False, explicit_lengths=False),
+    "padding": OutputOptions(file_padding=512, item_padding=64),
 }
 
 

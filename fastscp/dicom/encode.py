@@ -37,6 +37,19 @@ _NUMBERS: Final = {True: struct.Struct("<H").unpack_from, False: struct.Struct("
 class Encoder:
     """Writes one data set into an ``Output``, token by token."""
 
+    # where every data set begins: of the class, because an engine is made for each object
+    disordered = False
+    verbatim_left = 0  #: octets of a large value that may go past the engine, see ``passed``
+    _size = 0  #: octets in the buffer
+    _need = 0  #: octets from the current token on that are needed to go on
+    _header = 0  #: octets of the header whose value is missing; 0: it is the header that is
+    _ended = False  #: by an item delimiter at top level
+    _value_left = 0  #: octets of a large value still to come
+    _value_length_at = -1
+    _value_start = 0
+    _value_written = 0
+    _filter: values.Filter = values.Verbatim(b"")
+
     def __init__(self, syntaxes: tuple[TransferSyntax, TransferSyntax], options: OutputOptions,
                  dictionary: Dictionary, output: Output, wanted: frozenset[int]) -> None:
         syntax_in, syntax_out = syntaxes
@@ -55,19 +68,8 @@ class Encoder:
         self._encapsulated = syntax_out.encapsulated
         self._fragments_in = syntax_in.encapsulated
         self.attributes: dict[int, bytes] = {}
-        self.disordered = False
         self._level = self._new_level(ITEM, NO_END, syntax_in.explicit_vr, syntax_in.little_endian)
         self._stack: list[Level] = []
-        self._size = 0  #: octets in the buffer
-        self._need = 0  #: octets from the current token on that are needed to go on
-        self._header = 0  #: octets of the header whose value is missing; 0: it is the header that is
-        self._ended = False  #: by an item delimiter at top level
-        self._value_left = 0  #: octets of a large value still to come
-        self.verbatim_left = 0  #: those that may go past the engine, see ``passed``
-        self._filter: values.Filter = values.Verbatim(b"")
-        self._value_length_at = -1
-        self._value_start = 0
-        self._value_written = 0
 
     def _want(self, octets: int, *, header: int) -> int:
         self._need = octets

@@ -53,6 +53,10 @@ class Output:
     """What one data set becomes, in order, with patches."""
 
     recording = False  #: cuts have to tell headers from values
+    too_long = b"UN"  #: VR of values that are too long for theirs (PS3.5 §6.2.2)
+    buf = b""
+    run = 0  #: where the pending run begins in ``buf``
+    origin = 0  #: offset of ``buf[0]`` in the data set as received
 
     def __init__(self, sink: Sink, base: int, syntax: TransferSyntax) -> None:
         self.explicit = syntax.explicit_vr
@@ -64,10 +68,6 @@ class Output:
         self._ready: list[bytes | bytearray | memoryview] = []
         self._pieces: list[bytes] = []
         self._sealed = base  #: file offset behind what is ready
-        self.too_long = b"UN"  #: VR of values that are too long for theirs (PS3.5 §6.2.2)
-        self.buf = b""
-        self.run = 0  #: where the pending run begins in ``buf``
-        self.origin = 0  #: offset of ``buf[0]`` in the data set as received
         self.shift = base
 
     def cut(self, at: int, upto: int, new: bytes) -> None:

@@ -71,6 +71,7 @@ class Reception:
         self._shapes = shapes
         self._sink: InstanceSink | None = None
         self._rewriter: Rewriter | None = None
+        self._inflates = False
         if not config.store.ignore:
             try:
                 self._open(calling_ae_title)
@@ -92,12 +93,12 @@ class Reception:
                 output_transfer_syntax(received, output), calling_ae_title.encode("latin-1"))
         self._sink = sink = self._directory.create(meta)
         self._rewriter = Rewriter(received, output, sink, len(meta), shapes=self._shapes)
+        self._inflates = not output.bit_preserving and transfer_syntax(received).deflated
 
     @property
     def inflating(self) -> bool:
         """Whether the data set is inflated as it arrives."""
-        return (self._rewriter is not None and self.failure is None and not self._config.output.bit_preserving
-                and transfer_syntax(self.context.transfer_syntax).deflated)
+        return self._inflates and self.failure is None
 
     def feed(self, views: Sequence[memoryview | bytes]) -> None:
         """Take the next fragments of the data set; they may be reused when it returns."""

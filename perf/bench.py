@@ -3,7 +3,8 @@
 
 Light sender processes send pre-encoded objects; per server and load it prints objects/s, MB/s, server
 CPU per object (whole process tree, reaped children included), peak memory of the tree, and ratios to
-storescp. Output goes to a tmpfs unless ``--directory`` names a disk.
+storescp. Output goes to a tmpfs unless ``--directory`` names a disk. The server "floor" is perf/floor.c, which
+only copies from sockets to files; it takes part where there is a C compiler.
 
     python perf/bench.py                  the whole table
     python perf/bench.py --rounds 1 --objects 200 --servers fastscp,storescp
@@ -12,6 +13,7 @@ storescp. Output goes to a tmpfs unless ``--directory`` names a disk.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import multiprocessing
 import os
@@ -37,13 +39,36 @@ from loads import Load, associate_request, instance_uid, loads, store_message
 SHAPES = {"1 association": (1, 0), "4 associations": (4, 0), "1 object per association": (4, 1)}
 
 
+@functools.cache
+def dcmtk_storescp() -> str:
+    """Return the path of DCMTK's storescp; pynetdicom installs a program of that name, too."""
+    for directory in os.get_exec_path():
+        path = os.path.join(directory, "storescp")
+        if os.access(path, os.X_OK) and subprocess.run([path, "--version"], capture_output=True, check=False).stdout.startswith(b"$dcmtk"):
+            return path
+    raise SystemExit("needs DCMTK's storescp (apt-get install dcmtk)")
+
+
+@functools.cache
+def floor_program() -> str | None:
+    """Compile perf/floor.c; None without a compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return None
+    program = os.path.join(tempfile.mkdtemp(prefix="floor-"), "floor")
+    subprocess.run([compiler, "-O2", "-o", program, str(Path(__file__).with_name("floor.c"))], check=True)
+    return program
+
+
 def server_command(name: str, port: int, directory: str) -> list[str]:
     """Return the command line of a server under test."""
+    if name == "floor":
+        return [floor_program() or "", directory, str(port)]
     commands = {
         "fastscp": [sys.executable, "-m", "fastscp", "-od", directory, str(port)],
         "fastscp +B": [sys.executable, "-m", "fastscp", "+B", "-pdu", "131072", "-od", directory, str(port)],
-        "storescp": ["storescp", "--fork", "-od", directory, str(port)],
-        "storescp +B": ["storescp", "--fork", "+B", "-pdu", "131072", "-od", directory, str(port)],
+        "storescp": [dcmtk_storescp(), "--fork", "-od", directory, str(port)],
+        "storescp +B": [dcmtk_storescp(), "--fork", "+B", "-pdu", "131072", "-od", directory, str(port)],
         "pynetdicom": [sys.executable, "-m", "pynetdicom", "storescp", "-q", "-od", directory, str(port)],
     }
     return commands[name]
@@ -246,13 +271,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--objects", type=int, help="objects per round (default: by load)")
-    parser.add_argument("--servers", default="fastscp,storescp,pynetdicom,fastscp +B,storescp +B")
+    parser.add_argument("--servers", default="fastscp,storescp,pynetdicom,fastscp +B,storescp +B,floor")
     parser.add_argument("--shapes", default=",".join(SHAPES))
     parser.add_argument("--loads", default="", help="only loads whose name contains this")
     parser.add_argument("--directory", default="/dev/shm", help="where files go (default: a tmpfs)")
     parser.add_argument("--json", help="write every figure to this file")
     arguments = parser.parse_args()
-    names = arguments.servers.split(",")
+    names = [name for name in arguments.servers.split(",") if name != "floor" or floor_program()]
     results: dict[tuple[str, str, str], list[dict[str, float]]] = {}
     servers = [Running(name, arguments.directory) for name in names]
     try:

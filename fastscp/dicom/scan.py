@@ -83,6 +83,8 @@ class Scanner(Walker):
                     self._held.clear()
                 elif self._shapes is not None:
                     chunk = self._leap(chunk, self._shapes)
+                    if not chunk:
+                        continue
                     if self._value_left:
                         self._stream(chunk)
                         continue

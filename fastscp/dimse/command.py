@@ -57,6 +57,10 @@ _US = struct.Struct("<H")
 _RESPONSE_NUMBERS = struct.Struct("<" + 4 * "HHIH")
 _GROUP_LENGTH = struct.Struct("<HHII")
 
+# A C-STORE-RQ as nearly every requestor encodes it: all elements that are required, in order, and no others.
+_USUAL_BEGIN = struct.Struct("<HHIIHHI")  # group length; header of Affected SOP Class UID
+_USUAL_MIDDLE = struct.Struct("<" + 4 * "HHIH" + "HHI")  # numbers; header of Affected SOP Instance UID
+
 
 @dataclass(slots=True)
 class Command:
@@ -121,7 +125,12 @@ def decode_command(octets: bytes | bytearray | memoryview) -> Command:
     Raises ``PeerError`` when the encoding is broken, or when Command Field, Message ID (Message ID Being
     Responded To for a response or a cancel) or Command Data Set Type is absent or not one number.
     """
-    values, malformed, padding = _elements(bytes(octets))
+    whole = bytes(octets)
+    return _usual_store_request(whole) or _any_command(whole)
+
+
+def _any_command(octets: bytes) -> Command:
+    values, malformed, padding = _elements(octets)
     field = values.get("field")
     data_set_type = values.get("data_set_type")
     if not isinstance(field, int):
@@ -133,6 +142,38 @@ def decode_command(octets: bytes | bytearray | memoryview) -> Command:
             raise protocol_error("command without Message ID (0000,0110)")
         values["message_id"] = 0
     return Command(**values, uid_padding=padding, malformed=tuple(malformed))  # type: ignore[arg-type]
+
+
+def _usual_store_request(octets: bytes) -> Command | None:
+    """Decode a C-STORE-RQ that is encoded as usual and has nothing wrong with it; None for any other command.
+
+    What it returns is what the general way would.
+    """
+    size = len(octets)
+    if size < _USUAL_BEGIN.size:
+        return None
+    group_0, element_0, length_0, group_length, group_1, element_1, class_octets = _USUAL_BEGIN.unpack_from(octets)
+    middle = _USUAL_BEGIN.size + class_octets
+    instance = middle + _USUAL_MIDDLE.size
+    if (group_0, element_0, length_0, group_1, element_1) != (0, 0, 4, 0, AFFECTED_SOP_CLASS_UID) or instance > size:
+        return None
+    (group_2, element_2, length_2, field, group_3, element_3, length_3, message_id,
+     group_4, element_4, length_4, priority, group_5, element_5, length_5, data_set_type,
+     group_6, element_6, instance_octets) = _USUAL_MIDDLE.unpack_from(octets, middle)
+    if (element_2, length_2, element_3, length_3, element_4, length_4, element_5, length_5, element_6) != _USUAL or (
+            field != C_STORE_RQ or group_2 | group_3 | group_4 | group_5 | group_6
+            or instance + instance_octets != size or group_length != size - _GROUP_LENGTH.size):
+        return None
+    sop_class = octets[_USUAL_BEGIN.size : middle].rstrip(b"\0")
+    sop_instance = octets[instance:].rstrip(b"\0")
+    for uid in (sop_class, sop_instance):
+        if len(uid) > _UID_OCTETS or not uid.replace(b".", b"").isdigit():
+            return None
+    return Command(field, message_id, data_set_type, sop_class.decode("ascii"), sop_instance.decode("ascii"),
+                   priority=priority)
+
+
+_USUAL = (COMMAND_FIELD, 2, MESSAGE_ID, 2, PRIORITY, 2, COMMAND_DATA_SET_TYPE, 2, AFFECTED_SOP_INSTANCE_UID)
 
 
 def _elements(octets: bytes) -> tuple[dict[str, int | str], list[int], bool]:

@@ -172,3 +172,26 @@ def test_response_to_an_n_request_names_the_requested_instance():
     request = Command(0x0110, 3, 0x101, requested_sop_class_uid="1.2", requested_sop_instance_uid="1.3")
     response = decode_command(encode_response_command(request, 0x0211))
     assert (response.affected_sop_class_uid, response.affected_sop_instance_uid) == ("1.2", "1.3")
+
+
+@pytest.mark.parametrize("octets", [
+    wire.store_command(7), wire.store_command(65535, wire.MR, "2.25." + "9" * 59),
+    wire.store_command(0, "1.2", "1"),
+])
+def test_usual_store_request_is_decoded_at_once(octets):
+    usual = commands._usual_store_request(octets)
+    assert usual is not None
+    assert usual == commands._any_command(octets)
+
+
+@settings(max_examples=500)
+@given(st.data())
+def test_a_command_that_looks_usual_is_what_it_looks_like(data):
+    octets = bytearray(wire.store_command(data.draw(st.integers(0, 65535)), instance=data.draw(st.sampled_from(
+        ["1.2.3", "1.2.34", "1." + "2" * 62, "1." + "2" * 63, "", "1..2", "a", "1.2 "]))))
+    for _ in range(data.draw(st.integers(0, 2))):
+        octets[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.sampled_from([0, 1, 2, 8, 32, 46, 49, 92, 255]))
+    octets += data.draw(st.sampled_from([b"", b"\0", wire.number(0x1031, 5)]))
+    usual = commands._usual_store_request(bytes(octets))
+    if usual is not None:
+        assert usual == commands._any_command(bytes(octets))

@@ -116,7 +116,7 @@ class Encoder:
             new = values.uid(value) if length <= HELD else values.text(value)
         else:
             new = value + b"\0" if length & 1 and vr_out not in NEVER_PADDED else value
-            if self._swaps(level, vr, resolved, vr_out):
+            if self._swaps(level, (vr, resolved, vr_out), len(new)):
                 if out.recording and len(new) == length:
                     out.cut(pos, start, out.header(group, element, vr_out.encode("ascii"), length))
                     out.swap(start, end, WIDTHS[resolved])
@@ -134,13 +134,15 @@ class Encoder:
             out.cut(pos, end, head + new)
         return end
 
-    def _swaps(self, level: Level, vr: str, resolved: str, vr_out: str) -> bool:
-        """Tell whether the octets of a value change places.
+    def _swaps(self, level: Level, vrs: tuple[str, str, str], length: int) -> bool:
+        """Tell whether the octets of a value change places; for ``vrs`` see ``_begin_value``.
 
-        For storescp, what it reads as UN (``+uc``) or writes as OB (``-u``) is in little endian.
+        For storescp, what it reads as UN (``+uc``) or writes as OB (``-u``) is in little endian, and so is what
+        has become UN or OB because it is too long for its VR.
         """
+        vr, resolved, vr_out = vrs
         little_in = level.little or (vr == "UN" and resolved != "UN")
-        little_out = self._out.little or resolved != vr_out
+        little_out = self._out.little or resolved != vr_out or not self._out.keeps_vr(vr_out.encode("ascii"), length)
         return little_in != little_out and resolved in WIDTHS
 
     def _order(self, pos: int, level: Level, tag: int) -> None:
@@ -193,14 +195,14 @@ class Encoder:
         kind = KINDS[resolved]
         odd = bool(length & 1)
         pad = b"\0" if odd and vr_out not in NEVER_PADDED else b""
+        written = length + odd if pad or kind in {TEXT, LONG_TEXT, UID} else length
         chosen: values.Filter
         if kind in {TEXT, LONG_TEXT, UID}:
             chosen = values.TrimText(odd=odd)
-        elif self._swaps(level, vr, resolved, vr_out):
+        elif self._swaps(level, vrs, written):
             chosen = values.Swap(WIDTHS[resolved], pad)
         else:
             chosen = values.Verbatim(pad)
-        written = length + odd if pad or kind in {TEXT, LONG_TEXT, UID} else length
         if not level.fast or vr_out != vr or written != length or (
                 level.explicit and out.buf[pos + 6:pos + 8] != b"\0\0"):
             out.cut(pos, start, out.header(tag >> 16, tag & 0xFFFF, vr_out.encode("ascii"), written))

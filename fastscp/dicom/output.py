@@ -18,6 +18,7 @@ from fastscp.dicom.values import swapped
 from fastscp.errors import InstanceError
 
 UNDEFINED: Final = 0xFFFFFFFF
+_LONGEST_SHORT: Final = 0xFFFF  #: longest value behind a 16-bit length
 
 _LONG_LAYOUT: Final = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SV", b"UV", b"UN", b"UC", b"UR",
                                  b"UT", b"SQ"})
@@ -90,9 +91,13 @@ class Output:
             return self.pack_implicit(group, element, length)
         if vr in _LONG_LAYOUT:
             return self.pack_long(group, element, vr, 0, length)
-        if length > 0xFFFF:
+        if length > _LONGEST_SHORT:
             return self.pack_long(group, element, self.too_long, 0, length)
         return self.pack_short(group, element, vr, length)
+
+    def keeps_vr(self, vr: bytes, length: int) -> bool:
+        """Tell whether ``header`` writes this VR, and not ``too_long``, before a value of this length."""
+        return length <= _LONGEST_SHORT or vr in _LONG_LAYOUT or not self.explicit
 
     def length_octets(self, length: int) -> bytes:
         """Encode the explicit length of a sequence, item or group."""

@@ -26,12 +26,12 @@ perf/rewrite.py shows what a recognised header costs, against the scan.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from typing import Final
 
 from fastscp.dicom import values
+from fastscp.dicom.corrections import Slice, TextEnds, UIDs
 from fastscp.dicom.dictionary import Dictionary
 from fastscp.dicom.vr import KINDS, KINDS_LITTLE, LONG, LONG_TEXT, PLAIN, SEQUENCE, TEXT, UID
 
@@ -42,7 +42,6 @@ _MISSES_PER_LESSON: Final = 32
 _PROBE_OCTETS: Final = 8
 _UNDEFINED: Final = 0xFFFFFFFF
 _PADDING: Final = 0xFFFCFFFC
-_BLANK: Final = 32
 #: Values that decide the VR of others: bits allocated, pixel representation, waveform bits allocated.
 _DECIDES_VRS: Final = frozenset({0x00280100, 0x00280103, 0x54001004})
 NO_BOUND: Final = 1 << 62
@@ -51,7 +50,6 @@ _SHORT = struct.Struct("<HHHH").unpack_from
 _LENGTH = struct.Struct("<L").unpack_from
 _ITEM = struct.Struct("<HHL").unpack_from
 
-Slice = tuple[int, int]
 Swap = tuple[int, int, int]  #: begin, end, width of the numbers
 Part = Slice | Swap | bytes
 Script = tuple[Part, ...]
@@ -301,55 +299,6 @@ class Position:
     creators: dict[int, str] | None
 
 
-def _every(positions: Iterable[int], octet: int) -> int:
-    """Return the number, little endian, that has ``octet`` at each of the positions and zeros elsewhere."""
-    octets = bytearray()
-    for at in positions:
-        octets += bytes(at - len(octets))
-        octets.append(octet)
-    return int.from_bytes(octets, "little")
-
-
-class _TextEnds:
-    """Tells whether a text value ends in two blanks, for all values of a header at once.
-
-    Octets are compared side by side in one long integer: an octet that differs from a blank gets its bit 7 set.
-    """
-
-    __slots__ = ("_blanks", "_either", "_low", "_octets")
-
-    def __init__(self, texts: Sequence[int]) -> None:
-        pairs = [at for text in texts for at in (text, text + 1)]
-        self._octets, self._blanks, self._low = (_every(pairs, octet) for octet in (0xFF, _BLANK, 0x7F))
-        self._either = _every(texts, 0x80)
-
-    def padded(self, number: int) -> bool:
-        """Tell for a header read as a number, little endian."""
-        differing = number & self._octets ^ self._blanks
-        differing |= (differing & self._low) + self._low
-        return (differing | differing >> 8) & self._either != self._either
-
-
-class _UIDs:
-    """Tells whether every UID of a header is fit to be written as it is; may say no to unusual ones that are.
-
-    Digits and the dot are the octets from 2E on: adding 52 sets their bit 7. A UID's last octet may be a NUL.
-    """
-
-    __slots__ = ("_add", "_last", "_low", "_set")
-
-    def __init__(self, uids: Sequence[Slice]) -> None:
-        inner = [at for start, end in uids for at in range(start, end - 1)]
-        self._low, self._add, self._set = (_every(inner, octet) for octet in (0x7F, 0x80 - ord("."), 0x80))
-        self._last = _octets_at(tuple(end - 1 for _, end in uids))
-
-    def clean(self, buf: bytes, number: int) -> bool:
-        """Tell for a header, given as octets and as a number, little endian."""
-        if ((number & self._low) + self._add | number) & self._set != self._set:
-            return False
-        return values.BLANKS.isdisjoint(self._last(buf))
-
-
 class Shape:
     """One recorded header.
 
@@ -372,8 +321,8 @@ class Shape:
         self._expected = int.from_bytes(buf[: found.size], "little") & self._mask
         self._probe_start, self._probe_end = found.last_header, found.last_header + _PROBE_OCTETS
         self._probe = buf[self._probe_start : self._probe_end]
-        self._texts = _TextEnds(found.texts)
-        self._uids = _UIDs(found.uids)
+        self._texts = TextEnds(found.texts)
+        self._uids = UIDs(found.uids)
 
     def matches(self, buf: bytes) -> bool:
         """Tell whether ``buf`` begins with this shape and none of its values needs a correction."""
@@ -399,13 +348,6 @@ def _piece(part: Part, buf: bytes) -> bytes:
         return part
     piece = buf[part[0] : part[1]]
     return piece if len(part) == 2 else values.swapped(piece, part[2])
-
-
-def _octets_at(offsets: tuple[int, ...]) -> Callable[[bytes], tuple[int, ...]]:
-    """Return a function that picks the octets at ``offsets``."""
-    if len(offsets) > 1:
-        return itemgetter(*offsets)
-    return lambda buf: tuple(buf[at] for at in offsets)
 
 
 class Shapes:

@@ -110,8 +110,8 @@ class Swap:
         return [memoryview(numbers).cast("B")]
 
     def finish(self) -> bytes:
-        """Return an incomplete last number as it is, and the padding."""
-        return self._rest + self._pad
+        """Return the last number, which the padding may complete; an incomplete one stays as it is."""
+        return swapped(self._rest + self._pad, self._width)
 
 
 class TrimText:

@@ -23,7 +23,9 @@ from fastscp.ul.pdu import AAssociateRJ
 from fastscp.ul.policy import NegotiationPolicy
 
 _CAPACITY: Final = 64
-_LONGEST: Final = 1 << 16  #: longer requests are answered, and forgotten
+#: Octets of all requests that are remembered; decoded, the worst of them take some sixteen times as much.
+_CAPACITY_OCTETS: Final = 1 << 18
+_LONGEST: Final = 1 << 15  #: longer requests are answered, and forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +39,35 @@ class Answer:
 class Answers:
     """Answers requests by one policy; shared by the associations of a process."""
 
-    __slots__ = ("_remembered", "policy")
+    __slots__ = ("_octets", "_remembered", "policy")
 
     def __init__(self, policy: NegotiationPolicy) -> None:
         self.policy = policy
         self._remembered: dict[bytes, Answer] = {}  #: by request; the one used last is the last
+        self._octets = 0  #: of all requests that are remembered
 
     def to(self, body: bytes) -> Answer:
         """Return the answer to an A-ASSOCIATE-RQ, given without its PDU header.
 
         Raises ``PeerError`` for one that cannot be understood.
         """
-        remembered = self._remembered
-        answer = remembered.pop(body, None)
+        answer = self._remembered.pop(body, None)
         if answer is None:
             answer = self._negotiate(body)
             if len(body) > _LONGEST or answer.event.request.user_information.user_identity is not None:
                 return answer
-            if len(remembered) == _CAPACITY:
-                del remembered[next(iter(remembered))]
-        remembered[body] = answer
+            self._make_room(len(body))
+        self._remembered[body] = answer
         return answer
+
+    def _make_room(self, octets: int) -> None:
+        """Forget what was not asked for longest, for a request of so many octets."""
+        remembered = self._remembered
+        self._octets += octets
+        while len(remembered) >= _CAPACITY or self._octets > _CAPACITY_OCTETS:
+            oldest = next(iter(remembered))
+            del remembered[oldest]
+            self._octets -= len(oldest)
 
     def _negotiate(self, body: bytes) -> Answer:
         request = decode_associate_rq(body)

@@ -69,3 +69,35 @@ def test_private_dictionary_entries_of_dcmdictpath_count(tmp_path: Path, monkeyp
     assert ours[ours.index(b"\x29\x00\x10\x10"):] == theirs[theirs.index(b"\x29\x00\x10\x10"):]
     assert b"\x0c\x00\x10\x00SH\x04\x00code" in ours
     assert b"\x0c\x00\x10\x00SH\x04\x00code" in theirs
+
+
+@pytest.mark.parametrize(("tag", "vr"), [(0x7FE00008, "OF"), (0x00660040, "OL"), (0x7FE00009, "OD"), (0x00281201, "OW")])
+@pytest.mark.parametrize("octets", [70_001, 70_003, 140_003, 140_007, 65_535])
+def test_large_odd_numbers_are_padded_and_swapped_like_dcmconv_does(tag: int, vr: str, octets: int, tmp_path: Path) -> None:
+    dataset = ds.HEAD + ds.explicit(tag, vr, bytes(range(1, 201)) * (octets // 200) + bytes(range(1, octets % 200 + 1)))
+    theirs = dcmconv(dataset, ds.EXPLICIT, ["+tb"], tmp_path)
+    source = tmp_path / "source.dcm"
+    source.write_bytes(file_meta(ds.EXPLICIT) + dataset)
+    ours = _ours(source, "+tb", tmp_path / "target.dcm")
+    assert theirs is None or ours == theirs
+    assert ours is not None
+
+
+_LONG_VALUES = {
+    "FL": (0x00700022, 16384 * 4), "US": (0x00280011, 65536), "AT": (0x00209165, 65536), "FD": (0x00189073, 65536),
+    "SL": (0x00186020, 70_000), "FL at the limit": (0x00700022, 65532), "US, odd": (0x00280010, 65535),
+}
+
+
+@pytest.mark.parametrize("words", ["+tb", "+tb -u", "+te", "+te -u"])
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("name", _LONG_VALUES)
+def test_numbers_too_long_for_their_vr_are_written_like_dcmconv_does(name: str, words: str, nested: bool, tmp_path: Path) -> None:
+    """In implicit VR a value may be longer than explicit VR allows: it becomes UN or OB, whose octets keep their order."""
+    tag, octets = _LONG_VALUES[name]
+    value = (b"\1\2\3\4\5\6\7\10" * (octets // 8 + 1))[:octets]
+    element = ds.implicit(tag, value)
+    dataset = ds.IMPLICIT_HEAD + (ds.implicit_sequence(0x00080096, ds.item(element)) if nested else element)
+    source = tmp_path / "source.dcm"
+    source.write_bytes(file_meta(IMPLICIT) + dataset)
+    assert _ours(source, words, tmp_path / "target.dcm") == dcmconv(dataset, IMPLICIT, words.split(), tmp_path)

@@ -153,9 +153,9 @@ def test_disk_full_leaves_nothing_and_is_survived(small_disk: Path, options: lis
                 scu.send(p_data(pdv(1, 3, c_store_rq(CT, uid))))
                 head = data_set(uid, pixels=0)[:-4]
                 scu.send(p_data(pdv(1, 0, head + (8 << 20).to_bytes(4, "little"))))
-                noise = random.Random(1).randbytes(16000)
+                noise = random.Random(1)  # nothing that could be deflated
                 for at in range(0, 8 << 20, 16000):
-                    scu.send(p_data(pdv(1, 0, noise[:(8 << 20) - at])))
+                    scu.send(p_data(pdv(1, 0, noise.randbytes(min(16000, (8 << 20) - at)))))
                 scu.send(p_data(pdv(1, 2, b"")))
                 assert scu.read_status() == 0xA700
         assert {path for path in small_disk.rglob("*") if path.is_file() and path.name.startswith("CT.")} == before

@@ -45,7 +45,7 @@ def test_trimming_in_pieces_is_trimming_at_once(value: bytes, size: int) -> None
 def test_swapping_in_pieces_is_swapping_at_once(width: int, size: int) -> None:
     value = bytes(range(61))
     pieces = [value[start:start + size] for start in range(0, len(value), size)]
-    assert _filtered(values.Swap(width, b"\0"), pieces) == values.swapped(value, width) + b"\0"
+    assert _filtered(values.Swap(width, b"\0"), pieces) == values.swapped(value + b"\0", width)
 
 
 def test_verbatim_pads_and_drop_drops() -> None:

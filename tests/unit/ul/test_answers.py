@@ -59,9 +59,21 @@ def test_a_password_is_not_kept():
     assert not answers._remembered
 
 
+def test_many_long_requests_are_not_all_kept():
+    answers = Answers(POLICY)
+    for number in range(100):
+        answers.to(body(calling=b"M%d" % number) + wire.item(0x7F, bytes(30_000)))
+        assert answers._octets == sum(map(len, answers._remembered)) <= 1 << 18
+    assert len(answers._remembered) == 8
+    small = [body(calling=b"S%d" % number) for number in range(60)]
+    for request in small:
+        answers.to(request)
+    assert set(small) <= set(answers._remembered)
+
+
 def test_a_long_request_is_not_kept():
     answers = Answers(POLICY)
-    request = body() + wire.item(0x7F, bytes(65000)) * 2
+    request = body() + wire.item(0x7F, bytes(33_000))
     assert isinstance(answers.to(request).event, Established)
     assert not answers._remembered
 

@@ -72,7 +72,10 @@ class Admission:
         """Let a connection in, refuse it, or keep it until its host name is known."""
         resolver = self._resolver
         if resolver is None:
-            self._decide(connection, HostName())
+            if self._rules is None:
+                self._submit(connection)
+            else:
+                self._decide(connection, HostName())
             return
         address = connection.peer.address
         answer = resolver.request(address)

@@ -311,16 +311,8 @@ class Connection:
         self._output += self._association.take_output()  # before the answers to what came in the same read
         request = event.request
         self.storage.calling_ae_title = request.calling_ae_title
-        _application_log.info("Association Received %s: %s -> %s", self.peer.name,
-                              printable(request.calling_ae_title), printable(request.called_ae_title))
-        if _application_log.isEnabledFor(logging.DEBUG):
-            _application_log.debug("%s", printable_lines(describe.associate_rq(request, _NAMES)))
-        level = logging.INFO if self._shared.config.faults.verbose_contexts else logging.DEBUG
-        if _application_log.isEnabledFor(level):
-            _application_log.log(level, "%s", printable_lines(describe.established(event, _NAMES)))
-        _application_log.info("Association Acknowledged (Max Send PDV: %s)", describe.max_send_pdv(request))
-        if not event.contexts:
-            _application_log.info("    (but no valid presentation contexts)")
+        if _application_log.isEnabledFor(logging.INFO):
+            self._describe(event)
         if self._shared.reports:
             self._shared.reporter.opened({
                 "kind": "opened", "association": self.name,
@@ -332,6 +324,20 @@ class Connection:
             _log.error("%s takes PDUs of at most %d octets, no answer fits; aborting association",
                        self.peer.name, request.max_pdu_length)
             self.abort(source=0, reason=0)  # now, not after its first object was stored
+
+    def _describe(self, event: Established) -> None:
+        """Log what was agreed on, as far as it is wanted."""
+        request = event.request
+        _application_log.info("Association Received %s: %s -> %s", self.peer.name,
+                              printable(request.calling_ae_title), printable(request.called_ae_title))
+        if _application_log.isEnabledFor(logging.DEBUG):
+            _application_log.debug("%s", printable_lines(describe.associate_rq(request, _NAMES)))
+        level = logging.INFO if self._shared.config.faults.verbose_contexts else logging.DEBUG
+        if _application_log.isEnabledFor(level):
+            _application_log.log(level, "%s", printable_lines(describe.established(event, _NAMES)))
+        _application_log.info("Association Acknowledged (Max Send PDV: %s)", describe.max_send_pdv(request))
+        if not event.contexts:
+            _application_log.info("    (but no valid presentation contexts)")
 
     def _on_rejected(self, event: Rejected) -> None:
         _application_log.info("Refusing Association from %s: %s", self.peer.name, describe.rejected(event))

@@ -139,32 +139,34 @@ class Pool:
         A worker that dies with unread orders leaves a connection reset in front of its last records; the
         end of file comes behind them.
         """
-        while True:
+        alive, news = True, False
+        while alive:
             try:
                 packet, descriptor = fdpass.receive(slot.channel)
             except BlockingIOError:
-                return True
+                break
             except ConnectionResetError:
                 continue
             if descriptor is not None:
                 os.close(descriptor)
                 raise ProcessError("a worker sent a descriptor")
-            if not packet:
-                return False
-            self._follow(slot, *control.decode(packet)[:2])
+            if packet:
+                news = True
+                self._follow(slot, *control.decode(packet)[:2])
+            else:
+                alive = False
+        if news:
+            self._hand_out()  # a channel has room again, or a worker
+            self._on_change()
+        return alive
 
     def _follow(self, slot: WorkerSlot, kind: Kind, number: int) -> None:
         if kind is Kind.TAKEN:
             slot.untaken.pop(number).sock.close()
-            self._hand_out()  # its channel has room again
         elif kind is Kind.FINISHED:
             slot.open_numbers.discard(number)
-            self._hand_out()
-            self._on_change()
         elif kind is Kind.UP:
             slot.up = True
-            self._hand_out()
-            self._on_change()
         else:
             raise ProcessError(f"unexpected control record {kind} of a worker")
 

@@ -47,6 +47,8 @@ class Event(enum.IntEnum):
 class Action(enum.Enum):
     """Actions of PS3.8 Tables 9-6 to 9-9 by their names."""
 
+    __hash__ = object.__hash__  # looked up several times per association, and Enum's own is not in C
+
     AE_5 = "start ARTIM"
     AE_6 = "stop ARTIM; indicate A-ASSOCIATE or reject"
     AE_7 = "send A-ASSOCIATE-AC"

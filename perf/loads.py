@@ -51,10 +51,21 @@ def _encode(ds: Dataset) -> bytes:
     return stream.getvalue()
 
 
-def _image(modality: str, sop_class: str, rows: int, columns: int) -> bytes:
-    """Encode an image with the header of a real CT (262 elements, private groups included)."""
+def image(modality: str, sop_class: str, rows: int, columns: int, *, sequences: bool = False) -> bytes:
+    """Encode an image with the header of a real CT (262 elements, private groups included).
+
+    With ``sequences`` it has four short sequences of undefined length besides, as most scanners send.
+    """
     ds = _real("CT_small.dcm")
     del ds[0xFFFCFFFC]
+    if sequences:
+        for keyword in ("ProcedureCodeSequence", "ReferencedStudySequence", "RequestAttributesSequence",
+                        "PerformedProtocolCodeSequence"):
+            item = Dataset()
+            item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "CTTHOR", "99LOCAL", "CT of the thorax"
+            item.is_undefined_length_sequence_item = True
+            setattr(ds, keyword, [item])
+            ds[keyword].is_undefined_length = True
     ds.SOPClassUID, ds.Modality, ds.Rows, ds.Columns = sop_class, modality, rows, columns
     ds.PixelData = (bytes(range(256)) * (rows * columns * 2 // 256 + 1))[: rows * columns * 2]
     return _encode(ds)
@@ -65,8 +76,8 @@ def loads() -> list[Load]:
     report = _real("test-SR.dcm")
     return [
         Load("SR 7 kB", str(report.SOPClassUID), _encode(report)),
-        Load("MR 38 kB", MR, _image("MR", MR, 128, 126)),
-        Load("CT 530 kB", CT, _image("CT", CT, 512, 512)),
+        Load("MR 38 kB", MR, image("MR", MR, 128, 126)),
+        Load("CT 530 kB", CT, image("CT", CT, 512, 512)),
     ]
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What rewriting costs: the engine alone, and whole servers beside the real storescp in the same run.
 
-Loads: a typical header (132 elements, four short sequences of undefined length) with the 32 kB of pixels of a
+Loads: a real header (262 elements, and four short sequences of undefined length) with the 32 kB of pixels of a
 small MR and with the 0.5 MB of a CT, an Enhanced MR with 2,000 frames (more than 100,000 elements in nested
 sequences of undefined length), and a 200 MB multi-frame object. Every option set goes over each of them. Of the
 CT and the 200 MB most is copying, which costs the kernel the same for every program: see "floor" in perf/bench.py.
@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench import Collector, dcmtk_storescp, send_all, settled_cpu
-from loads import PLACEHOLDER, Load
+from loads import CT, MR, PLACEHOLDER, Load, image
 
 from fastscp.cli.conv import parse
 from fastscp.dicom.filesink import FileSink
@@ -43,8 +43,6 @@ from tests.support import datasets as ds
 
 OPTION_SETS = ("", "+te", "+tb", "+ti", "+td +cl 1", "-u", "+g", "-g", "-e", "+p 512 64", "-e +g")
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
-CT = "1.2.840.10008.5.1.4.1.1.2"
-MR = "1.2.840.10008.5.1.4.1.1.4"
 MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.7.2"
 _VALUES = {"CS": b"ORIGINAL", "DS": b"1.50", "LO": b"Some text ", "US": b"\1\0", "UI": b"1.2.840.1.22", "TM": b"101010"}
 
@@ -54,7 +52,7 @@ def _head(sop_class: str) -> bytes:
             + ds.explicit(0x00080018, "UI", ds.uid(PLACEHOLDER)))
 
 
-def _typical_header(sop_class: str) -> bytes:
+def _short_header(sop_class: str) -> bytes:
     parts = [_head(sop_class)]
     names = list(_VALUES)
     for group in (0x0008, 0x0010, 0x0018, 0x0020, 0x0028, 0x0040):
@@ -85,14 +83,14 @@ def _frame(number: int) -> bytes:
 
 
 def loads() -> list[Load]:
-    """Return the loads; pixels are zeros."""
+    """Return the loads; pixels are zeros where there are many."""
     frames = b"".join(_frame(number) for number in range(2000))
     return [
-        Load("MR header", MR, _typical_header(MR) + ds.explicit(0x7FE00010, "OW", bytes(128 * 128 * 2))),
-        Load("CT 0.5 MB", CT, _typical_header(CT) + ds.explicit(0x7FE00010, "OW", bytes(512 * 512 * 2))),
+        Load("MR header", MR, image("MR", MR, 128, 128, sequences=True)),
+        Load("CT 0.5 MB", CT, image("CT", CT, 512, 512, sequences=True)),
         Load("Enhanced MR", ENHANCED_MR, _head(ENHANCED_MR) + ds.sequence(0x52009230, frames, delimited=True)
              + ds.explicit(0x7FE00010, "OW", bytes(64 * 64 * 2))),
-        Load("200 MB", MULTI_FRAME, _typical_header(MULTI_FRAME)
+        Load("200 MB", MULTI_FRAME, _short_header(MULTI_FRAME)
              + ds.explicit(0x7FE00010, "OB", bytes(200_000_000))),
     ]
 

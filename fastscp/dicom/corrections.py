@@ -11,11 +11,9 @@ from operator import itemgetter
 from typing import Final
 
 from fastscp.dicom import values
+from fastscp.dicom.script import Slice
 
 _BLANK: Final = 32
-
-Slice = tuple[int, int]  #: begin and end
-
 
 def _every(positions: Iterable[int], octet: int) -> int:
     """Return the number, little endian, that has ``octet`` at each of the positions and zeros elsewhere."""

@@ -22,7 +22,8 @@ from fastscp.dicom.dictionary import Dictionary
 from fastscp.dicom.levels import ITEM, Level
 from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.output import Output, RecordingOutput
-from fastscp.dicom.shapes import Outline, Position, Shape, Shapes, outline, script_of
+from fastscp.dicom.script import script_of
+from fastscp.dicom.shapes import Outline, Position, Shape, Shapes, outline
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.dicom.vr import KINDS, LONG
 from fastscp.dicom.walk import Walker

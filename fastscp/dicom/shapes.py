@@ -26,13 +26,13 @@ perf/rewrite.py shows what a recognised header costs, against the scan.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from fastscp.dicom import values
-from fastscp.dicom.corrections import Slice, TextEnds, UIDs
+from fastscp.dicom.corrections import TextEnds, UIDs
 from fastscp.dicom.dictionary import Dictionary
+from fastscp.dicom.script import Renderer, Script, Slice
 from fastscp.dicom.vr import KINDS, KINDS_LITTLE, LONG, LONG_TEXT, PLAIN, SEQUENCE, TEXT, UID
 
 _SMALLEST: Final = 256  #: shorter headers are not worth recognising
@@ -49,10 +49,6 @@ NO_BOUND: Final = 1 << 62
 _SHORT = struct.Struct("<HHHH").unpack_from
 _LENGTH = struct.Struct("<L").unpack_from
 _ITEM = struct.Struct("<HHL").unpack_from
-
-Swap = tuple[int, int, int]  #: begin, end, width of the numbers
-Part = Slice | Swap | bytes
-Script = tuple[Part, ...]
 
 
 class _Unusual(Exception):  # noqa: N818 - no error: what is unusual is left to the scanner
@@ -225,66 +221,6 @@ def outline(buf: bytes, dictionary: Dictionary | None = None) -> Outline | None:
                    tuple(walk.uids[:uids]), top_level)
 
 
-def script_of(size: int, cuts: Sequence[tuple[int, int, bytes | int]], patches: Sequence[tuple[int, bytes]]) -> Script:
-    """Turn what an ``Output`` was told into slices and constants.
-
-    ``cuts`` are (begin, end, replacement or width) in input offsets, in order; ``patches`` are (output offset,
-    octets). The whole output of ``size`` input octets is described.
-    """
-    parts: list[Part] = []
-    done = 0
-    for begin, end, new in cuts:
-        if begin > done:
-            parts.append((done, begin))
-        if isinstance(new, int):
-            parts.append((begin, end, new))
-        elif new:
-            parts.append(new)
-        done = end
-    if size > done:
-        parts.append((done, size))
-    for offset, octets in patches:
-        parts = _patched(parts, offset, octets)
-    return tuple(_joined(parts))
-
-
-def _patched(parts: list[Part], offset: int, octets: bytes) -> list[Part]:
-    """Overwrite output octets, wherever they come from."""
-    result: list[Part] = []
-    at = 0
-    for part in parts:
-        length = len(part) if isinstance(part, bytes) else part[1] - part[0]
-        first, last = max(offset, at), min(offset + len(octets), at + length)
-        if first >= last:
-            result.append(part)
-        else:
-            result += [_cut(part, 0, first - at), octets[first - offset : last - offset],
-                       _cut(part, last - at, length)]
-        at += length
-    return result
-
-
-def _cut(part: Part, begin: int, end: int) -> Part:
-    """Return a piece of a constant or slice; lengths that are patched are never part of a value."""
-    return part[begin:end] if isinstance(part, bytes) else (part[0] + begin, part[0] + end)
-
-
-def _joined(parts: list[Part]) -> list[Part]:
-    """Drop empty parts and join neighbouring constants."""
-    result: list[Part] = []
-    for part in parts:
-        if isinstance(part, bytes):
-            if not part:
-                continue
-            if result and isinstance(result[-1], bytes):
-                result[-1] += part
-                continue
-        elif part[0] == part[1]:
-            continue
-        result.append(part)
-    return result
-
-
 @dataclass(frozen=True, slots=True)
 class Position:
     """Where the scanner stands behind a shape; offsets of the output count from its begin."""
@@ -306,16 +242,15 @@ class Shape:
     shape ends between two elements then.
     """
 
-    __slots__ = ("_expected", "_mask", "_probe", "_probe_end", "_probe_start", "_swaps", "_texts", "_uids", "collected",
-                 "position", "script", "size", "value_octets")
+    __slots__ = ("_expected", "_mask", "_probe", "_probe_end", "_probe_start", "_texts", "_uids", "collected",
+                 "position", "render", "size", "value_octets")
 
     def __init__(self, buf: bytes, found: Outline, script: Script, position: Position,
                  wanted: frozenset[int], value_octets: int = 0) -> None:
         self.size = found.size
         self.value_octets = value_octets
-        self.script = script
+        self.render = Renderer(script).render
         self.position = position
-        self._swaps = any(len(part) == 3 for part in script if not isinstance(part, bytes))
         self.collected = {tag: where for tag, where in found.top_level.items() if tag in wanted}
         self._mask = int.from_bytes(found.mask, "little")
         self._expected = int.from_bytes(buf[: found.size], "little") & self._mask
@@ -334,20 +269,6 @@ class Shape:
         if number & self._mask != self._expected:
             return False
         return not self._texts.padded(number) and self._uids.clean(buf, number)
-
-    def render(self, buf: bytes) -> bytes:
-        """Return the output for a header that matches."""
-        if self._swaps:
-            return b"".join([_piece(part, buf) for part in self.script])
-        return b"".join([part if type(part) is bytes else buf[part[0] : part[1]] for part in self.script])
-
-
-def _piece(part: Part, buf: bytes) -> bytes:
-    """Return what a part makes of its input."""
-    if isinstance(part, bytes):
-        return part
-    piece = buf[part[0] : part[1]]
-    return piece if len(part) == 2 else values.swapped(piece, part[2])
 
 
 class Shapes:

@@ -155,6 +155,13 @@ class MemoryWatch(threading.Thread):
             self.peak = max(self.peak, memory_octets(self.process))
 
 
+def find_memory(directory: str, octets: int) -> None:
+    """Write and remove a file, so that the pages the next ones get have been used before; see ``Collector``."""
+    with tempfile.TemporaryFile(dir=directory) as file:
+        for _ in range(octets >> 20):
+            file.write(bytes(1 << 20))
+
+
 class Collector(threading.Thread):
     """Takes away what was received, a moment after it came, as the next program behind a gateway would.
 

@@ -32,7 +32,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench import Collector, dcmtk_storescp, send_all, settled_cpu
+from bench import Collector, dcmtk_storescp, find_memory, send_all, settled_cpu
 from loads import CT, MR, PLACEHOLDER, Load, image
 
 from fastscp.cli.conv import parse
@@ -152,6 +152,8 @@ class Server:
 
     def cpu_us(self, load: Load, objects: int) -> float:
         """Send ``objects`` on one association; return the server's CPU time per object in microseconds."""
+        if len(load.data_set) > 10_000_000:
+            find_memory(self.directory, objects * len(load.data_set))
         collector = Collector(self.directory)
         before = settled_cpu(self._process)
         collector.start()
@@ -200,13 +202,14 @@ def main() -> int:
 
 def _beside(load: Load, words: str, arguments: argparse.Namespace) -> dict[str, float]:
     """Run both servers in interleaved rounds."""
-    objects = {"MR header": 1000, "CT 0.5 MB": 400, "Enhanced MR": 8, "200 MB": 3}[load.name]
+    objects = {"MR header": 1000, "CT 0.5 MB": 400, "Enhanced MR": 8, "200 MB": 1}[load.name]
+    number_of_rounds = arguments.rounds * (3 if objects == 1 else 1)
     servers = {name: Server(name, words, arguments.directory) for name in ("fastscp", "storescp")}
     try:
         rounds: dict[str, list[float]] = {name: [] for name in servers}
-        for number in range(arguments.rounds + 1):
+        for number in range(number_of_rounds + 1):
             for name, server in servers.items():
-                used = server.cpu_us(load, objects)  # the first round finds the memory for the others
+                used = server.cpu_us(load, objects)
                 if number:
                     rounds[name].append(used)
     finally:

@@ -32,7 +32,6 @@ from fastscp.proc.worker import WorkerSettings
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
 
-_ACCEPTS_PER_ROUND = 64
 _PAUSE_WHEN_EXHAUSTED_S = 0.1
 _KILL_AFTER_S = 5.0
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -114,19 +113,17 @@ class AcceptorProcess:
                 self._loop.unregister(listener.fileno())
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_ACCEPTS_PER_ROUND):
-            if not self._listening:
-                return
-            try:
-                sock, address = listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._accept_failed(error)
-                return
-            sock.setblocking(False)
-            self._admission.admit(Connection(sock, Peer(plain_address(str(address[0])), int(address[1]))))
-            self._update_listening()
+        """Take one connection; the loop comes back at once for the next one, and to look in vain costs more."""
+        try:
+            sock, address = listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._accept_failed(error)
+            return
+        sock.setblocking(False)
+        self._admission.admit(Connection(sock, Peer(plain_address(str(address[0])), int(address[1]))))
+        self._update_listening()
 
     def _accept_failed(self, error: OSError) -> None:
         """Go on after a connection that died in the queue; pause when the system has no more to give."""

@@ -73,17 +73,19 @@ class Worker:
         return 0
 
     def _read_control(self, _mask: int) -> None:
-        while self._channel is not None:
-            try:
-                packet, descriptor = fdpass.receive(self._channel)
-            except BlockingIOError:
-                return
-            except ConnectionResetError:
-                packet, descriptor = b"", None
-            if not packet:
-                self._acceptor_died()
-                return
+        """Follow one order; the loop comes back at once for the next one, and to look in vain costs more."""
+        if self._channel is None:
+            return
+        try:
+            packet, descriptor = fdpass.receive(self._channel)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            packet, descriptor = b"", None
+        if packet:
             self._follow(*control.decode(packet), descriptor)
+        else:
+            self._acceptor_died()
 
     def _follow(self, kind: Kind, number: int, peer: Peer | None, descriptor: int | None) -> None:
         if kind is Kind.CONNECTION and descriptor is not None and peer is not None:

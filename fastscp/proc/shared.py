@@ -14,7 +14,7 @@ from fastscp.store.sink import OutputDirectory
 from fastscp.study.policy import Sorting
 from fastscp.ul.answers import Answers
 
-_BUFFER_OCTETS = 1 << 18
+_BUFFER_OCTETS = 1 << 20  #: a CT image in one or two reads: each costs as much as a few elements (perf/bench.py)
 
 
 class Shared:

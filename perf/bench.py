@@ -286,8 +286,9 @@ def main() -> int:
     arguments = parser.parse_args()
     names = [name for name in arguments.servers.split(",") if name != "floor" or floor_program()]
     results: dict[tuple[str, str, str], list[dict[str, float]]] = {}
-    servers = [Running(name, arguments.directory) for name in names]
+    servers: list[Running] = []
     try:
+        servers += (Running(name, arguments.directory) for name in names)  # those before one that fails are stopped
         for shape in arguments.shapes.split(","):
             for load in loads():
                 if arguments.loads not in load.name:

@@ -249,9 +249,11 @@ class Association:
         flags = self._flags
         maximum = self._maximum
         views: list[memoryview] | None = None
+        begun = False  # a PDV has, which may be empty
         while True:
             # 1. the payload of the PDV at hand
-            if pdv_left:
+            if pdv_left or begun:
+                begun = False
                 stop = offset + pdv_left
                 if stop > end:
                     if offset < end:
@@ -333,14 +335,7 @@ class Association:
             flags &= 3  # the other bits are not checked (PS3.8 Annex E.2)
             if views is not None and joined != (context_id, flags & 1):
                 views = None
-            if not pdv_left:
-                if views is None:
-                    views = []
-                    append((context_id, flags, views))
-                views.append(data[offset:offset])
-                if flags & 2:
-                    events[-1] = context_id, flags, views
-                    views = None
+            begun = True
         self._pdu_left = pdu_left
         self._pdv_left = pdv_left
         self._pdv_id = context_id

@@ -13,6 +13,7 @@ only copies from sockets to files; it takes part where there is a C compiler.
 from __future__ import annotations
 
 import argparse
+import atexit
 import functools
 import json
 import multiprocessing
@@ -55,7 +56,9 @@ def floor_program() -> str | None:
     compiler = shutil.which("cc")
     if compiler is None:
         return None
-    program = os.path.join(tempfile.mkdtemp(prefix="floor-"), "floor")
+    directory = tempfile.mkdtemp(prefix="floor-")
+    atexit.register(shutil.rmtree, directory)
+    program = os.path.join(directory, "floor")
     subprocess.run([compiler, "-O2", "-o", program, str(Path(__file__).with_name("floor.c"))], check=True)
     return program
 
@@ -201,7 +204,7 @@ class Running:
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             self.port = sock.getsockname()[1]
-        environment = {**os.environ, "TCP_NODELAY": "1", "PYTHONPATH": str(Path(__file__).parent.parent) + ":" + os.environ.get("PYTHONPATH", "")}
+        environment = {**os.environ, "TCP_NODELAY": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
         self.popen = subprocess.Popen(server_command(name, self.port, self.directory), env=environment,
                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.process = psutil.Process(self.popen.pid)

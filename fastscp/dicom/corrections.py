@@ -6,14 +6,14 @@ carry from one octet into the next answer a question about hundreds of values in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from fastscp.dicom import values
-from fastscp.dicom.script import Slice
+from fastscp.dicom.script import Slice, picker
 
 _BLANK: Final = 32
+
 
 def _every(positions: Iterable[int], octet: int) -> int:
     """Return the number, little endian, that has ``octet`` at each of the positions and zeros elsewhere."""
@@ -27,7 +27,7 @@ def _every(positions: Iterable[int], octet: int) -> int:
 class TextEnds:
     """Tells whether a text value ends in two blanks, for all values of a header at once.
 
-    Octets are compared side by side in one long integer: an octet that differs from a blank gets its bit 7 set.
+    An octet that differs from a blank gets its bit 7 set.
     """
 
     __slots__ = ("_blanks", "_either", "_low", "_octets")
@@ -47,7 +47,7 @@ class TextEnds:
 class UIDs:
     """Tells whether every UID of a header is fit to be written as it is; may say no to unusual ones that are.
 
-    Digits and the dot are the octets from 2E on: adding 52 sets their bit 7. A UID's last octet may be a NUL.
+    Digits and the dot are the octets from 2EH on: adding 52H sets their bit 7. A UID's last octet may be a NUL.
     """
 
     __slots__ = ("_add", "_last", "_low", "_set")
@@ -55,17 +55,10 @@ class UIDs:
     def __init__(self, uids: Sequence[Slice]) -> None:
         inner = [at for start, end in uids for at in range(start, end - 1)]
         self._low, self._add, self._set = (_every(inner, octet) for octet in (0x7F, 0x80 - ord("."), 0x80))
-        self._last = _octets_at(tuple(end - 1 for _, end in uids))
+        self._last = picker([end - 1 for _, end in uids])
 
     def clean(self, buf: bytes, number: int) -> bool:
         """Tell for a header, given as octets and as a number, little endian."""
         if ((number & self._low) + self._add | number) & self._set != self._set:
             return False
         return values.BLANKS.isdisjoint(self._last(buf))
-
-
-def _octets_at(offsets: tuple[int, ...]) -> Callable[[bytes], tuple[int, ...]]:
-    """Return a function that picks the octets at ``offsets``."""
-    if len(offsets) > 1:
-        return itemgetter(*offsets)
-    return lambda buf: tuple(buf[at] for at in offsets)

@@ -243,8 +243,8 @@ class Encoder:
 
     @property
     def settled(self) -> bool:
-        """Whether no length that was written so far can still change, because a large value is passing by."""
-        return (self._value_left > 0 and not self._stack and self._level.group_at < 0
+        """Whether nothing that was written so far can still change, because a large value is passing by."""
+        return (self._value_left > 0 and not self._stack and self._level.group_at < 0 and not self.disordered
                 and not isinstance(self._filter, values.TrimText))
 
     def passed(self, octets: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
+from typing import Any
 
 from fastscp.dicom import values
 
@@ -103,7 +104,7 @@ class Renderer:
             slices.append(slice(start, end))
             constants += [b"", b""]
         self._constants = constants
-        self._slices = _taker(slices)
+        self._slices = picker(slices)
 
     def render(self, buf: bytes) -> bytes:
         """Return the output for an input that has the shape the script was made for."""
@@ -116,8 +117,8 @@ class Renderer:
         return b"".join(pieces)
 
 
-def _taker(slices: Sequence[slice]) -> Callable[[bytes], Sequence[bytes]]:
-    """Return a function that takes all slices of its argument."""
-    if len(slices) > 1:
-        return itemgetter(*slices)
-    return lambda buf: [buf[one] for one in slices]
+def picker(keys: Sequence[Any]) -> Callable[[bytes], Sequence[Any]]:
+    """Return a function that takes what is at ``keys``, positions or slices, of its argument in one call."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda buf: [buf[key] for key in keys]

@@ -5,9 +5,7 @@ only the values differ. What the scanner would do with such a header follows fro
 values need no correction. So the first header of a shape is scanned and recorded, and the next ones are
 compared under a mask that leaves the values out, and then written as slices of the input and constants.
 
-The input is in little endian, the output in any encoding without deflating.
-
-Layout of a shape over the first ``size`` octets of a data set in little endian:
+Layout of a shape over the first ``size`` octets of a data set in little endian, whatever becomes of it:
 
     mask      FF over tags, VRs, lengths, items, delimiters and values that must be the same; 00 over the rest
     expected  the octets under the mask
@@ -17,8 +15,9 @@ Layout of a shape over the first ``size`` octets of a data set in little endian:
 
 Where a large value follows that is written as it is, the shape includes that value's header.
 
-Invariants: a shape ends between two top-level elements, or behind the header of one; with a shape or without it the output is the same,
-octet for octet, or the shape does not match. Nothing is recognised across the cut of a chunk.
+Invariants: a shape ends between two top-level elements, or behind the header of one; with a shape or without it
+the output is the same, octet for octet, or the shape does not match. Nothing is recognised across the cut of a
+chunk.
 
 perf/rewrite.py shows what a recognised header costs, against the scan.
 """

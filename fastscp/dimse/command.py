@@ -60,6 +60,7 @@ _GROUP_LENGTH = struct.Struct("<HHII")
 # A C-STORE-RQ as nearly every requestor encodes it: all elements that are required, in order, and no others.
 _USUAL_BEGIN = struct.Struct("<HHIIHHI")  # group length; header of Affected SOP Class UID
 _USUAL_MIDDLE = struct.Struct("<" + 4 * "HHIH" + "HHI")  # numbers; header of Affected SOP Instance UID
+_USUAL_TAGS = (COMMAND_FIELD, 2, MESSAGE_ID, 2, PRIORITY, 2, COMMAND_DATA_SET_TYPE, 2, AFFECTED_SOP_INSTANCE_UID)
 
 
 @dataclass(slots=True)
@@ -160,7 +161,7 @@ def _usual_store_request(octets: bytes) -> Command | None:
     (group_2, element_2, length_2, field, group_3, element_3, length_3, message_id,
      group_4, element_4, length_4, priority, group_5, element_5, length_5, data_set_type,
      group_6, element_6, instance_octets) = _USUAL_MIDDLE.unpack_from(octets, middle)
-    if (element_2, length_2, element_3, length_3, element_4, length_4, element_5, length_5, element_6) != _USUAL or (
+    if (element_2, length_2, element_3, length_3, element_4, length_4, element_5, length_5, element_6) != _USUAL_TAGS or (
             field != C_STORE_RQ or group_2 | group_3 | group_4 | group_5 | group_6
             or instance + instance_octets != size or group_length != size - _GROUP_LENGTH.size):
         return None
@@ -171,9 +172,6 @@ def _usual_store_request(octets: bytes) -> Command | None:
             return None
     return Command(field, message_id, data_set_type, sop_class.decode("ascii"), sop_instance.decode("ascii"),
                    priority=priority)
-
-
-_USUAL = (COMMAND_FIELD, 2, MESSAGE_ID, 2, PRIORITY, 2, COMMAND_DATA_SET_TYPE, 2, AFFECTED_SOP_INSTANCE_UID)
 
 
 def _elements(octets: bytes) -> tuple[dict[str, int | str], list[int], bool]:

@@ -72,10 +72,7 @@ class Admission:
         """Let a connection in, refuse it, or keep it until its host name is known."""
         resolver = self._resolver
         if resolver is None:
-            if self._rules is None:
-                self._submit(connection)
-            else:
-                self._decide(connection, HostName())
+            self._decide(connection, HostName())
             return
         address = connection.peer.address
         answer = resolver.request(address)
@@ -93,7 +90,8 @@ class Admission:
 
     def _decide(self, connection: Connection, name: HostName) -> None:
         """Let the access rules decide; without rules everybody is let in."""
-        connection.peer = replace(connection.peer, host=name)
+        if name:
+            connection.peer = replace(connection.peer, host=name)
         if self._rules is None:
             self._submit(connection)
             return

@@ -78,8 +78,8 @@ class AssociationError(FastscpError):
 class Association:
     """The acceptor's side of one association. ``state`` starts as Sta2: the transport is connected."""
 
-    __slots__ = ("_answers", "_body", "_body_left", "_carry", "_flags", "_maximum", "_output", "_pdu_left", "_pdu_type", "_pdv_id",
-                 "_pdv_left", "artim_running", "state")
+    __slots__ = ("_answers", "_body", "_body_left", "_carry", "_flags", "_maximum", "_output", "_pdu_left",
+                 "_pdu_type", "_pdv_id", "_pdv_left", "artim_running", "state")
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers

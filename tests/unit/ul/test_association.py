@@ -145,27 +145,21 @@ ALIKE = encode_data(3, 0, bytes(range(100)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 50])
-@pytest.mark.parametrize(("behind", "told"), [
-    (b"", []),
-    (encode_data(3, 2, bytes(range(100))), [(3, 2, 1)]),  # the last fragment is of the same length
-    (encode_data(3, 0, bytes(98)) + encode_data(3, 2, b"end."), [(3, 2, 2)]),
-    (encode_data(5, 0, bytes(100)), [(5, 0, 1)]),
-    (encode_data(3, 1, bytes(100)), [(3, 1, 1)]),
-    (ALIKE[:50], [(3, 0, 1)]),
-    (ALIKE[:7], []),
+@pytest.mark.parametrize(("behind", "fragments"), [
+    (b"", [0]),
+    (encode_data(3, 2, bytes(range(100))), [1]),  # the last fragment is of the same length
+    (encode_data(3, 0, bytes(98)) + encode_data(3, 2, b"end."), [2]),
+    (encode_data(5, 0, bytes(100)), [0, 1]),
+    (encode_data(3, 1, bytes(100)), [0, 1]),
+    (ALIKE[:50], [1]),
+    (ALIKE[:7], [0]),
 ])
-def test_pdus_that_are_built_alike(count, behind, told):
-    events = established().receive(memoryview(ALIKE * count + behind))
-    whole = [(context_id, flags, list(map(bytes, views))) for context_id, flags, views in events]
-    expected = [(3, 0, [bytes(range(100))] * count)]
-    for context_id, flags, more in told:
-        if context_id == 3 and not flags & 1:
-            expected[0] = 3, flags, expected[0][2] + whole[0][2][count:]
-            assert len(whole[0][2]) == count + more
-        else:
-            expected.append((context_id, flags, whole[-1][2]))
-            assert len(whole[-1][2]) == more
-    assert whole == expected
+def test_pdus_that_are_built_alike(count, behind, fragments):
+    """They mean what they mean octet by octet; ``fragments`` joins the ones alike, and forms further events."""
+    octets = ALIKE * count + behind
+    events = established().receive(memoryview(octets))
+    assert [(context_id, flags, b"".join(views)) for context_id, flags, views in events] == feed(established(), octets, [1])
+    assert [len(views) for _, _, views in events] == [count + fragments[0], *fragments[1:]]
 
 
 def test_what_precedes_a_violation_behind_pdus_alike_is_told():

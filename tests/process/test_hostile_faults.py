@@ -144,8 +144,7 @@ def test_disk_full_leaves_nothing_and_is_survived(small_disk: Path, options: lis
     """S14: ENOSPC at any write; what is given back is enough for the next object."""
     with FastscpServer(["--workers", "1", "-dhl", "-od", small_disk, *options]) as server:
         store_one(server.port)
-        processes = {process.pid for process in server.family()}
-        descriptors = [process.num_fds() for process in server.family()]
+        descriptors = server.idle_descriptors()
         before = {path for path in small_disk.rglob("*") if path.is_file() and path.name.startswith("CT.")}
         for _ in range(3):
             uid = fresh_uid()
@@ -160,8 +159,8 @@ def test_disk_full_leaves_nothing_and_is_survived(small_disk: Path, options: lis
                 assert scu.read_status() == 0xA700
         assert {path for path in small_disk.rglob("*") if path.is_file() and path.name.startswith("CT.")} == before
         store_one(server.port)
-        assert {process.pid for process in server.family()} == processes
-        wait_until(lambda: [process.num_fds() for process in server.family()] == descriptors, "descriptors")
+        assert {process.pid for process in server.family()} == set(descriptors)
+        wait_until(lambda: server.descriptors() == descriptors, "descriptors are given back")
 
 
 def zombies(server: FastscpServer) -> list[psutil.Process]:
@@ -284,7 +283,7 @@ def test_peer_that_leaves_while_its_object_waits_for_the_coordinator(tmp_path: P
     with FastscpServer(["--workers", "1", "-dhl", "-ta", "2", "-ts", "1", "-od", tmp_path, *options]) as server:
         store_one(server.port)
         worker, coordinator = server.role("worker")[0], server.role("coordinator")[0]
-        descriptors = worker.num_fds()
+        descriptors = server.idle_descriptors()[worker.pid]
         coordinator.suspend()
         peers = []
         try:

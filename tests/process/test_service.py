@@ -144,15 +144,14 @@ def test_death_of_the_acceptor_process_ends_the_others(tmp_path: Path) -> None:
                    "children end")
 
 
-def test_descriptors_memory_and_children_return_to_the_base_line(tmp_path: Path) -> None:
+def test_descriptors_and_processes_return_to_the_base_line(tmp_path: Path) -> None:
     with FastscpServer(["--workers", "2", "-od", tmp_path]) as server:
-        for _ in range(20):
-            store_one(server)
-
-        def descriptors() -> list[int]:
-            return [process.num_fds() for process in server.family()]
-
-        base = descriptors()
+        together = [(begin_transfer(server, uid), uid) for uid in (fresh_uid() for _ in range(8))]
+        assert len({worker_of(server, scu).pid for scu, _ in together}) == 2
+        for scu, uid in together:
+            assert end_transfer(scu, uid) == 0
+            scu.release()
+        base = server.idle_descriptors()
         for number in range(300):
             if number % 3 == 0:
                 begin_transfer(server, fresh_uid()).close()
@@ -162,8 +161,7 @@ def test_descriptors_memory_and_children_return_to_the_base_line(tmp_path: Path)
                     sock.recv(100)
             else:
                 store_one(server)
-        wait_until(lambda: descriptors() == base, "every descriptor is given back")
-        assert len(server.family()) == len(base)
+        wait_until(lambda: server.descriptors() == base, "every descriptor is given back")
 
 
 def test_two_hundred_associations_at_once(tmp_path: Path) -> None:

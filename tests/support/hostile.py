@@ -134,22 +134,14 @@ class Baseline:
             store_one(server.port)
         self.acknowledged = set(os.listdir(directory))
         self._pids = self._children()
-        wait_until(self._idle, "no open connection")
-        self._descriptors = self._count()
+        self._descriptors = server.idle_descriptors()
         self._memory = self._rss()
 
     def _children(self) -> set[int]:
         return {process.pid for process in self.server.family()}
 
-    def _count(self) -> dict[int, int]:
-        return {process.pid: process.num_fds() for process in self.server.family()}
-
     def _rss(self) -> int:
         return sum(process.memory_info().rss for process in self.server.family())
-
-    def _idle(self) -> bool:
-        return not any(connection.status in {psutil.CONN_ESTABLISHED, psutil.CONN_CLOSE_WAIT}
-                       for process in self.server.family() for connection in process.net_connections("tcp"))
 
     def check(self, *, memory_growth: int = 8 << 20, files: bool = True) -> None:
         """The same processes live, nothing leaked, a good association succeeds, no strange file exists."""
@@ -159,7 +151,7 @@ class Baseline:
         assert self._children() == self._pids, self.server.log().decode("latin-1")[-4000:]
         assert not _HARMFUL & set(self.server.log().decode())
         assert b"\nE: forged" not in self.server.log()
-        wait_until(lambda: self._count() == self._descriptors, "every descriptor is given back")
+        wait_until(lambda: self.server.descriptors() == self._descriptors, "every descriptor is given back")
         assert self._rss() - self._memory < memory_growth
         for process in self.server.family():
             assert process.status() != psutil.STATUS_ZOMBIE

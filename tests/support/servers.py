@@ -38,6 +38,24 @@ def wait_until(condition: Callable[[], object], what: str, deadline_s: float = D
         time.sleep(0.005)
 
 
+def _peer_sockets(process: psutil.Process) -> set[int]:
+    """Return the descriptors of sockets that neither listen nor lead to a process of this machine (AF_UNIX).
+
+    What is left is asked for by what it is not: a socket that was reset is in none of the kernel's tables.
+    """
+    sockets = {int(name) for name in os.listdir(f"/proc/{process.pid}/fd") if _is_socket(process.pid, name)}
+    known = {connection.fd for connection in process.net_connections("all")
+             if connection.family == socket.AF_UNIX or connection.status == psutil.CONN_LISTEN}
+    return sockets - known
+
+
+def _is_socket(pid: int, name: str) -> bool:
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
+    except FileNotFoundError:  # closed since it was listed
+        return False
+
+
 class Server:
     """A server program under test: ``with FastscpServer(["-od", ...]) as server: server.port``."""
 
@@ -125,6 +143,18 @@ class Server:
             return [parent, *parent.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
+
+    def descriptors(self) -> dict[int, int]:
+        """Return how many descriptors each process of the program has open."""
+        return {process.pid: process.num_fds() for process in self.family()}
+
+    def idle_descriptors(self) -> dict[int, int]:
+        """Wait until no process holds a connection of a peer; return how many descriptors each has open then.
+
+        What a process opens for its first object (the output directory) counts only after it received one.
+        """
+        wait_until(lambda: not any(map(_peer_sockets, self.family())), "no open connection")
+        return self.descriptors()
 
     def __enter__(self) -> Server:  # noqa: PYI034 - Self is newer than Python 3.10
         return self.start()

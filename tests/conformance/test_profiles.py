@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from fastscp.ul.encode import encode_associate_rq
 from fastscp.ul.pdu import ExtendedNegotiation, ProposedContext, RoleSelection, UserInformation
 from tests.corpus import wire
 from tests.differential.test_negotiation import OFFIS, ask_ours, ask_storescp
-from tests.support.servers import FastscpServer, StorescpServer, free_port
+from tests.support.servers import FastscpServer, StorescpServer, free_port, listens, wait_until
 
 pytestmark = pytest.mark.oracle
 
@@ -119,14 +120,16 @@ def test_same_roles(configured, tmp_path):
 
 def complaint_of_storescp(path, profile, directory):
     """Return what storescp says about a file that it refuses, None when it takes it."""
-    process = subprocess.Popen(["storescp", "-xf", str(path), profile, "-od", str(directory), str(free_port())],
-                               stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    try:
-        _, text = process.communicate(timeout=1.0)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return None
+    with tempfile.TemporaryFile() as stderr:
+        process = subprocess.Popen(["storescp", "-xf", str(path), profile, "-od", str(directory), str(free_port())],
+                                   stderr=stderr, stdout=subprocess.DEVNULL)
+        wait_until(lambda: process.poll() is not None or listens(process), "storescp listens or ends")
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+            return None
+        stderr.seek(0)
+        text = stderr.read().decode()
     assert process.returncode == 1
     return text
 

@@ -38,6 +38,15 @@ def wait_until(condition: Callable[[], object], what: str, deadline_s: float = D
         time.sleep(0.005)
 
 
+def listens(process: subprocess.Popen[bytes]) -> bool:
+    """Tell whether the process listens on a TCP port; one that has ended does not."""
+    try:
+        connections = psutil.Process(process.pid).net_connections(kind="tcp")
+    except psutil.NoSuchProcess:
+        return False
+    return any(connection.status == psutil.CONN_LISTEN for connection in connections)
+
+
 def _peer_sockets(process: psutil.Process) -> set[int]:
     """Return the descriptors of sockets that neither listen nor lead to a process of this machine (AF_UNIX).
 
@@ -228,7 +237,6 @@ class StorescpServer(Server):
             if not self.alive():
                 raise AssertionError("storescp ended at its start: " + self.log().decode("latin-1"))
             assert self.process is not None
-            connections = psutil.Process(self.process.pid).net_connections(kind="tcp")
-            return any(connection.status == psutil.CONN_LISTEN for connection in connections)
+            return listens(self.process)
 
         wait_until(listening, "storescp listens")

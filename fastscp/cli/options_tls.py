@@ -43,8 +43,7 @@ _SETTINGS = (
         Option("--add-crl-file", "+crl", "add certificate revocation list file\n(implies --enable-crl-vfy)",
                "[f]ilename: string", file(), repeatable=True, origin=Origin.NEWER),
         Option("--enable-crl-vfy", "+crv", "enable leaf CRL verification", origin=Origin.NEWER),
-        Option("--enable-crl-all", "+cra", "enable full chain CRL verification",
-               conflicts=("--enable-crl-vfy",), origin=Origin.NEWER),
+        Option("--enable-crl-all", "+cra", "enable full chain CRL verification", origin=Origin.NEWER),
     ),
     *grouped(
         _GROUP, "security profile",

@@ -153,7 +153,7 @@ def _execute(module: str) -> ModuleType:
     """Execute one data module of pydicom without its package."""
     package = importlib.util.find_spec("pydicom")
     if package is None or not package.submodule_search_locations:
-        raise UsageError("the data dictionary is missing: pydicom is not installed")
+        raise UsageError("the data dictionary is missing: pydicom is not installed, or this user may not read it")
     path = Path(package.submodule_search_locations[0]) / f"{module}.py"
     spec = importlib.util.spec_from_file_location(f"fastscp.dicom.{module}", path)
     if spec is None or spec.loader is None:

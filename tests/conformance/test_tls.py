@@ -15,8 +15,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import pydicom
 import pytest
 
+import fastscp
 from fastscp.proc.policy import PeerVerification, TLSPolicy
 from fastscp.proc.tls import build_context
 from fastscp.proc.tls_ciphers import available_suites, find_suite
@@ -438,6 +440,13 @@ def test_versions_and_ciphersuites_are_those_of_storescp(tmp_path, site, flag, p
     assert 2 <= negotiated < len(clients)
 
 
+def weak_suites():
+    """Return what OpenSSL rates too weak for its security level 1: newer versions do so for tags of 8 octets."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return {cipher["name"] for cipher in context.get_ciphers() if 0 < cipher["strength_bits"] < 80}
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(("profile", "versions", "suites"), [
     ("8996", {"TLSv1.2", "TLSv1.3"}, {
@@ -466,7 +475,7 @@ def test_versions_and_ciphersuites_of_profiles(site, profile, versions, suites):
     assert {answer[0] for context in contexts for version in VERSIONS
             if (answer := shake_with_ours(context, client_context(version)))} == versions
     assert {answer[1] for context in contexts for suite in available_suites()
-            if (answer := shake_with_ours(context, client_context(ssl.TLSVersion.TLSv1_2, suite.openssl_name)))} == suites
+            if (answer := shake_with_ours(context, client_context(ssl.TLSVersion.TLSv1_2, suite.openssl_name)))} == suites - weak_suites()
 
 
 @pytest.mark.parametrize(("flags", "version", "accepted"), [
@@ -747,7 +756,14 @@ def anybodys_directory():
     shutil.rmtree(directory)
 
 
+def readable_by_anybody():
+    """Tell whether nobody may read the program where it is installed: not below root's home, for example."""
+    return all(folder.stat().st_mode & stat.S_IXOTH
+               for module in (pydicom, fastscp) for folder in Path(module.__file__).parents)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.skipif(not readable_by_anybody(), reason="the program lies where nobody may read it")
 def test_keys_are_read_before_privileges_are_dropped(tmp_path, site, anybodys_directory):
     key = tmp_path / "key.pem"
     key.write_bytes(Path(site.own[1]).read_bytes())

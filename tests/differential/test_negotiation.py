@@ -14,12 +14,14 @@ from fastscp.ul.decode import decode_associate_ac
 from fastscp.ul.encode import encode_associate_rq, encode_release_rq
 from fastscp.ul.pdu import ProposedContext, RoleSelection, UserIdentity, UserInformation
 from tests.corpus import wire
+from tests.support.oracle import installed_version
 from tests.support.servers import StorescpServer
 
 pytestmark = pytest.mark.oracle
 
 #: what storescp 3.6.7 calls itself
-OFFIS = {"implementation_class_uid": "1.2.276.0.7230010.3.0.3.6.7", "implementation_version_name": "OFFIS_DCMTK_367"}
+OFFIS = {"implementation_class_uid": f"1.2.276.0.7230010.3.0.{installed_version()}",
+         "implementation_version_name": f"OFFIS_DCMTK_{installed_version().replace('.', '')}"}
 OFFERED = [uid for uid in TRANSFER_SYNTAXES if uid.startswith("1.2.840.10008.1.2")]
 #: more than these in one context and storescp 3.6.7 does not answer
 TRANSFER_SYNTAXES_AT_ONCE = 45

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,20 @@ from tests.support.rawscu import CT_IMAGE, Aborted, RawSCU, split_file
 from tests.support.servers import StorescpServer
 
 PREAMBLE = bytes(128) + b"DICM"
+
+#: The version of DCMTK whose options, help and answers ours has; deviations are counted from it.
+REFERENCE = "3.6.7"
+
+
+@functools.cache
+def installed_version() -> str:
+    """Return the version of the storescp that is installed; the reference where there is none."""
+    if shutil.which("storescp") is None:
+        return REFERENCE
+    banner = subprocess.run(["storescp", "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"storescp v(\d+\.\d+\.\d+)", banner)
+    assert found is not None, banner
+    return found[1]
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,6 @@ def test_accepted(arguments):
     (["--log-json", "-lc", "/dev/null"], "--log-json not allowed with --log-config"),
     (["--expect-sni", "x", "--no-sni"], "--no-sni not allowed with --expect-sni"),
     (["--no-sni", "--expect-sni", "x"], "--no-sni not allowed with --expect-sni"),
-    (["+tls", "k", "c", "+crv", "+cra"], "--enable-crl-all not allowed with --enable-crl-vfy"),
     (["+pg"], "--profile-8996 only allowed with --enable-tls"),
     (["+v"], "--verbose-pc only allowed with verbose mode"),
 ])

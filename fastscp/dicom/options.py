@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from fastscp.dicom.uids import NATIVE_TRANSFER_SYNTAXES
+from fastscp.errors import UsageError
+
 
 class GroupLengths(enum.Enum):
     """Treatment of group length elements (gggg,0000): ``+g=``, ``+g``, ``-g``."""
@@ -16,7 +19,10 @@ class GroupLengths(enum.Enum):
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Output options of the manual; the defaults are storescp's defaults."""
+    """Output options of the manual; the defaults are storescp's defaults.
+
+    Raises UsageError for values that the engine cannot work with.
+    """
 
     bit_preserving: bool = False  #: ``+B``: every received octet goes to the file unchanged
     file_format: bool = True  #: ``+F`` True: PS3.10 file; ``-F`` False: bare data set
@@ -31,3 +37,13 @@ class OutputOptions:
     max_depth: int = 64  #: nesting of sequences accepted before the object is refused
     #: data dictionaries in DCMTK's format added to the built-in one (DCMDICTPATH)
     dictionary_paths: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.transfer_syntax not in {None, *NATIVE_TRANSFER_SYNTAXES}:
+            raise UsageError(f"data sets are not written in transfer syntax {self.transfer_syntax}")
+        if not 0 <= self.compression_level <= 9:
+            raise UsageError(f"compression level {self.compression_level} is not between 0 and 9")
+        if self.file_padding < 0 or self.item_padding < 0:
+            raise UsageError(f"padding to {self.file_padding} and {self.item_padding} octets: a length is negative")
+        if self.max_depth < 1:
+            raise UsageError(f"nesting of {self.max_depth} leaves no place for a sequence")

@@ -333,8 +333,9 @@ _TRANSFER_SYNTAX_ROWS = (
     ("1.2.840.10008.1.2.6.2", "RETIRED_XMLEncoding", "XMLEncoding"),
 )
 
-_PLAIN = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN,
-                    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN})
+#: Pixel Data in native format (PS3.5 Annex A.1 to A.3 and A.5).
+NATIVE_TRANSFER_SYNTAXES = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN,
+                                      DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN})
 _DEFLATED = frozenset({
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     "1.2.840.10008.1.2.4.95",   # JPIP Referenced Deflate
@@ -348,7 +349,7 @@ def _transfer_syntax(uid: str, name: str, keyword: str) -> TransferSyntax:
         explicit_vr=uid != IMPLICIT_VR_LITTLE_ENDIAN,
         little_endian=uid != EXPLICIT_VR_BIG_ENDIAN,
         deflated=uid in _DEFLATED,
-        encapsulated=uid not in _PLAIN,
+        encapsulated=uid not in NATIVE_TRANSFER_SYNTAXES,
     )
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from fastscp import __date__, __version__, errors
 from fastscp.dicom import filemeta, uids
@@ -95,25 +96,56 @@ def parse(arguments: Sequence[str], environment: Callable[[str], str | None]) ->
 
 
 def convert(source: str, target: str, options: OutputOptions) -> None:
-    """Rewrite one file. Raises OSError, InstanceError or StorageError; the target is then as before."""
-    destination = Path(target)
+    """Rewrite one file. Raises OSError, InstanceError or StorageError; the target is then as before.
+
+    A target that is a device or a pipe gets the octets when all of them are there.
+    """
     with Path(source).open("rb") as file:
-        meta = filemeta.read(file)
-        syntax = meta.transfer_syntax_uid or uids.IMPLICIT_VR_LITTLE_ENDIAN
-        with tempfile.NamedTemporaryFile("w+b", dir=destination.parent, delete=False) as output:
+        if Path(target).exists() and not Path(target).is_file():
+            with tempfile.TemporaryFile() as output:
+                _convert(file, output, options)
+                output.seek(0)
+                with Path(target).open("wb") as device:
+                    shutil.copyfileobj(output, device)
+            return
+        destination = Path(target).resolve()
+        with _beside(destination, target) as output:
             try:
-                head = b""
-                if options.file_format:
-                    written = syntax if options.bit_preserving else options.transfer_syntax or syntax
-                    head = filemeta.encode(meta.sop_class_uid, meta.sop_instance_uid, written,
-                                           meta.source_ae_title)
-                    output.write(head)
-                rewrite(file, FileSink(output), options, transfer_syntax_uid=syntax, base=len(head))
+                _convert(file, output, options)
+                os.fchmod(output.fileno(), _mode(destination))
                 output.close()
                 Path(output.name).replace(destination)
             except BaseException:
                 Path(output.name).unlink()
                 raise
+
+
+def _convert(file: IO[bytes], output: IO[bytes], options: OutputOptions) -> None:
+    meta = filemeta.read(file)
+    syntax = meta.transfer_syntax_uid or uids.IMPLICIT_VR_LITTLE_ENDIAN
+    head = b""
+    if options.file_format:
+        written = syntax if options.bit_preserving else options.transfer_syntax or syntax
+        head = filemeta.encode(meta.sop_class_uid, meta.sop_instance_uid, written, meta.source_ae_title)
+        output.write(head)
+    rewrite(file, FileSink(output), options, transfer_syntax_uid=syntax, base=len(head))
+
+
+def _beside(destination: Path, target: str) -> IO[bytes]:
+    """Return a new file in the directory of the destination; errors name the target as it was given."""
+    try:
+        return tempfile.NamedTemporaryFile("w+b", dir=destination.parent, delete=False)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, target) from error
+
+
+def _mode(destination: Path) -> int:
+    """Return the permissions of the file that is replaced, or those of a new one."""
+    if destination.exists():
+        return destination.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,8 +17,8 @@ from fastscp.dicom.dictionary import Dictionary
 from fastscp.dicom.groups import GroupCounter
 from fastscp.dicom.levels import FRAGMENTS, ITEM, ITEMS, NO_END, Level
 from fastscp.dicom.options import GroupLengths, OutputOptions
-from fastscp.dicom.output import UNDEFINED, Output
-from fastscp.dicom.resolve import VRs
+from fastscp.dicom.output import UNDEFINED, Output, padding_octets
+from fastscp.dicom.resolve import OCTET_BITS, PIXEL_REPRESENTATION, WAVEFORM_BITS_ALLOCATED, VRs, creator_name
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.dicom.vr import KINDS, LONG_TEXT, NEVER_PADDED, NEW_VRS, TEXT, UID, WIDTHS
 from fastscp.errors import InstanceError
@@ -28,8 +28,6 @@ HELD: Final = 65536  #: values up to this many octets are seen as a whole
 _ITEM_TAG: Final = 0xFFFEE000
 _PADDING: Final = 0xFFFCFFFC
 _PIXEL_DATA: Final = 0x7FE00010
-_WAVEFORM_BITS: Final = 0x54001004
-_PIXEL_REPRESENTATION: Final = 0x00280103
 
 _NUMBERS: Final = {True: struct.Struct("<H").unpack_from, False: struct.Struct(">H").unpack_from}
 
@@ -164,14 +162,17 @@ class Encoder:
         """Keep what later elements or the caller need to know."""
         if not self._stack and tag in self._wanted:
             self.attributes.setdefault(tag, value)
-        elif tag == _WAVEFORM_BITS and len(value) >= 2:
-            level.bits = _NUMBERS[level.little](value)[0]
-        elif tag == _PIXEL_REPRESENTATION and len(value) >= 2:
-            level.signed = _NUMBERS[level.little](value)[0] == 1
+        elif tag == WAVEFORM_BITS_ALLOCATED:
+            if level.bits is None:
+                level.bits = _NUMBERS[level.little](value)[0] if len(value) >= 2 else OCTET_BITS
+        elif tag == PIXEL_REPRESENTATION:
+            if level.signed is None:
+                level.signed = len(value) >= 2 and _NUMBERS[level.little](value)[0] == 1
         elif tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
             if level.creators is None:
                 level.creators = {}
-            level.creators[tag >> 16 << 8 | tag & 0xFF] = value.decode("latin-1").rstrip(" \0")
+            if tag == level.last:  # storescp does not see one that is out of order
+                level.creators.setdefault(tag >> 16 << 8 | tag & 0xFF, creator_name(value))
 
     # Large values
 
@@ -390,12 +391,8 @@ class Encoder:
         if level.group_at >= 0 and level.group != _PADDING >> 16:
             self._groups.end(level, end)
         if multiple and end > level.start:
-            missing = -(end - level.start) % multiple
-            if missing:
-                header = len(out.header(0xFFFC, 0xFFFC, b"OB", 0))
-                while missing < header:
-                    missing += multiple
-                octets = missing - header
+            octets = padding_octets(end - level.start, multiple, len(out.header(0xFFFC, 0xFFFC, b"OB", 0)))
+            if octets is not None:
                 out.cut(pos, pos, out.header(0xFFFC, 0xFFFC, b"OB", octets) + bytes(octets))
                 if level.last > _PADDING:
                     self.disordered = True

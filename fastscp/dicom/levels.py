@@ -35,6 +35,6 @@ class Level:
         self.written = 0  #: length as it was written at first
         self.delimited = False  #: it has to end with a delimiter in the output
         self.members = 0
-        self.bits = 0  #: Waveform Bits Allocated
-        self.signed = False  #: Pixel Representation
+        self.bits: int | None = None  #: Waveform Bits Allocated
+        self.signed: bool | None = None  #: Pixel Representation
         self.creators: dict[int, str] | None = None

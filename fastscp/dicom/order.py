@@ -2,20 +2,22 @@
 
 Strategy: data sets out of order are rare, so the scanner writes them as they come, and afterwards the
 result is read back once, header by header. Elements are only moved as ranges of the file: a plan of ranges
-and replaced headers is made, copied to a spool and back. The second of two equal tags is dropped, lengths
-of enclosing items and of groups are corrected.
+and replaced headers is made, copied to a spool and back. The second of two equal tags is dropped; lengths
+of enclosing items and of groups, and padding, are corrected. Values are not looked at.
 
 Memory: a few words per element of the levels that are out of order, at most ``MOST_ELEMENTS`` of them.
 """
 
 from __future__ import annotations
 
+import bisect
 import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple, NoReturn
 
 from fastscp.dicom.dictionary import Dictionary
-from fastscp.dicom.output import UNDEFINED, Sink
+from fastscp.dicom.options import OutputOptions
+from fastscp.dicom.output import UNDEFINED, Sink, padding_octets
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.errors import InstanceError, StorageError
 
@@ -26,6 +28,7 @@ _LONG: Final = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SV", b"UV"
                           b"SQ"})
 _ITEM: Final = 0xFFFEE000
 _PIXEL_DATA: Final = 0x7FE00010
+_PADDING: Final = 0xFFFCFFFC
 
 #: Octets to write, or a range (offset, length) of what is in the file.
 Piece = bytes | tuple[int, int]
@@ -48,7 +51,8 @@ class _Element(NamedTuple):
 class Sorter:
     """Sorts the data set that a sink holds from ``base`` on."""
 
-    def __init__(self, sink: Sink, base: int, syntax: TransferSyntax, dictionary: Dictionary) -> None:
+    def __init__(self, sink: Sink, base: int, syntax: TransferSyntax, dictionary: Dictionary,
+                 options: OutputOptions) -> None:
         order = "<" if syntax.little_endian else ">"
         self._sink = sink
         self._base = base
@@ -58,6 +62,8 @@ class Sorter:
         self._short = struct.Struct(order + "H").unpack_from
         self._long = struct.Struct(order + "L").unpack_from
         self._pack_long = struct.Struct(order + "L").pack
+        self._padding_header = struct.pack(order + "HH", 0xFFFC, 0xFFFC) + (b"OB\0\0" if self._explicit else b"")
+        self._options = options
         self._block = b""
         self._block_at = 0
         self._elements = 0
@@ -131,14 +137,22 @@ class Sorter:
         self._elements -= len(elements)
         if ascending and not changed:
             return _Content([(start, at - start)] if at > start else [], at, at - start)
-        return self._sorted(elements, at)
+        return self._sorted(elements, at, whole=start == self._base)
 
-    def _sorted(self, elements: list[_Element], end: int) -> _Content:
-        """Put elements in order, keep the first of equals, correct the group lengths."""
+    def _sorted(self, elements: list[_Element], end: int, *, whole: bool) -> _Content:
+        """Put elements in order, keep the first of equals, correct group lengths and padding.
+
+        They are those of the ``whole`` data set, or of an item.
+        """
         unique: dict[int, _Element] = {}
         for element in elements:
             unique.setdefault(element.tag, element)
+        multiple = self._options.file_padding if whole else self._options.item_padding
+        if multiple:
+            unique.pop(_PADDING, None)
         in_order = [unique[tag] for tag in sorted(unique)]
+        if multiple:
+            self._pad(in_order, multiple, self._base if whole else 0)
         groups: dict[int, int] = {}
         for element in in_order:
             if element.tag & 0xFFFF:
@@ -157,6 +171,15 @@ class Sorter:
                     _join(pieces, [(element.start + 12, content.length - 12)])
             length += content.length
         return _Content(pieces, end, length)
+
+    def _pad(self, in_order: list[_Element], multiple: int, before: int) -> None:
+        """Insert the element that pads the others, with the octets ``before`` them, to a multiple of octets."""
+        header = len(self._padding_header) + 4
+        octets = padding_octets(before + sum(element.content.length for element in in_order), multiple, header)
+        if octets is not None:
+            padding = self._padding_header + self._pack_long(octets) + bytes(octets)
+            element = _Element(_PADDING, 0, _Content([padding], 0, len(padding)))
+            bisect.insort(in_order, element, key=lambda other: other.tag)
 
     def _element(self, at: int, tag: int, header: bytes) -> _Content:
         """Measure one element, and sort what is inside a sequence."""

@@ -50,6 +50,19 @@ class Sink(Protocol):
         """Return an unnamed temporary file, closed and removed with the sink."""
 
 
+def padding_octets(length: int, multiple: int, header: int) -> int | None:
+    """Return the value length of the Data Set Trailing Padding (PS3.10 §7.2) that fills up to a multiple of octets.
+
+    ``length`` is what there is without it, ``header`` the length of its header; None when nothing is missing.
+    """
+    missing = -length % multiple
+    if not missing:
+        return None
+    while missing < header:
+        missing += multiple
+    return missing - header
+
+
 class Output:
     """What one data set becomes, in order, with patches."""
 

@@ -1,7 +1,7 @@
 """Which VR an element gets when its encoding does not say, or says too little.
 
 Where PS3.6 leaves a choice, DCMTK's rules decide (docs/deviations-bytes.md); they look at elements of the same
-item that came before.
+item that came before, at the first where one was sent twice.
 """
 
 from __future__ import annotations
@@ -13,6 +13,15 @@ from fastscp.dicom.levels import Level
 from fastscp.dicom.vr import KINDS
 
 PIXEL_DATA: Final = 0x7FE00010
+PIXEL_REPRESENTATION: Final = 0x00280103
+WAVEFORM_BITS_ALLOCATED: Final = 0x54001004
+OCTET_BITS: Final = 8  #: Waveform Bits Allocated of samples that are octets
+_WAVEFORM_GROUP: Final = 0x5400
+
+
+def creator_name(value: bytes) -> str:
+    """Return what a Private Creator is compared by (PS3.5 §7.8.1): as for storescp, a NUL ends it."""
+    return value.decode("latin-1").rstrip(" ").partition("\0")[0]
 
 
 class VRs:
@@ -31,19 +40,24 @@ class VRs:
     def converted(self, level: Level, tag: int) -> str:
         """Return the VR that the dictionary has for an element stored as UN (``+uc``)."""
         vr = self.private(level, tag) if tag >> 16 & 1 else self._dictionary.vr(tag)
-        return "US" if vr == "xs" else vr
+        if vr == "xs":
+            return "US"
+        return "OB" if vr == "ox" and tag >> 16 == _WAVEFORM_GROUP else vr
 
     def resolved(self, vr: str, level: Level, tag: int) -> str:
         """Decide the VR of a value: one of PS3.5, whatever was read."""
         if vr in KINDS:
             return vr
         if vr == "xs":
-            vr = "SS" if level.signed else "US"
+            vr = "SS" if level.signed and tag > PIXEL_REPRESENTATION else "US"
         elif vr == "lt":
             vr = "OW"
         elif vr == "ox":
             group = tag >> 16
-            wide = level.bits not in {0, 8} if group == 0x5400 else tag == PIXEL_DATA or group & 0xFF00 == 0x6000
+            if group == _WAVEFORM_GROUP:
+                wide = level.bits not in {None, OCTET_BITS}
+            else:
+                wide = tag == PIXEL_DATA or group & 0xFF00 == 0x6000
             vr = "OW" if wide else "OB"
         else:
             vr = "UN"

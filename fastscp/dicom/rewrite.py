@@ -20,7 +20,6 @@ from fastscp.dicom.order import Sorter
 from fastscp.dicom.output import Output, Sink
 from fastscp.dicom.scan import Scanner
 from fastscp.dicom.shapes import Shapes
-from fastscp.dicom.uids import TransferSyntax
 from fastscp.errors import InstanceError
 
 __all__ = ["COLLECTED", "Rewriter", "Sink", "output_transfer_syntax", "shared_dictionary"]
@@ -78,13 +77,9 @@ class Rewriter:
         self._empty = True
         self._inflater = new_inflater() if syntax_in.deflated else None
         self._deflation = Deflation(sink, base, options.compression_level) if self._syntax.deflated else None
-        self._output, self._scanner = self._new_scanner(syntax_in, shapes)
+        self._output = Output(self._deflation or sink, base, self._syntax)
+        self._scanner = Scanner((syntax_in, self._syntax), options, self._dictionary, self._output, COLLECTED, shapes)
         self.attributes = self._scanner.attributes
-
-    def _new_scanner(self, syntax_in: TransferSyntax, shapes: Shapes | None = None) -> tuple[Output, Scanner]:
-        output = Output(self._deflation or self._sink, self._base, self._syntax)
-        return output, Scanner((syntax_in, self._syntax), self._options, self._dictionary, output,
-                               COLLECTED, shapes)
 
     def feed(self, views: Sequence[bytes | memoryview]) -> None:
         """Take the next octets; the views may be reused when it returns."""
@@ -140,23 +135,11 @@ class Rewriter:
             self._deflation.finish()
 
     def _sort(self) -> None:
-        """Put the elements in order; padding is counted again, because equal tags are dropped."""
+        """Put the elements in order."""
         sink = self._deflation or self._sink
-        sorter = Sorter(sink, self._base, self._syntax, self._dictionary)
-        pieces = sorter.run(self._output.size)
-        if not self._options.file_padding and not self._options.item_padding:
-            for piece in pieces:
-                sink.write([piece])
-            return
-        output, scanner = self._new_scanner(self._syntax._replace(deflated=False))
-        for piece in pieces:
-            scanner.feed([piece])
-            output.write()
-        scanner.finish()
-        output.write()
-        if scanner.disordered:  # elements that sort behind the padding
-            for piece in sorter.run(output.size):
-                sink.write([piece])
+        sorter = Sorter(sink, self._base, self._syntax, self._dictionary, self._options)
+        for piece in sorter.run(self._output.size):
+            sink.write([piece])
 
 
 def rewrite(source: IO[bytes], sink: Sink, options: OutputOptions, *, transfer_syntax_uid: str,

@@ -31,6 +31,7 @@ from typing import Final
 from fastscp.dicom import values
 from fastscp.dicom.corrections import TextEnds, UIDs
 from fastscp.dicom.dictionary import Dictionary
+from fastscp.dicom.resolve import PIXEL_REPRESENTATION, WAVEFORM_BITS_ALLOCATED, creator_name
 from fastscp.dicom.script import Renderer, Script, Slice
 from fastscp.dicom.vr import KINDS, KINDS_LITTLE, LONG, LONG_TEXT, PLAIN, SEQUENCE, TEXT, UID
 
@@ -41,8 +42,8 @@ _MISSES_PER_LESSON: Final = 32
 _PROBE_OCTETS: Final = 8
 _UNDEFINED: Final = 0xFFFFFFFF
 _PADDING: Final = 0xFFFCFFFC
-#: Values that decide the VR of others: bits allocated, pixel representation, waveform bits allocated.
-_DECIDES_VRS: Final = frozenset({0x00280100, 0x00280103, 0x54001004})
+#: Values that decide the VR of others.
+_DECIDES_VRS: Final = frozenset({PIXEL_REPRESENTATION, WAVEFORM_BITS_ALLOCATED})
 NO_BOUND: Final = 1 << 62
 
 _SHORT = struct.Struct("<HHHH").unpack_from
@@ -189,7 +190,7 @@ class _ImplicitWalk(_Walk):
         kind = KINDS.get(vr, PLAIN)
         end = self.content(kind, number, start, length, bound)
         if group & 1 and 0x10 <= number <= 0xFF:
-            creators[group << 8 | number] = self.buf[start:end].decode("latin-1").rstrip(" \0")
+            creators.setdefault(group << 8 | number, creator_name(self.buf[start:end]))
             self.structure(start, end)
         elif tag in _DECIDES_VRS:
             self.structure(start, end)
@@ -229,8 +230,8 @@ class Position:
     group_at: int  #: output offset of the open group length's value, -1 for none
     group_start: int
     group_value: int
-    bits: int  #: what later elements of the data set depend on, in implicit VR
-    signed: bool
+    bits: int | None  #: what later elements of the data set depend on, in implicit VR
+    signed: bool | None
     creators: dict[int, str] | None
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -70,9 +71,53 @@ def test_a_failure_leaves_the_target_as_it_was(tmp_path: Path, capsys: pytest.Ca
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.dcm", "out.dcm"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_a_link(tmp_path: Path, there: bool) -> None:
+    target, link = tmp_path / "target.dcm", tmp_path / "link.dcm"
+    if there:
+        target.write_bytes(b"old")
+    link.symlink_to(target)
+    assert conv.main(["-F", str(_file(tmp_path / "in.dcm")), str(link)]) == 0
+    assert link.is_symlink()
+    assert target.read_bytes() == ds.HEAD
+
+
+def test_a_pipe_gets_the_octets_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert conv.main(["-F", str(_file(tmp_path / "in.dcm")), str(pipe)]) == 0
+        assert os.read(reader, 1000) == ds.HEAD
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_permissions_are_the_users_wish(tmp_path: Path) -> None:
+    source, target = str(_file(tmp_path / "in.dcm")), tmp_path / "out.dcm"
+    mask = os.umask(0o027)
+    try:
+        assert conv.main([source, str(target)]) == 0
+        assert target.stat().st_mode & 0o777 == 0o640
+        target.chmod(0o600)
+        assert conv.main([source, str(target)]) == 0
+        assert target.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(mask)
+
+
 def test_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert conv.main([str(tmp_path / "absent"), str(tmp_path / "out")]) == 1
     assert "absent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["nowhere/out.dcm", "."])
+def test_impossible_target_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str) -> None:
+    given = str(tmp_path / target)
+    assert conv.main([str(_file(tmp_path / "in.dcm")), given]) == 1
+    assert capsys.readouterr().err.startswith(f"fastscp-conv: {given}: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.dcm"]
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from typing import Final
 from fastscp.dicom.dictionary import Dictionary
 from fastscp.dicom.levels import ITEM, Level
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.output import Output, RecordingOutput
+from fastscp.dicom.output import UNDEFINED, Output, RecordingOutput
 from fastscp.dicom.script import script_of
 from fastscp.dicom.shapes import Outline, Position, Shape, Shapes, outline
 from fastscp.dicom.uids import TransferSyntax
@@ -36,6 +36,7 @@ _LENGTHS: Final = {True: struct.Struct("<L").unpack_from, False: struct.Struct("
 _NUMBERS: Final = {True: struct.Struct("<H").unpack_from, False: struct.Struct(">H").unpack_from}
 _NAMES: Final = {name.encode("ascii"): name for name in KINDS}
 _NOTHING: Final[frozenset[int]] = frozenset()
+_ITEM_TAG: Final = b"\xfe\xff\x00\xe0"  #: in implicit VR, which is little endian
 
 
 class Scanner(Walker):
@@ -241,7 +242,15 @@ class Scanner(Walker):
         if level.explicit:
             return self._explicit(pos, level, group, element)
         tag = group << 16 | element
-        vr = self._dictionary.vr(tag) if not group & 1 else self._vrs.private(level, tag)
+        if not group & 1:
+            return self._element(pos, level, tag, self._dictionary.vr(tag), 8, length)
+        vr = self._vrs.private(level, tag)
+        if vr == "SQ" and length not in {0, UNDEFINED}:
+            # private dictionaries are collected from the field: the value has the last word
+            if length >= 4 and self._size - pos < 12:
+                return self._want(12, header=8)
+            if out.buf[pos + 8:pos + 12] != _ITEM_TAG:
+                vr = "UN"
         return self._element(pos, level, tag, vr, 8, length)
 
     def _explicit(self, pos: int, level: Level, group: int, element: int) -> int:

@@ -36,6 +36,8 @@ IMPLICIT = {
     "this creator, then other": [(_CREATOR, b"SITE MAKER"), (_CREATOR, b"OTHER "), (_PRIVATE, b"1.5 ")],
     "creators the wrong way round": [(_CREATOR + 1, b"SITE MAKER"), (_CREATOR, b"SITE MAKER"),
                                      (_PRIVATE, b"1.5 "), (_PRIVATE + 0x100, b"1.5 ")],
+    **{f"private sequence of {value!r}": [(_CREATOR, b"SPI-P-Private_ICS Release 1 "), (0x0029101E, value)]
+       for value in (b"AB", b"ABCDEFGH")},
     **{f"waveform bits {bits!r}": [(_BITS, bits), (_PADDING_VALUE, b"\1\2"), (_WAVEFORM, b"\1\2\3\4")]
        for bits in (b"", b"\0\0", b"\1\0", b"\x08\0", b"\x10\0", b"\x08\0\x10\0", b"\x10\0\x08\0")},
     "no waveform bits": [(_WAVEFORM, b"\1\2\3\4")],

@@ -146,6 +146,27 @@ def test_sorting_leaves_values_that_look_like_items_alone() -> None:
     assert rewritten(dataset, ds.IMPLICIT) == ds.IMPLICIT_HEAD + ds.implicit_sequence(0x00400275, in_order) + value
 
 
+@pytest.mark.parametrize("value", [b"AB", b"ABCD", b"ABCDEFGH"])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_private_attribute_is_a_sequence_only_with_items(value: bytes, size: int) -> None:
+    creator = ds.implicit(0x00290010, b"SPI-P-Private_ICS Release 1 ")
+    dataset = ds.IMPLICIT_HEAD + creator + ds.implicit(0x0029101E, value)
+    to_explicit = OutputOptions(transfer_syntax=ds.EXPLICIT)
+    written = rewritten(dataset, ds.IMPLICIT, to_explicit, pieces(dataset, size))
+    assert written.endswith(ds.explicit(0x0029101E, "UN", value))
+    items = ds.IMPLICIT_HEAD + creator + ds.implicit(0x0029101E, ds.item(ds.implicit(0x00100010, b"AB")))
+    written = rewritten(items, ds.IMPLICIT, to_explicit, pieces(items, size))
+    assert written.endswith(ds.sequence(0x0029101E, ds.item(ds.explicit(0x00100010, "PN", b"AB"))))
+
+
+@pytest.mark.parametrize("present", [1, 3, 4])
+def test_private_sequence_that_is_cut_is_refused(present: int) -> None:
+    creator = ds.implicit(0x00290010, b"SPI-P-Private_ICS Release 1 ")
+    dataset = ds.IMPLICIT_HEAD + creator + ds.implicit(0x0029101E, b"ABCDEFGH"[:present], 8)
+    with pytest.raises(InstanceError):
+        rewritten(dataset, ds.IMPLICIT)
+
+
 def test_padding_counts_after_sorting() -> None:
     dataset = ds.HEAD + ds.explicit(0x00400017, "LO", b"ab") + _ELEMENT + _ELEMENT
     out = rewritten(dataset, ds.EXPLICIT, OutputOptions(file_padding=128), base=340)

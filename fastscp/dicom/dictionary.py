@@ -96,11 +96,8 @@ class Dictionary:
             return "UL"
         if element < 0x100:
             return "LO" if element >= 0x10 else "UN"
-        if creator is None:
+        if creator is None or not self.knows(creator):
             return "UN"
-        if self._builtin_private:
-            self._builtin_private = False
-            self._load_private()
         group, low = tag >> 16, element & 0xFF
         found = self._private.get(creator, {}).get((group, low))
         if found is not None:
@@ -109,6 +106,13 @@ class Dictionary:
             if entry.covers(group, low) or entry.covers(group, element):
                 return entry.vr
         return "UN"
+
+    def knows(self, creator: str) -> bool:
+        """Tell whether there are attributes of this Private Creator."""
+        if self._builtin_private:
+            self._builtin_private = False
+            self._load_private()
+        return creator in self._private or creator in self._private_ranges
 
     def add(self, tag: int, vr: str, creator: str = "") -> None:
         """Add one attribute; a later entry for the same tag wins."""

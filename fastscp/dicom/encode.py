@@ -18,7 +18,7 @@ from fastscp.dicom.groups import GroupCounter
 from fastscp.dicom.levels import FRAGMENTS, ITEM, ITEMS, NO_END, Level
 from fastscp.dicom.options import GroupLengths, OutputOptions
 from fastscp.dicom.output import UNDEFINED, Output, padding_octets
-from fastscp.dicom.resolve import OCTET_BITS, PIXEL_REPRESENTATION, WAVEFORM_BITS_ALLOCATED, VRs, creator_name
+from fastscp.dicom.resolve import OCTET_BITS, PIXEL_REPRESENTATION, WAVEFORM_BITS_ALLOCATED, VRs
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.dicom.vr import KINDS, LONG_TEXT, NEVER_PADDED, NEW_VRS, TEXT, UID, WIDTHS
 from fastscp.errors import InstanceError
@@ -95,7 +95,7 @@ class Encoder:
             return self._drop(pos, end, length - (self._size - start) if large else 0)
         if tag == _PIXEL_DATA and self._fragments_in and not self._stack:
             self._fail("Pixel Data of defined length in a transfer syntax with fragments", pos, tag)
-        self._order(pos, level, tag)
+        in_order = self._order(pos, level, tag)
         if element == 0:
             if large:
                 self._fail("group length that is no length", pos, tag)
@@ -105,7 +105,7 @@ class Encoder:
         if large:
             return self._begin_value(pos, level, tag, (vr, resolved, vr_out), start, length)
         value = out.buf[start:end]
-        self._note(level, tag, value)
+        self._note(level, tag, value, in_order=in_order)
         kind = KINDS[resolved]
         if kind in {TEXT, LONG_TEXT}:
             new = values.text(value)
@@ -143,12 +143,13 @@ class Encoder:
         little_out = self._out.little or resolved != vr_out or not self._out.keeps_vr(vr_out.encode("ascii"), length)
         return little_in != little_out and resolved in WIDTHS
 
-    def _order(self, pos: int, level: Level, tag: int) -> None:
-        """Watch the order of tags and the beginning of groups."""
-        if tag <= level.last:
-            self.disordered = True
-        else:
+    def _order(self, pos: int, level: Level, tag: int) -> bool:
+        """Watch the order of tags and the beginning of groups; tell whether the tag is above all before it."""
+        in_order = tag > level.last
+        if in_order:
             level.last = tag
+        else:
+            self.disordered = True
         group = tag >> 16
         if group != level.group:
             if level.group_at >= 0:
@@ -157,8 +158,9 @@ class Encoder:
             level.group = group
             if self._create_groups:
                 self._groups.insert(pos, level)
+        return in_order
 
-    def _note(self, level: Level, tag: int, value: bytes) -> None:
+    def _note(self, level: Level, tag: int, value: bytes, *, in_order: bool) -> None:
         """Keep what later elements or the caller need to know."""
         if not self._stack and tag in self._wanted:
             self.attributes.setdefault(tag, value)
@@ -168,11 +170,9 @@ class Encoder:
         elif tag == PIXEL_REPRESENTATION:
             if level.signed is None:
                 level.signed = len(value) >= 2 and _NUMBERS[level.little](value)[0] == 1
-        elif tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
-            if level.creators is None:
-                level.creators = {}
-            if tag == level.last:  # storescp does not see one that is out of order
-                level.creators.setdefault(tag >> 16 << 8 | tag & 0xFF, creator_name(value))
+        elif tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF and in_order and (  # storescp does not see others
+                not level.explicit or self._convert_un):
+            self._vrs.reserve(level, tag, value)
 
     # Large values
 

@@ -17,6 +17,7 @@ PIXEL_REPRESENTATION: Final = 0x00280103
 WAVEFORM_BITS_ALLOCATED: Final = 0x54001004
 OCTET_BITS: Final = 8  #: Waveform Bits Allocated of samples that are octets
 _WAVEFORM_GROUP: Final = 0x5400
+_MOST_CREATORS: Final = 1024  #: more than the 240 blocks of a group, so that those of one are all there
 
 
 def creator_name(value: bytes) -> str:
@@ -29,6 +30,18 @@ class VRs:
 
     def __init__(self, dictionary: Dictionary) -> None:
         self._dictionary = dictionary
+
+    def reserve(self, level: Level, tag: int, value: bytes) -> None:
+        """Take the Private Creator of a block (PS3.5 §7.8.1) that the dictionary knows.
+
+        Blocks in order belong to the group they are in: those of earlier groups are forgotten when there are too many.
+        """
+        creator = creator_name(value)
+        if not self._dictionary.knows(creator):
+            return
+        if level.creators is None or len(level.creators) >= _MOST_CREATORS:
+            level.creators = {}
+        level.creators[tag >> 16 << 8 | tag & 0xFF] = creator
 
     def private(self, level: Level, tag: int) -> str:
         """Return the VR of a private attribute, by the creator its item names; "UN" when unknown."""

@@ -204,6 +204,24 @@ def test_a_deflate_bomb_needs_no_memory() -> None:
     assert peak < 4 << 20
 
 
+@pytest.mark.parametrize(("creator", "groups"), [(b"A" * 5_000, 20), (b"SIEMENS CSA HEADER", 400)])
+def test_private_creators_do_not_pile_up(creator: bytes, groups: int) -> None:
+    sink = _Counting()
+    rewriter = Rewriter(ds.IMPLICIT, OutputOptions(transfer_syntax=ds.EXPLICIT), sink, sink.base)
+    rewriter.feed([ds.IMPLICIT_HEAD + ds.implicit(0x00090010, b"loads the private dictionary")])
+    tracemalloc.start()
+    try:
+        for group in range(0x11, 0x11 + 2 * groups, 2):
+            for element in range(0x10, 0x100):
+                rewriter.feed([ds.implicit(group << 16 | element, creator)])
+        rewriter.finish()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sink.size > groups * 240 * len(creator)
+    assert peak < 2 << 20
+
+
 class _Counting(MemorySink):
     def __init__(self) -> None:
         super().__init__()

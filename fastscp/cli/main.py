@@ -62,11 +62,11 @@ def _report(line: CommandLine) -> str | None:
     if line.has("--version"):
         return version()
     if line.has("--list-ciphers"):
-        from fastscp.proc.tls import list_ciphers  # noqa: PLC0415 - ssl is slow to import
+        from fastscp.tls.context import list_ciphers  # noqa: PLC0415 - ssl is slow to import
 
         return header() + "\n" + list_ciphers()
     if line.has("--list-profiles"):
-        from fastscp.proc.tls import list_profiles  # noqa: PLC0415 - ssl is slow to import
+        from fastscp.tls.context import list_profiles  # noqa: PLC0415 - ssl is slow to import
 
         return header() + "\n" + list_profiles()
     return None
@@ -76,8 +76,8 @@ def _start(line: CommandLine) -> int:
     """Start logging, complete the checks and serve until told to stop."""
     import logging  # noqa: PLC0415 - not needed for --help
 
+    from fastscp.cli.build import build, log_policy  # noqa: PLC0415 - likewise
     from fastscp.cli.startup import complaint  # noqa: PLC0415 - not needed for --help
-    from fastscp.config.build import build, log_policy  # noqa: PLC0415 - likewise
     from fastscp.log import configure, names  # noqa: PLC0415 - not needed for --help
     from fastscp.study.commands import Commands  # noqa: PLC0415 - likewise
 
@@ -102,7 +102,7 @@ def _start(line: CommandLine) -> int:
     if reason:
         logger.critical("%s", reason)
         return 1
-    from fastscp.proc.service import run  # noqa: PLC0415 - nothing else needs sockets and processes
+    from fastscp.service.run import run  # noqa: PLC0415 - nothing else needs sockets and processes
 
     return run(config)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from fastscp.proc.policy import NetworkPolicy, ProcessMode
+from fastscp.config.network import NetworkPolicy, ProcessMode
 from fastscp.store.policy import StorePolicy
 
 _FIRST_UNPRIVILEGED_PORT = 1024

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fastscp.access.policy import AccessPolicy
+from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.dicom.options import OutputOptions
 from fastscp.log.policy import LogPolicy
-from fastscp.proc.policy import FaultPolicy, NetworkPolicy
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from fastscp.ul.policy import NegotiationPolicy

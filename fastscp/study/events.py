@@ -1,4 +1,4 @@
-"""The event stream: what each line says. Pure; ``proc.eventlog`` writes the lines.
+"""The event stream: what each line says. Pure; ``fastscp.coordinator.event_log`` writes the lines.
 
 Each event is one JSON object with ``schema`` (an integer that grows when a field changes its meaning or goes;
 new fields may come without), ``event`` (its kind) and ``time`` (UTC, RFC 3339, microseconds). Strings of peers

@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
+from fastscp.acceptor.resolver_child import look_up
 from fastscp.access.policy import AccessPolicy
 from fastscp.access.rules import ClientInfo, ServerInfo, load_rules
-from fastscp.proc.lookup import look_up
 from tests.support.servers import FastscpServer, StorescpServer, wait_until
 
 needs_tcpdmatch = pytest.mark.skipif(shutil.which("tcpdmatch") is None, reason="tcpdmatch is not installed")

@@ -19,10 +19,10 @@ import pydicom
 import pytest
 
 import fastscp
-from fastscp.proc.policy import PeerVerification, TLSPolicy
-from fastscp.proc.tls import build_context
-from fastscp.proc.tls_ciphers import available_suites, find_suite
-from fastscp.proc.tls_profiles import PROFILES
+from fastscp.config.network import PeerVerification, TLSPolicy
+from fastscp.tls.ciphers import available_suites, find_suite
+from fastscp.tls.context import build_context
+from fastscp.tls.profiles import PROFILES
 from tests.support.pki import DER, Authority, hashed_directory
 from tests.support.rawscu import read_instance
 from tests.support.servers import FastscpServer, StorescpServer, free_port, wait_until

@@ -9,10 +9,10 @@ import ssl
 
 import pytest
 
-from fastscp.proc.policy import PeerVerification, TLSPolicy
-from fastscp.proc.tls import build_context
-from fastscp.proc.tls_transport import TLSTransport
-from fastscp.proc.transport import HandshakeState, TransportError
+from fastscp.config.network import PeerVerification, TLSPolicy
+from fastscp.net.transport import HandshakeState, TransportError
+from fastscp.tls.context import build_context
+from fastscp.tls.transport import TLSTransport
 from tests.support.pki import Authority
 
 ROUNDS = 400

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fastscp.config import Config
-from fastscp.proc import coordinator, fdpass, records
+from fastscp.coordinator import process as coordinator
+from fastscp.process import fdpass, packets
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy, StudyPolicy
 from tests.support.servers import wait_until
@@ -43,14 +44,14 @@ class ScriptedWorker:
 
     def say(self, **packet: Any) -> None:
         assert self.channel is not None
-        self.channel.send(records.encode(packet))  # type: ignore[arg-type]
+        self.channel.send(packets.encode(packet))  # type: ignore[arg-type]
 
     def hear(self) -> dict[str, Any]:
         """Return the coordinator's next packet."""
         assert self.channel is not None
         octets = self.channel.recv(fdpass.PACKET_OCTETS)
         assert octets, "the coordinator closed the channel"
-        return dict(records.decode_coordinator(octets))
+        return dict(packets.decode_coordinator(octets))
 
     def hears_nothing(self) -> bool:
         """Whether nothing has arrived."""
@@ -122,11 +123,11 @@ class CoordinatorProcess:
             finally:
                 os._exit(status)
         theirs.close()
-        assert records.decode_control(self.control.recv(4096)) == {"kind": "ready"}
+        assert packets.decode_control(self.control.recv(4096)) == {"kind": "ready"}
 
     def connect(self, worker: ScriptedWorker, unacknowledged: int = 0) -> ScriptedWorker:
         ours, theirs = fdpass.channel_pair()
-        packet = records.encode({"kind": "worker", "name": worker.incarnation})
+        packet = packets.encode({"kind": "worker", "name": worker.incarnation})
         fdpass.send_with_descriptor(self.control, packet, theirs.fileno())
         theirs.close()
         worker.attach(ours, unacknowledged)
@@ -136,7 +137,7 @@ class CoordinatorProcess:
         return self.connect(ScriptedWorker(incarnation))
 
     def order(self, kind: str) -> None:
-        self.control.send(records.encode({"kind": kind}))  # type: ignore[typeddict-item]
+        self.control.send(packets.encode({"kind": kind}))  # type: ignore[typeddict-item]
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)

@@ -6,12 +6,12 @@ from dataclasses import fields, is_dataclass
 import pytest
 
 from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from fastscp.cli.build import build
 from fastscp.cli.check import check
 from fastscp.cli.parse import parse
-from fastscp.config.build import build
 from fastscp.config.model import Config
+from fastscp.config.network import AddressFamily, PeerVerification, ProcessMode, TLSPolicy
 from fastscp.dicom.options import GroupLengths
-from fastscp.proc.policy import AddressFamily, PeerVerification, ProcessMode, TLSPolicy
 from fastscp.store.policy import FileNames
 from fastscp.study.policy import LateObjects, Sorting
 

@@ -9,7 +9,7 @@ from fastscp import __date__, __version__
 from fastscp.cli import main as program
 from fastscp.cli import startup
 from fastscp.cli.help import usage, version
-from fastscp.proc.policy import NetworkPolicy, ProcessMode
+from fastscp.config.network import NetworkPolicy, ProcessMode
 from fastscp.store.policy import StorePolicy
 
 
@@ -39,9 +39,9 @@ def test_version(run):
     ("+cc", "ciphers"), ("--list-ciphers", "ciphers"), ("+ph", "profiles"), ("--list-profiles", "profiles"),
 ])
 def test_lists_need_no_port_and_no_tls(run, monkeypatch, flag, listed):
-    tls = types.ModuleType("fastscp.proc.tls")
+    tls = types.ModuleType("fastscp.tls.context")
     tls.list_ciphers, tls.list_profiles = (lambda: "ciphers\n"), (lambda: "profiles\n")
-    monkeypatch.setitem(sys.modules, "fastscp.proc.tls", tls)
+    monkeypatch.setitem(sys.modules, "fastscp.tls.context", tls)
     status, out, err = run("-v", flag)
     assert (status, out.splitlines()[-1], err) == (0, listed, "")
     assert out.startswith("$fastscp: fastscp v")

@@ -1,0 +1,1 @@
+"""The acceptor process: listens, admits, hands sockets to workers, supervises."""

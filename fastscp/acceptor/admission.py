@@ -1,0 +1,153 @@
+"""Admits accepted connections: host names and access rules, before any worker sees the socket.
+
+Strategy: a connection whose host name is wanted waits here, without blocking anybody, until the resolver
+answers or gives up; then the access rules decide.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fastscp.acceptor.pool import Connection
+from fastscp.acceptor.resolver import HostName, Resolver
+from fastscp.config import Config
+from fastscp.errors import FastscpError
+from fastscp.log.names import NETWORK
+from fastscp.process.loop import IN, Loop
+
+if TYPE_CHECKING:
+    from fastscp.access.rules import Decision, Rules
+
+_log = logging.getLogger(NETWORK)
+
+
+class Admission:
+    """Stands between accept(2) and the pool."""
+
+    def __init__(self, config: Config, loop: Loop, submit: Callable[[Connection], None]) -> None:
+        self._config = config
+        self._loop = loop
+        self._submit = submit
+        self._waiting: dict[str, list[Connection]] = {}
+        self._resolver: Resolver | None = None
+        self._rules: Rules | None = None
+        self._commands: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """Read the rules and start the resolver, where they are wanted. Raises UsageError for bad rules."""
+        network = self._config.network
+        if self._config.access.enabled:
+            self._load_rules()
+        if network.lookup_hosts and (self._config.access.enabled or self._config.needs_coordinator):
+            self._resolver = Resolver()
+            self._loop.register(self._resolver.fileno(), IN, lambda _mask: self._answers())
+
+    def _load_rules(self) -> None:
+        from fastscp.access.rules import load_rules  # noqa: PLC0415 - most set-ups have no rules
+
+        self._rules = load_rules(self._config.access)
+        for warning in self._rules.warnings:
+            _log.warning("%s", warning)
+
+    @property
+    def pending_count(self) -> int:
+        """Connections that wait for a host name."""
+        return sum(map(len, self._waiting.values()))
+
+    def inherited_sockets(self) -> Iterable[socket.socket]:
+        """Everything a newly forked process must close."""
+        if self._resolver is not None:
+            yield from self._resolver.sockets()
+        for connections in self._waiting.values():
+            for connection in connections:
+                yield connection.sock
+
+    def admit(self, connection: Connection) -> None:
+        """Let a connection in, refuse it, or keep it until its host name is known."""
+        resolver = self._resolver
+        if resolver is None:
+            self._decide(connection, HostName())
+            return
+        address = connection.peer.address
+        answer = resolver.request(address)
+        if answer is None:
+            self._waiting.setdefault(address, []).append(connection)
+        else:
+            self._decide(connection, answer)
+
+    def _answers(self) -> None:
+        if self._resolver is None:
+            return
+        for address, name in self._resolver.on_readable():
+            for connection in self._waiting.pop(address, []):
+                self._decide(connection, name)
+
+    def _decide(self, connection: Connection, name: HostName) -> None:
+        """Let the access rules decide; without rules everybody is let in."""
+        if name:
+            connection.peer = replace(connection.peer, host=name)
+        if self._rules is None:
+            self._submit(connection)
+            return
+        decision = self._judge(connection, name)
+        for command in decision.commands:
+            self._spawn(command)
+        if decision.allowed:
+            self._submit(connection)
+            return
+        _log.warning("access denied to %s by %s", connection.peer.name, decision.rule or "the access rules")
+        connection.sock.close()
+
+    def _judge(self, connection: Connection, name: HostName) -> Decision:
+        from fastscp.access.rules import ClientInfo, Decision, ServerInfo  # noqa: PLC0415 - as the rules
+
+        if self._rules is not None and not self._rules.is_current():
+            self.reload()  # as tcp wrappers do: the tables are in force as soon as they are written
+        if self._rules is None:
+            return Decision(allowed=True)
+        peer = connection.peer
+        client = ClientInfo(peer.address, name, confirmed=name.confirmed, port=peer.port)
+        address, port = connection.sock.getsockname()[:2]
+        return self._rules.decide(client, ServerInfo(str(address), int(port), os.getpid()))
+
+    def _spawn(self, command: str) -> None:
+        """Start a command of a rule (hosts_access(5), shell commands) and leave it alone."""
+        try:
+            process = subprocess.Popen(["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL, start_new_session=True)
+        except OSError as error:
+            _log.error("cannot start the command of an access rule: %s", error)
+            return
+        self._commands.append(process)
+
+    def reap(self) -> None:
+        """Collect commands of rules that have ended."""
+        self._commands = [process for process in self._commands if process.poll() is None]
+
+    def reload(self) -> None:
+        """Read the access rules again; what was good stays in force when the new ones are not."""
+        if self._rules is None:
+            return
+        try:
+            self._load_rules()
+        except (FastscpError, OSError) as error:
+            _log.error("access rules not reloaded: %s", error)
+
+    def stop(self) -> None:
+        """Refuse what still waits."""
+        for connections in self._waiting.values():
+            for connection in connections:
+                connection.sock.close()
+        self._waiting.clear()
+
+    def close(self) -> None:
+        """End the resolver."""
+        if self._resolver is not None:
+            self._resolver.close()
+            self._resolver = None

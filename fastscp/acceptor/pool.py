@@ -1,0 +1,195 @@
+"""The acceptor process's view of its workers: who is there, how loaded, what was handed out.
+
+Invariants: a connection is in exactly one place: waiting here, on its way to one worker (our copy of the
+socket still open), or taken (our copy closed). A worker that dies gives back what it had not taken.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from fastscp.errors import ProcessError
+from fastscp.process import control, fdpass
+from fastscp.process.control import Kind, Peer
+
+_TAKEN_WITHIN_S = 1.0  #: a worker whose loop runs takes a connection within milliseconds
+#: What sending a descriptor fails with when too much is under way, besides EAGAIN (unix(7)).
+_TOO_MUCH_UNDER_WAY = {errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM}
+
+
+@dataclass
+class Connection:
+    """An accepted socket that no worker has taken yet."""
+
+    sock: socket.socket
+    peer: Peer
+    handed_out: float = 0.0  #: when it was sent to a worker, monotonic seconds
+
+
+@dataclass
+class WorkerSlot:
+    """One living worker process."""
+
+    index: int
+    pid: int
+    channel: socket.socket
+    up: bool = False
+    untaken: dict[int, Connection] = field(default_factory=dict)
+    open_numbers: set[int] = field(default_factory=set)
+
+    @property
+    def load(self) -> int:
+        """Connections handed to it and not finished."""
+        return len(self.open_numbers)
+
+    def stalled(self, now: float) -> bool:
+        """Whether it has left a connection untaken for so long that it must be held up (a slow disk, a stop)."""
+        oldest = next(iter(self.untaken.values()), None)
+        return oldest is not None and now - oldest.handed_out > _TAKEN_WITHIN_S
+
+
+class Pool:
+    """Hands connections to the least-loaded worker and follows what became of them.
+
+    ``capacity`` is the number of connections one worker has descriptors for.
+    """
+
+    def __init__(self, on_change: Callable[[], None], capacity: int | None = None) -> None:
+        self._capacity = capacity
+        self.slots: dict[int, WorkerSlot] = {}  #: by pid
+        self._waiting: deque[Connection] = deque()
+        self._next_number = 1
+        self._on_change = on_change
+
+    @property
+    def open_count(self) -> int:
+        """Connections that are somewhere in the pool, waiting ones included."""
+        return len(self._waiting) + sum(slot.load for slot in self.slots.values())
+
+    @property
+    def full(self) -> bool:
+        """Whether the workers have no descriptors for another connection."""
+        return self._capacity is not None and self.open_count >= self._capacity * len(self.slots)
+
+    @property
+    def up_count(self) -> int:
+        """Workers that take connections."""
+        return sum(slot.up for slot in self.slots.values())
+
+    def add(self, slot: WorkerSlot) -> None:
+        """Take a newly forked worker in; it gets connections once it says it is up."""
+        self.slots[slot.pid] = slot
+        self._on_change()
+
+    def remove(self, pid: int) -> WorkerSlot:
+        """Drop a dead worker; its untaken connections go to others."""
+        slot = self.slots.pop(pid)
+        slot.channel.close()
+        self._waiting.extendleft(reversed(slot.untaken.values()))
+        slot.untaken.clear()
+        self._hand_out()
+        self._on_change()
+        return slot
+
+    def submit(self, connection: Connection) -> None:
+        """Hand a connection to a worker, now or as soon as one can take it."""
+        self._waiting.append(connection)
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._waiting:
+            now = time.monotonic()
+            ready = sorted((slot for slot in self.slots.values() if slot.up and self._has_room(slot)),
+                           key=lambda slot: (slot.stalled(now), slot.load))
+            connection = self._waiting.popleft()
+            if not any(self._hand_to(slot, connection) for slot in ready):
+                self._waiting.appendleft(connection)
+                return
+
+    def _has_room(self, slot: WorkerSlot) -> bool:
+        return self._capacity is None or slot.load < self._capacity
+
+    def _hand_to(self, slot: WorkerSlot, connection: Connection) -> bool:
+        """Send the socket to one worker; False when its channel is full or it is dying."""
+        number = self._next_number
+        packet = control.encode(Kind.CONNECTION, number, connection.peer)
+        try:
+            fdpass.send_with_descriptor(slot.channel, packet, connection.sock.fileno())
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            return False
+        except OSError as error:
+            if error.errno not in _TOO_MUCH_UNDER_WAY:
+                raise
+            return False
+        self._next_number = number % 0xFFFFFFFF + 1
+        connection.handed_out = time.monotonic()
+        slot.untaken[number] = connection
+        slot.open_numbers.add(number)
+        return True
+
+    def read(self, slot: WorkerSlot) -> bool:
+        """Follow the records of one worker; False when its channel is at its end.
+
+        A worker that dies with unread orders leaves a connection reset in front of its last records; the
+        end of file comes behind them.
+        """
+        alive, news = True, False
+        while alive:
+            try:
+                packet, descriptor = fdpass.receive(slot.channel)
+            except BlockingIOError:
+                break
+            except ConnectionResetError:
+                continue
+            if descriptor is not None:
+                os.close(descriptor)
+                raise ProcessError("a worker sent a descriptor")
+            if packet:
+                news = True
+                self._follow(slot, *control.decode(packet)[:2])
+            else:
+                alive = False
+        if news:
+            self._hand_out()  # a channel has room again, or a worker
+            self._on_change()
+        return alive
+
+    def _follow(self, slot: WorkerSlot, kind: Kind, number: int) -> None:
+        if kind is Kind.TAKEN:
+            slot.untaken.pop(number).sock.close()
+        elif kind is Kind.FINISHED:
+            slot.open_numbers.discard(number)
+        elif kind is Kind.UP:
+            slot.up = True
+        else:
+            raise ProcessError(f"unexpected control record {kind} of a worker")
+
+    def close_waiting(self) -> None:
+        """Drop connections that no worker took (shutdown)."""
+        for connection in self._waiting:
+            connection.sock.close()
+        self._waiting.clear()
+
+    def inherited_sockets(self) -> Iterable[socket.socket]:
+        """Everything a newly forked process must close."""
+        for slot in self.slots.values():
+            yield slot.channel
+            for connection in slot.untaken.values():
+                yield connection.sock
+        for connection in self._waiting:
+            yield connection.sock
+
+
+def tell(channel: socket.socket, kind: Kind) -> bool:
+    """Send one record; False when the process behind the channel is gone or deaf."""
+    try:
+        channel.send(control.encode(kind))
+    except (BlockingIOError, BrokenPipeError, ConnectionResetError, ConnectionRefusedError):
+        return False
+    return True

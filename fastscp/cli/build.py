@@ -1,0 +1,268 @@
+"""From a checked command line to the :class:`Config` every process is started with.
+
+Profiles and TLS material are read elsewhere; what this module imports on demand is not needed for ``--help``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Protocol
+
+from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from fastscp.access.policy import AccessPolicy
+from fastscp.config.model import Config
+from fastscp.config.network import (
+    AddressFamily,
+    FaultPolicy,
+    NetworkPolicy,
+    PeerVerification,
+    ProcessMode,
+    TLSPolicy,
+)
+from fastscp.dicom.dictionary import environment_paths
+from fastscp.dicom.options import GroupLengths, OutputOptions
+from fastscp.log.policy import LogPolicy
+from fastscp.store.policy import FileNames, StorePolicy
+from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
+from fastscp.ul.policy import NegotiationPolicy
+
+_LEVELS = {"--quiet": "fatal", "--verbose": "info", "--debug": "debug"}
+_FAMILIES = {"--ipv4": AddressFamily.IPV4, "--ipv6": AddressFamily.IPV6, "--ip-auto": AddressFamily.DUAL}
+_VERIFICATION = {
+    "--require-peer-cert": PeerVerification.REQUIRE,
+    "--verify-peer-cert": PeerVerification.VERIFY,
+    "--ignore-peer-cert": PeerVerification.IGNORE,
+}
+#: UIDs of the transfer syntaxes a data set can be converted to (PS3.5 Annex A)
+_OUTPUT_SYNTAXES = {
+    "--write-xfer-little": "1.2.840.10008.1.2.1",
+    "--write-xfer-big": "1.2.840.10008.1.2.2",
+    "--write-xfer-implicit": "1.2.840.10008.1.2",
+    "--write-xfer-deflated": "1.2.840.10008.1.2.1.99",
+}
+_GROUP_LENGTHS = {
+    "--group-length-recalc": GroupLengths.RECALCULATE,
+    "--group-length-create": GroupLengths.CREATE,
+    "--group-length-remove": GroupLengths.REMOVE,
+}
+_SORTING = {
+    "--sort-conc-studies": Sorting.CONCURRENT_STUDIES,
+    "--sort-on-study-uid": Sorting.STUDY_UID,
+    "--sort-on-patientname": Sorting.PATIENT_NAME,
+}
+
+
+class Settings(Protocol):
+    """A checked command line (``fastscp.cli.parse.CommandLine``): options by their long flags."""
+
+    @property
+    def program(self) -> str: ...  # noqa: D102
+    @property
+    def parameters(self) -> tuple[str, ...]: ...  # noqa: D102
+    def has(self, long: str) -> bool: ...  # noqa: D102
+    def effective(self, exclusive: str) -> str: ...  # noqa: D102
+    def value(self, long: str) -> str | None: ...  # noqa: D102
+    def number(self, long: str) -> int | None: ...  # noqa: D102
+    def values(self, long: str) -> tuple[str, ...]: ...  # noqa: D102
+    def last(self, long: str) -> tuple[str, ...]: ...  # noqa: D102
+
+
+def build(line: Settings) -> Config:
+    """Compose the configuration of ``line``, which has been checked.
+
+    Raises :class:`fastscp.errors.UsageError` when an association profile cannot be used.
+    """
+    return Config(
+        network=network_policy(line),
+        negotiation=negotiation_policy(line),
+        output=output_options(line),
+        store=store_policy(line),
+        study=study_policy(line),
+        hooks=hook_policy(line),
+        access=access_policy(line),
+        log=log_policy(line),
+        faults=fault_policy(line),
+    )
+
+
+def log_policy(line: Settings) -> LogPolicy:
+    """Describe level, configuration file and shape of the log."""
+    level = line.value("--log-level") or _LEVELS.get(line.effective("verbosity"), "warn")
+    return LogPolicy(
+        level=level.lower(),
+        config_file=line.value("--log-config"),
+        json=line.has("--log-json"),
+        application=line.program,
+    )
+
+
+def network_policy(line: Settings) -> NetworkPolicy:
+    """Describe the listening side, process mode and time limits."""
+    defaults = NetworkPolicy()
+    socket_timeout_s = _seconds(line, "--socket-timeout", 60.0)
+    return NetworkPolicy(
+        port=int(line.parameters[0]) if line.parameters else None,
+        address_family=_FAMILIES[line.effective("ip-version")],
+        mode=_process_mode(line),
+        workers=line.number("--workers"),
+        max_associations=line.number("--max-associations"),
+        acse_timeout_s=_seconds(line, "--acse-timeout", defaults.acse_timeout_s),
+        dimse_timeout_s=line.number("--dimse-timeout"),
+        socket_timeout_s=socket_timeout_s if socket_timeout_s > 0 else None,
+        lookup_hosts=not line.has("--disable-host-lookup"),
+        user=line.value("--user"),
+        drain_timeout_s=_seconds(line, "--drain-timeout", defaults.drain_timeout_s),
+        tls=tls_policy(line) if line.has("--enable-tls") else None,
+    )
+
+
+def _process_mode(line: Settings) -> ProcessMode:
+    if line.has("--inetd"):
+        return ProcessMode.INETD
+    return ProcessMode.SINGLE if line.has("--single-process") else ProcessMode.POOL
+
+
+def _seconds(line: Settings, long: str, default: float) -> float:
+    value = line.number(long)
+    return default if value is None else value
+
+
+def tls_policy(line: Settings) -> TLSPolicy:
+    """Keys, certificates, profile and verification of ``--enable-tls``."""
+    private_key, certificate = line.last("--enable-tls")
+    seed = line.value("--seed")
+    crl_files = line.values("--add-crl-file")
+    return TLSPolicy(
+        private_key_file=private_key,
+        certificate_file=certificate,
+        password="" if line.has("--null-passwd") else line.value("--use-passwd"),
+        der=line.has("--der-keys"),
+        ca_files=line.values("--add-cert-file"),
+        ca_directories=line.values("--add-cert-dir"),
+        crl_files=crl_files,
+        crl_check=bool(crl_files) or line.has("--enable-crl-vfy"),
+        crl_check_all=line.has("--enable-crl-all"),
+        profile=line.effective("security-profile").removeprefix("--profile-"),
+        ciphers=line.values("--cipher"),
+        dh_parameters_file=line.value("--dhparam"),
+        seed_file=seed,
+        write_seed_file=seed if line.has("--write-seed") else line.value("--write-seed-file"),
+        verification=_VERIFICATION[line.effective("peer-authentication")],
+        expected_sni=line.value("--expect-sni"),
+    )
+
+
+def negotiation_policy(line: Settings) -> NegotiationPolicy:
+    """Decide what is accepted: by an association profile, or by one of the preferences."""
+    if line.has("--config-file"):
+        from fastscp.config.profiles import load_profile  # noqa: PLC0415 - only needed with -xf
+
+        path, profile = line.last("--config-file")
+        policy = load_profile(path, profile)
+    else:
+        from fastscp.config.negotiation import standard_policy  # noqa: PLC0415 - loads the table of UIDs
+
+        preference = line.effective("preference").removeprefix("--")
+        policy = standard_policy(preference, promiscuous=line.has("--promiscuous"))
+    title = line.value("--aetitle")
+    max_pdu = line.number("--max-pdu")
+    return replace(
+        policy,
+        ae_title=policy.ae_title if title is None else title,
+        max_pdu_length=policy.max_pdu_length if max_pdu is None else max_pdu,
+        refuse=line.has("--refuse"),
+        reject_without_implementation_class_uid=line.has("--reject"),
+        implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+        implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+    )
+
+
+def output_options(line: Settings) -> OutputOptions:
+    """How data sets are encoded in files."""
+    padding = line.last("--padding-create")
+    file_padding, item_padding = map(int, padding) if padding else (0, 0)
+    level = line.number("--compression-level")
+    return OutputOptions(
+        bit_preserving=line.has("--bit-preserving"),
+        file_format=not line.has("--write-dataset"),
+        transfer_syntax=_OUTPUT_SYNTAXES.get(line.effective("output-transfer-syntax")),
+        new_vrs=not line.has("--disable-new-vr"),
+        group_lengths=_GROUP_LENGTHS[line.effective("group-length")],
+        explicit_lengths=not line.has("--length-undefined"),
+        file_padding=file_padding,
+        item_padding=item_padding,
+        compression_level=6 if level is None else level,
+        convert_un=line.has("--convert-un"),
+        dictionary_paths=tuple(environment_paths(os.environ.get("DCMDICTPATH"))),
+    )
+
+
+def store_policy(line: Settings) -> StorePolicy:
+    """Where files go and what they are called."""
+    names = FileNames.UNIQUE if line.has("--unique-filenames") else FileNames.INSTANCE_UID
+    return StorePolicy(
+        output_directory=normalize_directory(line.value("--output-directory") or "."),
+        file_names=FileNames.TIME if line.has("--timenames") else names,
+        extension=line.value("--filename-extension") or "",
+        ignore=line.has("--ignore"),
+        uid_padding=line.has("--uid-padding"),
+    )
+
+
+def normalize_directory(name: str) -> str:
+    """Drop the slashes at the end of ``name``; a name of nothing but slashes is the root."""
+    return name.rstrip("/") or "/"
+
+
+def study_policy(line: Settings) -> StudyPolicy:
+    """Sorting and the end of a study."""
+    late = line.value("--on-late")
+    return StudyPolicy(
+        sorting=_SORTING.get(line.effective("sorting"), Sorting.NONE),
+        prefix=line.value("--sort-conc-studies") or line.value("--sort-on-study-uid") or "",
+        rename=line.has("--rename-on-eostudy"),
+        timeout_s=line.number("--eostudy-timeout"),
+        max_age_s=line.number("--study-max-age"),
+        on_late=LateObjects.NEW_STUDY if late is None else LateObjects(late.lower()),
+        literal_rule=line.has("--single-process"),
+        manifest=line.has("--study-manifest"),
+        state_directory=line.value("--state-dir"),
+        names_by_character_set=line.has("--transliterate-names"),
+    )
+
+
+def hook_policy(line: Settings) -> HookPolicy:
+    """Commands, their limits and the event log."""
+    jobs = line.number("--hook-jobs")
+    return HookPolicy(
+        on_reception=line.value("--exec-on-reception"),
+        on_end_of_study=line.value("--exec-on-eostudy"),
+        on_end_of_series=line.value("--exec-on-eoseries"),
+        argv=line.has("--exec-argv"),
+        synchronous=line.has("--exec-sync"),
+        jobs=HookPolicy.jobs if jobs is None else jobs,
+        timeout_s=line.number("--hook-timeout"),
+        event_log=line.value("--event-log"),
+        event_digest=line.has("--event-digest"),
+    )
+
+
+def access_policy(line: Settings) -> AccessPolicy:
+    """Host access control."""
+    return AccessPolicy(
+        enabled=line.has("--access-control"),
+        allow_file=line.value("--hosts-allow") or AccessPolicy.allow_file,
+        deny_file=line.value("--hosts-deny") or AccessPolicy.deny_file,
+    )
+
+
+def fault_policy(line: Settings) -> FaultPolicy:
+    """Delays and aborts on demand."""
+    return FaultPolicy(
+        sleep_after_s=_seconds(line, "--sleep-after", 0.0),
+        sleep_during_s=_seconds(line, "--sleep-during", 0.0),
+        abort_after=line.has("--abort-after"),
+        abort_during=line.has("--abort-during"),
+        verbose_contexts=line.has("--verbose-pc"),
+    )

@@ -1,0 +1,129 @@
+"""Runs hooks: starts them, ends those that take too long, reaps them, logs how they ended.
+
+Strategy: ``posix_spawn`` of ``/bin/sh -c`` (or of a program, without a shell), each in a process group of its own,
+standard output and error inherited, standard input empty. SIGCHLD wakes the loop, which reaps what it started
+and nothing else. A hook past its time gets SIGTERM, its whole group, and SIGKILL two seconds later.
+
+Invariants: no descriptor of this process reaches a hook (all are close-on-exec), no socket as standard output
+under inetd; signals that this process ignores are back to their defaults in a hook.
+What it does not do: decide which hook runs when; see ``fastscp.coordinator.tasks``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import stat
+from collections.abc import Callable, Mapping
+
+from fastscp.log.names import APPLICATION
+from fastscp.process.loop import Loop, Timer
+
+_log = logging.getLogger(APPLICATION)
+
+_KILL_AFTER_S = 2.0
+_DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD,
+                    signal.SIGUSR1, signal.SIGUSR2)
+#: exit status of the shell for a command that cannot be executed
+NOT_STARTED = 127
+
+Ended = Callable[[int], None]
+
+
+class HookRunner:
+    """The hooks that are running."""
+
+    def __init__(self, loop: Loop, *, jobs: int, timeout_s: float | None, sockets_as_output: bool = True) -> None:
+        self._loop = loop
+        self._jobs = jobs
+        self._timeout_s = timeout_s
+        self._running: dict[int, tuple[str, Ended, Timer | None]] = {}
+        self._expired: set[int] = set()
+        self._file_actions = _file_actions(sockets_as_output=sockets_as_output)
+        loop.on_signal(signal.SIGCHLD, self.reap)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another hook may be started."""
+        return len(self._running) < self._jobs
+
+    @property
+    def running(self) -> int:
+        """How many hooks are running."""
+        return len(self._running)
+
+    def start(self, name: str, arguments: list[str], variables: Mapping[str, str], ended: Ended) -> None:
+        """Start a hook; ``ended(status)`` is called from the loop: exit status, or the negative signal number."""
+        environment = {**os.environ, **variables}
+        try:
+            pid = os.posix_spawnp(arguments[0], arguments, environment, file_actions=self._file_actions,
+                                  setpgroup=0, setsigmask=(), setsigdef=_DEFAULT_SIGNALS)
+        except (OSError, ValueError) as error:
+            _log.error("%s cannot be executed: %s: %s", name, arguments[0], error)
+            self._loop.call_later(0, lambda: ended(NOT_STARTED))
+            return
+        timer = None
+        if self._timeout_s is not None:
+            timer = self._loop.call_later(self._timeout_s, lambda: self._expire(pid))
+        self._running[pid] = name, ended, timer
+        _log.debug("%s started, process %d", name, pid)
+
+    def reap(self) -> None:
+        """Collect the hooks that ended."""
+        for pid in list(self._running):
+            if pid in self._expired:
+                _end_group_of_zombie(pid)
+            reaped, status = os.waitpid(pid, os.WNOHANG)
+            if reaped:
+                name, ended, timer = self._running.pop(pid)
+                self._expired.discard(pid)
+                if timer is not None:
+                    timer.cancel()
+                code = os.waitstatus_to_exitcode(status)
+                _report(name, code)
+                ended(code)
+
+    def _expire(self, pid: int) -> None:
+        name, ended, _ = self._running[pid]
+        _log.warning("%s takes longer than %g seconds, terminated", name, self._timeout_s)
+        self._expired.add(pid)
+        _signal_group(pid, signal.SIGTERM)
+        self._running[pid] = name, ended, self._loop.call_later(
+            _KILL_AFTER_S, lambda: _signal_group(pid, signal.SIGKILL))
+
+
+def _report(name: str, code: int) -> None:
+    if code < 0:
+        _log.warning("%s was ended by signal %d", name, -code)
+    elif code:
+        _log.warning("%s ended with exit status %d", name, code)
+    else:
+        _log.debug("%s ended with exit status 0", name)
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    """Signal the group of a hook that was not reaped yet: its number cannot have been used again."""
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        _log.debug("process group %d has ended", pid)
+
+
+def _end_group_of_zombie(pid: int) -> None:
+    """Kill what an expired hook leaves in its group, while its own unreaped process still reserves the number."""
+    if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+        _signal_group(pid, signal.SIGKILL)
+
+
+def _file_actions(*, sockets_as_output: bool) -> list[tuple[int, int, str, int, int]]:
+    """Return what posix_spawn does to descriptors 0 to 2."""
+    actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    for descriptor in (1, 2):
+        try:
+            is_socket = stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+        except OSError:
+            is_socket = True  # closed: give the hook one that takes its output
+        if is_socket and not sockets_as_output:
+            actions.append((os.POSIX_SPAWN_OPEN, descriptor, os.devnull, os.O_WRONLY, 0))
+    return actions

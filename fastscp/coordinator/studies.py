@@ -1,0 +1,253 @@
+"""The studies of the service: joins tracker, durable state, directories and tasks.
+
+Strategy: each packet of a worker becomes a change of the tracker, the same change in the durable state, and tasks
+in the lane of its study, in this order: hooks of its objects, hooks of its series, what is done to its files,
+its end-of-study hook. The caller commits the state before it answers anybody or starts any task.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from fastscp.config import Config
+from fastscp.coordinator import finishing
+from fastscp.coordinator.event_log import EventLog
+from fastscp.coordinator.placing import Placer, ensure, remove_unused
+from fastscp.coordinator.tasks import Cause, Lanes, Task
+from fastscp.errors import InstanceError
+from fastscp.log.names import APPLICATION
+from fastscp.process import packets
+from fastscp.study import events, naming, variables
+from fastscp.study.policy import LateObjects
+from fastscp.study.state import ObjectRow, Recovered, StudyRow, StudyState, TaskRow
+from fastscp.study.tracker import Holders, Study, Tracker, Transfer
+
+_log = logging.getLogger(APPLICATION)
+
+RECEPTION, SERIES, STUDY = "reception", "series", "study"
+#: with ``--on-late append`` an ended study is remembered that long
+_REMEMBER_S = 7 * 86400.0
+#: who called, when nobody knows
+NOBODY: Mapping[str, Any] = {"calling_aet": "", "called_aet": "", "peer": "", "peer_host": "", "port": 0}
+
+
+class Studies:
+    """Every study that is open."""
+
+    def __init__(self, config: Config, state: StudyState, lanes: Lanes, event_log: EventLog | None,
+                 placer: Placer) -> None:
+        self._config = config
+        self._state = state
+        self._lanes = lanes
+        self._event_log = event_log
+        self._placer = placer
+        self.finisher = finishing.Finisher(config.study, state, event_log)
+        self._tracker = Tracker(timeout_s=config.study.timeout_s, max_age_s=config.study.max_age_s,
+                                literal_rule=config.study.literal_rule)
+        self._series: Holders[tuple[int, str]] = Holders()
+        self._series_of: dict[int, dict[str, bytes]] = {}  #: last caller of each open series, by study
+        self._callers: dict[int, bytes] = {}  #: last caller by study
+        self._last_study = self._last_task = self._last_object = 0
+
+    # -- an earlier life --------------------------------------------------------------------------
+
+    def recover(self, recovered: Recovered, now: float) -> None:
+        """Take over what an earlier life left: open studies, their holders, tasks."""
+        self._last_study, self._last_task = recovered.last_study, recovered.last_task
+        self._last_object = recovered.last_object
+        wall = time.time()
+        self._state.forget_ended(wall - _REMEMBER_S)
+        for row in recovered.studies:
+            opened = now - max(0.0, wall - row.opened)
+            study = Study(row.number, row.uid, row.directory, opened, now, row.objects, directory_made=row.made)
+            self._tracker.add(study)
+            self._callers[study.number] = self._state.last_caller(study.number) or orjson.dumps(NOBODY)
+            self._recover_series(study)
+        for association, number in recovered.holders.items():
+            held = self._tracker.numbered(number)
+            if held is not None:
+                self._tracker.hold(association, held)
+        for task_row in recovered.tasks:
+            self._add(task_row.kind, task_row.study, orjson.loads(task_row.body), number=task_row.number)
+        if recovered.studies or recovered.tasks:
+            _log.info("taking over %d open studies and %d pending tasks", len(self._tracker), len(recovered.tasks))
+
+    def forget_unheard(self, associations: Iterable[str]) -> None:
+        """Give up what an earlier life knew of associations, and placed for objects, that nobody told of since."""
+        for association in associations:
+            self.closed(association)
+        for study in self._tracker.drop_void():
+            self._forget_void(study)
+
+    def _recover_series(self, study: Study) -> None:
+        if self._config.hooks.on_end_of_series is None and self._event_log is None:
+            return
+        for row in self._state.objects(study.number):
+            series = orjson.loads(row.body)["series"]
+            self._series_of.setdefault(study.number, {})[series] = row.caller
+            self._series.add_free((study.number, series))
+
+    # -- what workers tell ------------------------------------------------------------------------
+
+    def place(self, packet: packets.Place, incarnation: str, now: float) -> packets.Placed:
+        """Answer where an object goes; its study is open from here on."""
+        try:
+            uid = naming.study_uid(packet["study"])
+            study = self._tracker.find(uid) or self._open(uid, packet, now)
+            self.finisher.settle(study.directory)
+        except InstanceError as error:
+            return {"kind": "placed", "request": packet["request"], "directory": "", "status": error.status,
+                    "message": str(error)}
+        self._tracker.begin((incarnation, packet["request"]), study)
+        return {"kind": "placed", "request": packet["request"], "directory": study.directory, "status": 0,
+                "message": ""}
+
+    def _open(self, uid: str, packet: packets.Place, now: float) -> Study:
+        late = None
+        if self._config.study.on_late is LateObjects.APPEND:
+            late = self._state.ended_study(uid)
+        if late is not None:
+            ensure(late.directory)
+            study = Study(late.number, late.uid, late.directory, now, now)
+        else:
+            directory, made = self._placer.open_directory(uid, packet["patient"], packet["charset"])
+            study = self._new_study(uid, directory, now, made=made)
+        self._keep_open(study)
+        return study
+
+    def _new_study(self, uid: str, directory: str, now: float, *, made: bool) -> Study:
+        self._last_study += 1
+        return Study(self._last_study, uid, directory, now, now, directory_made=made)
+
+    def _keep_open(self, study: Study) -> None:
+        wall = time.time()
+        self._state.open_study(StudyRow(study.number, study.uid, study.directory, wall, study.directory_made))
+        self._tracker.add(study)
+        if self._event_log is not None:
+            self._event_log.put(events.study_opened(wall, study.uid, study.directory))
+
+    def abandoned(self, transfer: Transfer, now: float) -> None:
+        """Take note of a transfer that failed."""
+        study = self._tracker.of_transfer(transfer)
+        if study is None:
+            return
+        self._end(self._tracker.cancel(transfer, now), "maximum-age")
+        if self._tracker.is_void(study):
+            self._forget_void(study)
+
+    def _forget_void(self, study: Study) -> None:
+        """Drop a study that never got an object; one that ended before stays ended."""
+        if self._state.objects(study.number):
+            self._state.end_study(study.number, time.time())
+            return
+        self._state.forget_study(study.number)
+        if study.directory_made:
+            remove_unused(study.directory)
+
+    def stored(self, packet: packets.Stored, octets: bytes, opened: Mapping[str, Any], caller: bytes,
+               incarnation: str, cause: Cause | None, now: float) -> None:
+        """Take over an object: keep it, and add the tasks it causes."""
+        transfer = None if packet["request"] is None else (incarnation, packet["request"])
+        study = self._study_of(packet, transfer, now)
+        self._last_object += 1
+        association = str(packet["association"])
+        row = ObjectRow(packet["file"], packet["file"], association, caller, octets)
+        self._state.add_object(study.number, row, self._last_object, incarnation, packet["event"])
+        self._callers[study.number] = caller
+        first = None
+        if self._config.hooks.on_reception is not None:
+            first = self._add(RECEPTION, study.number, variables.reception(opened, packet), cause=cause)
+        ended = self._tracker.stored(study, association, transfer, now)
+        self._series_stored(study, packet["series"], association, caller, cause, first)
+        self._end(ended, "other-study", cause=cause, after=first)
+
+    def _study_of(self, packet: packets.Stored, transfer: Transfer | None, now: float) -> Study:
+        study = self._tracker.of_transfer(transfer) if transfer is not None else None
+        uid = naming.study_uid(packet["study"])
+        study = study or self._tracker.find(uid)
+        if study is None or study.directory != packet["directory"]:
+            study = self._new_study(uid, packet["directory"], now, made=False)
+            self._keep_open(study)
+        return study
+
+    def closed(self, association: str) -> None:
+        """Take note that an association ended."""
+        self._tracker.close(association)
+        self._series.release(association)
+
+    # -- series -----------------------------------------------------------------------------------
+
+    def _series_stored(self, study: Study, series: str, association: str, caller: bytes, cause: Cause | None,
+                       after: Task | None) -> None:
+        if self._config.hooks.on_end_of_series is None and self._event_log is None:
+            return
+        self._series_of.setdefault(study.number, {})[series] = caller
+        key = study.number, series
+        self._series.hold(association, key)
+        for number, other in sorted(self._series.free - {key}):
+            owner = self._tracker.numbered(number)
+            # without a study it ended with this object; under a transfer it may get another object of the series
+            if owner is not None and not owner.transfers:
+                self._end_series(owner, other, cause, after)
+
+    def _end_series(self, study: Study, series: str, cause: Cause | None, after: Task | None) -> None:
+        self._series.forget((study.number, series))
+        last = self._series_of[study.number].pop(series)
+        self._tell_series(study, series, last, cause, after)
+
+    def _tell_series(self, study: Study, series: str, last: bytes, cause: Cause | None, after: Task | None) -> None:
+        if self._event_log is not None:
+            self._event_log.put(events.series_completed(time.time(), study.uid, series, study.directory))
+        if self._config.hooks.on_end_of_series is not None:
+            call = variables.end_of_series(orjson.loads(last), study.directory, study.uid, series)
+            self._add(SERIES, study.number, call, cause=cause, after=after)
+
+    # -- ends -------------------------------------------------------------------------------------
+
+    def due(self, now: float) -> None:
+        """End the studies whose time is over."""
+        for study in self._tracker.due(now):
+            self._end([study], "maximum-age" if study.closing else "timeout")
+
+    def deadline(self) -> float | None:
+        """Return when ``due`` has to be called next."""
+        return self._tracker.deadline()
+
+    def drain(self) -> None:
+        """End every study."""
+        self._end(self._tracker.drain(), "shutdown")
+
+    def _end(self, studies: Iterable[Study], reason: str, *, cause: Cause | None = None,
+             after: Task | None = None) -> None:
+        if self._config.study.on_late is LateObjects.APPEND:
+            self._state.forget_ended(time.time() - _REMEMBER_S)
+        for study in studies:
+            caller = self._callers.pop(study.number)
+            self._state.end_study(study.number, time.time())
+            for series in list(self._series_of.get(study.number, ())):
+                self._end_series(study, series, cause, after)
+            self._series_of.pop(study.number, None)
+            plan = self.finisher.plan(study.number, study.uid, study.directory, reason)
+            self._add(finishing.KIND, study.number, plan, cause=cause, after=after)
+            if self._config.hooks.on_end_of_study is not None:
+                manifest = finishing.manifest_path(study.directory) if self._config.study.manifest else None
+                call = variables.end_of_study(orjson.loads(caller), study.directory, study.uid, reason=reason,
+                                              objects=len(self._state.objects(study.number)), manifest=manifest)
+                self._add(STUDY, study.number, call, cause=cause, after=after)
+
+    def _add(self, kind: str, study: int, body: Any, *, number: int = 0, cause: Cause | None = None,
+             after: Task | None = None) -> Task:
+        """Add a task; without a number it is new and gets kept."""
+        if not number:
+            self._last_task = number = self._last_task + 1
+            self._state.add_task(TaskRow(number, study, kind, orjson.dumps(body)))
+        task = Task(kind, study, body, number, cause, inline=kind == finishing.KIND)
+        self._lanes.add(task, lane=study, after=after)
+        if kind == finishing.KIND:
+            self.finisher.take(task)
+        return task

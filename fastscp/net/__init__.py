@@ -1,0 +1,1 @@
+"""Sockets and what is around them: transports, listeners, peers, the service manager."""

@@ -1,0 +1,75 @@
+"""The listening sockets of the acceptor process."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import socket
+
+from fastscp.config.network import AddressFamily
+from fastscp.errors import ProcessError
+
+_OTHER_DESCRIPTORS = 32  #: channels, log files, spools
+_BACKLOG = 4096  #: the kernel caps it at net.core.somaxconn
+
+
+def open_listener(port: int, family: AddressFamily) -> socket.socket:
+    """Bind and listen on ``port`` of every local address of the family. Raises ProcessError.
+
+    DUAL is one IPv6 socket that takes IPv4 peers too; where IPv6 is not there it is IPv4 only.
+    """
+    kind = socket.AF_INET if family is AddressFamily.IPV4 else socket.AF_INET6
+    try:
+        listener = socket.socket(kind, socket.SOCK_STREAM)
+    except OSError as error:
+        if family is AddressFamily.DUAL and error.errno == errno.EAFNOSUPPORT:
+            return open_listener(port, AddressFamily.IPV4)
+        raise _cannot(port, error) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, family is AddressFamily.IPV6)
+        tune(listener)
+        listener.bind(("" if kind == socket.AF_INET else "::", port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _cannot(port, error) from error
+    listener.setblocking(False)
+    return listener
+
+
+def tune(sock: socket.socket) -> None:
+    """Set what every association wants; connections inherit it from the listening socket (tcp(7))."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _cannot(port: int, error: OSError) -> ProcessError:
+    reason = os.strerror(error.errno or errno.EIO)
+    return ProcessError(f"cannot listen on port {port}: {reason}")
+
+
+def plain_address(address: str) -> str:
+    """Show an IPv4 peer of a dual-stack socket as plain IPv4."""
+    prefix = "::ffff:"
+    return address[len(prefix) :] if address.lower().startswith(prefix) and "." in address else address
+
+
+def raise_descriptor_limit() -> int:
+    """Allow as many descriptors as the hard limit permits; return the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def descriptor_limit() -> int:
+    """Return how many descriptors a process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def connections_per_worker(limit: int) -> int:
+    """Return how many connections ``limit`` descriptors serve: each needs a socket and a file."""
+    return max(1, (limit - _OTHER_DESCRIPTORS) // 2)

@@ -1,1 +1,0 @@
-"""Processes, sockets, signals and clocks: the only package that touches them."""

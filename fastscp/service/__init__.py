@@ -1,0 +1,1 @@
+"""How the processes are put together: the pool, one association from inetd, privileges."""

@@ -1,0 +1,1 @@
+"""A worker process: many associations in one loop, each object from socket to file."""

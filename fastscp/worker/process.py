@@ -1,0 +1,199 @@
+"""A worker process: many associations in one readiness loop.
+
+Strategy: connections arrive over the control channel as descriptors; each is acknowledged (TAKEN) before
+its first octet is read. One receive buffer serves all connections, so nothing received may be kept
+without a copy. A drain lets busy associations finish, ends idle ones, and then ends the process.
+
+Invariants: the death of this process costs its own associations only; the death of the acceptor process
+(end of file on the control channel) is a drain. What it does not do: listen, sort, run hooks.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastscp.config import Config
+from fastscp.errors import FastscpError
+from fastscp.log.names import NETWORK
+from fastscp.net.transport import PlainTransport, Transport
+from fastscp.process import control, fdpass
+from fastscp.process.control import Kind, Peer
+from fastscp.process.loop import IN, Loop
+from fastscp.worker.connection import Connection
+from fastscp.worker.context import Shared
+
+if TYPE_CHECKING:
+    import ssl
+
+_log = logging.getLogger(NETWORK)
+
+_IDLE_S = 1.0  #: at a drain, an association that asked for nothing that long is ended
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What a worker needs beside the configuration, made before the fork."""
+
+    tls_context: ssl.SSLContext | None = None
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, channel: socket.socket | None, config: Config, settings: WorkerSettings) -> None:
+        self.config = config
+        self.loop = Loop()
+        self.shared = Shared(config, self.loop, self.finished)
+        self.reporter = self.shared.reporter
+        self._channel = channel
+        self._tls_context = settings.tls_context
+        self._connections: set[Connection] = set()
+        self._draining = False
+
+    # -- process ----------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Serve until the acceptor process says or dies otherwise; return the exit status."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.loop.on_signal(signal.SIGTERM, self.drain)
+        gc.freeze()
+        if self._channel is not None:
+            self.loop.register(self._channel.fileno(), IN, self._read_control)
+            self._tell(Kind.UP)
+        self.loop.run()
+        self.reporter.close()
+        return 0
+
+    def _read_control(self, _mask: int) -> None:
+        """Follow one order; the loop comes back at once for the next one, and to look in vain costs more."""
+        if self._channel is None:
+            return
+        try:
+            packet, descriptor = fdpass.receive(self._channel)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            packet, descriptor = b"", None
+        if packet:
+            self._follow(*control.decode(packet), descriptor)
+        else:
+            self._acceptor_died()
+
+    def _follow(self, kind: Kind, number: int, peer: Peer | None, descriptor: int | None) -> None:
+        if kind is Kind.CONNECTION and descriptor is not None and peer is not None:
+            self._tell(Kind.TAKEN, number)
+            # what the descriptor is, is known: asking the kernel would cost three calls per association
+            family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
+            self.adopt(number, socket.socket(family, socket.SOCK_STREAM, 0, descriptor), peer)
+        elif kind is Kind.EVENT_CHANNEL and descriptor is not None:
+            self.reporter.attach(descriptor)
+        elif kind is Kind.DRAIN:
+            self.drain()
+        elif kind is Kind.STOP:
+            self.loop.stop()
+        elif kind is Kind.RELOAD:
+            self._reload()
+        elif descriptor is not None:
+            os.close(descriptor)
+
+    def _tell(self, kind: Kind, number: int = 0) -> None:
+        """Tell the acceptor process. Its channel is deep enough; only its death makes this fail."""
+        if self._channel is None:
+            return
+        try:
+            self._channel.send(control.encode(kind, number))
+        except BlockingIOError:
+            self._channel.setblocking(True)
+            self._channel.send(control.encode(kind, number))
+            self._channel.setblocking(False)
+        except (BrokenPipeError, ConnectionResetError):
+            self._acceptor_died()
+
+    def _acceptor_died(self) -> None:
+        if self._channel is not None:
+            self.loop.unregister(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
+            _log.error("the acceptor process is gone, finishing what is under way")
+            self.drain()
+
+    def _reload(self) -> None:
+        """Read certificates again; what was good stays in use when the new ones are not."""
+        tls = self.config.network.tls
+        if tls is None:
+            return
+        from fastscp.tls.context import build_context  # noqa: PLC0415 - costs start-up time where there is no TLS
+
+        try:
+            self._tls_context = build_context(tls)
+        except (FastscpError, OSError) as error:
+            _log.error("certificates not reloaded: %s", error)
+
+    # -- connections ------------------------------------------------------------------------------
+
+    def adopt(self, number: int, sock: socket.socket, peer: Peer) -> None:
+        """Serve a connected socket from now on."""
+        sock.setblocking(False)
+        connection = Connection(self.shared, number, self._transport(sock), peer)
+        self._connections.add(connection)
+        connection.start()
+
+    def _transport(self, sock: socket.socket) -> Transport:
+        if self._tls_context is None:
+            return PlainTransport(sock)
+        from fastscp.tls.transport import TLSTransport  # noqa: PLC0415 - ssl is slow to import
+
+        tls = self.config.network.tls
+        return TLSTransport(sock, self._tls_context, expected_sni=tls.expected_sni if tls else None)
+
+    def finished(self, connection: Connection) -> None:
+        """Forget a closed connection."""
+        self._connections.discard(connection)
+        self._tell(Kind.FINISHED, connection.number)
+        if self._draining and not self._connections:
+            self.loop.call_later(0, self._stop_when_told)
+
+    # -- ending -----------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Let what is under way finish, within the drain timeout, then end."""
+        if self._draining:
+            return
+        self._draining = True
+        self.loop.call_later(self.config.network.drain_timeout_s, self._give_up)
+        self._end_idle()
+
+    def _end_idle(self) -> None:
+        """End associations that have been asking for nothing; look again while others are under way."""
+        now = time.monotonic()
+        for connection in list(self._connections):
+            busy = connection.blocked or connection.storage.busy
+            if not busy and now - connection.storage.idle_since >= _IDLE_S:
+                connection.abort(source=2, reason=0)
+        if self._connections:
+            self.loop.call_later(_IDLE_S / 4, self._end_idle)
+        else:
+            self._stop_when_told()
+
+    def _stop_when_told(self) -> None:
+        """Stop once the coordinator has every event: a last answer may have been sent before its ack."""
+        if self._connections:
+            return
+        if self.reporter.idle or not self.shared.reports:
+            self.loop.stop()
+        else:
+            self.loop.call_later(0.02, self._stop_when_told)
+
+    def _give_up(self) -> None:
+        for connection in list(self._connections):
+            connection.abort(source=2, reason=0)
+            connection.close()
+        self.loop.stop()

@@ -1,0 +1,253 @@
+"""A worker's end of the event channel to the coordinator.
+
+Strategy: packets leave in the order in which they are given, at once while the channel takes them, else from
+a queue as soon as it does. What the coordinator has not answered is kept, and told again to the next
+coordinator after the death of one: associations, events without ``ack``, ``place`` requests of transfers under
+way (answered ones too: a study must not end under its transfers), in this order. Callbacks fire once, whatever
+is repeated.
+
+Invariant: ``on_sent`` of an event fires only when its packet is in a channel.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastscp.log.names import NETWORK
+from fastscp.process import fdpass, packets
+from fastscp.process.loop import IN, OUT, Loop
+
+_log = logging.getLogger(NETWORK)
+
+Answer = Callable[[packets.Placed], None]
+Notice = Callable[[], None]
+
+
+@dataclass
+class _Association:
+    opened: packets.Opened
+    unacknowledged: int = 0
+    closed: packets.Closed | None = None
+
+
+@dataclass
+class _Event:
+    packet: packets.Stored
+    on_sent: Notice | None
+    on_acknowledged: Notice | None
+    on_ran: Notice | None
+
+
+class Reporter:
+    """Tells the coordinator what happens in one worker process."""
+
+    def __init__(self, loop: Loop, incarnation: str) -> None:
+        self._loop = loop
+        self._incarnation = incarnation
+        self._channel: socket.socket | None = None
+        self._queue: deque[tuple[bytes, int]] = deque()  #: octets, event number or 0
+        self._associations: dict[str, _Association] = {}
+        self._events: dict[int, _Event] = {}
+        self._awaiting_hooks: dict[int, Notice] = {}
+        self._places: dict[int, tuple[packets.Place, Answer | None]] = {}  #: None: answered, transfer under way
+        self._event_number = 0
+        self._request_number = 0
+        self._acknowledged = 0
+        self._watching_out = False
+
+    # -- channel ----------------------------------------------------------------------------------
+
+    def attach(self, descriptor: int) -> None:
+        """Use a new channel and tell its coordinator everything that is open."""
+        self._detach()
+        channel = socket.socket(fileno=descriptor)
+        channel.setblocking(False)
+        self._channel = channel
+        self._watching_out = False
+        self._loop.register(channel.fileno(), IN, self._ready)
+        # everything is queued before anything is sent: an answer that goes out with a repeated event may lead
+        # to the next event, and that has to follow the others
+        self._queue.clear()
+        self._enqueue({"kind": "hello", "incarnation": self._incarnation, "unacknowledged": self._acknowledged})
+        for association in self._associations.values():
+            self._enqueue(association.opened)
+        for number, event in self._events.items():
+            self._enqueue(event.packet, number)
+        for place, _ in self._places.values():
+            self._enqueue(place)
+        for name, association in list(self._associations.items()):
+            if association.closed is not None:
+                self._enqueue(association.closed)
+                self._forget(name)
+        self._flush()
+        # hooks of events that the former coordinator had acknowledged are the new one's; nobody waits for them
+        notices, self._awaiting_hooks = self._awaiting_hooks, {}
+        for notice in notices.values():
+            notice()
+
+    def _detach(self) -> None:
+        if self._channel is not None:
+            self._loop.unregister(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
+
+    def _enqueue(self, packet: packets.WorkerPacket, event_number: int = 0) -> None:
+        self._queue.append((packets.encode(packet), event_number))
+
+    def _put(self, packet: packets.WorkerPacket, event_number: int = 0) -> None:
+        self._enqueue(packet, event_number)
+        self._flush()
+
+    def _flush(self) -> None:
+        channel, queue = self._channel, self._queue
+        if channel is None:
+            return
+        while queue:
+            octets, number = queue[0]
+            try:
+                channel.send(octets)
+            except BlockingIOError:
+                break
+            except (BrokenPipeError, ConnectionResetError):
+                self._detach()  # the coordinator died; a new channel repeats what counts
+                return
+            queue.popleft()
+            if number:
+                self._sent(number)
+                if self._channel is not channel:  # what followed from it met the coordinator's death
+                    return
+        if self._watching_out != bool(queue):
+            self._watching_out = bool(queue)
+            self._loop.modify(channel.fileno(), IN | OUT if queue else IN)
+
+    def _sent(self, number: int) -> None:
+        event = self._events.get(number)
+        if event is not None and event.on_sent is not None:
+            notice, event.on_sent = event.on_sent, None
+            notice()
+
+    def _ready(self, mask: int) -> None:
+        if mask & OUT:
+            self._flush()
+        if mask & ~OUT:
+            self._read()
+
+    def _read(self) -> None:
+        while self._channel is not None:
+            try:
+                octets = self._channel.recv(fdpass.PACKET_OCTETS)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                octets = b""
+            if not octets:
+                _log.debug("event channel closed, waiting for another coordinator")
+                self._detach()
+                return
+            self._take(packets.decode_coordinator(octets))
+
+    def _take(self, packet: packets.CoordinatorPacket) -> None:
+        if packet["kind"] == "placed":
+            place, answer = self._places.get(packet["request"], (None, None))
+            if place is not None and answer is not None:
+                self._places[packet["request"]] = place, None
+                answer(packet)
+        elif packet["kind"] == "ack":
+            self._acknowledge(packet["event"])
+        else:
+            self._hooks_ran(packet["event"])
+
+    def _hooks_ran(self, number: int) -> None:
+        notice = self._awaiting_hooks.pop(number, None)
+        event = self._events.get(number)
+        if event is not None:  # the hooks were quicker than the acknowledgement
+            notice, event.on_ran = event.on_ran, None
+        if notice is not None:
+            notice()
+
+    def _acknowledge(self, number: int) -> None:
+        event = self._events.pop(number, None)
+        if event is None:
+            return
+        self._acknowledged = max(self._acknowledged, number)
+        name = str(event.packet["association"])
+        association = self._associations.get(name)
+        if association is not None:
+            association.unacknowledged -= 1
+            if association.closed is not None:
+                self._forget(name)
+        if event.on_ran is not None:
+            self._awaiting_hooks[number] = event.on_ran
+        if event.on_acknowledged is not None:
+            event.on_acknowledged()
+
+    def _forget(self, name: str) -> None:
+        if not self._associations[name].unacknowledged:
+            del self._associations[name]
+
+    # -- what a worker tells ----------------------------------------------------------------------
+
+    def opened(self, packet: packets.Opened) -> None:
+        """Tell that an association is established."""
+        self._associations[str(packet["association"])] = _Association(packet)
+        self._put(packet)
+
+    def closed(self, name: str, how: str) -> None:
+        """Tell that an association ended."""
+        association = self._associations[name]
+        association.closed = {"kind": "closed", "association": name, "how": how}
+        self._put(association.closed)
+        self._forget(name)
+
+    def place(self, name: str, study: str, patient: str, charset: str, answer: Answer) -> int:
+        """Ask where an object of ``study`` goes; ``answer`` is called with the reply. Returns the request."""
+        self._request_number += 1
+        packet: packets.Place = {
+            "kind": "place", "request": self._request_number, "association": name,
+            "study": packets.bounded(study), "patient": packets.bounded(patient),
+            "charset": packets.bounded(charset),
+        }
+        self._places[self._request_number] = packet, answer
+        self._put(packet)
+        return self._request_number
+
+    def abandoned(self, request: int) -> None:
+        """Tell that the transfer of a ``place`` request failed."""
+        self._places.pop(request, None)
+        self._put({"kind": "abandoned", "request": request})
+
+    def next_event(self) -> int:
+        """Return the number of the next event, for its packet."""
+        self._event_number += 1
+        return self._event_number
+
+    def stored(self, packet: packets.Stored, *, on_sent: Notice | None = None,
+               on_acknowledged: Notice | None = None, on_ran: Notice | None = None) -> None:
+        """Tell that an object is published; the callbacks follow its way through the coordinator."""
+        number = packet["event"]
+        if packet["request"] is not None:
+            self._places.pop(packet["request"], None)
+        self._events[number] = _Event(packet, on_sent, on_acknowledged, on_ran)
+        association = self._associations.get(str(packet["association"]))
+        if association is not None:
+            association.unacknowledged += 1
+        self._put(packet, number)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued or unacknowledged."""
+        return not self._queue and not self._events
+
+    def close(self) -> None:
+        """Close the channel: end of file tells the coordinator that this worker is gone."""
+        self._detach()
+
+
+def new_incarnation(now: float) -> str:
+    """Name one worker process for life; unique also after pids are used again."""
+    return f"{os.getpid()}-{int(now * 1000):x}"

@@ -1,0 +1,295 @@
+"""The Verification and Storage services of one association: requests in, files and responses out.
+
+Strategy: one C-STORE is under way at a time. When its data set is complete: place (where studies are
+sorted), publish, tell the coordinator, answer, in this order; each step may have to wait, and blocks the
+connection while it does.
+
+Invariants: a C-STORE-RSP with success leaves only after the object has its final name and its event is in the
+coordinator's channel (durable there, when study state is kept). A drop at any point leaves no file.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from fastscp.dimse import describe, status
+from fastscp.dimse.command import Command
+from fastscp.dimse.provider import DataEnd, DataFragments, EchoRequest, StoreRequest, UnrecognizedRequest
+from fastscp.errors import InstanceError, StorageError
+from fastscp.log.names import APPLICATION, NETWORK
+from fastscp.log.text import printable, printable_lines
+from fastscp.process import packets
+from fastscp.process.control import Peer
+from fastscp.worker.context import Shared
+from fastscp.worker.reception import (
+    MODALITY,
+    PATIENT_NAME,
+    SERIES_INSTANCE_UID,
+    SPECIFIC_CHARACTER_SET,
+    STUDY_INSTANCE_UID,
+    Published,
+    Reception,
+)
+
+_log = logging.getLogger(NETWORK)
+_application_log = logging.getLogger(APPLICATION)
+
+
+class Dialogue(Protocol):
+    """What the service asks of the connection it serves."""
+
+    name: str  #: unique in the service
+    peer: Peer
+
+    def block(self) -> None:
+        """Handle nothing further until ``resume``."""
+
+    def resume(self) -> None:
+        """Go on."""
+
+    def flush(self) -> None:
+        """Send what is queued while nothing further is handled."""
+
+    def respond(self, context_id: int, command: Command, code: int, comment: str = "",
+                offending: tuple[int, ...] = ()) -> None:
+        """Queue a response."""
+
+    def abort(self, *, source: int, reason: int) -> None:
+        """End the association with an A-ABORT."""
+
+
+class StorageService:
+    """Serves the DIMSE items of one connection."""
+
+    def __init__(self, connection: Dialogue, shared: Shared) -> None:
+        self.calling_ae_title = ""
+        self.idle_since = shared.loop.now
+        self._connection = connection
+        self._shared = shared
+        self._reception: Reception | None = None
+        self._placed: packets.Placed | None = None
+        self._place_request: int | None = None
+        self._awaiting_place = False
+        self.waiting = False  #: for the coordinator, which ought to answer at once
+        self._started = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether an object is under way."""
+        return self._reception is not None
+
+    @property
+    def inflating(self) -> bool:
+        """Whether the data set under way grows out of all proportion to what is received of it."""
+        reception = self._reception
+        return reception is not None and reception.inflating
+
+    def handle(self, item: Any) -> None:
+        """Serve one item of the message provider."""
+        _HANDLERS[type(item)](self, item)
+
+    def drop(self) -> None:
+        """Forget the object under way and what was written of it."""
+        reception, self._reception = self._reception, None
+        if reception is not None:
+            self._abandon()
+            reception.discard()
+
+    # -- requests ---------------------------------------------------------------------------------
+
+    def _on_echo(self, item: EchoRequest) -> None:
+        _application_log.info("Received Echo Request (MsgID %d)", item.command.message_id)
+        self._dump(item)
+        self._respond(item.context.id, item.command, status.SUCCESS)
+
+    def _on_unrecognized(self, item: UnrecognizedRequest) -> None:
+        _log.error("%s: request %04x answered with status %04x", self._connection.peer.name, item.command.field,
+                   item.status)
+        self._dump(item)
+        self._respond(item.context.id, item.command, item.status, item.comment, item.offending)
+
+    def _on_store(self, item: StoreRequest) -> None:
+        shared, command = self._shared, item.command
+        self._dump(item)
+        self._started = shared.loop.now
+        self._placed = self._place_request = None
+        self._reception = reception = Reception(shared.config, shared.directory, shared.shapes, item.context,
+                                                command, self.calling_ae_title)
+        _application_log.info("Received Store Request (MsgID %d, %s)", command.message_id, reception.prefix)
+        if command.uid_padding and not shared.config.store.uid_padding:
+            _application_log.warning("%s sends UIDs padded with blanks, corrected", self._connection.peer.name)
+        if shared.config.faults.abort_during:
+            self._abort_on_demand("--abort-during")
+        elif shared.config.faults.sleep_during_s:
+            self._sleep(shared.config.faults.sleep_during_s)
+
+    def _on_data(self, item: DataFragments) -> None:
+        reception = self._reception
+        if reception is None:
+            return
+        reception.feed(item.views)
+        if self._place_request is None and self._shared.places and reception.failure is None:
+            self._ask_for_place(reception)
+        if self._shared.config.faults.sleep_during_s:
+            self._sleep(self._shared.config.faults.sleep_during_s)
+
+    def _on_data_end(self, _item: DataEnd) -> None:
+        reception = self._reception
+        if reception is None:
+            return
+        reception.finish()
+        if self._shared.places and reception.failure is None:
+            if self._place_request is None:
+                self._ask_for_place(reception)
+            if self._place_request is not None and self._placed is None:
+                self._awaiting_place = self.waiting = True
+                self._connection.block()
+                return
+        self._publish(reception)
+
+    # -- place, publish, report, answer -----------------------------------------------------------
+
+    def _ask_for_place(self, reception: Reception) -> None:
+        """Ask for the directory as soon as the study is known; the stream goes on meanwhile."""
+        study = reception.text(STUDY_INSTANCE_UID)
+        if study:
+            self._place_request = self._shared.reporter.place(
+                self._connection.name, study, reception.raw_text(PATIENT_NAME),
+                reception.raw_text(SPECIFIC_CHARACTER_SET), self._take_place)
+
+    def _take_place(self, packet: packets.Placed) -> None:
+        reception = self._reception
+        if reception is None:
+            return
+        self._placed = packet
+        if packet["status"]:
+            reception.fail(InstanceError(packet["message"], status=packet["status"]))
+        if self._awaiting_place:
+            self._awaiting_place = self.waiting = False
+            self._publish(reception)
+
+    def give_up(self) -> None:
+        """Answer with a failure, because the coordinator stays silent: it cannot write its state, for example.
+
+        The sender tries again then; an object that has its name already is replaced by itself.
+        """
+        reception = self._reception
+        if reception is not None and self.waiting:
+            self._awaiting_place = False
+            reception.fail(StorageError("the state of the study cannot be kept"))
+            self._publish(reception)
+
+    def _publish(self, reception: Reception) -> None:
+        """Give the object its name, or find out why it cannot have one."""
+        directory = self._placed["directory"] if self._placed else None
+        published = None
+        if reception.failure is None:
+            published = reception.publish(directory, datetime.datetime.now())  # noqa: DTZ005 - names carry local time
+        if published is None and reception.failure is None and self._shared.reports:  # --ignore
+            self._report(reception, Published("", "", replaced=False))
+            return
+        if published is None:
+            if reception.failure is not None:
+                _application_log.error("cannot store object of %s: %s (status %04x)", self._connection.peer.name,
+                                       printable(str(reception.failure)), reception.status)
+            self._abandon()
+            self._answer(reception)
+            return
+        path = f"{published.directory}/{published.file}"
+        _application_log.info("storing DICOM file: %s", path)
+        if published.warning:
+            _application_log.warning("%s, storing as: %s", printable(published.warning), path)
+        if published.replaced:
+            _application_log.warning("DICOM file already exists, overwriting: %s", path)
+        if self._shared.reports:
+            self._report(reception, published)
+        else:
+            self._answer(reception)
+
+    def _report(self, reception: Reception, published: Published) -> None:
+        """Tell the coordinator; the answer follows when the event is in its channel, or durable."""
+        shared, command = self._shared, reception.command
+        self._connection.block()
+        self.waiting = shared.durable
+
+        def answer() -> None:
+            if self._reception is reception:
+                self._answer(reception)
+
+        shared.reporter.stored(
+            {
+                "kind": "stored", "event": shared.reporter.next_event(), "request": self._place_request,
+                "association": self._connection.name, "directory": published.directory, "file": published.file,
+                "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
+                "study": packets.bounded(reception.text(STUDY_INSTANCE_UID)),
+                "series": packets.bounded(reception.text(SERIES_INSTANCE_UID)),
+                "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
+                "transfer_syntax": reception.transfer_syntax_out, "size": reception.size,
+                "duration_s": round(time.monotonic() - self._started, 6), "replaced": published.replaced,
+                "sha256": reception.digest,
+            },
+            on_sent=None if shared.durable else answer,
+            on_acknowledged=answer if shared.durable else None,
+            on_ran=self._after_hooks if shared.config.hooks.synchronous else None,
+        )
+
+    def _answer(self, reception: Reception) -> None:
+        """Send the C-STORE-RSP, then go on, unless hooks or a delay come first."""
+        shared, connection = self._shared, self._connection
+        self._reception = None
+        self.waiting = False
+        if shared.config.faults.abort_after:
+            self._abort_on_demand("--abort-after")
+            return
+        comment = "" if reception.failure is None else str(reception.failure)
+        self._respond(reception.context.id, reception.command, reception.status, comment)
+        if shared.reports and shared.config.hooks.synchronous and reception.failure is None:
+            connection.block()
+            connection.flush()
+        else:
+            self._after_hooks()
+
+    def _after_hooks(self) -> None:
+        if self._shared.config.faults.sleep_after_s:
+            self._sleep(self._shared.config.faults.sleep_after_s)
+        else:
+            self._connection.resume()
+
+    def _dump(self, item: EchoRequest | StoreRequest | UnrecognizedRequest) -> None:
+        if _application_log.isEnabledFor(logging.DEBUG):
+            _application_log.debug("%s", printable_lines(describe.command(item.command, item.context)))
+
+    def _respond(self, context_id: int, command: Command, code: int, comment: str = "",
+                 offending: tuple[int, ...] = ()) -> None:
+        if _application_log.isEnabledFor(logging.DEBUG):
+            _application_log.debug("%s", printable_lines(describe.response(command, code)))
+        self._connection.respond(context_id, command, code, comment, offending)
+        self.idle_since = self._shared.loop.now
+
+    def _sleep(self, delay_s: float) -> None:
+        self._connection.block()
+        self._connection.flush()
+        self._shared.loop.call_later(delay_s, self._connection.resume)
+
+    def _abort_on_demand(self, option: str) -> None:
+        _application_log.warning("aborting association as demanded by %s", option)
+        self._connection.abort(source=0, reason=0)
+
+    def _abandon(self) -> None:
+        """Take back what was asked of the coordinator for the object under way."""
+        if self._place_request is not None:
+            self._shared.reporter.abandoned(self._place_request)
+            self._place_request = None
+
+
+_HANDLERS: dict[type, Callable[[StorageService, Any], None]] = {
+    EchoRequest: StorageService._on_echo,  # noqa: SLF001 - its own methods
+    StoreRequest: StorageService._on_store,  # noqa: SLF001
+    UnrecognizedRequest: StorageService._on_unrecognized,  # noqa: SLF001
+    DataFragments: StorageService._on_data,  # noqa: SLF001
+    DataEnd: StorageService._on_data_end,  # noqa: SLF001
+}

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from fastscp.acceptor.pool import Connection, Pool, WorkerSlot
+from fastscp.errors import ProcessError
+from fastscp.process import control, fdpass
+from fastscp.process.control import Kind, Peer
+
+
+class FakeWorker:
+    """The far end of a control channel."""
+
+    def __init__(self, pool: Pool, pid: int) -> None:
+        ours, self.channel = fdpass.channel_pair()
+        self.slot = WorkerSlot(pid, pid, ours)
+        self.pool = pool
+        pool.add(self.slot)
+
+    def say(self, kind: Kind, number: int = 0) -> None:
+        self.channel.send(control.encode(kind, number))
+        assert self.pool.read(self.slot)
+
+    def take(self) -> int | None:
+        """Receive a connection without taking it; return its number."""
+        try:
+            packet, descriptor = fdpass.receive(self.channel)
+        except BlockingIOError:
+            return None
+        assert descriptor is not None
+        socket.socket(fileno=descriptor).close()
+        return control.decode(packet)[1]
+
+
+def connection() -> Connection:
+    sock, other = socket.socketpair()
+    other.close()
+    return Connection(sock, Peer("127.0.0.1", 1))
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return Pool(lambda: None)
+
+
+def test_nobody_gets_a_connection_before_he_is_up(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    pool.submit(connection())
+    assert worker.take() is None
+    assert pool.open_count == 1
+    worker.say(Kind.UP)
+    assert worker.take() == 1
+    assert pool.open_count == 1
+
+
+def test_least_loaded_worker_first(pool: Pool) -> None:
+    first, second = FakeWorker(pool, 1), FakeWorker(pool, 2)
+    first.say(Kind.UP)
+    second.say(Kind.UP)
+    for _ in range(4):
+        pool.submit(connection())
+    taken = [first.take(), first.take(), second.take(), second.take()]
+    assert sorted(number for number in taken if number) == [1, 2, 3, 4]
+    second.say(Kind.TAKEN, taken[2] or 0)
+    second.say(Kind.FINISHED, taken[2] or 0)
+    pool.submit(connection())
+    assert second.take() == 5
+    assert first.take() is None
+
+
+def test_untaken_connection_of_a_dead_worker_goes_to_another(pool: Pool) -> None:
+    first, second = FakeWorker(pool, 1), FakeWorker(pool, 2)
+    first.say(Kind.UP)
+    kept, lost = connection(), connection()
+    pool.submit(lost)
+    pool.submit(kept)
+    first.say(Kind.TAKEN, first.take() or 0)
+    second.say(Kind.UP)
+    pool.remove(1)
+    assert second.take() == 3
+    assert lost.sock.fileno() == -1
+    assert kept.sock.fileno() >= 0
+    assert pool.open_count == 1
+
+
+def test_taken_socket_is_the_workers_alone(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    worker.say(Kind.UP)
+    mine = connection()
+    pool.submit(mine)
+    number = worker.take()
+    assert mine.sock.fileno() >= 0
+    worker.say(Kind.TAKEN, number or 0)
+    assert mine.sock.fileno() == -1
+
+
+def test_worker_with_a_full_channel_is_passed_over(pool: Pool) -> None:
+    deaf = FakeWorker(pool, 1)
+    deaf.say(Kind.UP)
+    with pytest.raises(BlockingIOError):  # noqa: PT012 - which send fills the channel is open
+        while True:
+            deaf.slot.channel.send(b"x" * 1000)
+    pool.submit(connection())
+    assert pool.open_count == 1
+    other = FakeWorker(pool, 2)
+    other.say(Kind.UP)
+    assert other.take() == 1
+
+
+def test_end_of_a_channel_is_told(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    worker.channel.close()
+    assert pool.read(worker.slot) is False
+
+
+def test_descriptor_from_a_worker_is_a_bug(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    fdpass.send_with_descriptor(worker.channel, control.encode(Kind.UP), 0)
+    with pytest.raises(ProcessError):
+        pool.read(worker.slot)
+
+
+def test_connection_goes_on_its_way_as_soon_as_a_full_channel_has_room(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    worker.say(Kind.UP)
+    submitted = 0
+    while submitted < 5000 and not pool._waiting:  # until the channel is full
+        pool.submit(connection())
+        submitted += 1
+    assert pool._waiting
+    seen = 0
+    while (number := worker.take()) is not None:
+        seen += 1
+        worker.say(Kind.TAKEN, number)
+    assert seen == submitted
+
+
+def test_connection_taken_by_a_worker_that_died_does_not_go_to_another(pool: Pool) -> None:
+    first, second = FakeWorker(pool, 1), FakeWorker(pool, 2)
+    first.say(Kind.UP)
+    taken, untaken = connection(), connection()
+    pool.submit(taken)
+    pool.submit(untaken)
+    first.channel.send(control.encode(Kind.TAKEN, first.take() or 0))
+    first.channel.close()  # with an unread order: the acceptor process sees a reset in front of the record
+    assert pool.read(first.slot) is False
+    pool.remove(1)
+    second.say(Kind.UP)
+    assert second.take() == 3
+    assert second.take() is None
+    assert taken.sock.fileno() == -1
+
+
+def test_worker_gets_no_more_connections_than_it_has_descriptors_for() -> None:
+    pool = Pool(lambda: None, capacity=1)
+    worker = FakeWorker(pool, 1)
+    worker.say(Kind.UP)
+    assert not pool.full
+    for _ in range(2):
+        pool.submit(connection())
+    assert pool.full
+    number = worker.take() or 0
+    assert worker.take() is None
+    worker.say(Kind.TAKEN, number)
+    worker.say(Kind.FINISHED, number)
+    assert worker.take() == 2
+
+
+def test_worker_that_does_not_take_what_it_got_gets_nothing_more_while_another_does(pool: Pool) -> None:
+    held_up, other = FakeWorker(pool, 1), FakeWorker(pool, 2)
+    held_up.say(Kind.UP)
+    first = connection()
+    pool.submit(first)
+    other.say(Kind.UP)
+    first.handed_out -= 10  # as if ten seconds had passed
+    for _ in range(3):
+        pool.submit(connection())
+    assert [other.take() for _ in range(3)] == [2, 3, 4]
+    held_up.say(Kind.TAKEN, held_up.take() or 0)
+    pool.submit(connection())
+    assert held_up.take() == 5

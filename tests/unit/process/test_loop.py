@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+import pytest
+
+from fastscp.process.loop import IN, Loop
+
+
+@pytest.fixture
+def loop() -> Loop:
+    made = Loop()
+    yield made  # type: ignore[misc]
+    made.close()
+
+
+def test_timers_run_in_order_and_cancelled_ones_do_not(loop: Loop) -> None:
+    ran: list[str] = []
+    loop.call_later(0.02, lambda: ran.append("second"))
+    loop.call_later(0.001, lambda: ran.append("first"))
+    loop.call_later(0.005, lambda: ran.append("cancelled")).cancel()
+    loop.call_later(0.03, loop.stop)
+    loop.run()
+    assert ran == ["first", "second"]
+
+
+def test_handler_closed_in_the_same_round_is_not_called(loop: Loop) -> None:
+    pairs = [socket.socketpair() for _ in range(2)]
+    called: list[int] = []
+
+    def handle(mine: int, other: int) -> None:
+        called.append(mine)
+        if pairs[other][0].fileno() in loop:
+            loop.unregister(pairs[other][0].fileno())
+        loop.stop()
+
+    for mine, other in ((0, 1), (1, 0)):
+        loop.register(pairs[mine][0].fileno(), IN, lambda _mask, mine=mine, other=other: handle(mine, other))
+        pairs[mine][1].send(b"x")
+    loop.run()
+    assert len(called) == 1
+    for pair in pairs:
+        for sock in pair:
+            sock.close()
+
+
+def test_signals_are_handled_in_the_loop_and_given_back(loop: Loop) -> None:
+    seen: list[int] = []
+
+    def handle() -> None:
+        seen.append(signal.SIGUSR1)
+        loop.stop()
+
+    loop.on_signal(signal.SIGUSR1, handle)
+    loop.call_later(0, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    loop.run()
+    assert seen == [signal.SIGUSR1]
+    loop.close()
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+
+def test_stop_before_run_returns_at_once(loop: Loop) -> None:
+    loop.stop()
+    loop.run()
+    assert loop.now > 0

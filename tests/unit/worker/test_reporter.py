@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from fastscp.process import fdpass, packets
+from fastscp.process.loop import Loop
+from fastscp.worker.reporter import Reporter
+
+
+class Coordinator:
+    """The far end of an event channel, and one round of the loop when asked for."""
+
+    def __init__(self) -> None:
+        self.loop = Loop()
+        self.reporter = Reporter(self.loop, "worker-1")
+        self.channel: socket.socket | None = None
+
+    def connect(self) -> None:
+        ours, self.channel = fdpass.channel_pair()
+        self.reporter.attach(os.dup(ours.fileno()))
+        ours.close()
+
+    def heard(self) -> list[dict[str, Any]]:
+        packets = []
+        assert self.channel is not None
+        while True:
+            try:
+                packets.append(orjson.loads(self.channel.recv(65536)))
+            except BlockingIOError:
+                return packets
+
+    def answer(self, packet: dict[str, Any]) -> None:
+        assert self.channel is not None
+        self.channel.send(orjson.dumps(packet))
+        self.turn()
+
+    def turn(self) -> None:
+        self.loop.call_later(0.002, self.loop.stop)
+        self.loop._stopped = False
+        self.loop.run()
+
+
+@pytest.fixture
+def coordinator() -> Iterator[Coordinator]:
+    made = Coordinator()
+    yield made
+    made.loop.close()
+
+
+def opened(name: str) -> packets.Opened:
+    return {"kind": "opened", "association": name, "calling_aet": "A", "called_aet": "B", "peer": "127.0.0.1",
+            "peer_host": "localhost", "port": 1, "max_pdu": 0}
+
+
+def stored(number: int, name: str = "a") -> packets.Stored:
+    return {"kind": "stored", "event": number, "request": None, "association": name, "directory": ".", "file": "f",
+            "sop_class": "", "sop_instance": "", "study": "", "series": "", "modality": "", "prefix": "CT",
+            "transfer_syntax": "", "size": 1, "duration_s": 0.0, "replaced": False, "sha256": None}
+
+
+def kinds(packets: list[dict[str, Any]]) -> list[str]:
+    return [packet["kind"] for packet in packets]
+
+
+def test_event_is_sent_before_its_notice(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    notices: list[str] = []
+    coordinator.reporter.opened(opened("a"))
+    coordinator.reporter.stored(stored(coordinator.reporter.next_event()), on_sent=lambda: notices.append("sent"),
+                                on_acknowledged=lambda: notices.append("durable"))
+    assert kinds(coordinator.heard()) == ["hello", "opened", "stored"]
+    assert notices == ["sent"]
+    coordinator.answer({"kind": "ack", "event": 1})
+    assert notices == ["sent", "durable"]
+    assert coordinator.reporter.idle
+
+
+def test_nothing_is_lost_while_there_is_no_coordinator(coordinator: Coordinator) -> None:
+    notices: list[str] = []
+    coordinator.reporter.opened(opened("a"))
+    coordinator.reporter.stored(stored(coordinator.reporter.next_event()), on_sent=lambda: notices.append("sent"))
+    coordinator.reporter.closed("a", "released")
+    assert notices == []
+    coordinator.connect()
+    assert kinds(coordinator.heard()) == ["hello", "opened", "stored", "closed"]
+    assert notices == ["sent"]
+
+
+def test_new_coordinator_hears_what_the_dead_one_did_not_answer(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    reporter = coordinator.reporter
+    placed: list[packets.Placed] = []
+    sent: list[int] = []
+    reporter.opened(opened("a"))
+    reporter.opened(opened("b"))
+    for _ in range(2):
+        number = reporter.next_event()
+        reporter.stored(stored(number), on_sent=lambda number=number: sent.append(number))
+    request = reporter.place("a", "1.2", "P", "", placed.append)
+    reporter.closed("b", "released")
+    coordinator.answer({"kind": "ack", "event": 1})
+    assert coordinator.channel is not None
+    coordinator.channel.close()
+    coordinator.turn()
+    coordinator.connect()
+    heard = coordinator.heard()
+    assert kinds(heard) == ["hello", "opened", "stored", "place"]
+    assert heard[0]["unacknowledged"] == 1
+    assert heard[2]["event"] == 2
+    assert sent == [1, 2]
+    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": ""})
+    assert placed[0]["directory"] == "d"
+
+
+def test_new_coordinator_hears_of_transfers_under_way(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    reporter = coordinator.reporter
+    placed: list[packets.Placed] = []
+    reporter.opened(opened("a"))
+    requests = [reporter.place("a", "1.2", "P", "", placed.append) for _ in range(3)]
+    for request in requests:
+        coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": ""})
+    reporter.abandoned(requests[0])
+    reporter.stored({**stored(reporter.next_event()), "request": requests[1]})
+    coordinator.connect()
+    heard = coordinator.heard()
+    assert [packet.get("request") for packet in heard if packet["kind"] in {"stored", "place"}] == requests[1:]
+    assert kinds(heard) == ["hello", "opened", "stored", "place"]
+    coordinator.answer({"kind": "placed", "request": requests[2], "directory": "d", "status": 0, "message": ""})
+    assert len(placed) == 3  # the repeated answer is not heard
+
+
+def test_hooks_that_end_before_the_acknowledgement_are_heard(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    ran: list[str] = []
+    coordinator.reporter.opened(opened("a"))
+    coordinator.reporter.stored(stored(coordinator.reporter.next_event()), on_ran=lambda: ran.append("ran"))
+    coordinator.answer({"kind": "ran", "event": 1})
+    coordinator.answer({"kind": "ack", "event": 1})
+    assert ran == ["ran"]
+
+
+def test_hooks_of_a_dead_coordinator_do_not_keep_anybody_waiting(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    ran: list[str] = []
+    coordinator.reporter.opened(opened("a"))
+    coordinator.reporter.stored(stored(coordinator.reporter.next_event()), on_ran=lambda: ran.append("ran"))
+    coordinator.answer({"kind": "ack", "event": 1})
+    assert ran == []
+    coordinator.connect()
+    assert ran == ["ran"]
+
+
+def test_abandoned_request_is_not_answered(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    placed: list[packets.Placed] = []
+    coordinator.reporter.opened(opened("a"))
+    request = coordinator.reporter.place("a", "1.2", "P", "", placed.append)
+    coordinator.reporter.abandoned(request)
+    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": ""})
+    assert placed == []
+    assert kinds(coordinator.heard())[-2:] == ["place", "abandoned"]
+
+
+def test_full_channel_delays_the_notice_and_keeps_the_order(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    sent: list[int] = []
+    coordinator.reporter.opened(opened("a"))
+    for _ in range(3000):
+        number = coordinator.reporter.next_event()
+        coordinator.reporter.stored(stored(number), on_sent=lambda number=number: sent.append(number))
+    assert len(sent) < 3000
+    heard: list[int] = []
+    while len(heard) < 3000:
+        heard += [packet["event"] for packet in coordinator.heard() if packet["kind"] == "stored"]
+        coordinator.turn()
+    assert sent == heard == list(range(1, 3001))
+
+
+def test_event_that_follows_from_a_repeated_one_comes_after_all_repeats(coordinator: Coordinator) -> None:
+    """The answer to a repeated event goes out, and the peer's next object is already there."""
+    reporter = coordinator.reporter
+    reporter.opened(opened("a"))
+
+    def next_object() -> None:
+        reporter.stored(stored(reporter.next_event()))
+
+    for _ in range(3):
+        reporter.stored(stored(reporter.next_event()), on_sent=next_object)
+    coordinator.connect()
+    events = [packet["event"] for packet in coordinator.heard() if packet["kind"] == "stored"]
+    assert events == [1, 2, 3, 4, 5, 6]
+
+
+def test_coordinator_that_dies_while_an_event_leads_to_another(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    reporter = coordinator.reporter
+    reporter.opened(opened("a"))
+
+    def next_object() -> None:
+        assert coordinator.channel is not None
+        coordinator.channel.close()
+        reporter.stored(stored(reporter.next_event()))
+
+    reporter.stored(stored(reporter.next_event()), on_sent=next_object)
+    coordinator.connect()
+    assert [packet["event"] for packet in coordinator.heard() if packet["kind"] == "stored"] == [1, 2]

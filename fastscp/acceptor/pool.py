@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from fastscp.errors import ProcessError
-from fastscp.process import control, fdpass
-from fastscp.process.control import Kind, Peer
+from fastscp.net.peer import Peer
+from fastscp.process import fdpass, packets
 
 _TAKEN_WITHIN_S = 1.0  #: a worker whose loop runs takes a connection within milliseconds
 #: What sending a descriptor fails with when too much is under way, besides EAGAIN (unix(7)).
@@ -118,7 +118,9 @@ class Pool:
     def _hand_to(self, slot: WorkerSlot, connection: Connection) -> bool:
         """Send the socket to one worker; False when its channel is full or it is dying."""
         number = self._next_number
-        packet = control.encode(Kind.CONNECTION, number, connection.peer)
+        peer = connection.peer
+        packet = packets.encode({"kind": "connection", "number": number, "address": peer.address, "port": peer.port,
+                                 "host": peer.host})
         try:
             fdpass.send_with_descriptor(slot.channel, packet, connection.sock.fileno())
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
@@ -152,7 +154,7 @@ class Pool:
                 raise ProcessError("a worker sent a descriptor")
             if packet:
                 news = True
-                self._follow(slot, *control.decode(packet)[:2])
+                self._follow(slot, packets.decode_news(packet))
             else:
                 alive = False
         if news:
@@ -160,15 +162,15 @@ class Pool:
             self._on_change()
         return alive
 
-    def _follow(self, slot: WorkerSlot, kind: Kind, number: int) -> None:
-        if kind is Kind.TAKEN:
-            slot.untaken.pop(number).sock.close()
-        elif kind is Kind.FINISHED:
-            slot.open_numbers.discard(number)
-        elif kind is Kind.UP:
+    def _follow(self, slot: WorkerSlot, news: packets.WorkerNews) -> None:
+        if news["kind"] == "taken":
+            slot.untaken.pop(news["number"]).sock.close()
+        elif news["kind"] == "finished":
+            slot.open_numbers.discard(news["number"])
+        elif news["kind"] == "up":
             slot.up = True
         else:
-            raise ProcessError(f"unexpected control record {kind} of a worker")
+            raise ProcessError(f"unexpected packet of a worker: {news}")
 
     def close_waiting(self) -> None:
         """Drop connections that no worker took (shutdown)."""
@@ -186,10 +188,10 @@ class Pool:
             yield connection.sock
 
 
-def tell(channel: socket.socket, kind: Kind) -> bool:
-    """Send one record; False when the process behind the channel is gone or deaf."""
+def tell(channel: socket.socket, order: packets.Order) -> bool:
+    """Send one order; False when the process behind the channel is gone or deaf."""
     try:
-        channel.send(control.encode(kind))
+        channel.send(packets.encode(order))
     except (BlockingIOError, BrokenPipeError, ConnectionResetError, ConnectionRefusedError):
         return False
     return True

@@ -23,9 +23,9 @@ from fastscp.acceptor.pool import Connection, Pool
 from fastscp.acceptor.supervisor import Supervisor
 from fastscp.config import Config
 from fastscp.log.names import APPLICATION, NETWORK
-from fastscp.net.listener import connections_per_worker, descriptor_limit, plain_address
+from fastscp.net.listener import connections_per_worker, descriptor_limit
+from fastscp.net.peer import peer_at
 from fastscp.net.systemd import notify
-from fastscp.process.control import Kind, Peer
 from fastscp.process.loop import IN, Loop
 from fastscp.worker.process import WorkerSettings
 
@@ -122,7 +122,7 @@ class AcceptorProcess:
             self._accept_failed(error)
             return
         sock.setblocking(False)
-        self._admission.admit(Connection(sock, Peer(plain_address(str(address[0])), int(address[1]))))
+        self._admission.admit(Connection(sock, peer_at(address)))
         self._update_listening()
 
     def _accept_failed(self, error: OSError) -> None:
@@ -160,9 +160,9 @@ class AcceptorProcess:
     def _stop_now(self) -> None:
         """End at once: what was acknowledged is on disk, what the hooks still owe is in the state."""
         self._stopping = True
-        self._supervisor.tell_workers(Kind.STOP)
+        self._supervisor.tell_workers({"kind": "stop"})
         if not self._pool.slots:
-            self._supervisor.tell_coordinator("stop")
+            self._supervisor.tell_coordinator({"kind": "stop"})
         self._loop.call_later(_KILL_AFTER_S, self._kill)
 
     def _kill(self) -> None:
@@ -171,8 +171,8 @@ class AcceptorProcess:
     def _reload(self) -> None:
         notify("RELOADING=1")
         self._admission.reload()
-        self._supervisor.tell_workers(Kind.RELOAD)
-        self._supervisor.tell_coordinator("reload")
+        self._supervisor.tell_workers({"kind": "reload"})
+        self._supervisor.tell_coordinator({"kind": "reload"})
         notify("READY=1")
 
     def _children_changed(self) -> None:
@@ -182,7 +182,7 @@ class AcceptorProcess:
             return
         if not self._pool.slots and not self._coordinator_told:
             self._coordinator_told = True
-            self._supervisor.tell_coordinator("stop" if self._stopping else "drain")
+            self._supervisor.tell_coordinator({"kind": "stop" if self._stopping else "drain"})
             self._loop.call_later(self._config.network.drain_timeout_s, self._stop_now)
         if self._supervisor.children == 0:
             self._loop.stop()

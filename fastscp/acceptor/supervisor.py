@@ -16,16 +16,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
-import orjson
-
 from fastscp.acceptor.pool import Pool, WorkerSlot, tell
 from fastscp.config import Config
 from fastscp.coordinator import process as coordinator
 from fastscp.errors import FastscpError
 from fastscp.log.names import NETWORK
 from fastscp.net.systemd import hide_from_children
-from fastscp.process import fdpass
-from fastscp.process.control import Kind, encode
+from fastscp.process import fdpass, packets
 from fastscp.process.loop import IN, Loop
 from fastscp.process.titles import set_title
 from fastscp.store.sink import remove_stale_temporaries
@@ -152,9 +149,9 @@ class Supervisor:
             self._loop.call_later(_RETRY_S, lambda: self._connect_to_coordinator(slot))
             return
         try:
-            packet = orjson.dumps({"kind": "worker", "name": f"worker {slot.index + 1} ({slot.pid})"})
+            packet = packets.encode({"kind": "worker", "name": f"worker {slot.index + 1} ({slot.pid})"})
             fdpass.send_with_descriptor(self._coordinator, packet, coordinator_end.fileno())
-            fdpass.send_with_descriptor(slot.channel, encode(Kind.EVENT_CHANNEL), worker_end.fileno())
+            fdpass.send_with_descriptor(slot.channel, packets.encode({"kind": "event_channel"}), worker_end.fileno())
         except BlockingIOError:
             self._loop.call_later(_RETRY_S, lambda: self._connect_to_coordinator(slot))
         except (BrokenPipeError, ConnectionResetError):
@@ -182,7 +179,7 @@ class Supervisor:
             packet = b""
         if not packet:
             self._drop_coordinator_channel()
-        elif orjson.loads(packet)["kind"] == "ready":
+        elif packets.decode_control(packet)["kind"] == "ready":
             self._coordinator_ready = self._coordinator_was_ready = True
             self._on_ready()
 
@@ -256,28 +253,28 @@ class Supervisor:
     def drain(self) -> None:
         """Let every worker end, and replace none of them; the coordinator stays until they have told it everything."""
         self._replacing = False
-        self.tell_workers(Kind.DRAIN)
+        self.tell_workers({"kind": "drain"})
         if self._needs_coordinator():  # now, no matter how long it was to be waited for
             self._replace(-1, _SHORT_LIFE_S, self.start_coordinator, self._needs_coordinator)
 
     # -- telling ----------------------------------------------------------------------------------
 
-    def tell_coordinator(self, kind: str) -> None:
+    def tell_coordinator(self, order: packets.Order) -> None:
         """Send one order without a descriptor; a dead coordinator needs none."""
         if self._coordinator is None:
             return
         try:
-            self._coordinator.send(orjson.dumps({"kind": kind}))
+            self._coordinator.send(packets.encode(order))
         except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
-            _log.warning("coordinator did not take the order to %s: %s", kind, error)
+            _log.warning("coordinator did not take the order to %s: %s", order["kind"], error)
 
-    def tell_workers(self, kind: Kind) -> None:
+    def tell_workers(self, order: packets.Order) -> None:
         """Send one order to all workers; one whose channel is full is drained by a signal."""
         for slot in self._pool.slots.values():
-            if tell(slot.channel, kind):
+            if tell(slot.channel, order):
                 continue
             _log.debug("worker %d did not take an order", slot.index + 1)
-            if kind is Kind.DRAIN:
+            if order["kind"] == "drain":
                 os.kill(slot.pid, signal.SIGTERM)
 
     def kill_all(self) -> None:

@@ -53,7 +53,7 @@ class HostFiles:
     patterns: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def plain_address(address: str) -> str:
+def comparable_address(address: str) -> str:
     """Return an address in the form patterns are compared with: no scope, IPv4 as IPv4."""
     address = address.partition("%")[0].lower()
     if address.startswith(_MAPPED) and "." in address:
@@ -75,8 +75,8 @@ def match_host(pattern: str, host: HostInfo, files: HostFiles, depth: int = 0) -
         name = host.needed_name()
         return "." not in name and _is_known(name)
     if "/" in pattern:
-        return _match_net(pattern, plain_address(host.address))
-    return match_text(pattern, plain_address(host.address)) or (
+        return _match_net(pattern, comparable_address(host.address))
+    return match_text(pattern, comparable_address(host.address)) or (
         not _ADDRESS_CHARACTERS.issuperset(pattern)
         and not pattern.startswith("[")
         and match_text(pattern, host.needed_name())

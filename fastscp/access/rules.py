@@ -23,10 +23,10 @@ from fastscp.access.patterns import (
     HostFiles,
     HostInfo,
     NameNeededError,
+    comparable_address,
     is_malformed,
     match_host,
     match_text,
-    plain_address,
 )
 from fastscp.access.policy import AccessPolicy
 from fastscp.errors import UsageError
@@ -54,7 +54,7 @@ class ClientInfo:
         name = self.host_name
         if name is not None:
             name = (name if self.confirmed else PARANOID) if name else UNKNOWN
-        return HostInfo(plain_address(self.address) or UNKNOWN, name)
+        return HostInfo(comparable_address(self.address) or UNKNOWN, name)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class ServerInfo:
 
     def as_host(self) -> HostInfo:
         """Return what patterns are matched with."""
-        return HostInfo(plain_address(self.address) or UNKNOWN)
+        return HostInfo(comparable_address(self.address) or UNKNOWN)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from fastscp.process import packets
+from fastscp.process.fdpass import PACKET_OCTETS
 from fastscp.process.loop import IN, OUT, Loop
 
 #: packets read from one channel before the others get their turn
@@ -50,7 +50,7 @@ class Channel:
         receive = self._socket.recv
         for _ in range(_PACKETS_PER_ROUND):
             try:
-                octets = receive(packets.MAXIMUM_OCTETS)
+                octets = receive(PACKET_OCTETS)
             except BlockingIOError:
                 return False
             except ConnectionResetError:

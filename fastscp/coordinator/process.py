@@ -184,7 +184,7 @@ class Coordinator:
         elif packet["kind"] == "opened":
             self._take_opened(channel, packet, octets)
         elif packet["kind"] == "closed":
-            self._close_association(channel, str(packet["association"]), packet["how"])
+            self._close_association(channel, packet["association"], packet["how"])
         elif packet["kind"] == "abandoned":
             self._abandon(channel, packet["request"])
         elif packet["kind"] == "hello":
@@ -192,7 +192,7 @@ class Coordinator:
             channel.highest_event = self._events.get(channel.incarnation, 0)
 
     def _take_opened(self, channel: Channel, packet: packets.Opened, octets: bytes) -> None:
-        channel.associations[str(packet["association"])] = dict(packet), octets
+        channel.associations[packet["association"]] = dict(packet), octets
         if self._event_log is not None:
             self._event_log.put(events.association_opened(time.time(), packet))
 
@@ -223,7 +223,7 @@ class Coordinator:
             self._answer(channel, {"kind": "ran", "event": event})
 
     def _store(self, channel: Channel, packet: packets.Stored, octets: bytes, cause: Cause) -> None:
-        opened, caller = self._caller(channel, str(packet["association"]))
+        opened, caller = self._caller(channel, packet["association"])
         if self._event_log is not None:
             self._event_log.put(events.object_stored(time.time(), opened, packet))
         if self._studies is not None:

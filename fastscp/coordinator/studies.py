@@ -155,7 +155,7 @@ class Studies:
         transfer = None if packet["request"] is None else (incarnation, packet["request"])
         study = self._study_of(packet, transfer, now)
         self._last_object += 1
-        association = str(packet["association"])
+        association = packet["association"]
         row = ObjectRow(packet["file"], packet["file"], association, caller, octets)
         self._state.add_object(study.number, row, self._last_object, incarnation, packet["event"])
         self._callers[study.number] = caller

@@ -51,12 +51,6 @@ def _cannot(port: int, error: OSError) -> ProcessError:
     return ProcessError(f"cannot listen on port {port}: {reason}")
 
 
-def plain_address(address: str) -> str:
-    """Show an IPv4 peer of a dual-stack socket as plain IPv4."""
-    prefix = "::ffff:"
-    return address[len(prefix) :] if address.lower().startswith(prefix) and "." in address else address
-
-
 def raise_descriptor_limit() -> int:
     """Allow as many descriptors as the hard limit permits; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

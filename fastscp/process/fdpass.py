@@ -14,7 +14,8 @@ from fastscp.errors import ProcessError
 
 _INT_OCTETS = array.array("i").itemsize
 _CONTROL_OCTETS = socket.CMSG_SPACE(4 * _INT_OCTETS)
-PACKET_OCTETS = 1 << 16  #: the longest packet without a descriptor that either side sends
+#: the longest packet that any process sends; well below a Unix socket's default send buffer (212,992 octets)
+PACKET_OCTETS = 1 << 16
 
 
 def channel_pair() -> tuple[socket.socket, socket.socket]:

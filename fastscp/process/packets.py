@@ -1,13 +1,13 @@
-"""Packets between worker, coordinator and acceptor process: one orjson object each, told apart by ``kind``.
+"""What the processes of the service say to each other: one orjson object a packet, told apart by ``kind``.
 
 The packets are plain dictionaries, typed for the checker and free of cost at run time::
 
-    channel.send(records.encode(records.Closed(kind="closed", association=7, how="released")))
-    packet = records.decode(octets)
+    channel.send(packets.encode(packets.Closed(kind="closed", association="31-7", how="released")))
+    packet = packets.decode_coordinator(octets)
     if packet["kind"] == "ack": ...        # the type checker narrows on ``kind``
 
 Strings of peers are Latin-1 decoded octets. ``bounded`` keeps a string of a peer short enough for a packet;
-apply it to every value of a data set, never to a path. A packet is at most ``MAXIMUM_OCTETS`` long.
+apply it to every value of a data set, never to a path. A packet is at most ``fdpass.PACKET_OCTETS`` long.
 docs/architecture.md has the table of packets and who sends what when.
 """
 
@@ -18,14 +18,10 @@ from typing import Literal, TypedDict, cast
 import orjson
 
 from fastscp.errors import ProcessError
+from fastscp.process.fdpass import PACKET_OCTETS
 
-#: Upper bound of one packet; well below the default send buffer of a Unix socket (212,992 octets).
-MAXIMUM_OCTETS = 65536
 #: Longest string of a peer in a packet, in characters: longer than any file name can be.
 MAXIMUM_STRING = 1024
-
-#: names an association in the whole service
-Association = int | str
 
 
 class Hello(TypedDict):
@@ -40,7 +36,7 @@ class Opened(TypedDict):
     """An association was established, or is still open when the channel is new."""
 
     kind: Literal["opened"]
-    association: Association
+    association: str  #: unique in the service
     calling_aet: str
     called_aet: str
     peer: str  #: address
@@ -53,7 +49,7 @@ class Closed(TypedDict):
     """The association ended; its open transfers are void."""
 
     kind: Literal["closed"]
-    association: Association
+    association: str
     how: str  #: released, aborted or failed
 
 
@@ -62,7 +58,7 @@ class Place(TypedDict):
 
     kind: Literal["place"]
     request: int
-    association: Association
+    association: str
     study: str
     patient: str
     charset: str
@@ -81,7 +77,7 @@ class Stored(TypedDict):
     kind: Literal["stored"]
     event: int
     request: int | None
-    association: Association
+    association: str
     directory: str
     file: str
     sop_class: str
@@ -128,24 +124,65 @@ class Worker(TypedDict):
     name: str
 
 
-class Signal(TypedDict):
-    """Order of the acceptor process, or ``ready`` to it."""
+class Order(TypedDict):
+    """What the acceptor process wants done: finish and end, end now, read files again."""
 
-    kind: Literal["drain", "stop", "reload", "ready"]
+    kind: Literal["drain", "stop", "reload"]
+
+
+class Ready(TypedDict):
+    """The coordinator has recovered what an earlier run left."""
+
+    kind: Literal["ready"]
+
+
+class Connection(TypedDict):
+    """An accepted connection; its socket comes along. ``host`` is empty when it was not looked up."""
+
+    kind: Literal["connection"]
+    number: int
+    address: str
+    port: int
+    host: str
+
+
+class EventChannel(TypedDict):
+    """A worker's end of the channel to a (new) coordinator comes along as one descriptor."""
+
+    kind: Literal["event_channel"]
+
+
+class Up(TypedDict):
+    """A worker takes connections from here on."""
+
+    kind: Literal["up"]
+
+
+class Progress(TypedDict):
+    """The connection is the worker's from here on, or is closed."""
+
+    kind: Literal["taken", "finished"]
+    number: int
 
 
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored
 CoordinatorPacket = Placed | Ack | Ran
-ControlPacket = Worker | Signal
+#: between the acceptor process and the coordinator
+ControlPacket = Worker | Order | Ready
+#: from the acceptor process to a worker
+WorkerOrder = Connection | EventChannel | Order
+#: from a worker to the acceptor process
+WorkerNews = Up | Progress
+Packet = WorkerPacket | CoordinatorPacket | ControlPacket | WorkerOrder | WorkerNews
 
 
-def encode(packet: WorkerPacket | CoordinatorPacket | ControlPacket) -> bytes:
+def encode(packet: Packet) -> bytes:
     """Return the packet's octets. Raises ``ProcessError`` when it is too long or cannot be encoded."""
     try:
         octets = orjson.dumps(packet)
     except TypeError as error:
         raise ProcessError(f"a packet of kind {packet['kind']} cannot be encoded: {error}") from error
-    if len(octets) > MAXIMUM_OCTETS:
+    if len(octets) > PACKET_OCTETS:
         raise ProcessError(f"a packet of kind {packet['kind']} has {len(octets)} octets")
     return octets
 
@@ -163,6 +200,16 @@ def decode_coordinator(octets: bytes | bytearray | memoryview) -> CoordinatorPac
 def decode_control(octets: bytes | bytearray | memoryview) -> ControlPacket:
     """Return a packet between acceptor process and coordinator. Raises ``ProcessError``."""
     return cast("ControlPacket", _decode(octets))
+
+
+def decode_order(octets: bytes) -> WorkerOrder:
+    """Return what the acceptor process sent to a worker. Raises ``ProcessError``."""
+    return cast("WorkerOrder", _decode(octets))
+
+
+def decode_news(octets: bytes) -> WorkerNews:
+    """Return what a worker sent to the acceptor process. Raises ``ProcessError``."""
+    return cast("WorkerNews", _decode(octets))
 
 
 def bounded(text: str) -> str:

@@ -15,18 +15,16 @@ import select
 import socket
 import sys
 
-import orjson
-
 from fastscp.acceptor.admission import Admission
 from fastscp.acceptor.pool import Connection as Accepted
 from fastscp.acceptor.resolver import HostName
 from fastscp.config import Config
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
-from fastscp.net.listener import plain_address, tune
+from fastscp.net.listener import tune
+from fastscp.net.peer import Peer, peer_at
 from fastscp.net.systemd import adopt_connection
-from fastscp.process import fdpass
-from fastscp.process.control import Peer
+from fastscp.process import fdpass, packets
 from fastscp.process.loop import IN
 from fastscp.process.titles import set_title
 from fastscp.service.privileges import drop_privileges
@@ -85,7 +83,7 @@ def peer_of(sock: socket.socket) -> Peer:
         address = sock.getpeername()
     except OSError as error:
         raise ProcessError(f"the socket handed over has no peer: {error.strerror}") from error
-    return Peer(plain_address(str(address[0])), int(address[1]))
+    return peer_at(address)
 
 
 class OneAssociation(Worker):
@@ -146,13 +144,13 @@ class CoordinatorChild:
     def _wait_ready(self) -> None:
         ready, _, _ = select.select([self._control], [], [], _COORDINATOR_START_S)
         packet = self._control.recv(fdpass.PACKET_OCTETS) if ready else b""
-        if not packet or orjson.loads(packet)["kind"] != "ready":
+        if not packet or packets.decode_control(packet)["kind"] != "ready":
             raise ProcessError("the coordinator could not start")
 
     def attach(self, worker: Worker) -> None:
         """Give both sides their end of the event channel; without a coordinator the worker ends."""
         ours, theirs = fdpass.channel_pair()
-        packet = orjson.dumps({"kind": "worker", "name": f"association ({os.getpid()})"})
+        packet = packets.encode({"kind": "worker", "name": f"association ({os.getpid()})"})
         fdpass.send_with_descriptor(self._control, packet, theirs.fileno())
         theirs.close()
         worker.reporter.attach(ours.detach())
@@ -166,7 +164,7 @@ class CoordinatorChild:
     def finish(self) -> int:
         """Let it end open studies and run what is left to run; return its exit status."""
         try:
-            self._control.send(orjson.dumps({"kind": "drain"}))
+            self._control.send(packets.encode({"kind": "drain"}))
         except (BrokenPipeError, ConnectionResetError):
             _log.debug("the coordinator ended first")
         _, status = os.waitpid(self._pid, 0)

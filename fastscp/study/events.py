@@ -26,7 +26,7 @@ def association_opened(when: float, opened: Mapping[str, Any]) -> Event:
                   max_pdu=opened["max_pdu"])
 
 
-def association_closed(when: float, association: int | str, how: str) -> Event:
+def association_closed(when: float, association: str, how: str) -> Event:
     """An association ended: ``released``, ``aborted`` or ``failed``."""
     return _event("association.closed", when, association=association, how=how)
 

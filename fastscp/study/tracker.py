@@ -17,7 +17,6 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-Association = int | str
 #: one transfer: (worker, its request number)
 Transfer = tuple[Hashable, int]
 _Key = TypeVar("_Key", bound=Hashable)
@@ -27,11 +26,11 @@ class Holders(Generic[_Key]):
     """The open associations, each with the thing its most recent object belongs to."""
 
     def __init__(self) -> None:
-        self._held: dict[Association, _Key] = {}
-        self._associations: dict[_Key, set[Association]] = {}
+        self._held: dict[str, _Key] = {}
+        self._associations: dict[_Key, set[str]] = {}
         self.free: set[_Key] = set()  #: known, held by nobody
 
-    def hold(self, association: Association, key: _Key) -> None:
+    def hold(self, association: str, key: _Key) -> None:
         """Let ``association`` hold ``key`` and nothing else."""
         if self._held.get(association) == key:
             return
@@ -40,7 +39,7 @@ class Holders(Generic[_Key]):
         self._associations.setdefault(key, set()).add(association)
         self.free.discard(key)
 
-    def release(self, association: Association) -> None:
+    def release(self, association: str) -> None:
         """Let ``association`` hold nothing."""
         former = self._held.pop(association, None)
         if former is not None:
@@ -136,7 +135,7 @@ class Tracker:
         """Whether ``study`` was dropped because it never got an object."""
         return not study.objects and study.number not in self._open
 
-    def stored(self, study: Study, association: Association, transfer: Transfer | None,
+    def stored(self, study: Study, association: str, transfer: Transfer | None,
                now: float) -> list[Study]:
         """Count an object that ``association`` stored in ``study``; return the studies this completes."""
         study.objects += 1
@@ -155,11 +154,11 @@ class Tracker:
             self._remove(other)
         return ended
 
-    def hold(self, association: Association, study: Study) -> None:
+    def hold(self, association: str, study: Study) -> None:
         """Restore what an earlier life of the coordinator knew about a holder."""
         self._holders.hold(association, study.number)
 
-    def close(self, association: Association) -> None:
+    def close(self, association: str) -> None:
         """Take note that ``association`` ended; by itself this completes nothing."""
         self._holders.release(association)
 

@@ -23,8 +23,8 @@ from fastscp.dimse.provider import SHORTEST_DATA, DataFragments, Provider
 from fastscp.errors import PeerError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable, printable_lines
+from fastscp.net.peer import Peer
 from fastscp.net.transport import HandshakeState, Transport, TransportError
-from fastscp.process.control import Peer
 from fastscp.process.loop import IN, OUT, Timer
 from fastscp.ul import describe
 from fastscp.ul.association import Aborted, Association, Established, Rejected, ReleaseRequested

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 from fastscp.config import Config
 from fastscp.errors import FastscpError
 from fastscp.log.names import NETWORK
+from fastscp.net.peer import Peer
 from fastscp.net.transport import PlainTransport, Transport
-from fastscp.process import control, fdpass
-from fastscp.process.control import Kind, Peer
+from fastscp.process import fdpass, packets
 from fastscp.process.loop import IN, Loop
 from fastscp.worker.connection import Connection
 from fastscp.worker.context import Shared
@@ -67,7 +67,7 @@ class Worker:
         gc.freeze()
         if self._channel is not None:
             self.loop.register(self._channel.fileno(), IN, self._read_control)
-            self._tell(Kind.UP)
+            self._tell({"kind": "up"})
         self.loop.run()
         self.reporter.close()
         return 0
@@ -83,36 +83,37 @@ class Worker:
         except ConnectionResetError:
             packet, descriptor = b"", None
         if packet:
-            self._follow(*control.decode(packet), descriptor)
+            self._follow(packets.decode_order(packet), descriptor)
         else:
             self._acceptor_died()
 
-    def _follow(self, kind: Kind, number: int, peer: Peer | None, descriptor: int | None) -> None:
-        if kind is Kind.CONNECTION and descriptor is not None and peer is not None:
-            self._tell(Kind.TAKEN, number)
+    def _follow(self, order: packets.WorkerOrder, descriptor: int | None) -> None:
+        if order["kind"] == "connection" and descriptor is not None:
+            self._tell({"kind": "taken", "number": order["number"]})
+            peer = Peer(order["address"], order["port"], order["host"])
             # what the descriptor is, is known: asking the kernel would cost three calls per association
             family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
-            self.adopt(number, socket.socket(family, socket.SOCK_STREAM, 0, descriptor), peer)
-        elif kind is Kind.EVENT_CHANNEL and descriptor is not None:
+            self.adopt(order["number"], socket.socket(family, socket.SOCK_STREAM, 0, descriptor), peer)
+        elif order["kind"] == "event_channel" and descriptor is not None:
             self.reporter.attach(descriptor)
-        elif kind is Kind.DRAIN:
+        elif order["kind"] == "drain":
             self.drain()
-        elif kind is Kind.STOP:
+        elif order["kind"] == "stop":
             self.loop.stop()
-        elif kind is Kind.RELOAD:
+        elif order["kind"] == "reload":
             self._reload()
         elif descriptor is not None:
             os.close(descriptor)
 
-    def _tell(self, kind: Kind, number: int = 0) -> None:
+    def _tell(self, news: packets.WorkerNews) -> None:
         """Tell the acceptor process. Its channel is deep enough; only its death makes this fail."""
         if self._channel is None:
             return
         try:
-            self._channel.send(control.encode(kind, number))
+            self._channel.send(packets.encode(news))
         except BlockingIOError:
             self._channel.setblocking(True)
-            self._channel.send(control.encode(kind, number))
+            self._channel.send(packets.encode(news))
             self._channel.setblocking(False)
         except (BrokenPipeError, ConnectionResetError):
             self._acceptor_died()
@@ -157,7 +158,7 @@ class Worker:
     def finished(self, connection: Connection) -> None:
         """Forget a closed connection."""
         self._connections.discard(connection)
-        self._tell(Kind.FINISHED, connection.number)
+        self._tell({"kind": "finished", "number": connection.number})
         if self._draining and not self._connections:
             self.loop.call_later(0, self._stop_when_told)
 

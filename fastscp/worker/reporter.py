@@ -175,7 +175,7 @@ class Reporter:
         if event is None:
             return
         self._acknowledged = max(self._acknowledged, number)
-        name = str(event.packet["association"])
+        name = event.packet["association"]
         association = self._associations.get(name)
         if association is not None:
             association.unacknowledged -= 1
@@ -194,7 +194,7 @@ class Reporter:
 
     def opened(self, packet: packets.Opened) -> None:
         """Tell that an association is established."""
-        self._associations[str(packet["association"])] = _Association(packet)
+        self._associations[packet["association"]] = _Association(packet)
         self._put(packet)
 
     def closed(self, name: str, how: str) -> None:
@@ -233,7 +233,7 @@ class Reporter:
         if packet["request"] is not None:
             self._places.pop(packet["request"], None)
         self._events[number] = _Event(packet, on_sent, on_acknowledged, on_ran)
-        association = self._associations.get(str(packet["association"]))
+        association = self._associations.get(packet["association"])
         if association is not None:
             association.unacknowledged += 1
         self._put(packet, number)

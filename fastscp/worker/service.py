@@ -22,8 +22,8 @@ from fastscp.dimse.provider import DataEnd, DataFragments, EchoRequest, StoreReq
 from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable, printable_lines
+from fastscp.net.peer import Peer
 from fastscp.process import packets
-from fastscp.process.control import Peer
 from fastscp.worker.context import Shared
 from fastscp.worker.reception import (
     MODALITY,

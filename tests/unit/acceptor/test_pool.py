@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import socket
 
+import orjson
 import pytest
 
 from fastscp.acceptor.pool import Connection, Pool, WorkerSlot
 from fastscp.errors import ProcessError
-from fastscp.process import control, fdpass
-from fastscp.process.control import Kind, Peer
+from fastscp.net.peer import Peer
+from fastscp.process import fdpass, packets
 
 
 class FakeWorker:
@@ -19,8 +20,8 @@ class FakeWorker:
         self.pool = pool
         pool.add(self.slot)
 
-    def say(self, kind: Kind, number: int = 0) -> None:
-        self.channel.send(control.encode(kind, number))
+    def say(self, kind: str, number: int = 0) -> None:
+        self.channel.send(orjson.dumps({"kind": kind, "number": number}))
         assert self.pool.read(self.slot)
 
     def take(self) -> int | None:
@@ -31,7 +32,7 @@ class FakeWorker:
             return None
         assert descriptor is not None
         socket.socket(fileno=descriptor).close()
-        return control.decode(packet)[1]
+        return int(orjson.loads(packet)["number"])
 
 
 def connection() -> Connection:
@@ -50,21 +51,21 @@ def test_nobody_gets_a_connection_before_he_is_up(pool: Pool) -> None:
     pool.submit(connection())
     assert worker.take() is None
     assert pool.open_count == 1
-    worker.say(Kind.UP)
+    worker.say("up")
     assert worker.take() == 1
     assert pool.open_count == 1
 
 
 def test_least_loaded_worker_first(pool: Pool) -> None:
     first, second = FakeWorker(pool, 1), FakeWorker(pool, 2)
-    first.say(Kind.UP)
-    second.say(Kind.UP)
+    first.say("up")
+    second.say("up")
     for _ in range(4):
         pool.submit(connection())
     taken = [first.take(), first.take(), second.take(), second.take()]
     assert sorted(number for number in taken if number) == [1, 2, 3, 4]
-    second.say(Kind.TAKEN, taken[2] or 0)
-    second.say(Kind.FINISHED, taken[2] or 0)
+    second.say("taken", taken[2] or 0)
+    second.say("finished", taken[2] or 0)
     pool.submit(connection())
     assert second.take() == 5
     assert first.take() is None
@@ -72,12 +73,12 @@ def test_least_loaded_worker_first(pool: Pool) -> None:
 
 def test_untaken_connection_of_a_dead_worker_goes_to_another(pool: Pool) -> None:
     first, second = FakeWorker(pool, 1), FakeWorker(pool, 2)
-    first.say(Kind.UP)
+    first.say("up")
     kept, lost = connection(), connection()
     pool.submit(lost)
     pool.submit(kept)
-    first.say(Kind.TAKEN, first.take() or 0)
-    second.say(Kind.UP)
+    first.say("taken", first.take() or 0)
+    second.say("up")
     pool.remove(1)
     assert second.take() == 3
     assert lost.sock.fileno() == -1
@@ -87,25 +88,25 @@ def test_untaken_connection_of_a_dead_worker_goes_to_another(pool: Pool) -> None
 
 def test_taken_socket_is_the_workers_alone(pool: Pool) -> None:
     worker = FakeWorker(pool, 1)
-    worker.say(Kind.UP)
+    worker.say("up")
     mine = connection()
     pool.submit(mine)
     number = worker.take()
     assert mine.sock.fileno() >= 0
-    worker.say(Kind.TAKEN, number or 0)
+    worker.say("taken", number or 0)
     assert mine.sock.fileno() == -1
 
 
 def test_worker_with_a_full_channel_is_passed_over(pool: Pool) -> None:
     deaf = FakeWorker(pool, 1)
-    deaf.say(Kind.UP)
+    deaf.say("up")
     with pytest.raises(BlockingIOError):  # noqa: PT012 - which send fills the channel is open
         while True:
             deaf.slot.channel.send(b"x" * 1000)
     pool.submit(connection())
     assert pool.open_count == 1
     other = FakeWorker(pool, 2)
-    other.say(Kind.UP)
+    other.say("up")
     assert other.take() == 1
 
 
@@ -117,14 +118,14 @@ def test_end_of_a_channel_is_told(pool: Pool) -> None:
 
 def test_descriptor_from_a_worker_is_a_bug(pool: Pool) -> None:
     worker = FakeWorker(pool, 1)
-    fdpass.send_with_descriptor(worker.channel, control.encode(Kind.UP), 0)
+    fdpass.send_with_descriptor(worker.channel, packets.encode({"kind": "up"}), 0)
     with pytest.raises(ProcessError):
         pool.read(worker.slot)
 
 
 def test_connection_goes_on_its_way_as_soon_as_a_full_channel_has_room(pool: Pool) -> None:
     worker = FakeWorker(pool, 1)
-    worker.say(Kind.UP)
+    worker.say("up")
     submitted = 0
     while submitted < 5000 and not pool._waiting:  # until the channel is full
         pool.submit(connection())
@@ -133,21 +134,21 @@ def test_connection_goes_on_its_way_as_soon_as_a_full_channel_has_room(pool: Poo
     seen = 0
     while (number := worker.take()) is not None:
         seen += 1
-        worker.say(Kind.TAKEN, number)
+        worker.say("taken", number)
     assert seen == submitted
 
 
 def test_connection_taken_by_a_worker_that_died_does_not_go_to_another(pool: Pool) -> None:
     first, second = FakeWorker(pool, 1), FakeWorker(pool, 2)
-    first.say(Kind.UP)
+    first.say("up")
     taken, untaken = connection(), connection()
     pool.submit(taken)
     pool.submit(untaken)
-    first.channel.send(control.encode(Kind.TAKEN, first.take() or 0))
+    first.channel.send(packets.encode({"kind": "taken", "number": first.take() or 0}))
     first.channel.close()  # with an unread order: the acceptor process sees a reset in front of the record
     assert pool.read(first.slot) is False
     pool.remove(1)
-    second.say(Kind.UP)
+    second.say("up")
     assert second.take() == 3
     assert second.take() is None
     assert taken.sock.fileno() == -1
@@ -156,28 +157,28 @@ def test_connection_taken_by_a_worker_that_died_does_not_go_to_another(pool: Poo
 def test_worker_gets_no_more_connections_than_it_has_descriptors_for() -> None:
     pool = Pool(lambda: None, capacity=1)
     worker = FakeWorker(pool, 1)
-    worker.say(Kind.UP)
+    worker.say("up")
     assert not pool.full
     for _ in range(2):
         pool.submit(connection())
     assert pool.full
     number = worker.take() or 0
     assert worker.take() is None
-    worker.say(Kind.TAKEN, number)
-    worker.say(Kind.FINISHED, number)
+    worker.say("taken", number)
+    worker.say("finished", number)
     assert worker.take() == 2
 
 
 def test_worker_that_does_not_take_what_it_got_gets_nothing_more_while_another_does(pool: Pool) -> None:
     held_up, other = FakeWorker(pool, 1), FakeWorker(pool, 2)
-    held_up.say(Kind.UP)
+    held_up.say("up")
     first = connection()
     pool.submit(first)
-    other.say(Kind.UP)
+    other.say("up")
     first.handed_out -= 10  # as if ten seconds had passed
     for _ in range(3):
         pool.submit(connection())
     assert [other.take() for _ in range(3)] == [2, 3, 4]
-    held_up.say(Kind.TAKEN, held_up.take() or 0)
+    held_up.say("taken", held_up.take() or 0)
     pool.submit(connection())
     assert held_up.take() == 5

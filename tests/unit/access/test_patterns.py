@@ -10,10 +10,10 @@ from fastscp.access.patterns import (
     HostFiles,
     HostInfo,
     NameNeededError,
+    comparable_address,
     is_malformed,
     match_host,
     match_text,
-    plain_address,
 )
 
 HOST = HostInfo("10.2.3.4", "ct1.radiology.example")
@@ -95,6 +95,6 @@ def test_daemon_names(text, expected):
     assert match_text(text, "storescp") is expected
 
 
-def test_plain_address():
-    assert [plain_address(text) for text in ("10.1.2.3", "::ffff:10.1.2.3", "FE80::1%2", "::ffff:0:1")] == [
+def test_comparable_address():
+    assert [comparable_address(text) for text in ("10.1.2.3", "::ffff:10.1.2.3", "FE80::1%2", "::ffff:0:1")] == [
         "10.1.2.3", "10.1.2.3", "fe80::1", "::ffff:0:1"]

@@ -93,6 +93,7 @@ def log_policy(line: Settings) -> LogPolicy:
         level=level.lower(),
         config_file=line.value("--log-config"),
         json=line.has("--log-json"),
+        presentation_contexts=line.has("--verbose-pc"),
         application=line.program,
     )
 
@@ -264,5 +265,4 @@ def fault_policy(line: Settings) -> FaultPolicy:
         sleep_during_s=_seconds(line, "--sleep-during", 0.0),
         abort_after=line.has("--abort-after"),
         abort_during=line.has("--abort-during"),
-        verbose_contexts=line.has("--verbose-pc"),
     )

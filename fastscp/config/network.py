@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 class AddressFamily(enum.Enum):
@@ -79,4 +79,3 @@ class FaultPolicy:
     sleep_during_s: float = 0.0
     abort_after: bool = False
     abort_during: bool = False
-    verbose_contexts: bool = field(default=False)  #: ``+v``: presentation contexts in verbose mode

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LogPolicy:
-    """``-q -v -d -ll -lc --log-json``. ``level`` is one of fatal, error, warn, info, debug, trace."""
+    """``-q -v -d +v -ll -lc --log-json``. ``level`` is one of fatal, error, warn, info, debug, trace."""
 
     level: str = "warn"
     config_file: str | None = None  #: ``-lc``; excludes ``level``
     json: bool = False  #: ``--log-json``
+    presentation_contexts: bool = False  #: ``+v``: presentation contexts of each association at info level
     application: str = "fastscp"  #: ``${appname}`` of configuration files: base name of argv[0]

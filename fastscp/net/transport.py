@@ -38,6 +38,10 @@ class HandshakeState(enum.Enum):
 class Transport(Protocol):
     """A connected, non-blocking octet stream. Every method may raise ``TransportError``."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether octets of the association can be received and sent: the handshake, if any, is over."""
+
     def fileno(self) -> int:
         """Descriptor to wait on; the same one until ``close``."""
 
@@ -75,6 +79,7 @@ def looks_like_tls(first_octets: bytes) -> bool:
 class PlainTransport:
     """A TCP socket, as it is."""
 
+    connected = True
     wants_write = False
 
     def __init__(self, sock: socket.socket) -> None:

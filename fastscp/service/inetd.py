@@ -28,7 +28,6 @@ from fastscp.process import fdpass, packets
 from fastscp.process.loop import IN
 from fastscp.process.titles import set_title
 from fastscp.service.privileges import drop_privileges
-from fastscp.worker.connection import Connection
 from fastscp.worker.process import Worker, WorkerSettings
 
 _log = logging.getLogger(APPLICATION)
@@ -49,7 +48,7 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
         drop_privileges(config.network.user)
     set_title(f"association with {peer.address}")
     helper = CoordinatorChild(config, sock) if config.needs_coordinator else None
-    worker = OneAssociation(config, settings)
+    worker = Worker(None, config, settings, only_one=True)
     if helper is not None:
         helper.attach(worker)
     admission = OneAdmission(config, worker)
@@ -84,18 +83,6 @@ def peer_of(sock: socket.socket) -> Peer:
     except OSError as error:
         raise ProcessError(f"the socket handed over has no peer: {error.strerror}") from error
     return peer_at(address)
-
-
-class OneAssociation(Worker):
-    """A worker that ends with its first connection."""
-
-    def __init__(self, config: Config, settings: WorkerSettings) -> None:
-        super().__init__(None, config, settings)
-
-    def finished(self, connection: Connection) -> None:
-        """End the process: there will not be another connection."""
-        super().finished(connection)
-        self.drain()
 
 
 class OneAdmission(Admission):

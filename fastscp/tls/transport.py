@@ -63,7 +63,7 @@ class TLSTransport:
         self._first_octets = b""
         self._drained = True  #: no complete record waits in the incoming BIO
         self._ended = False
-        self._established = False
+        self.connected = False  #: the handshake is over
 
     def fileno(self) -> int:
         """Descriptor to wait on."""
@@ -97,7 +97,7 @@ class TLSTransport:
             return HandshakeState.WANTS_READ if self._flush() else HandshakeState.WANTS_WRITE
         except ssl.SSLError as error:
             raise self._failed(error) from error
-        self._established = True
+        self.connected = True
         self._drained = not self._incoming.pending  # the first PDU may have come with the last flight
         self._flush()
         if _log.isEnabledFor(logging.DEBUG):
@@ -225,7 +225,7 @@ class TLSTransport:
         self._sock.close()
 
     def _say_goodbye(self) -> None:
-        if self._established:
+        if self.connected:
             # the peer's own close_notify is not waited for; after an error there is an alert to send instead
             with contextlib.suppress(ssl.SSLError):
                 self._tls.unwrap()

@@ -103,6 +103,11 @@ class Association:
         return self.state is State.IDLE
 
     @property
+    def over(self) -> bool:
+        """Whether nothing that the peer still sends counts (Sta13, Sta1)."""
+        return self.state is State.AWAITING_CLOSE or self.state is State.IDLE
+
+    @property
     def inside_pdu(self) -> bool:
         """Whether a PDU of the peer has begun and is not complete."""
         return bool(self._carry or self._body_left or self._pdu_left)
@@ -120,7 +125,7 @@ class Association:
 
         When the peer has aborted or broken the protocol behind its request, nothing is left to answer.
         """
-        if self.state is State.AWAITING_CLOSE or self.state is State.IDLE:
+        if self.over:
             return
         self._step(Event.RELEASE_RESPONSE)
         self._output.append(encode_release_rp())
@@ -163,7 +168,7 @@ class Association:
             state = self.state
             if state is State.ESTABLISHED and not self._body_left:
                 offset = self._receive_established(data, offset, end, events)
-            elif state is State.AWAITING_CLOSE or state is State.IDLE:
+            elif self.over:
                 # DEVIATION PS3.8 Table 9-10 Sta13: what follows our last word is dropped undecoded. After
                 # a violation no PDU boundary is known any more; the peer's close or ARTIM ends it.
                 return

@@ -1,36 +1,105 @@
-"""What the associations of one worker process share."""
+"""What the associations of one worker process have in common, each layer with what it uses and no more.
+
+``Connection`` gets a ``ConnectionContext``, its ``StorageService`` the ``ServiceContext`` in it, a ``Reception``
+the ``ReceptionContext`` in that. ``worker_context`` makes all three once per process.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from fastscp.config import Config
+from fastscp.config.network import FaultPolicy, NetworkPolicy
+from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.shapes import Shapes
+from fastscp.process import packets
 from fastscp.process.loop import Loop
+from fastscp.store.policy import StorePolicy
 from fastscp.store.sink import OutputDirectory
 from fastscp.study.policy import Sorting
 from fastscp.ul.answers import Answers
-from fastscp.worker.reporter import Reporter, new_incarnation
+
+if TYPE_CHECKING:
+    from fastscp.config import Config
 
 _BUFFER_OCTETS = 1 << 20  #: a CT image in one or two reads: each costs as much as a few elements (perf/bench.py)
 
 
-class Shared:
-    """Made once per worker process and handed to every connection; raises StorageError."""
+class Reporter(Protocol):
+    """What associations tell the coordinator, and ask of it (``fastscp.worker.reporter`` is the real one)."""
 
-    def __init__(self, config: Config, loop: Loop, finished: Callable[[Any], None]) -> None:
-        self.config = config
-        self.loop = loop
-        self.finished = finished  #: to be called with a connection that has closed
-        #: everything is received here; nothing in it may be kept without a copy
-        self.buffer = memoryview(bytearray(_BUFFER_OCTETS))
-        self.directory = OutputDirectory(config.store.output_directory or "/")
-        self.answers = Answers(config.negotiation)
-        self.shapes = Shapes()
-        self.incarnation = new_incarnation(time.time())
-        self.reporter = Reporter(loop, self.incarnation)
-        self.reports = config.needs_coordinator  #: objects are told of
-        self.durable = config.keeps_studies  #: an answer waits until the coordinator has it in its state
-        self.places = config.study.sorting is not Sorting.NONE and config.keeps_studies  #: it decides directories
+    def opened(self, packet: packets.Opened) -> None:
+        """Tell that an association is established."""
+
+    def closed(self, name: str, how: str) -> None:
+        """Tell that an association ended."""
+
+    def place(self, name: str, study: str, patient: str, charset: str,
+              answer: Callable[[packets.Placed], None]) -> int:
+        """Ask where an object goes; return the number of the request."""
+
+    def abandoned(self, request: int) -> None:
+        """Tell that the transfer of a ``place`` request failed."""
+
+    def next_event(self) -> int:
+        """Return the number of the next event."""
+
+    def stored(self, packet: packets.Stored, *, on_sent: Callable[[], None] | None = None,
+               on_acknowledged: Callable[[], None] | None = None, on_ran: Callable[[], None] | None = None) -> None:
+        """Tell that an object is published."""
+
+
+@dataclass(frozen=True)
+class ReceptionContext:
+    """What an object is received with."""
+
+    output: OutputOptions
+    store: StorePolicy
+    directory: OutputDirectory
+    shapes: Shapes
+    sorted: bool = False  #: an object without Study Instance UID has no place
+    digest: bool = False  #: sha256 of each file, for its event
+
+
+@dataclass(frozen=True)
+class ServiceContext:
+    """What the Verification and Storage services of every association use."""
+
+    loop: Loop
+    reception: ReceptionContext
+    reporter: Reporter | None  #: None: nobody wants to know of objects
+    durable: bool  #: an answer waits until the coordinator has the object in its state
+    places: bool  #: the coordinator decides directories
+    hooks_first: bool  #: nothing further is served until the hooks of an object have ended
+    faults: FaultPolicy
+
+
+@dataclass(frozen=True)
+class ConnectionContext:
+    """What every connection uses."""
+
+    loop: Loop
+    #: everything is received here; nothing in it may be kept without a copy
+    buffer: memoryview
+    answers: Answers
+    network: NetworkPolicy
+    incarnation: str  #: names this worker process for life
+    log_contexts: bool  #: presentation contexts are logged with the association (``--verbose-pc``)
+    service: ServiceContext
+
+
+def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str) -> ConnectionContext:
+    """Compose what a worker's connections use. Raises StorageError where the output directory cannot be opened."""
+    reception = ReceptionContext(
+        output=config.output, store=config.store,
+        directory=OutputDirectory(config.store.output_directory or "/"), shapes=Shapes(),
+        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest)
+    service = ServiceContext(
+        loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
+        durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,
+        hooks_first=config.hooks.synchronous, faults=config.faults)
+    return ConnectionContext(
+        loop=loop, buffer=memoryview(bytearray(_BUFFER_OCTETS)), answers=Answers(config.negotiation),
+        network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,
+        service=service)

@@ -27,7 +27,8 @@ from fastscp.net.transport import PlainTransport, Transport
 from fastscp.process import fdpass, packets
 from fastscp.process.loop import IN, Loop
 from fastscp.worker.connection import Connection
-from fastscp.worker.context import Shared
+from fastscp.worker.context import worker_context
+from fastscp.worker.reporter import Reporter, new_incarnation
 
 if TYPE_CHECKING:
     import ssl
@@ -47,11 +48,18 @@ class WorkerSettings:
 class Worker:
     """One worker process."""
 
-    def __init__(self, channel: socket.socket | None, config: Config, settings: WorkerSettings) -> None:
-        self.config = config
+    def __init__(self, channel: socket.socket | None, config: Config, settings: WorkerSettings, *,
+                 only_one: bool = False) -> None:
+        """Make a worker; without a ``channel`` to the acceptor process nobody but ``adopt`` brings connections.
+
+        ``only_one``: the process ends with its first connection. Raises StorageError.
+        """
         self.loop = Loop()
-        self.shared = Shared(config, self.loop, self.finished)
-        self.reporter = self.shared.reporter
+        incarnation = new_incarnation(time.time())
+        self.reporter = Reporter(self.loop, incarnation)
+        self._context = worker_context(config, self.loop, self.reporter, incarnation)
+        self._network = config.network
+        self._only_one = only_one
         self._channel = channel
         self._tls_context = settings.tls_context
         self._connections: set[Connection] = set()
@@ -128,7 +136,7 @@ class Worker:
 
     def _reload(self) -> None:
         """Read certificates again; what was good stays in use when the new ones are not."""
-        tls = self.config.network.tls
+        tls = self._network.tls
         if tls is None:
             return
         from fastscp.tls.context import build_context  # noqa: PLC0415 - costs start-up time where there is no TLS
@@ -143,7 +151,7 @@ class Worker:
     def adopt(self, number: int, sock: socket.socket, peer: Peer) -> None:
         """Serve a connected socket from now on."""
         sock.setblocking(False)
-        connection = Connection(self.shared, number, self._transport(sock), peer)
+        connection = Connection(self._context, number, self._transport(sock), peer, self._finished)
         self._connections.add(connection)
         connection.start()
 
@@ -152,15 +160,17 @@ class Worker:
             return PlainTransport(sock)
         from fastscp.tls.transport import TLSTransport  # noqa: PLC0415 - ssl is slow to import
 
-        tls = self.config.network.tls
+        tls = self._network.tls
         return TLSTransport(sock, self._tls_context, expected_sni=tls.expected_sni if tls else None)
 
-    def finished(self, connection: Connection) -> None:
+    def _finished(self, connection: Connection) -> None:
         """Forget a closed connection."""
         self._connections.discard(connection)
         self._tell({"kind": "finished", "number": connection.number})
         if self._draining and not self._connections:
             self.loop.call_later(0, self._stop_when_told)
+        elif self._only_one:
+            self.drain()
 
     # -- ending -----------------------------------------------------------------------------------
 
@@ -169,7 +179,7 @@ class Worker:
         if self._draining:
             return
         self._draining = True
-        self.loop.call_later(self.config.network.drain_timeout_s, self._give_up)
+        self.loop.call_later(self._network.drain_timeout_s, self._give_up)
         self._end_idle()
 
     def _end_idle(self) -> None:
@@ -188,7 +198,7 @@ class Worker:
         """Stop once the coordinator has every event: a last answer may have been sent before its ack."""
         if self._connections:
             return
-        if self.reporter.idle or not self.shared.reports:
+        if self.reporter.idle or self._context.service.reporter is None:
             self.loop.stop()
         else:
             self.loop.call_later(0.02, self._stop_when_told)

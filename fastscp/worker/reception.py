@@ -13,10 +13,8 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fastscp.config import Config
 from fastscp.dicom.filemeta import encode as encode_file_meta
 from fastscp.dicom.rewrite import Rewriter, output_transfer_syntax
-from fastscp.dicom.shapes import Shapes
 from fastscp.dicom.uids import file_name_prefix, transfer_syntax
 from fastscp.dimse.command import Command
 from fastscp.errors import FastscpError, InstanceError, StorageError
@@ -25,9 +23,9 @@ from fastscp.log.text import printable
 from fastscp.store import naming
 from fastscp.store.existing import media_storage_instance_uid
 from fastscp.store.policy import FileNames
-from fastscp.store.sink import InstanceSink, OutputDirectory
-from fastscp.study.policy import Sorting
+from fastscp.store.sink import InstanceSink
 from fastscp.ul.pdu import AcceptedContext
+from fastscp.worker.context import ReceptionContext
 
 _log = logging.getLogger(APPLICATION)
 
@@ -56,8 +54,8 @@ class Published:
 class Reception:
     """The receiving side of one C-STORE request."""
 
-    def __init__(self, config: Config, directory: OutputDirectory, shapes: Shapes, context: AcceptedContext,
-                 command: Command, calling_ae_title: str) -> None:
+    def __init__(self, settings: ReceptionContext, context: AcceptedContext, command: Command,
+                 calling_ae_title: str) -> None:
         self.context = context
         self.command = command
         self.prefix = file_name_prefix(command.affected_sop_class_uid)
@@ -66,13 +64,11 @@ class Reception:
         self.digest: str | None = None  #: sha256 of the published file, where it is wanted
         self._file_name = ""
         self._size = 0
-        self._config = config
-        self._directory = directory
-        self._shapes = shapes
+        self._settings = settings
         self._sink: InstanceSink | None = None
         self._rewriter: Rewriter | None = None
         self._inflates = False
-        if not config.store.ignore:
+        if not settings.store.ignore:
             try:
                 self._open(calling_ae_title)
             except (InstanceError, StorageError) as error:
@@ -80,10 +76,10 @@ class Reception:
 
     def _open(self, calling_ae_title: str) -> None:
         """Create the temporary, with its file meta information first (PS3.10 §7.1)."""
-        command, output = self.command, self._config.output
-        if self._config.store.file_names is FileNames.INSTANCE_UID:  # before a single octet is written
+        command, output, store = self.command, self._settings.output, self._settings.store
+        if store.file_names is FileNames.INSTANCE_UID:  # before a single octet is written
             self._file_name = naming.instance_file_name(self.prefix, command.affected_sop_instance_uid,
-                                                        self._config.store.extension)
+                                                        store.extension)
         received = self.context.transfer_syntax
         meta = b""
         if output.file_format:
@@ -91,8 +87,8 @@ class Reception:
                 command.affected_sop_class_uid.encode("latin-1"),
                 command.affected_sop_instance_uid.encode("latin-1"),
                 output_transfer_syntax(received, output), calling_ae_title.encode("latin-1"))
-        self._sink = sink = self._directory.create(meta)
-        self._rewriter = Rewriter(received, output, sink, len(meta), shapes=self._shapes)
+        self._sink = sink = self._settings.directory.create(meta)
+        self._rewriter = Rewriter(received, output, sink, len(meta), shapes=self._settings.shapes)
         self._inflates = not output.bit_preserving and transfer_syntax(received).deflated
 
     @property
@@ -115,7 +111,7 @@ class Reception:
             return
         try:
             self._rewriter.finish()
-            if not self._config.output.bit_preserving:
+            if not self._settings.output.bit_preserving:
                 self._check_identity()
         except (InstanceError, StorageError) as error:
             self.fail(error)
@@ -125,7 +121,7 @@ class Reception:
         command = self.command
         self._check_uid(SOP_CLASS_UID, command.affected_sop_class_uid)
         self._check_uid(SOP_INSTANCE_UID, command.affected_sop_instance_uid)
-        if self._config.study.sorting is not Sorting.NONE and not self.text(STUDY_INSTANCE_UID):
+        if self._settings.sorted and not self.text(STUDY_INSTANCE_UID):
             raise InstanceError("data set without Study Instance UID cannot be sorted",
                                 status=CANNOT_UNDERSTAND, tag=STUDY_INSTANCE_UID)
 
@@ -184,7 +180,7 @@ class Reception:
             return None
         try:
             self._size = self._sink.size
-            if self._config.hooks.event_digest:
+            if self._settings.digest:
                 self.digest = self._sink.sha256()
             published = self._publish(self._sink, directory, now)
         except (InstanceError, StorageError) as error:
@@ -193,7 +189,7 @@ class Reception:
         return published
 
     def _publish(self, sink: InstanceSink, directory: str | None, now: datetime.datetime) -> Published:
-        store = self._config.store
+        store = self._settings.store
         shown = store.output_directory if directory is None else directory
         if store.file_names is FileNames.TIME:
             return self._publish_first_free(sink, shown, naming.time_file_names(self.prefix, store.extension, now))
@@ -239,7 +235,7 @@ class Reception:
 
     def _path(self, directory: str, name: str) -> str:
         """Give the path relative to the output directory where it lies inside, else absolute."""
-        output_directory = self._config.store.output_directory
+        output_directory = self._settings.store.output_directory
         if directory == output_directory:
             return name
         inside = directory.removeprefix(output_directory.rstrip("/") + "/")

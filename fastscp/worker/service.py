@@ -24,7 +24,7 @@ from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable, printable_lines
 from fastscp.net.peer import Peer
 from fastscp.process import packets
-from fastscp.worker.context import Shared
+from fastscp.worker.context import Reporter, ServiceContext
 from fastscp.worker.reception import (
     MODALITY,
     PATIENT_NAME,
@@ -65,11 +65,11 @@ class Dialogue(Protocol):
 class StorageService:
     """Serves the DIMSE items of one connection."""
 
-    def __init__(self, connection: Dialogue, shared: Shared) -> None:
+    def __init__(self, connection: Dialogue, context: ServiceContext) -> None:
         self.calling_ae_title = ""
-        self.idle_since = shared.loop.now
+        self.idle_since = context.loop.now
         self._connection = connection
-        self._shared = shared
+        self._context = context
         self._reception: Reception | None = None
         self._placed: packets.Placed | None = None
         self._place_request: int | None = None
@@ -113,36 +113,35 @@ class StorageService:
         self._respond(item.context.id, item.command, item.status, item.comment, item.offending)
 
     def _on_store(self, item: StoreRequest) -> None:
-        shared, command = self._shared, item.command
+        context, command = self._context, item.command
         self._dump(item)
-        self._started = shared.loop.now
+        self._started = context.loop.now
         self._placed = self._place_request = None
-        self._reception = reception = Reception(shared.config, shared.directory, shared.shapes, item.context,
-                                                command, self.calling_ae_title)
+        self._reception = reception = Reception(context.reception, item.context, command, self.calling_ae_title)
         _application_log.info("Received Store Request (MsgID %d, %s)", command.message_id, reception.prefix)
-        if command.uid_padding and not shared.config.store.uid_padding:
+        if command.uid_padding and not context.reception.store.uid_padding:
             _application_log.warning("%s sends UIDs padded with blanks, corrected", self._connection.peer.name)
-        if shared.config.faults.abort_during:
+        if context.faults.abort_during:
             self._abort_on_demand("--abort-during")
-        elif shared.config.faults.sleep_during_s:
-            self._sleep(shared.config.faults.sleep_during_s)
+        elif context.faults.sleep_during_s:
+            self._sleep(context.faults.sleep_during_s)
 
     def _on_data(self, item: DataFragments) -> None:
         reception = self._reception
         if reception is None:
             return
         reception.feed(item.views)
-        if self._place_request is None and self._shared.places and reception.failure is None:
+        if self._place_request is None and self._context.places and reception.failure is None:
             self._ask_for_place(reception)
-        if self._shared.config.faults.sleep_during_s:
-            self._sleep(self._shared.config.faults.sleep_during_s)
+        if self._context.faults.sleep_during_s:
+            self._sleep(self._context.faults.sleep_during_s)
 
     def _on_data_end(self, _item: DataEnd) -> None:
         reception = self._reception
         if reception is None:
             return
         reception.finish()
-        if self._shared.places and reception.failure is None:
+        if self._context.places and reception.failure is None:
             if self._place_request is None:
                 self._ask_for_place(reception)
             if self._place_request is not None and self._placed is None:
@@ -155,9 +154,9 @@ class StorageService:
 
     def _ask_for_place(self, reception: Reception) -> None:
         """Ask for the directory as soon as the study is known; the stream goes on meanwhile."""
-        study = reception.text(STUDY_INSTANCE_UID)
-        if study:
-            self._place_request = self._shared.reporter.place(
+        study, reporter = reception.text(STUDY_INSTANCE_UID), self._context.reporter
+        if study and reporter is not None:
+            self._place_request = reporter.place(
                 self._connection.name, study, reception.raw_text(PATIENT_NAME),
                 reception.raw_text(SPECIFIC_CHARACTER_SET), self._take_place)
 
@@ -189,8 +188,8 @@ class StorageService:
         published = None
         if reception.failure is None:
             published = reception.publish(directory, datetime.datetime.now())  # noqa: DTZ005 - names carry local time
-        if published is None and reception.failure is None and self._shared.reports:  # --ignore
-            self._report(reception, Published("", "", replaced=False))
+        if published is None and reception.failure is None and self._context.reporter is not None:  # --ignore
+            self._report(reception, Published("", "", replaced=False), self._context.reporter)
             return
         if published is None:
             if reception.failure is not None:
@@ -205,24 +204,24 @@ class StorageService:
             _application_log.warning("%s, storing as: %s", printable(published.warning), path)
         if published.replaced:
             _application_log.warning("DICOM file already exists, overwriting: %s", path)
-        if self._shared.reports:
-            self._report(reception, published)
+        if self._context.reporter is not None:
+            self._report(reception, published, self._context.reporter)
         else:
             self._answer(reception)
 
-    def _report(self, reception: Reception, published: Published) -> None:
+    def _report(self, reception: Reception, published: Published, reporter: Reporter) -> None:
         """Tell the coordinator; the answer follows when the event is in its channel, or durable."""
-        shared, command = self._shared, reception.command
+        context, command = self._context, reception.command
         self._connection.block()
-        self.waiting = shared.durable
+        self.waiting = context.durable
 
         def answer() -> None:
             if self._reception is reception:
                 self._answer(reception)
 
-        shared.reporter.stored(
+        reporter.stored(
             {
-                "kind": "stored", "event": shared.reporter.next_event(), "request": self._place_request,
+                "kind": "stored", "event": reporter.next_event(), "request": self._place_request,
                 "association": self._connection.name, "directory": published.directory, "file": published.file,
                 "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
                 "study": packets.bounded(reception.text(STUDY_INSTANCE_UID)),
@@ -232,30 +231,30 @@ class StorageService:
                 "duration_s": round(time.monotonic() - self._started, 6), "replaced": published.replaced,
                 "sha256": reception.digest,
             },
-            on_sent=None if shared.durable else answer,
-            on_acknowledged=answer if shared.durable else None,
-            on_ran=self._after_hooks if shared.config.hooks.synchronous else None,
+            on_sent=None if context.durable else answer,
+            on_acknowledged=answer if context.durable else None,
+            on_ran=self._after_hooks if context.hooks_first else None,
         )
 
     def _answer(self, reception: Reception) -> None:
         """Send the C-STORE-RSP, then go on, unless hooks or a delay come first."""
-        shared, connection = self._shared, self._connection
+        context, connection = self._context, self._connection
         self._reception = None
         self.waiting = False
-        if shared.config.faults.abort_after:
+        if context.faults.abort_after:
             self._abort_on_demand("--abort-after")
             return
         comment = "" if reception.failure is None else str(reception.failure)
         self._respond(reception.context.id, reception.command, reception.status, comment)
-        if shared.reports and shared.config.hooks.synchronous and reception.failure is None:
+        if context.reporter is not None and context.hooks_first and reception.failure is None:
             connection.block()
             connection.flush()
         else:
             self._after_hooks()
 
     def _after_hooks(self) -> None:
-        if self._shared.config.faults.sleep_after_s:
-            self._sleep(self._shared.config.faults.sleep_after_s)
+        if self._context.faults.sleep_after_s:
+            self._sleep(self._context.faults.sleep_after_s)
         else:
             self._connection.resume()
 
@@ -268,12 +267,12 @@ class StorageService:
         if _application_log.isEnabledFor(logging.DEBUG):
             _application_log.debug("%s", printable_lines(describe.response(command, code)))
         self._connection.respond(context_id, command, code, comment, offending)
-        self.idle_since = self._shared.loop.now
+        self.idle_since = self._context.loop.now
 
     def _sleep(self, delay_s: float) -> None:
         self._connection.block()
         self._connection.flush()
-        self._shared.loop.call_later(delay_s, self._connection.resume)
+        self._context.loop.call_later(delay_s, self._connection.resume)
 
     def _abort_on_demand(self, option: str) -> None:
         _application_log.warning("aborting association as demanded by %s", option)
@@ -281,8 +280,8 @@ class StorageService:
 
     def _abandon(self) -> None:
         """Take back what was asked of the coordinator for the object under way."""
-        if self._place_request is not None:
-            self._shared.reporter.abandoned(self._place_request)
+        if self._place_request is not None and self._context.reporter is not None:
+            self._context.reporter.abandoned(self._place_request)
             self._place_request = None
 
 

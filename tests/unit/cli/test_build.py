@@ -51,7 +51,7 @@ def test_defaults_are_those_of_the_policies():
     ("-ll TRACE", {"log.level": "trace"}),
     ("-lc f", {"log.config_file": "f"}),
     ("--log-json", {"log.json": True}),
-    ("-v +v", {"log.level": "info", "faults.verbose_contexts": True}),
+    ("-v +v", {"log.level": "info", "log.presentation_contexts": True}),
     ("--single-process", {"network.mode": ProcessMode.SINGLE, "study.literal_rule": True}),
     ("--fork", {}),
     ("--single-process --fork", {}),

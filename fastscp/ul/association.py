@@ -1,9 +1,8 @@
 """One association, seen from its acceptor, without any I/O.
 
 Strategy: octets go in as memoryviews of any fragmentation, events come out in order, octets to send are
-collected for ``take_output``. The state table decides what every PDU means. P-DATA-TF has its own loop
-that touches each PDU header once, each PDV header once, and hands payloads on as views; PDUs that are built
-all alike, as those of a large data set are, are recognised together.
+collected for ``take_output``. The state table decides what every PDU means; P-DATA-TF has its own reader
+(``fastscp.ul.data``).
 
 Invariants: no P-DATA-TF is buffered, only headers cut by the end of a read (less than 6 octets) and the
 A-ASSOCIATE-RQ (bounded by ``MAX_ASSOCIATE_OCTETS``); a PDV never reaches beyond its PDU; a PDU that cannot
@@ -16,12 +15,11 @@ Source: PS3.8 §9.2, §9.3
 
 from __future__ import annotations
 
-import functools
 import struct
-from collections.abc import Callable, Iterator
 
 from fastscp.errors import FastscpError, PeerError
 from fastscp.ul.answers import Answers
+from fastscp.ul.data import DataReader
 from fastscp.ul.decode import decode_abort
 from fastscp.ul.encode import encode_abort, encode_release_rp
 from fastscp.ul.events import Aborted, AssociationEvent, Established, Rejected, ReleaseRequested
@@ -53,12 +51,6 @@ __all__ = ["Aborted", "Association", "AssociationError", "AssociationEvent", "Es
 MAX_ASSOCIATE_OCTETS = 1 << 20
 
 _PDU = struct.Struct(">BxI")  # PDU type, length
-_PDV = struct.Struct(">IBB")  # PDV item length, presentation context id, message control header
-_PDU_PDV = struct.Struct(">BxIIBB")
-_PDV_OVERHEAD = 6
-_HEADERS_OCTETS = 12  #: PDU header and PDV header of a P-DATA-TF with one PDV
-_FEWEST_ALIKE = 3  #: PDUs that are worth recognising together
-_ANY_LENGTH = 0xFFFFFFFF  # what an announced maximum length of 0 allows (PS3.8 Annex D.1)
 
 _EVENT_OF = {
     A_ASSOCIATE_RQ: Event.ASSOCIATE_RQ,
@@ -78,12 +70,12 @@ class AssociationError(FastscpError):
 class Association:
     """The acceptor's side of one association. ``state`` starts as Sta2: the transport is connected."""
 
-    __slots__ = ("_answers", "_body", "_body_left", "_carry", "_flags", "_maximum", "_output", "_pdu_left",
-                 "_pdu_type", "_pdv_id", "_pdv_left", "artim_running", "state")
+    __slots__ = ("_answers", "_body", "_body_left", "_carry", "_data", "_output", "_pdu_type", "artim_running",
+                 "state")
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
-        self._maximum = answers.policy.max_pdu_length or _ANY_LENGTH
+        self._data = DataReader(answers.policy.max_pdu_length)
         self.state = State.IDLE
         self.artim_running = False
         self._output: list[bytes] = []
@@ -91,10 +83,6 @@ class Association:
         self._pdu_type = 0  #: type of the PDU whose body is being collected
         self._body = bytearray()
         self._body_left = 0
-        self._pdu_left = 0  #: octets of the current P-DATA-TF not yet consumed
-        self._pdv_left = 0  #: payload octets of the current PDV not yet consumed
-        self._pdv_id = 0
-        self._flags = 0
         self._step(Event.TRANSPORT_INDICATION)
 
     @property
@@ -110,7 +98,7 @@ class Association:
     @property
     def inside_pdu(self) -> bool:
         """Whether a PDU of the peer has begun and is not complete."""
-        return bool(self._carry or self._body_left or self._pdu_left)
+        return bool(self._carry or self._body_left) or self._data.inside_pdu
 
     # -- what the caller does ---------------------------------------------------------------------
 
@@ -167,7 +155,7 @@ class Association:
         while offset < end:
             state = self.state
             if state is State.ESTABLISHED and not self._body_left:
-                offset = self._receive_established(data, offset, end, events)
+                offset = self._receive_data(data, offset, end, events)
             elif self.over:
                 # DEVIATION PS3.8 Table 9-10 Sta13: what follows our last word is dropped undecoded. After
                 # a violation no PDU boundary is known any more; the peer's close or ARTIM ends it.
@@ -176,6 +164,16 @@ class Association:
                 offset = self._collect(data, offset, end, events)
             else:
                 offset = self._header(data, offset, end)
+
+    def _receive_data(self, data: memoryview, offset: int, end: int, events: list[AssociationEvent]) -> int:
+        reader = self._data
+        try:
+            offset = reader.receive(data, offset, end, events)
+        except PeerError as error:
+            raise self._violation(Event.INVALID_PDU, str(error), error.reason) from error
+        if reader.other is not None:
+            self._begin(*reader.other)
+        return offset
 
     def _header(self, data: memoryview, offset: int, end: int) -> int:
         """Collect a PDU header octet by octet if need be; return the offset behind what was used."""
@@ -237,120 +235,7 @@ class Association:
         self._output.append(answer.octets)
         events.append(answer.event)
 
-    # -- P-DATA-TF --------------------------------------------------------------------------------
-
-    def _receive_established(self, data: memoryview, offset: int, end: int,
-                             events: list[AssociationEvent]) -> int:
-        """Consume P-DATA-TF until the read ends or another PDU begins; return the new offset.
-
-        The one loop every octet of every instance passes through; perf/wire.py measures it. ``views`` is the
-        list of the last event while fragments may still join it.
-        """
-        append = events.append
-        carry = self._carry
-        pdu_left = self._pdu_left
-        pdv_left = self._pdv_left
-        context_id = self._pdv_id
-        flags = self._flags
-        maximum = self._maximum
-        views: list[memoryview] | None = None
-        begun = False  # a PDV has, which may be empty
-        while True:
-            # 1. the payload of the PDV at hand
-            if pdv_left or begun:
-                begun = False
-                stop = offset + pdv_left
-                if stop > end:
-                    if offset < end:
-                        if views is None:
-                            append((context_id, flags & 1, [data[offset:end]]))
-                        else:
-                            views.append(data[offset:end])
-                        pdv_left -= end - offset
-                        pdu_left -= end - offset
-                    offset = end
-                    break
-                if views is None:
-                    views = []
-                    append((context_id, flags, views))
-                views.append(data[offset:stop])
-                if flags & 2:
-                    events[-1] = context_id, flags, views
-                    views = None
-                pdu_left -= pdv_left
-                pdv_left = 0
-                offset = stop
-            # 2. the next header: in place where it is whole, else through the carry
-            joined = context_id, flags & 1
-            if pdu_left:
-                if carry or end - offset < _PDV_OVERHEAD:
-                    taken = min(_PDV_OVERHEAD - len(carry), end - offset)
-                    carry += data[offset : offset + taken]
-                    offset += taken
-                    if len(carry) < _PDV_OVERHEAD:
-                        break
-                    length, context_id, flags = _PDV.unpack(carry)
-                    carry.clear()
-                else:
-                    length, context_id, flags = _PDV.unpack_from(data, offset)
-                    offset += _PDV_OVERHEAD
-            elif not carry and end - offset >= _HEADERS_OCTETS:
-                kind, pdu_left, length, context_id, flags = _PDU_PDV.unpack_from(data, offset)
-                if kind != P_DATA_TF:
-                    pdu_left = 0
-                    offset += _PDU.size
-                    self._pdu_left = self._pdv_left = 0
-                    self._begin(kind, _PDU.unpack_from(data, offset - _PDU.size)[1])
-                    return offset
-                if not _PDV_OVERHEAD <= pdu_left <= maximum:
-                    raise self._bad_data_length(pdu_left)
-                if not flags & 3 and length == pdu_left - 4 and end - offset >= _FEWEST_ALIKE * (pdu_left + 6):
-                    alike = _fragments_alike(data, offset, end, pdu_left + 6)
-                    if views is None or joined != (context_id, 0):
-                        views = alike
-                        append((context_id, 0, views))
-                    else:
-                        views += alike
-                    offset += len(alike) * (pdu_left + 6)
-                    flags = pdu_left = 0
-                    continue
-                offset += _HEADERS_OCTETS
-            else:
-                taken = min(_PDU.size - len(carry), end - offset)
-                carry += data[offset : offset + taken]
-                offset += taken
-                if len(carry) < _PDU.size:
-                    break
-                kind, pdu_left = _PDU.unpack(carry)
-                carry.clear()
-                if kind != P_DATA_TF:
-                    self._pdu_left = self._pdv_left = 0
-                    self._begin(kind, pdu_left)
-                    return offset
-                if not _PDV_OVERHEAD <= pdu_left <= maximum:
-                    raise self._bad_data_length(pdu_left)
-                continue
-            # 3. judge the PDV header: what is left must hold it, and then another PDV or nothing
-            pdv_left = length - 2
-            pdu_left -= _PDV_OVERHEAD
-            if not (0 <= pdv_left == pdu_left or 0 <= pdv_left <= pdu_left - _PDV_OVERHEAD):
-                raise self._violation(
-                    Event.INVALID_PDU, f"PDV of length {length} does not fit its P-DATA-TF",
-                    INVALID_PDU_PARAMETER_VALUE)
-            flags &= 3  # the other bits are not checked (PS3.8 Annex E.2)
-            if views is not None and joined != (context_id, flags & 1):
-                views = None
-            begun = True
-        self._pdu_left = pdu_left
-        self._pdv_left = pdv_left
-        self._pdv_id = context_id
-        self._flags = flags
-        return offset
-
     # -- state ------------------------------------------------------------------------------------
-
-    def _bad_data_length(self, length: int) -> PeerError:
-        return self._violation(Event.INVALID_PDU, f"P-DATA-TF of {length} octets", INVALID_PDU_PARAMETER_VALUE)
 
     def _violation(self, event: Event, message: str, reason: int, offset: int | None = None) -> PeerError:
         """Queue the A-ABORT of the table for ``event`` and return the error to raise."""
@@ -371,19 +256,3 @@ class Association:
         artim = ARTIM_AFTER.get(action)
         if artim is not None:
             self.artim_running = artim is Artim.START
-
-
-@functools.lru_cache(maxsize=64)
-def _header_reader(stride: int) -> Callable[[memoryview], Iterator[tuple[bytes]]]:
-    """Return a function that reads the headers of P-DATA-TF that follow each other every ``stride`` octets."""
-    return struct.Struct(f"{_HEADERS_OCTETS}s{stride - _HEADERS_OCTETS}x").iter_unpack
-
-
-def _fragments_alike(data: memoryview, offset: int, end: int, stride: int) -> list[memoryview]:
-    """Return the payloads of the whole P-DATA-TF at ``offset`` and of those behind it whose headers are the same."""
-    count = (end - offset) // stride
-    headers = list(_header_reader(stride)(data[offset : offset + count * stride]))
-    first = headers[0]
-    if headers.count(first) != count:
-        count = next(index for index, header in enumerate(headers) if header != first)
-    return [data[at + _HEADERS_OCTETS : at + stride] for at in range(offset, offset + count * stride, stride)]

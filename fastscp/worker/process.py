@@ -184,7 +184,7 @@ class Worker:
 
     def _end_idle(self) -> None:
         """End associations that have been asking for nothing; look again while others are under way."""
-        now = time.monotonic()
+        now = self.loop.now
         for connection in list(self._connections):
             busy = connection.blocked or connection.storage.busy
             if not busy and now - connection.storage.idle_since >= _IDLE_S:

@@ -1,0 +1,180 @@
+"""One object from request to file, without anybody around it."""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fastscp.dicom.options import OutputOptions
+from fastscp.dicom.shapes import Shapes
+from fastscp.dimse.command import Command, decode_command
+from fastscp.store.policy import FileNames, StorePolicy
+from fastscp.store.sink import OutputDirectory
+from fastscp.ul.pdu import AcceptedContext
+from fastscp.worker.context import ReceptionContext
+from fastscp.worker.reception import Reception
+from tests.corpus import wire
+from tests.support.fake_worker import data_set
+
+NOW = datetime.datetime(2024, 2, 3, 4, 5, 6, 789000)
+
+
+def settings(directory: Path, *, sorted: bool = False, digest: bool = False, output: OutputOptions | None = None,  # noqa: A002
+             **store: object) -> ReceptionContext:
+    return ReceptionContext(output or OutputOptions(), StorePolicy(str(directory), **store),  # type: ignore[arg-type]
+                            OutputDirectory(str(directory)), Shapes(), sorted=sorted, digest=digest)
+
+
+def request(instance: str = wire.INSTANCE) -> Command:
+    return decode_command(memoryview(wire.store_command(1, wire.CT, instance)))
+
+
+def reception(context: ReceptionContext, instance: str = wire.INSTANCE) -> Reception:
+    return Reception(context, AcceptedContext(3, wire.CT, wire.IMPLICIT), request(instance), "MODALITY")
+
+
+def received(context: ReceptionContext, instance: str = wire.INSTANCE, data: bytes | None = None) -> Reception:
+    made = reception(context, instance)
+    made.feed([data_set(instance) if data is None else data])
+    made.finish()
+    return made
+
+
+def test_nothing_has_a_name_before_it_is_published(tmp_path: Path) -> None:
+    made = received(settings(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    published = made.publish(None, NOW)
+    assert published is not None
+    assert (published.directory, published.file, published.replaced) == (str(tmp_path), "CT.1.2.3.4.5", False)
+    content = (tmp_path / "CT.1.2.3.4.5").read_bytes()
+    assert content[128:132] == b"DICM"
+    assert made.size == len(content)
+
+
+def test_same_instance_again_replaces(tmp_path: Path) -> None:
+    context = settings(tmp_path)
+    received(context).publish(None, NOW)
+    published = received(context).publish(None, NOW)
+    assert published is not None
+    assert published.replaced
+
+
+def test_discarded_object_leaves_nothing_and_cannot_be_published(tmp_path: Path) -> None:
+    made = received(settings(tmp_path))
+    made.discard()
+    assert made.publish(None, NOW) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_first_failure_counts_and_the_rest_is_passed_over(tmp_path: Path) -> None:
+    made = reception(settings(tmp_path))
+    made.feed([b"\x08\x00\x05\x00\xff\xff\xff\x7f"])
+    made.finish()
+    first = made.failure
+    assert first is not None
+    made.feed([data_set()])
+    made.finish()
+    assert made.failure is first
+    assert made.publish(None, NOW) is None
+
+
+@pytest.mark.parametrize(("data", "status"), [
+    (data_set("1.2.9"), 0xA900),
+    (data_set()[26:], 0xC000),
+    (data_set(study=""), 0xC000),
+])
+def test_object_that_is_not_what_was_announced_is_refused(tmp_path: Path, data: bytes, status: int) -> None:
+    made = received(settings(tmp_path, sorted=True), data=data)
+    assert made.status == status
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bit_preserving_compares_nothing(tmp_path: Path) -> None:
+    made = received(settings(tmp_path, output=OutputOptions(bit_preserving=True)), data=b"anything at all")
+    assert made.publish(None, NOW) is not None
+    assert (tmp_path / "CT.1.2.3.4.5").read_bytes().endswith(b"anything at all")
+
+
+def test_missing_directory_is_a_storage_failure(tmp_path: Path) -> None:
+    made = received(settings(tmp_path / "none"))
+    assert made.status & 0xFF00 == 0xA700
+    assert made.publish(None, NOW) is None
+
+
+def test_ignored_object_has_no_file(tmp_path: Path) -> None:
+    made = received(settings(tmp_path, ignore=True))
+    assert made.publish(None, NOW) is None
+    assert made.failure is None
+    assert made.text(0x0020000D) == ""
+
+
+def test_digest_is_of_the_whole_file(tmp_path: Path) -> None:
+    import hashlib
+
+    made = received(settings(tmp_path, digest=True))
+    made.publish(None, NOW)
+    assert made.digest == hashlib.sha256((tmp_path / "CT.1.2.3.4.5").read_bytes()).hexdigest()
+
+
+def test_two_uids_that_clean_up_to_one_name_are_kept_apart(tmp_path: Path) -> None:
+    context = settings(tmp_path)
+    first = received(context, "1.2/3").publish(None, NOW)
+    second = received(context, "1.2*3").publish(None, NOW)
+    again = received(context, "1.2/3").publish(None, NOW)
+    assert first is not None
+    assert second is not None
+    assert again is not None
+    assert first.file == again.file != second.file
+    assert again.replaced
+    assert "no place in a file name" in first.warning
+    assert "belongs to another" in second.warning
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_time_names_take_the_first_that_is_free(tmp_path: Path) -> None:
+    context = settings(tmp_path, file_names=FileNames.TIME)
+    names = {published.file for _ in range(3) if (published := received(context).publish(None, NOW)) is not None}
+    assert len(names) == 3
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_directory_outside_the_output_directory_is_taken_as_it_is(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    (inside / "S_1").mkdir(parents=True)
+    outside.mkdir()
+    context = settings(inside)
+    received(context).publish(str(inside / "S_1"), NOW)
+    received(context).publish(str(outside), NOW)
+    assert (inside / "S_1" / "CT.1.2.3.4.5").is_file()
+    assert (outside / "CT.1.2.3.4.5").is_file()
+
+
+def test_failing_write_is_the_objects_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = reception(settings(tmp_path))
+
+    def full(*_arguments: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for name in ("writev", "write", "pwrite"):
+        monkeypatch.setattr(os, name, full)
+    made.feed([data_set() + bytes(1 << 20)])
+    made.finish()
+    made.publish(None, NOW)
+    monkeypatch.undo()
+    assert made.status & 0xFF00 == 0xA700
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_deflated_data_is_inflating_until_it_fails(tmp_path: Path) -> None:
+    context = replace(settings(tmp_path))
+    made = Reception(context, AcceptedContext(3, wire.CT, "1.2.840.10008.1.2.1.99"), request(), "M")
+    assert made.inflating
+    made.feed([b"\xff\xff\xff"])
+    made.finish()
+    assert made.failure is not None
+    assert not made.inflating

@@ -1,0 +1,197 @@
+"""The Storage service of one connection: place, publish, tell, answer, in this order and never out of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fastscp.config import Config
+from fastscp.config.network import FaultPolicy, NetworkPolicy
+from fastscp.store.policy import StorePolicy
+from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
+from fastscp.ul.encode import encode_data
+from tests.corpus import wire
+from tests.support.fake_worker import Bench, data_set, echo, store
+
+NETWORK = NetworkPolicy(acse_timeout_s=30)
+
+
+def bench_for(directory: Path, **policies: object) -> Bench:
+    return Bench(Config(network=NETWORK, store=StorePolicy(str(directory)), **policies)).established()  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def sorting(tmp_path: Path) -> Bench:
+    return bench_for(tmp_path, study=StudyPolicy(sorting=Sorting.STUDY_UID, prefix="S"))
+
+
+def files(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+def test_verification_is_answered(tmp_path: Path) -> None:
+    bench = bench_for(tmp_path)
+    bench.arrive(echo(1))
+    assert bench.statuses() == [0]
+
+
+def test_place_is_asked_for_as_soon_as_the_study_is_known(sorting: Bench) -> None:
+    octets = data_set()
+    sorting.arrive(encode_data(3, 3, wire.store_command()), encode_data(3, 0, octets[:-4]))
+    assert sorting.reporter.kinds == ["opened"]
+    sorting.arrive(encode_data(3, 0, octets[-4:]))
+    assert sorting.reporter.told[-1] == ("place", "1.2.99")
+    assert not sorting.connection.blocked, "the stream goes on meanwhile"
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_object_goes_where_the_coordinator_says_and_success_follows_its_acknowledgement(
+        sorting: Bench, tmp_path: Path, early: bool) -> None:
+    (tmp_path / "S_1").mkdir()
+    parts = [encode_data(3, 3, wire.store_command()), encode_data(3, 0, data_set()), encode_data(3, 2, b"")]
+    sorting.arrive(*parts[:2])
+    if early:
+        sorting.reporter.placed(tmp_path / "S_1")
+    sorting.arrive(parts[2])
+    if not early:
+        assert sorting.connection.blocked
+        assert files(tmp_path) == []
+        sorting.reporter.placed(tmp_path / "S_1")
+    assert files(tmp_path) == ["S_1/CT.1.2.3.4.5"]
+    assert sorting.reporter.kinds == ["opened", "place", "stored"]
+    assert sorting.reporter.packets[1]["directory"] == str(tmp_path / "S_1")
+    assert sorting.reporter.packets[1]["request"] == 1
+    assert sorting.statuses() == []
+    sorting.reporter.notify("on_acknowledged")
+    assert sorting.statuses() == [0]
+    assert not sorting.connection.blocked
+
+
+def test_refused_place_is_the_answer(sorting: Bench, tmp_path: Path) -> None:
+    sorting.arrive(store())
+    sorting.reporter.placed(tmp_path, status=0xC000)
+    assert sorting.statuses() == [0xC000]
+    assert files(tmp_path) == []
+    assert sorting.reporter.kinds == ["opened", "place", "abandoned"]
+
+
+def test_object_that_fails_after_it_was_placed_is_taken_back(sorting: Bench, tmp_path: Path) -> None:
+    sorting.arrive(encode_data(3, 3, wire.store_command()) + encode_data(3, 0, data_set()))
+    sorting.reporter.placed(tmp_path)
+    sorting.arrive(encode_data(3, 2, bytes.fromhex("20 00 0E 00 64 00 00 00 31 00")))  # ends inside a value
+    status, = sorting.statuses()
+    assert status & 0xF000 == 0xC000
+    assert sorting.reporter.kinds[-1] == "abandoned"
+    assert files(tmp_path) == []
+
+
+def test_answer_that_comes_for_an_object_that_is_gone_changes_nothing(sorting: Bench, tmp_path: Path) -> None:
+    sorting.arrive(store())
+    answer = sorting.reporter.answers[1]
+    sorting.connection.abort(source=2, reason=0)
+    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": ""})
+    assert files(tmp_path) == []
+    assert sorting.reporter.kinds == ["opened", "place", "abandoned", "closed"]
+
+
+def test_place_of_the_object_before_is_not_used_again(sorting: Bench, tmp_path: Path) -> None:
+    (tmp_path / "S_1").mkdir()
+    (tmp_path / "S_2").mkdir()
+    sorting.arrive(store(1, "1.1") + store(2, "1.2"))
+    sorting.reporter.placed(tmp_path / "S_1", request=1)
+    sorting.reporter.notify("on_acknowledged", 1)
+    sorting.reporter.placed(tmp_path / "S_2", request=2)
+    sorting.reporter.notify("on_acknowledged", 2)
+    assert files(tmp_path) == ["S_1/CT.1.1", "S_2/CT.1.2"]
+
+
+def test_object_without_study_is_refused_where_studies_are_sorted(sorting: Bench, tmp_path: Path) -> None:
+    sorting.arrive(store(data=data_set(study="")))
+    assert sorting.statuses() == [0xC000]
+    assert sorting.reporter.kinds == ["opened"]
+    assert files(tmp_path) == []
+
+
+def test_silent_coordinator_is_given_up_and_its_late_answer_ignored(sorting: Bench, tmp_path: Path) -> None:
+    sorting.arrive(store())
+    answer = sorting.reporter.answers[1]
+    sorting.loop.advance(30.1)
+    assert sorting.statuses() == [0xA700]
+    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": ""})
+    assert files(tmp_path) == []
+    assert sorting.statuses() == []
+
+
+def test_without_state_success_follows_the_event_into_the_channel(tmp_path: Path) -> None:
+    bench = bench_for(tmp_path, hooks=HookPolicy(on_reception="true"))
+    bench.arrive(store())
+    assert bench.statuses() == []
+    assert bench.reporter.notices[1]["on_acknowledged"] is None
+    bench.reporter.notify("on_sent")
+    assert bench.statuses() == [0]
+
+
+def test_hooks_first_keeps_what_follows_waiting(tmp_path: Path) -> None:
+    bench = bench_for(tmp_path, hooks=HookPolicy(on_reception="true", synchronous=True))
+    bench.arrive(store(1) + echo(2))
+    bench.reporter.notify("on_sent")
+    assert bench.statuses() == [0]
+    assert bench.connection.blocked
+    bench.reporter.notify("on_ran")
+    assert bench.statuses() == [0]
+    assert not bench.connection.blocked
+
+
+def test_hooks_first_does_not_wait_for_hooks_of_a_refused_object(tmp_path: Path) -> None:
+    bench = bench_for(tmp_path, hooks=HookPolicy(on_reception="true", synchronous=True))
+    bench.arrive(store(1, instance="1.2.3", data=data_set("1.2.4")) + echo(2))
+    assert bench.statuses() == [0xA900, 0]
+
+
+def test_ignored_objects_are_told_of_and_leave_no_file(tmp_path: Path) -> None:
+    bench = Bench(Config(network=NETWORK, store=StorePolicy(str(tmp_path), ignore=True),
+                         hooks=HookPolicy(on_reception="true"))).established()
+    bench.arrive(store())
+    bench.reporter.notify("on_sent")
+    assert bench.statuses() == [0]
+    assert files(tmp_path) == []
+    assert bench.reporter.packets[1]["file"] == ""
+
+
+def test_events_are_numbered_and_say_what_was_stored(tmp_path: Path) -> None:
+    bench = bench_for(tmp_path, hooks=HookPolicy(event_log="-", event_digest=True))
+    bench.arrive(store(1, "1.2.3"))
+    bench.reporter.notify("on_sent", 1)
+    bench.arrive(store(2, "1.2.3"))
+    packet = bench.reporter.packets[2]
+    assert packet["replaced"] is True
+    assert packet["size"] == (tmp_path / "CT.1.2.3").stat().st_size
+    assert len(packet["sha256"]) == 64
+    assert (packet["sop_class"], packet["study"], packet["prefix"]) == (wire.CT, "1.2.99", "CT")
+
+
+def test_long_values_of_peers_are_bounded_in_events(tmp_path: Path) -> None:
+    bench = bench_for(tmp_path, hooks=HookPolicy(event_log="-"))
+    bench.arrive(encode_data(3, 3, wire.store_command()) + encode_data(3, 2, data_set(study="1" * 5000)))
+    assert len(bench.reporter.packets[1]["study"]) == 1024
+
+
+@pytest.mark.parametrize(("faults", "statuses"), [
+    (FaultPolicy(abort_during=True), [-7]), (FaultPolicy(abort_after=True), [-7])])
+def test_aborts_on_demand(tmp_path: Path, faults: FaultPolicy, statuses: list[int]) -> None:
+    bench = bench_for(tmp_path, faults=faults)
+    bench.arrive(store())
+    assert bench.statuses() == statuses
+    assert files(tmp_path) == ([] if faults.abort_during else ["CT.1.2.3.4.5"])
+
+
+def test_delay_during_a_transfer_comes_with_every_read(tmp_path: Path) -> None:
+    bench = bench_for(tmp_path, faults=FaultPolicy(sleep_during_s=3))
+    bench.arrive(encode_data(3, 3, wire.store_command()), encode_data(3, 0, data_set()[:20]),
+                 encode_data(3, 2, data_set()[20:]))
+    for _ in range(3):
+        assert bench.connection.blocked
+        bench.loop.advance(3.1)
+        bench.arrive()
+    assert bench.statuses() == [0]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from fastscp.config.network import TLSPolicy
 from fastscp.errors import UsageError
 from fastscp.log.names import APPLICATION
-from fastscp.tls.profiles import Profile
+from fastscp.tls.profiles import SecurityProfile
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -81,7 +81,7 @@ def is_encrypted(policy: TLSPolicy) -> bool:
     return False
 
 
-def load_identity(context: ssl.SSLContext, policy: TLSPolicy, profile: Profile) -> None:
+def load_identity(context: ssl.SSLContext, policy: TLSPolicy, profile: SecurityProfile) -> None:
     """Load private key and certificate (with its chain), and hold them against the profile.
 
     Raises UsageError: unreadable, of another kind, not belonging together, too weak for the profile.
@@ -154,7 +154,7 @@ def _der_certificate(octets: bytes) -> bytes:
     return octets
 
 
-def _check_certificate(context: ssl.SSLContext, policy: TLSPolicy, profile: Profile, pem: bytes) -> None:
+def _check_certificate(context: ssl.SSLContext, policy: TLSPolicy, profile: SecurityProfile, pem: bytes) -> None:
     """Hold our certificate against the profile (RFC 9325 section 4.5)."""
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - slow to import
     from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa  # noqa: PLC0415 - slow to import
@@ -180,14 +180,14 @@ def _check_certificate(context: ssl.SSLContext, policy: TLSPolicy, profile: Prof
     _check_hash(certificate, name, profile)
 
 
-def _check_bits(what: str, bits: int, profile: Profile, *, least: int, recommended: int) -> None:
+def _check_bits(what: str, bits: int, profile: SecurityProfile, *, least: int, recommended: int) -> None:
     if bits < least:
         raise UsageError(f"{what} has {bits} bits, security profile '{profile.title}' requires {least}")
     if bits < recommended:
         _log.warning("%s has only %d bits, RFC 9325 recommends %d", what, bits, recommended)
 
 
-def _check_hash(certificate: Certificate, name: str, profile: Profile) -> None:
+def _check_hash(certificate: Certificate, name: str, profile: SecurityProfile) -> None:
     algorithm = certificate.signature_hash_algorithm
     if algorithm is None or algorithm.digest_size >= 32 or certificate.issuer == certificate.subject:
         return
@@ -266,7 +266,7 @@ def _load_directory(context: ssl.SSLContext, path: str, *, der: bool) -> None:
 # -- parameters -----------------------------------------------------------------------------------
 
 
-def load_dh_parameters(context: ssl.SSLContext, policy: TLSPolicy, profile: Profile) -> None:
+def load_dh_parameters(context: ssl.SSLContext, policy: TLSPolicy, profile: SecurityProfile) -> None:
     """Load the operator's Diffie-Hellman parameters, or our own when there are none that can be used."""
     path = policy.dh_parameters_file
     if path is not None:
@@ -281,7 +281,7 @@ def load_dh_parameters(context: ssl.SSLContext, policy: TLSPolicy, profile: Prof
         context.load_dh_params(memory)
 
 
-def _check_dh_bits(path: str, octets: bytes, profile: Profile) -> None:
+def _check_dh_bits(path: str, octets: bytes, profile: SecurityProfile) -> None:
     """Judge the size of the prime. Raises ValueError for one the profile does not take."""
     from cryptography.hazmat.primitives.serialization import load_pem_parameters  # noqa: PLC0415 - rarely needed
 

@@ -40,7 +40,7 @@ _TLS13_CCM = ("TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256")
 
 
 @dataclass(frozen=True)
-class Profile:
+class SecurityProfile:
     """One security profile.
 
     ``minimum`` and ``maximum`` are protocol versions; ``required`` and ``optional`` ciphersuites up to
@@ -69,34 +69,34 @@ class Profile:
 
 #: by the name in ``TLSPolicy.profile``, in the order of ``--help``
 PROFILES = {
-    "8996": Profile(
+    "8996": SecurityProfile(
         "BCP 195 RFC 8996 TLS Profile", (*_AES_GCM_ECDHE_RSA, *_AES_GCM_ECDHE_ECDSA),
         security_level=1, least_rsa_bits=2048, takes_dsa=False),
-    "8996-mod": Profile(
+    "8996-mod": SecurityProfile(
         "Modified BCP 195 RFC 8996 TLS Profile", (*_AES_GCM_ECDHE_RSA, *_AES_GCM_ECDHE_ECDSA),
         (*_MODIFIED, *_CAMELLIA_GCM, *_TLS13_CCM),
         security_level=2, extensible=False, least_rsa_bits=2048, least_ec_bits=256, takes_dsa=False),
-    "bcp195-nd": Profile(
+    "bcp195-nd": SecurityProfile(
         "Non-downgrading BCP 195 TLS Profile", (*_AES_GCM_ECDHE_RSA, *_AES_GCM_DHE), retired=True),
-    "bcp195": Profile(
+    "bcp195": SecurityProfile(
         "BCP 195 TLS Profile", (*_AES_GCM_ECDHE_RSA, *_AES_GCM_DHE, _AES_128_CBC), (_TRIPLE_DES,),
         minimum=ssl.TLSVersion.MINIMUM_SUPPORTED, retired=True),
-    "bcp195-ex": Profile(
+    "bcp195-ex": SecurityProfile(
         "Extended BCP 195 TLS Profile", (*_AES_GCM_ECDHE_RSA, *_AES_GCM_DHE, *_AES_GCM_ECDHE_ECDSA),
         maximum=_TLS12, extensible=False, least_dh_bits=2048, retired=True),
-    "basic": Profile(
+    "basic": SecurityProfile(
         "Basic TLS Secure Transport Connection Profile", (_TRIPLE_DES,),
         minimum=ssl.TLSVersion.MINIMUM_SUPPORTED, maximum=_TLS12, retired=True),
-    "aes": Profile(
+    "aes": SecurityProfile(
         "AES TLS Secure Transport Connection Profile", (_AES_128_CBC,), (_TRIPLE_DES,),
         minimum=ssl.TLSVersion.MINIMUM_SUPPORTED, maximum=_TLS12, retired=True),
-    "null": Profile(
+    "null": SecurityProfile(
         "Authenticated unencrypted communication", ("TLS_RSA_WITH_NULL_SHA",),
         minimum=ssl.TLSVersion.MINIMUM_SUPPORTED, maximum=_TLS12, retired=True),
 }
 
 
-def find_profile(name: str) -> Profile:
+def find_profile(name: str) -> SecurityProfile:
     """Return the profile. Raises UsageError for an unknown name."""
     profile = PROFILES.get(name)
     if profile is None:
@@ -104,7 +104,7 @@ def find_profile(name: str) -> Profile:
     return profile
 
 
-def select_suites(profile: Profile, additional: Sequence[str]) -> list[Suite]:
+def select_suites(profile: SecurityProfile, additional: Sequence[str]) -> list[Suite]:
     """Return the suites to negotiate up to TLS 1.2, the strongest first.
 
     Raises UsageError when this OpenSSL cannot do what the profile requires, or when the profile does not
@@ -131,7 +131,7 @@ def select_suites(profile: Profile, additional: Sequence[str]) -> list[Suite]:
     return sorted(chosen, key=by_strength)
 
 
-def _additional(profile: Profile, name: str) -> Suite | None:
+def _additional(profile: SecurityProfile, name: str) -> Suite | None:
     """Return the suite of ``--cipher``, None when it is one of TLS 1.3 and there anyway."""
     if not profile.extensible:
         raise UsageError(f"additional ciphersuites are not permitted with security profile '{profile.title}'")

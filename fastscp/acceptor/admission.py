@@ -2,6 +2,9 @@
 
 Strategy: a connection whose host name is wanted waits here, without blocking anybody, until the resolver
 answers or gives up; then the access rules decide.
+
+Invariants: a connection that came in is submitted once, or closed; whoever is refused by a rule is logged and
+told of (``on_refused``).
 """
 
 from __future__ import annotations
@@ -12,11 +15,11 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from fastscp.acceptor.pool import Connection
+from fastscp.acceptor.pool import AcceptedConnection
 from fastscp.acceptor.resolver import HostName, Resolver
-from fastscp.config import Config
+from fastscp.access.policy import AccessPolicy
 from fastscp.errors import FastscpError
 from fastscp.log.names import NETWORK
 from fastscp.process.loop import IN, Loop
@@ -27,31 +30,50 @@ if TYPE_CHECKING:
 _log = logging.getLogger(NETWORK)
 
 
-class Admission:
-    """Stands between accept(2) and the pool."""
+class Command(Protocol):
+    """A command of a rule that was started."""
 
-    def __init__(self, config: Config, loop: Loop, submit: Callable[[Connection], None]) -> None:
-        self._config = config
+    def poll(self) -> int | None:
+        """Return its exit code, None while it runs."""
+
+
+def start_command(command: str) -> Command:
+    """Start a command of a rule (hosts_access(5), shell commands). Raises OSError."""
+    return subprocess.Popen(["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+class Admission:
+    """Stands between accept(2) and whoever serves.
+
+    ``submit`` takes a connection that is let in; ``on_refused`` is told of one that was closed. Without a
+    ``resolver`` nobody has a host name.
+    """
+
+    def __init__(self, access: AccessPolicy, loop: Loop, submit: Callable[[AcceptedConnection], None],
+                 on_refused: Callable[[], None], *, resolver: Resolver | None = None,
+                 start_command: Callable[[str], Command] = start_command) -> None:
+        self._access = access
         self._loop = loop
         self._submit = submit
-        self._waiting: dict[str, list[Connection]] = {}
-        self._resolver: Resolver | None = None
+        self._on_refused = on_refused
+        self._resolver = resolver
+        self._start_command = start_command
+        self._waiting: dict[str, list[AcceptedConnection]] = {}
         self._rules: Rules | None = None
-        self._commands: list[subprocess.Popen[bytes]] = []
+        self._commands: list[Command] = []
 
     def start(self) -> None:
-        """Read the rules and start the resolver, where they are wanted. Raises UsageError for bad rules."""
-        network = self._config.network
-        if self._config.access.enabled:
+        """Read the rules and listen to the resolver, where they are wanted. Raises UsageError for bad rules."""
+        if self._access.enabled:
             self._load_rules()
-        if network.lookup_hosts and (self._config.access.enabled or self._config.needs_coordinator):
-            self._resolver = Resolver()
+        if self._resolver is not None:
             self._loop.register(self._resolver.fileno(), IN, lambda _mask: self._answers())
 
     def _load_rules(self) -> None:
         from fastscp.access.rules import load_rules  # noqa: PLC0415 - most set-ups have no rules
 
-        self._rules = load_rules(self._config.access)
+        self._rules = load_rules(self._access)
         for warning in self._rules.warnings:
             _log.warning("%s", warning)
 
@@ -68,14 +90,13 @@ class Admission:
             for connection in connections:
                 yield connection.sock
 
-    def admit(self, connection: Connection) -> None:
+    def admit(self, connection: AcceptedConnection) -> None:
         """Let a connection in, refuse it, or keep it until its host name is known."""
-        resolver = self._resolver
-        if resolver is None:
+        if self._resolver is None:
             self._decide(connection, HostName())
             return
         address = connection.peer.address
-        answer = resolver.request(address)
+        answer = self._resolver.request(address)
         if answer is None:
             self._waiting.setdefault(address, []).append(connection)
         else:
@@ -88,7 +109,7 @@ class Admission:
             for connection in self._waiting.pop(address, []):
                 self._decide(connection, name)
 
-    def _decide(self, connection: Connection, name: HostName) -> None:
+    def _decide(self, connection: AcceptedConnection, name: HostName) -> None:
         """Let the access rules decide; without rules everybody is let in."""
         if name:
             connection.peer = replace(connection.peer, host=name)
@@ -103,8 +124,9 @@ class Admission:
             return
         _log.warning("access denied to %s by %s", connection.peer.name, decision.rule or "the access rules")
         connection.sock.close()
+        self._on_refused()
 
-    def _judge(self, connection: Connection, name: HostName) -> Decision:
+    def _judge(self, connection: AcceptedConnection, name: HostName) -> Decision:
         from fastscp.access.rules import ClientInfo, Decision, ServerInfo  # noqa: PLC0415 - as the rules
 
         if self._rules is not None and not self._rules.is_current():
@@ -117,18 +139,15 @@ class Admission:
         return self._rules.decide(client, ServerInfo(str(address), int(port), os.getpid()))
 
     def _spawn(self, command: str) -> None:
-        """Start a command of a rule (hosts_access(5), shell commands) and leave it alone."""
+        """Start a command of a rule and leave it alone."""
         try:
-            process = subprocess.Popen(["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                       stderr=subprocess.DEVNULL, start_new_session=True)
+            self._commands.append(self._start_command(command))
         except OSError as error:
             _log.error("cannot start the command of an access rule: %s", error)
-            return
-        self._commands.append(process)
 
     def reap(self) -> None:
         """Collect commands of rules that have ended."""
-        self._commands = [process for process in self._commands if process.poll() is None]
+        self._commands = [command for command in self._commands if command.poll() is None]
 
     def reload(self) -> None:
         """Read the access rules again; what was good stays in force when the new ones are not."""

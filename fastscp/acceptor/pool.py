@@ -24,7 +24,7 @@ _TOO_MUCH_UNDER_WAY = {errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM}
 
 
 @dataclass
-class Connection:
+class AcceptedConnection:
     """An accepted socket that no worker has taken yet."""
 
     sock: socket.socket
@@ -40,7 +40,7 @@ class WorkerSlot:
     pid: int
     channel: socket.socket
     up: bool = False
-    untaken: dict[int, Connection] = field(default_factory=dict)
+    untaken: dict[int, AcceptedConnection] = field(default_factory=dict)
     open_numbers: set[int] = field(default_factory=set)
 
     @property
@@ -60,10 +60,12 @@ class Pool:
     ``capacity`` is the number of connections one worker has descriptors for.
     """
 
-    def __init__(self, on_change: Callable[[], None], capacity: int | None = None) -> None:
+    def __init__(self, on_change: Callable[[], None], capacity: int | None = None,
+                 clock: Callable[[], float] = time.monotonic) -> None:
         self._capacity = capacity
+        self._clock = clock
         self.slots: dict[int, WorkerSlot] = {}  #: by pid
-        self._waiting: deque[Connection] = deque()
+        self._waiting: deque[AcceptedConnection] = deque()
         self._next_number = 1
         self._on_change = on_change
 
@@ -97,14 +99,14 @@ class Pool:
         self._on_change()
         return slot
 
-    def submit(self, connection: Connection) -> None:
+    def submit(self, connection: AcceptedConnection) -> None:
         """Hand a connection to a worker, now or as soon as one can take it."""
         self._waiting.append(connection)
         self._hand_out()
 
     def _hand_out(self) -> None:
         while self._waiting:
-            now = time.monotonic()
+            now = self._clock()
             ready = sorted((slot for slot in self.slots.values() if slot.up and self._has_room(slot)),
                            key=lambda slot: (slot.stalled(now), slot.load))
             connection = self._waiting.popleft()
@@ -115,7 +117,7 @@ class Pool:
     def _has_room(self, slot: WorkerSlot) -> bool:
         return self._capacity is None or slot.load < self._capacity
 
-    def _hand_to(self, slot: WorkerSlot, connection: Connection) -> bool:
+    def _hand_to(self, slot: WorkerSlot, connection: AcceptedConnection) -> bool:
         """Send the socket to one worker; False when its channel is full or it is dying."""
         number = self._next_number
         peer = connection.peer
@@ -130,7 +132,7 @@ class Pool:
                 raise
             return False
         self._next_number = number % 0xFFFFFFFF + 1
-        connection.handed_out = time.monotonic()
+        connection.handed_out = self._clock()
         slot.untaken[number] = connection
         slot.open_numbers.add(number)
         return True
@@ -186,12 +188,3 @@ class Pool:
                 yield connection.sock
         for connection in self._waiting:
             yield connection.sock
-
-
-def tell(channel: socket.socket, order: packets.Order) -> bool:
-    """Send one order; False when the process behind the channel is gone or deaf."""
-    try:
-        channel.send(packets.encode(order))
-    except (BlockingIOError, BrokenPipeError, ConnectionResetError, ConnectionRefusedError):
-        return False
-    return True

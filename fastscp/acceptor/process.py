@@ -16,18 +16,19 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from fastscp.acceptor.admission import Admission
-from fastscp.acceptor.pool import Connection, Pool
+from fastscp.acceptor.policy import AcceptorPolicy, Children
+from fastscp.acceptor.pool import AcceptedConnection, Pool
+from fastscp.acceptor.resolver import Resolver
 from fastscp.acceptor.supervisor import Supervisor
-from fastscp.config import Config
 from fastscp.log.names import APPLICATION, NETWORK
-from fastscp.net.listener import connections_per_worker, descriptor_limit
 from fastscp.net.peer import peer_at
 from fastscp.net.systemd import notify
+from fastscp.process.child import Processes, SystemProcesses
 from fastscp.process.loop import IN, Loop
-from fastscp.worker.process import WorkerSettings
 
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
@@ -38,19 +39,24 @@ _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class AcceptorProcess:
-    """One running service."""
+    """One running service.
 
-    def __init__(self, config: Config, settings: WorkerSettings, listeners: list[socket.socket],
-                 workers: int, max_associations: int | None) -> None:
-        self._config = config
-        self._listeners = listeners
-        self._workers = workers
-        self._max_associations = max_associations
-        self._loop = Loop()
-        self._pool = Pool(self._pool_changed, connections_per_worker(descriptor_limit()))
-        self._admission = Admission(config, self._loop, self._pool.submit)
-        self._supervisor = Supervisor(config, settings, self._loop, self._pool, self._own_sockets,
-                                      on_ready=self._start_workers, on_start_failure=self._give_up)
+    It owns ``listeners`` and the ``resolver``, without which no peer has a host name. Everything else by which it
+    touches the world is an argument, too: the loop, the children's processes, the service manager, the clock.
+    """
+
+    def __init__(self, policy: AcceptorPolicy, listeners: Iterable[socket.socket], children: Children, *,
+                 resolver: Resolver | None = None, loop: Loop | None = None, processes: Processes | None = None,
+                 notify: Callable[..., bool] = notify, clock: Callable[[], float] = time.monotonic) -> None:
+        self._policy = policy
+        self._listeners = list(listeners)
+        self._loop = loop = loop or Loop()
+        self._notify = notify
+        processes = processes or SystemProcesses()
+        self._pool = Pool(self._pool_changed, policy.connections_per_worker, clock)
+        self._admission = Admission(policy.access, loop, self._pool.submit, lambda: None, resolver=resolver)
+        self._supervisor = Supervisor(children, processes, loop, self._pool, self._own_sockets,
+                                      on_ready=self._start_workers, on_start_failure=self._give_up, clock=clock)
         self._announced = False  #: the service manager knows that we serve
         self._listening = False
         self._pausing = False
@@ -64,6 +70,12 @@ class AcceptorProcess:
 
     def run(self) -> int:
         """Serve until told to stop; return the exit status."""
+        self.start()
+        self._loop.run()
+        return self.finish()
+
+    def start(self) -> None:
+        """Begin: what is to be done further is done from the loop. Raises UsageError for bad access rules."""
         loop = self._loop
         self._admission.start()
         loop.on_signal(signal.SIGTERM, self._terminate)
@@ -71,9 +83,11 @@ class AcceptorProcess:
         loop.on_signal(signal.SIGHUP, self._reload)
         loop.on_signal(signal.SIGCHLD, self._children_changed)
         self._supervisor.start_coordinator()
-        loop.run()
+
+    def finish(self) -> int:
+        """Give everything back after the loop has stopped; return the exit status."""
         self._pool.close_waiting()
-        loop.close()
+        self._loop.close()
         self._admission.close()
         return 0 if self._draining else 1
 
@@ -81,14 +95,14 @@ class AcceptorProcess:
         """Serve: the coordinator has recovered what an earlier run left."""
         if self._draining or self._pool.slots:
             return
-        for index in range(self._workers):
+        for index in range(self._policy.workers):
             self._supervisor.start_worker(index)
 
     def _pool_changed(self) -> None:
         """Adapt to a worker that came up or went, or a connection that ended."""
-        if not self._announced and self._pool.up_count == self._workers:
+        if not self._announced and self._pool.up_count == self._policy.workers:
             self._announced = True
-            notify("READY=1", f"STATUS=receiving with {self._workers} workers", f"MAINPID={os.getpid()}")
+            self._notify("READY=1", f"STATUS=receiving with {self._policy.workers} workers", f"MAINPID={os.getpid()}")
         self._update_listening()
 
     def _give_up(self) -> None:
@@ -100,7 +114,7 @@ class AcceptorProcess:
 
     def _update_listening(self) -> None:
         """Listen while there is room for another association."""
-        limit = self._max_associations
+        limit = self._policy.max_associations
         full = limit is not None and self._pool.open_count + self._admission.pending_count >= limit
         wanted = not (full or self._pool.full or self._draining or self._pausing) and bool(self._pool.slots)
         if wanted == self._listening:
@@ -122,7 +136,7 @@ class AcceptorProcess:
             self._accept_failed(error)
             return
         sock.setblocking(False)
-        self._admission.admit(Connection(sock, peer_at(address)))
+        self._admission.admit(AcceptedConnection(sock, peer_at(address)))
         self._update_listening()
 
     def _accept_failed(self, error: OSError) -> None:
@@ -146,7 +160,7 @@ class AcceptorProcess:
             self._stop_now()
             return
         self._draining = True
-        notify("STOPPING=1")
+        self._notify("STOPPING=1")
         self._update_listening()
         for listener in self._listeners:
             listener.close()
@@ -154,7 +168,7 @@ class AcceptorProcess:
         self._admission.stop()
         self._pool.close_waiting()
         self._supervisor.drain()
-        self._loop.call_later(self._config.network.drain_timeout_s + _KILL_AFTER_S, self._stop_now)
+        self._loop.call_later(self._policy.drain_timeout_s + _KILL_AFTER_S, self._stop_now)
         self._children_changed()
 
     def _stop_now(self) -> None:
@@ -169,11 +183,11 @@ class AcceptorProcess:
         self._supervisor.kill_all()
 
     def _reload(self) -> None:
-        notify("RELOADING=1")
+        self._notify("RELOADING=1")
         self._admission.reload()
         self._supervisor.tell_workers({"kind": "reload"})
         self._supervisor.tell_coordinator({"kind": "reload"})
-        notify("READY=1")
+        self._notify("READY=1")
 
     def _children_changed(self) -> None:
         self._supervisor.reap()
@@ -183,6 +197,6 @@ class AcceptorProcess:
         if not self._pool.slots and not self._coordinator_told:
             self._coordinator_told = True
             self._supervisor.tell_coordinator({"kind": "stop" if self._stopping else "drain"})
-            self._loop.call_later(self._config.network.drain_timeout_s, self._stop_now)
+            self._loop.call_later(self._policy.drain_timeout_s, self._stop_now)
         if self._supervisor.children == 0:
             self._loop.stop()

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import select
 import signal
 import socket
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 from fastscp.acceptor.resolver_child import PACKET_OCTETS, decode_answer, run_helper
 from fastscp.log.names import NETWORK
+from fastscp.process.child import Processes, SystemProcesses
 
 _log = logging.getLogger(NETWORK)
 
@@ -53,8 +54,11 @@ class Resolver:
     ``fileno`` never changes, so it can be registered before the first question.
     """
 
-    def __init__(self, time_limit_s: float = _TIME_LIMIT_S) -> None:
-        self._time_limit_s = time_limit_s
+    def __init__(self, processes: Processes | None = None, clock: Callable[[], float] = time.monotonic,
+                 helper: Callable[[socket.socket, float], int] = run_helper) -> None:
+        self._processes = processes or SystemProcesses()
+        self._clock = clock
+        self._helper = helper
         self._kept: OrderedDict[str, tuple[float, HostName]] = OrderedDict()  # address: (until, name)
         self._open: set[str] = set()  # addresses somebody waits for
         self._channel: socket.socket | None = None
@@ -72,7 +76,7 @@ class Resolver:
 
     def request(self, address: str) -> HostName | None:
         """Return the name of a numeric address if it is known now, else None: ``on_readable`` will tell."""
-        now = time.monotonic()
+        now = self._clock()
         kept = self._kept.get(address)
         if kept is not None and kept[0] > now:
             return kept[1]
@@ -115,7 +119,7 @@ class Resolver:
         return answers
 
     def _keep(self, address: str, name: HostName) -> None:
-        self._kept[address] = time.monotonic() + (_KNOWN_FOR_S if name else _UNKNOWN_FOR_S), name
+        self._kept[address] = self._clock() + (_KNOWN_FOR_S if name else _UNKNOWN_FOR_S), name
         self._kept.move_to_end(address)
         if len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
@@ -127,25 +131,23 @@ class Resolver:
             return None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            pid = os.fork()
+            self.helper_pid = self._processes.start(lambda: self._helper(theirs, _TIME_LIMIT_S), title="resolver", close=(ours,))
         except OSError as error:
             _log.warning("no process for host name lookups: %s", error.strerror)
             ours.close()
-            theirs.close()
             self._not_before = now + _RESTART_AFTER_S
             return None
-        if pid == 0:
-            run_helper(theirs, self._time_limit_s)
-        theirs.close()
+        finally:
+            theirs.close()
         ours.setblocking(False)
-        self._channel, self.helper_pid = ours, pid
+        self._channel = ours
         self._epoll.register(ours.fileno(), select.EPOLLIN)
         return ours
 
     def _helper_died(self) -> list[tuple[str, HostName]]:
         """Forget the helper; whoever waits gets no name."""
         _log.warning("the process for host name lookups ended")
-        self._not_before = time.monotonic() + _RESTART_AFTER_S
+        self._not_before = self._clock() + _RESTART_AFTER_S
         self._end_helper()
         waiting, self._open = self._open, set()
         return [(address, HostName()) for address in waiting]
@@ -158,9 +160,8 @@ class Resolver:
         if self.helper_pid:
             # it owns nothing, and a lookup that hangs would keep it from ending by itself
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.helper_pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self.helper_pid, 0)
+                self._processes.kill(self.helper_pid, signal.SIGKILL)
+            self._processes.wait(self.helper_pid)
             self.helper_pid = 0
 
     def close(self) -> None:

@@ -22,9 +22,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import NoReturn
-
-from fastscp.process.titles import set_title
 
 PACKET_OCTETS = 4096
 _THREADS = 8
@@ -55,22 +52,14 @@ def look_up(address: str) -> tuple[str, bool]:
     return name, address in found
 
 
-def run_helper(channel: socket.socket, time_limit_s: float) -> NoReturn:
-    """Turn this newly forked process into the helper."""
-    status = 70
-    try:
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGHUP):  # the terminal's, meant for our parent
-            signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.dup2(channel.fileno(), _FIRST_OTHER_DESCRIPTOR - 1)
-        os.closerange(_FIRST_OTHER_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))
-        set_title("resolver")
-        serve(socket.socket(fileno=_FIRST_OTHER_DESCRIPTOR - 1), time_limit_s)
-        status = 0
-    finally:
-        os._exit(status)
+def run_helper(channel: socket.socket, time_limit_s: float) -> int:
+    """Be the helper, in a process of its own; return its exit status."""
+    for number in (signal.SIGINT, signal.SIGHUP):  # the terminal's, meant for our parent
+        signal.signal(number, signal.SIG_IGN)
+    os.dup2(channel.fileno(), _FIRST_OTHER_DESCRIPTOR - 1)
+    os.closerange(_FIRST_OTHER_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))
+    serve(socket.socket(fileno=_FIRST_OTHER_DESCRIPTOR - 1), time_limit_s)
+    return 0
 
 
 def serve(channel: socket.socket, time_limit_s: float,

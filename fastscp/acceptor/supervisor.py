@@ -3,36 +3,35 @@
 Strategy: children are forked from the acceptor process, which opens no thread and holds no DICOM state.
 Each child closes what belongs to others, so that end of file on a channel means that the process behind
 it died. A child that dies at once, again and again, is replaced ever more slowly.
+
+Invariants: a dead worker gives back what it had not taken, after everything it had said was read; while the
+service goes down no worker is replaced, a coordinator only as long as a worker may have something to tell it.
+What it does not do: know what a worker or a coordinator is (``policy.Children``).
 """
 
 from __future__ import annotations
 
-import gc
 import logging
-import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable
 
-from fastscp.acceptor.pool import Pool, WorkerSlot, tell
-from fastscp.config import Config
-from fastscp.coordinator import process as coordinator
-from fastscp.errors import FastscpError
+from fastscp.acceptor.policy import Children, WorkerStart
+from fastscp.acceptor.pool import Pool, WorkerSlot
 from fastscp.log.names import NETWORK
 from fastscp.net.systemd import hide_from_children
 from fastscp.process import fdpass, packets
+from fastscp.process.child import Closeable, Processes
 from fastscp.process.loop import IN, Loop
-from fastscp.process.titles import set_title
-from fastscp.store.sink import remove_stale_temporaries
-from fastscp.worker.process import Worker, WorkerSettings
 
 _log = logging.getLogger(NETWORK)
 
 _SHORT_LIFE_S = 2.0
+_FIRST_DELAY_S = 0.2  #: after the second short life; doubled with each further one
 _LONGEST_DELAY_S = 30.0
 _RETRY_S = 0.05
+_COORDINATOR = -1  #: its place among the indexes of workers
 
 
 class Backoff:
@@ -49,25 +48,26 @@ class Backoff:
         self._short_lives += 1
         if self._short_lives == 1:
             return 0.0
-        return min(_LONGEST_DELAY_S, 0.05 * 2.0**self._short_lives)
+        return min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2.0 ** (self._short_lives - 2))
 
 
 class Supervisor:
     """Owns every child of the acceptor process."""
 
-    def __init__(self, config: Config, settings: WorkerSettings, loop: Loop, pool: Pool,
+    def __init__(self, children: Children, processes: Processes, loop: Loop, pool: Pool,
                  own_sockets: Callable[[], Iterable[socket.socket]], *,
-                 on_ready: Callable[[], None], on_start_failure: Callable[[], None]) -> None:
-        self._config = config
-        self._settings = settings
+                 on_ready: Callable[[], None], on_start_failure: Callable[[], None],
+                 clock: Callable[[], float] = time.monotonic) -> None:
+        self._children = children
+        self._processes = processes
         self._loop = loop
         self._pool = pool
+        self._clock = clock
         self._own_sockets = own_sockets
         self._on_ready = on_ready
         self._on_start_failure = on_start_failure
         self._coordinator_pid = 0
         self._coordinator: socket.socket | None = None
-        self._coordinator_ready = False
         self._coordinator_was_ready = False
         self._born: dict[int, float] = {}
         self._backoffs: dict[int, Backoff] = {}
@@ -76,67 +76,43 @@ class Supervisor:
     # -- starting ---------------------------------------------------------------------------------
 
     def start_coordinator(self) -> None:
-        """Fork the coordinator process."""
+        """Start the coordinator process."""
         ours, theirs = fdpass.channel_pair()
-        pid = self._fork(lambda: self._run_coordinator(theirs), ours)
-        theirs.close()
-        self._coordinator_pid, self._coordinator, self._coordinator_ready = pid, ours, False
+        pid = self._start(lambda: self._children.coordinator(theirs), "coordinator", ours, theirs)
+        self._coordinator_pid, self._coordinator = pid, ours
         self._loop.register(ours.fileno(), IN, lambda _mask: self._read_coordinator())
         for slot in self._pool.slots.values():
             self._connect_to_coordinator(slot)
 
-    def _run_coordinator(self, control: socket.socket) -> int:
-        set_title("coordinator")
-        return coordinator.main(control, self._config)
-
     def start_worker(self, index: int, predecessor: int = 0) -> None:
-        """Fork worker ``index`` and connect it to the coordinator; ``predecessor`` is the pid it replaces."""
+        """Start worker ``index`` and connect it to the coordinator; ``predecessor`` is the pid it replaces."""
         ours, theirs = fdpass.channel_pair()
-        pid = self._fork(lambda: self._run_worker(index, theirs, predecessor), ours)
-        theirs.close()
+        start = WorkerStart(index, theirs, predecessor)
+        pid = self._start(lambda: self._children.worker(start), f"worker {index + 1}", ours, theirs)
         slot = WorkerSlot(index, pid, ours)
         self._loop.register(ours.fileno(), IN, lambda _mask: self._read_worker(slot))
         self._pool.add(slot)
         self._connect_to_coordinator(slot)
 
-    def _run_worker(self, index: int, control: socket.socket, predecessor: int) -> int:
-        set_title(f"worker {index + 1}")
-        store = self._config.store
-        if predecessor and not store.ignore:
-            try:
-                remove_stale_temporaries(store.output_directory, predecessor)
-            except OSError as error:
-                _log.warning("cannot remove what process %d may have left: %s", predecessor, error)
-        try:
-            return Worker(control, self._config, self._settings).run()
-        except (FastscpError, OSError) as error:
-            _log.critical("worker %d cannot go on: %s", index + 1, error)
-            return 1
+    def _start(self, run: Callable[[], int], title: str, ours: socket.socket, theirs: socket.socket) -> int:
+        """Start a child that has no descriptor of the others; only its own end of a channel stays open in it."""
+        belonging: list[Closeable] = [self._loop, ours, *self._own_sockets(), *self._pool.inherited_sockets()]
+        if self._coordinator is not None:
+            belonging.append(self._coordinator)
 
-    def _fork(self, run: Callable[[], int], parent_end: socket.socket) -> int:
-        """Fork; the child closes every descriptor of the others, runs, and never returns."""
-        sys.stdout.flush()
-        sys.stderr.flush()
-        gc.freeze()
-        pid = os.fork()
-        if pid:
-            self._born[pid] = time.monotonic()
-            gc.unfreeze()
-            return pid
-        status = 70
-        try:
-            self._loop.close()
+        def run_unnoticed() -> int:
             hide_from_children()
-            for sock in (parent_end, *self._own_sockets(), *self._pool.inherited_sockets()):
-                sock.close()
-            if self._coordinator is not None:
-                self._coordinator.close()
-            status = run()
-        except BaseException:  # noqa: BLE001 - the outermost frame of a process
-            _log.critical("process ends after an internal error", exc_info=True)
+            return run()
+
+        try:
+            pid = self._processes.start(run_unnoticed, title=title, close=belonging)
+        except OSError:
+            ours.close()
+            raise
         finally:
-            logging.shutdown()
-            os._exit(status)
+            theirs.close()
+        self._born[pid] = self._clock()
+        return pid
 
     def _connect_to_coordinator(self, slot: WorkerSlot) -> None:
         """Give a worker and the coordinator the two ends of a fresh event channel."""
@@ -180,7 +156,7 @@ class Supervisor:
         if not packet:
             self._drop_coordinator_channel()
         elif packets.decode_control(packet)["kind"] == "ready":
-            self._coordinator_ready = self._coordinator_was_ready = True
+            self._coordinator_was_ready = True
             self._on_ready()
 
     def _drop_coordinator_channel(self) -> None:
@@ -192,13 +168,9 @@ class Supervisor:
     def reap(self) -> None:
         """Collect every dead child and replace it."""
         for pid in list(self._born):
-            try:
-                reaped, status = os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                reaped, status = pid, 0
-            if reaped:
-                lifetime_s = time.monotonic() - self._born.pop(pid)
-                self._bury(pid, os.waitstatus_to_exitcode(status), lifetime_s)
+            exit_code = self._processes.poll(pid)
+            if exit_code is not None:
+                self._bury(pid, exit_code, self._clock() - self._born.pop(pid))
 
     def _bury(self, pid: int, exit_code: int, lifetime_s: float) -> None:
         if pid == self._coordinator_pid:
@@ -208,7 +180,6 @@ class Supervisor:
 
     def _bury_coordinator(self, exit_code: int, lifetime_s: float) -> None:
         self._coordinator_pid = 0
-        self._coordinator_ready = False
         self._drop_coordinator_channel()
         if not self._needs_coordinator():
             return
@@ -216,7 +187,7 @@ class Supervisor:
             self._on_start_failure()
             return
         _log.error("coordinator ended (%s), starting another", describe_exit(exit_code))
-        self._replace(-1, lifetime_s, self.start_coordinator, self._needs_coordinator)
+        self._replace(_COORDINATOR, lifetime_s, self.start_coordinator, self._needs_coordinator)
 
     def _bury_worker(self, pid: int, exit_code: int, lifetime_s: float) -> None:
         slot = self._pool.slots[pid]
@@ -255,7 +226,7 @@ class Supervisor:
         self._replacing = False
         self.tell_workers({"kind": "drain"})
         if self._needs_coordinator():  # now, no matter how long it was to be waited for
-            self._replace(-1, _SHORT_LIFE_S, self.start_coordinator, self._needs_coordinator)
+            self._replace(_COORDINATOR, _SHORT_LIFE_S, self.start_coordinator, self._needs_coordinator)
 
     # -- telling ----------------------------------------------------------------------------------
 
@@ -275,17 +246,26 @@ class Supervisor:
                 continue
             _log.debug("worker %d did not take an order", slot.index + 1)
             if order["kind"] == "drain":
-                os.kill(slot.pid, signal.SIGTERM)
+                self._processes.kill(slot.pid, signal.SIGTERM)
 
     def kill_all(self) -> None:
         """End what did not end by itself."""
         for pid in self._born:
-            os.kill(pid, signal.SIGKILL)
+            self._processes.kill(pid, signal.SIGKILL)
 
     @property
     def children(self) -> int:
         """Children not reaped yet."""
         return len(self._born)
+
+
+def tell(channel: socket.socket, order: packets.Order) -> bool:
+    """Send one order; False when the process behind the channel is gone or deaf."""
+    try:
+        channel.send(packets.encode(order))
+    except (BlockingIOError, BrokenPipeError, ConnectionResetError, ConnectionRefusedError):
+        return False
+    return True
 
 
 def describe_exit(exit_code: int) -> str:

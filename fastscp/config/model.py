@@ -44,3 +44,8 @@ class Config:
     def needs_coordinator(self) -> bool:
         """Whether workers report objects to the coordinator at all."""
         return self.keeps_studies or self.hooks.on_reception is not None or self.hooks.event_log is not None
+
+    @property
+    def looks_up_hosts(self) -> bool:
+        """Whether the host name of a peer is wanted, by access rules or by the coordinator."""
+        return self.network.lookup_hosts and (self.access.enabled or self.needs_coordinator)

@@ -52,15 +52,10 @@ def _cannot(port: int, error: OSError) -> ProcessError:
 
 
 def raise_descriptor_limit() -> int:
-    """Allow as many descriptors as the hard limit permits; return the limit."""
+    """Allow this process as many descriptors as the hard limit permits; return how many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
-
-
-def descriptor_limit() -> int:
-    """Return how many descriptors a process may have open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 

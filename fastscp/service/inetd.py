@@ -13,11 +13,11 @@ import logging
 import os
 import select
 import socket
-import sys
+from collections.abc import Callable
 
 from fastscp.acceptor.admission import Admission
-from fastscp.acceptor.pool import Connection as Accepted
-from fastscp.acceptor.resolver import HostName
+from fastscp.acceptor.pool import AcceptedConnection
+from fastscp.acceptor.resolver import Resolver
 from fastscp.config import Config
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
@@ -25,7 +25,8 @@ from fastscp.net.listener import tune
 from fastscp.net.peer import Peer, peer_at
 from fastscp.net.systemd import adopt_connection
 from fastscp.process import fdpass, packets
-from fastscp.process.loop import IN
+from fastscp.process.child import Processes, SystemProcesses
+from fastscp.process.loop import IN, Loop
 from fastscp.process.titles import set_title
 from fastscp.service.privileges import drop_privileges
 from fastscp.worker.process import Worker, WorkerSettings
@@ -47,27 +48,39 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
     if config.network.user is not None:
         drop_privileges(config.network.user)
     set_title(f"association with {peer.address}")
-    helper = CoordinatorChild(config, sock) if config.needs_coordinator else None
+    helper = None
+    if config.needs_coordinator:
+        helper = CoordinatorChild(lambda control: run_coordinator(control, config), SystemProcesses(), sock)
+        helper.wait_ready()
     worker = Worker(None, config, settings, only_one=True)
     if helper is not None:
-        helper.attach(worker)
-    admission = OneAdmission(config, worker)
+        helper.attach(worker.loop, worker.reporter.attach)
+    admission = Admission(
+        config.access, worker.loop, lambda accepted: worker.adopt(1, accepted.sock, accepted.peer),
+        on_refused=worker.loop.stop, resolver=Resolver() if config.looks_up_hosts else None)
     admission.start()
-    admission.admit(Accepted(sock, peer))
+    admission.admit(AcceptedConnection(sock, peer))
     status = worker.run()
     admission.close()
     return status if helper is None else helper.finish() or status
 
 
-def take_stdin() -> socket.socket:
+def run_coordinator(control: socket.socket, config: Config) -> int:
+    """Be the coordinator process; return its exit status."""
+    from fastscp.coordinator import process as coordinator  # noqa: PLC0415 - many associations do without
+
+    return coordinator.main(control, config)
+
+
+def take_stdin(stdin: int = _STDIN) -> socket.socket:
     """Return the socket on descriptor 0, under another descriptor. Raises ProcessError when it is none."""
     try:
-        sock = socket.socket(fileno=os.dup(_STDIN))
+        sock = socket.socket(fileno=os.dup(stdin))
     except OSError as error:
         raise ProcessError(f"standard input is not a socket: start this from a super server ({error.strerror})") from error
     os.set_inheritable(sock.fileno(), False)
     null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, _STDIN)
+    os.dup2(null, stdin)
     os.close(null)
     return sock
 
@@ -85,68 +98,40 @@ def peer_of(sock: socket.socket) -> Peer:
     return peer_at(address)
 
 
-class OneAdmission(Admission):
-    """Admits the one connection into the worker of this very process."""
-
-    def __init__(self, config: Config, worker: Worker) -> None:
-        super().__init__(config, worker.loop, lambda accepted: worker.adopt(1, accepted.sock, accepted.peer))
-        self._worker = worker
-
-    def _decide(self, connection: Accepted, name: HostName) -> None:
-        super()._decide(connection, name)
-        if connection.sock.fileno() < 0:  # refused
-            self._worker.loop.stop()
-
-
 class CoordinatorChild:
     """The coordinator of one association, and its event channel."""
 
-    def __init__(self, config: Config, connection: socket.socket) -> None:
-        """Fork it and wait until it has recovered what an earlier one left."""
+    def __init__(self, run: Callable[[socket.socket], int], processes: Processes, connection: socket.socket) -> None:
+        """Start it; ``run`` gets its end of the control channel, ``connection`` is closed in it."""
+        self._processes = processes
         self._control, theirs = fdpass.channel_pair()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self._pid = os.fork()
-        if not self._pid:
-            connection.close()
-            self._control.close()
-            self._run(theirs, config)
+        self._pid = processes.start(lambda: run(theirs), title="coordinator", close=(connection, self._control),
+                                    name="coordinator")
         theirs.close()
-        self._wait_ready()
 
-    @staticmethod
-    def _run(control: socket.socket, config: Config) -> None:
-        status = 70
-        try:
-            from fastscp.coordinator import process as coordinator  # noqa: PLC0415 - many associations do without
-
-            set_title("coordinator")
-            status = coordinator.main(control, config)
-        except BaseException:  # noqa: BLE001 - the outermost frame of a process
-            _log.critical("coordinator ends after an internal error", exc_info=True)
-        finally:
-            logging.shutdown()
-            os._exit(status)
-
-    def _wait_ready(self) -> None:
-        ready, _, _ = select.select([self._control], [], [], _COORDINATOR_START_S)
+    def wait_ready(self, time_limit_s: float = _COORDINATOR_START_S) -> None:
+        """Wait until it has recovered what an earlier one left. Raises ProcessError when it cannot."""
+        ready, _, _ = select.select([self._control], [], [], time_limit_s)
         packet = self._control.recv(fdpass.PACKET_OCTETS) if ready else b""
         if not packet or packets.decode_control(packet)["kind"] != "ready":
             raise ProcessError("the coordinator could not start")
 
-    def attach(self, worker: Worker) -> None:
-        """Give both sides their end of the event channel; without a coordinator the worker ends."""
+    def attach(self, loop: Loop, take_channel: Callable[[int], None]) -> None:
+        """Give both sides their end of the event channel; ``loop`` stops when the coordinator is gone.
+
+        ``take_channel`` gets a descriptor of its own.
+        """
         ours, theirs = fdpass.channel_pair()
         packet = packets.encode({"kind": "worker", "name": f"association ({os.getpid()})"})
         fdpass.send_with_descriptor(self._control, packet, theirs.fileno())
         theirs.close()
-        worker.reporter.attach(ours.detach())
-        worker.loop.register(self._control.fileno(), IN, lambda _mask: self._died(worker))
+        take_channel(ours.detach())
+        loop.register(self._control.fileno(), IN, lambda _mask: self._died(loop))
 
-    def _died(self, worker: Worker) -> None:
+    def _died(self, loop: Loop) -> None:
         _log.critical("the coordinator is gone, giving up the association")
-        worker.loop.unregister(self._control.fileno())
-        worker.loop.stop()
+        loop.unregister(self._control.fileno())
+        loop.stop()
 
     def finish(self) -> int:
         """Let it end open studies and run what is left to run; return its exit status."""
@@ -154,6 +139,6 @@ class CoordinatorChild:
             self._control.send(packets.encode({"kind": "drain"}))
         except (BrokenPipeError, ConnectionResetError):
             _log.debug("the coordinator ended first")
-        _, status = os.waitpid(self._pid, 0)
+        exit_code = self._processes.wait(self._pid)
         self._control.close()
-        return abs(os.waitstatus_to_exitcode(status))
+        return abs(exit_code)

@@ -1,5 +1,8 @@
 """Runs the service in the configured mode: pool, one association at a time, or one from inetd.
 
+This is where the processes are put together: the acceptor process knows nothing of workers and coordinators but
+what ``Children`` says, and these two know nothing of each other.
+
 The order of a start: what can fail for a reason the operator can mend (port, directory, keys, rules) comes
 before the first fork; privileges are dropped after the port is bound and the keys are read.
 """
@@ -9,25 +12,35 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fastscp.config import Config
-from fastscp.config.network import ProcessMode
+from fastscp.config.network import ProcessMode, TLSPolicy
+from fastscp.dicom.options import OutputOptions
 from fastscp.errors import FastscpError, ProcessError
-from fastscp.log.names import APPLICATION
-from fastscp.net.listener import open_listener, raise_descriptor_limit, tune
+from fastscp.log.names import APPLICATION, NETWORK
+from fastscp.net.listener import connections_per_worker, open_listener, raise_descriptor_limit, tune
 from fastscp.net.systemd import adopt_listeners
 from fastscp.process.titles import set_title
-from fastscp.worker.process import WorkerSettings
+from fastscp.store.policy import StorePolicy
+from fastscp.store.sink import remove_stale_temporaries
+from fastscp.worker.process import Worker, WorkerSettings
+
+if TYPE_CHECKING:
+    import socket
+
+    from fastscp.acceptor.policy import AcceptorPolicy, Children, WorkerStart
 
 _log = logging.getLogger(APPLICATION)
+_network_log = logging.getLogger(NETWORK)
 
 
 def run(config: Config) -> int:
     """Serve until told to stop; return the exit status of the program."""
     try:
-        check_directory_name(config)
-        config = with_credentials(with_dictionaries(config))
-        settings = worker_settings(config)
+        check_directory_name(config.store, named_in_events=config.needs_coordinator)
+        config = completed(config)
+        settings = worker_settings(config.network.tls)
         if config.network.mode is ProcessMode.INETD:
             from fastscp.service.inetd import serve_descriptor  # noqa: PLC0415 - one mode's own module
 
@@ -41,9 +54,17 @@ def run(config: Config) -> int:
         return 1
 
 
+def completed(config: Config) -> Config:
+    """Settle what only the start can: which dictionaries there are, and the password of the key."""
+    dictionaries = usable_dictionaries(config.output.dictionary_paths)
+    return replace(config, output=replace(config.output, dictionary_paths=dictionaries),
+                   network=replace(config.network, tls=with_credentials(config.network.tls)))
+
+
 def serve(config: Config, settings: WorkerSettings) -> int:
     """Listen and run the acceptor process with its workers and the coordinator."""
     from fastscp.acceptor.process import AcceptorProcess  # noqa: PLC0415 - an association from inetd has none
+    from fastscp.acceptor.resolver import Resolver  # noqa: PLC0415 - as the process that owns it
 
     network = config.network
     listeners = adopt_listeners()
@@ -53,65 +74,113 @@ def serve(config: Config, settings: WorkerSettings) -> int:
         if network.port is None:
             raise ProcessError("no port to listen on")
         listeners = [open_listener(network.port, network.address_family)]
-    raise_descriptor_limit()
+    descriptors = raise_descriptor_limit()
     if network.user is not None:
         from fastscp.service.privileges import drop_privileges  # noqa: PLC0415 - only with --user
 
         drop_privileges(network.user)
-    single = network.mode is ProcessMode.SINGLE
-    workers = 1 if single else network.workers or usable_cpus()
-    limit = 1 if single else network.max_associations
     set_title(f"acceptor [{listeners[0].getsockname()[1]}]")
-    preload(config)
-    return AcceptorProcess(config, settings, listeners, workers, limit).run()
+    preload(config.output)
+    process = AcceptorProcess(acceptor_policy(config, descriptors), listeners, children(config, settings),
+                              resolver=Resolver() if config.looks_up_hosts else None)
+    return process.run()
 
 
-def check_directory_name(config: Config) -> None:
+def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
+    """Return what concerns the acceptor process; a process may open ``descriptors`` descriptors."""
+    from fastscp.acceptor.policy import AcceptorPolicy  # noqa: PLC0415 - as in serve
+
+    network = config.network
+    single = network.mode is ProcessMode.SINGLE
+    return AcceptorPolicy(
+        workers=1 if single else network.workers or usable_cpus(),
+        max_associations=1 if single else network.max_associations,
+        connections_per_worker=connections_per_worker(descriptors),
+        drain_timeout_s=network.drain_timeout_s,
+        access=config.access,
+    )
+
+
+def children(config: Config, settings: WorkerSettings) -> Children:
+    """Return what the acceptor process starts."""
+    from fastscp.acceptor.policy import Children  # noqa: PLC0415 - as in serve
+    from fastscp.coordinator import process as coordinator  # noqa: PLC0415 - imported once, before the forks
+
+    def worker(start: WorkerStart) -> int:
+        return run_worker(start, config, settings)
+
+    def run_coordinator(control: socket.socket) -> int:
+        return coordinator.main(control, config)
+
+    return Children(worker, run_coordinator)
+
+
+def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> int:
+    """Be a worker process; return its exit status."""
+    if start.predecessor:
+        remove_temporaries(config.store, start.predecessor)
+    try:
+        return Worker(start.control, config, settings).run()
+    except (FastscpError, OSError) as error:
+        _network_log.critical("worker %d cannot go on: %s", start.index + 1, error)
+        return 1
+
+
+def remove_temporaries(store: StorePolicy, pid: int) -> None:
+    """Remove what a dead worker may have left in the output directory."""
+    if store.ignore:
+        return
+    try:
+        remove_stale_temporaries(store.output_directory, pid)
+    except OSError as error:
+        _network_log.warning("cannot remove what process %d may have left: %s", pid, error)
+
+
+def check_directory_name(store: StorePolicy, *, named_in_events: bool) -> None:
     """Refuse a name that events, hooks' environment and durable state cannot hold. Raises ProcessError."""
     try:
-        config.store.output_directory.encode()
+        store.output_directory.encode()
     except UnicodeEncodeError as error:
-        if config.needs_coordinator:
+        if named_in_events:
             message = "with sorting, hooks or an event log the name of the output directory must be UTF-8"
             raise ProcessError(message) from error
 
 
-def with_dictionaries(config: Config) -> Config:
+def usable_dictionaries(paths: tuple[str, ...]) -> tuple[str, ...]:
     """Leave out data dictionaries that are not there; like storescp, ours serves without them."""
     usable = []
-    for path in config.output.dictionary_paths:
+    for path in paths:
         if os.access(path, os.R_OK):
             usable.append(path)
         else:
             _log.error("cannot read data dictionary %s, going on without it", path)
-    return replace(config, output=replace(config.output, dictionary_paths=tuple(usable)))
+    return tuple(usable)
 
 
-def with_credentials(config: Config) -> Config:
+def with_credentials(tls: TLSPolicy | None) -> TLSPolicy | None:
     """Complete the TLS policy while there is somebody to ask for the password of the key."""
-    tls = config.network.tls
     if tls is None:
-        return config
+        return None
     from fastscp.tls.context import prepare  # noqa: PLC0415 - ssl is slow to import
 
-    return replace(config, network=replace(config.network, tls=prepare(tls)))
+    return prepare(tls)
 
 
-def worker_settings(config: Config) -> WorkerSettings:
+def worker_settings(tls: TLSPolicy | None) -> WorkerSettings:
     """Make what needs the privileges of the start."""
-    if config.network.tls is None:
+    if tls is None:
         return WorkerSettings()
     from fastscp.tls.context import build_context  # noqa: PLC0415 - ssl is slow to import
 
-    return WorkerSettings(tls_context=build_context(config.network.tls))
+    return WorkerSettings(tls_context=build_context(tls))
 
 
-def preload(config: Config) -> None:
+def preload(output: OutputOptions) -> None:
     """Load once, before the forks, what every worker would load for itself."""
     from fastscp.dicom.rewrite import shared_dictionary  # noqa: PLC0415 - an inetd start does not always need it
 
-    if not config.output.bit_preserving:
-        shared_dictionary(config.output.dictionary_paths)
+    if not output.bit_preserving:
+        shared_dictionary(output.dictionary_paths)
 
 
 def usable_cpus() -> int:

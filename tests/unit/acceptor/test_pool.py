@@ -5,7 +5,7 @@ import socket
 import orjson
 import pytest
 
-from fastscp.acceptor.pool import Connection, Pool, WorkerSlot
+from fastscp.acceptor.pool import AcceptedConnection, Pool, WorkerSlot
 from fastscp.errors import ProcessError
 from fastscp.net.peer import Peer
 from fastscp.process import fdpass, packets
@@ -35,10 +35,10 @@ class FakeWorker:
         return int(orjson.loads(packet)["number"])
 
 
-def connection() -> Connection:
+def connection() -> AcceptedConnection:
     sock, other = socket.socketpair()
     other.close()
-    return Connection(sock, Peer("127.0.0.1", 1))
+    return AcceptedConnection(sock, Peer("127.0.0.1", 1))
 
 
 @pytest.fixture

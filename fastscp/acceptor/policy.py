@@ -1,0 +1,37 @@
+"""What the acceptor process is configured by, and what it starts."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fastscp.access.policy import AccessPolicy
+
+
+@dataclass(frozen=True)
+class AcceptorPolicy:
+    """How many, how long and who."""
+
+    workers: int = 1
+    max_associations: int | None = None  #: further connections wait in the kernel's queue
+    connections_per_worker: int | None = None  #: what one worker has descriptors for
+    drain_timeout_s: float = 30.0  #: a drain waits that long for associations, and as long again for hooks
+    access: AccessPolicy = field(default_factory=AccessPolicy)
+
+
+@dataclass(frozen=True)
+class WorkerStart:
+    """What a worker process begins with."""
+
+    index: int  #: from 0; the successor of a dead worker has the same
+    control: socket.socket  #: packets from and to the acceptor process; the worker's own
+    predecessor: int = 0  #: pid of the dead worker it stands in for, 0 when there is none
+
+
+@dataclass(frozen=True)
+class Children:
+    """What runs in the processes beside the acceptor process; each returns its exit status."""
+
+    worker: Callable[[WorkerStart], int]
+    coordinator: Callable[[socket.socket], int]  #: owns its end of the control channel

@@ -1,181 +1,190 @@
-"""Host names: asked for through the real helper process; the name service is replaced where it must hang."""
+"""What the asking side makes of its helper; the helper is the test."""
 
 from __future__ import annotations
 
-import os
 import select
 import signal
-import socket
-import threading
 
-import psutil
 import pytest
 
 from fastscp.acceptor import resolver as module
 from fastscp.acceptor.resolver import HostName, Resolver
-from fastscp.acceptor.resolver_child import decode_answer, encode_answer, look_up, serve
-from tests.support.servers import wait_until
+from fastscp.acceptor.resolver_child import encode_answer
+from tests.support.fake_processes import FakeProcesses
 
-DEADLINE_MS = 30_000
+
+class Helper:
+    """The far end of the channel, and the time."""
+
+    def __init__(self):
+        self.processes = FakeProcesses()
+        self.now = 1000.0
+        self.channel = None
+        self.resolver = Resolver(self.processes, lambda: self.now, self.begin)
+
+    def begin(self, channel, _time_limit_s):
+        self.channel = channel.dup()
+        self.channel.setblocking(False)
+        return 0
+
+    def questions(self):
+        asked = []
+        while True:
+            try:
+                asked.append(self.channel.recv(4096).decode())
+            except BlockingIOError:
+                return asked
+
+    def answer(self, address, name="", *, confirmed=True):
+        self.channel.send(encode_answer(address, name, confirmed=confirmed))
 
 
 @pytest.fixture
-def resolver():
-    made = Resolver()
+def helper():
+    made = Helper()
     yield made
-    made.close()
+    made.resolver.close()
+    if made.channel is not None:
+        made.channel.close()
 
 
-def answers(resolver):
-    """Wait for the next answers as a readiness loop does."""
-    poller = select.epoll()
-    poller.register(resolver.fileno(), select.EPOLLIN)
-    assert poller.poll(DEADLINE_MS / 1000)
-    poller.close()
-    return resolver.on_readable()
+def test_no_helper_before_the_first_question(helper):
+    assert helper.processes.started == []
+    assert helper.resolver.sockets() == []
+    assert helper.resolver.on_readable() == []
 
 
-def test_answer_comes_later_and_is_kept(resolver):
-    assert resolver.request("127.0.0.1") is None
-    ((address, name),) = answers(resolver)
-    assert address == "127.0.0.1"
-    expected, confirmed = look_up("127.0.0.1")
-    assert (name, name.confirmed) == (expected, confirmed)
-    assert resolver.request("127.0.0.1") == expected
+def test_answer_comes_later_and_is_kept_for_its_time(helper):
+    resolver = helper.resolver
+    assert resolver.request("10.0.0.1") is None
+    assert helper.questions() == ["10.0.0.1"]
+    helper.answer("10.0.0.1", "pacs.example", confirmed=False)
+    ((address, name),) = resolver.on_readable()
+    assert (address, name, name.confirmed) == ("10.0.0.1", "pacs.example", False)
+    helper.now += 299
+    assert resolver.request("10.0.0.1") == "pacs.example"
+    helper.now += 2
+    assert resolver.request("10.0.0.1") is None
+    assert len(helper.processes.started) == 1
 
 
-def test_address_without_a_name(resolver):
-    assert resolver.request("not an address") is None
-    assert answers(resolver) == [("not an address", HostName(""))]
-    assert resolver.request("not an address") == ""
+def test_missing_name_is_asked_for_again_sooner(helper):
+    helper.resolver.request("10.0.0.1")
+    helper.answer("10.0.0.1")
+    assert helper.resolver.on_readable() == [("10.0.0.1", "")]
+    helper.now += 29
+    assert helper.resolver.request("10.0.0.1") == ""
+    helper.now += 2
+    assert helper.resolver.request("10.0.0.1") is None
 
 
-def test_second_question_for_an_open_address_is_answered_once(resolver):
-    assert resolver.request("127.0.0.1") is None
-    assert resolver.request("127.0.0.1") is None
-    assert len(answers(resolver)) == 1
-    assert resolver.on_readable() == []
+def test_two_who_ask_for_an_address_are_one_question_and_one_answer(helper):
+    assert helper.resolver.request("10.0.0.1") is None
+    assert helper.resolver.request("10.0.0.1") is None
+    assert helper.questions() == ["10.0.0.1"]
+    helper.answer("10.0.0.1", "pacs.example")
+    assert len(helper.resolver.on_readable()) == 1
+    assert helper.resolver.on_readable() == []
 
 
-def test_no_helper_before_the_first_question(resolver):
-    assert resolver.helper_pid == 0
-    assert resolver.on_readable() == []
-    assert resolver.sockets() == []
+def test_late_name_is_kept_for_the_next_time_but_nobody_is_told_twice(helper):
+    helper.resolver.request("10.0.0.1")
+    helper.answer("10.0.0.1")
+    helper.answer("10.0.0.1", "late.example")
+    assert helper.resolver.on_readable() == [("10.0.0.1", "")]
+    assert helper.resolver.request("10.0.0.1") == "late.example"
 
 
-def test_dead_helper_answers_everybody_and_another_is_started_later(resolver, monkeypatch):
-    assert resolver.request("127.0.0.1") is None
-    assert answers(resolver)
-    first = resolver.helper_pid
-    psutil.Process(first).suspend()
-    assert resolver.request("127.0.0.2") is None
-    os.kill(first, signal.SIGKILL)
-    assert answers(resolver) == [("127.0.0.2", "")]
-    assert not psutil.pid_exists(first)
-    assert resolver.request("127.0.0.3") == ""  # not at once
-    resolver._not_before = 0.0
-    assert resolver.request("127.0.0.3") is None
-    assert resolver.helper_pid not in {0, first}
+def test_dead_helper_answers_everybody_and_another_is_started_later(helper):
+    resolver = helper.resolver
+    resolver.request("10.0.0.1")
+    resolver.request("10.0.0.2")
+    helper.channel.close()
+    assert sorted(resolver.on_readable()) == [("10.0.0.1", ""), ("10.0.0.2", "")]
+    assert helper.processes.killed == [(1000, signal.SIGKILL)]
+    assert resolver.request("10.0.0.3") == ""
+    helper.now += 4.9
+    assert resolver.request("10.0.0.3") == ""
+    helper.now += 0.2
+    assert resolver.request("10.0.0.3") is None
+    assert helper.questions() == ["10.0.0.3"]
 
 
-def test_number_of_open_questions_is_bounded(resolver, monkeypatch):
+def test_dead_helper_that_was_not_noticed_yet_means_no_name_and_no_wait(helper):
+    helper.resolver.request("10.0.0.1")
+    helper.channel.close()
+    assert helper.resolver.request("10.0.0.2") == ""
+    assert helper.resolver.on_readable() == [("10.0.0.1", "")]
+
+
+def test_no_process_for_a_helper_means_no_names_for_a_while(helper):
+    helper.processes.refusals = 1
+    assert helper.resolver.request("10.0.0.1") == ""
+    assert helper.resolver.sockets() == []
+    helper.now += 1
+    assert helper.resolver.request("10.0.0.1") == ""
+    helper.now += 5
+    assert helper.resolver.request("10.0.0.1") is None
+
+
+def test_number_of_open_questions_is_bounded(helper, monkeypatch):
     monkeypatch.setattr(module, "_MOST_OUTSTANDING", 2)
-    assert resolver.request("127.0.0.1") is None
-    assert resolver.request("127.0.0.2") is None
-    assert resolver.request("127.0.0.3") == ""
+    assert helper.resolver.request("10.0.0.1") is None
+    assert helper.resolver.request("10.0.0.2") is None
+    assert helper.resolver.request("10.0.0.3") == ""
 
 
-def test_cache_is_bounded(resolver, monkeypatch):
+def test_cache_is_bounded(helper, monkeypatch):
     monkeypatch.setattr(module, "_MOST_KEPT", 2)
     for number in range(4):
-        resolver._keep(f"10.0.0.{number}", HostName("a"))
-    assert list(resolver._kept) == ["10.0.0.2", "10.0.0.3"]
+        helper.resolver._keep(f"10.0.0.{number}", HostName("a"))
+    assert list(helper.resolver._kept) == ["10.0.0.2", "10.0.0.3"]
 
 
-def test_name_is_asked_for_again_after_its_time(resolver, monkeypatch):
-    monkeypatch.setattr(module, "_KNOWN_FOR_S", 0.0)
-    resolver._keep("127.0.0.1", HostName("old"))
-    assert resolver.request("127.0.0.1") is None
+def test_channel_is_known_to_whoever_forks(helper):
+    helper.resolver.request("10.0.0.1")
+    (channel,) = helper.resolver.sockets()
+    assert helper.processes.started[0].closes == [channel]
+    assert helper.processes.started[0].title == "resolver"
 
 
-def test_helper_holds_no_descriptor_of_ours_and_ends_with_the_channel(resolver):
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        port = listener.getsockname()[1]
-        assert resolver.request("127.0.0.1") is None
-        assert answers(resolver)
-        helper = psutil.Process(resolver.helper_pid)
-        assert helper.net_connections(kind="tcp") == []
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0  # nobody else kept the port
-    resolver._epoll.unregister(resolver._channel.fileno())
-    resolver._channel.close()
-    resolver._channel = None
-    assert helper.wait(DEADLINE_MS / 1000) == 0
+def test_descriptor_to_wait_on_is_readable_when_there_is_an_answer_and_outlives_the_helper(helper):
+    poller = select.poll()
+    poller.register(helper.resolver.fileno(), select.POLLIN)
+    helper.resolver.request("10.0.0.1")
+    assert poller.poll(0) == []
+    helper.answer("10.0.0.1", "pacs.example")
+    assert poller.poll(0)
+    helper.resolver.on_readable()
+    assert poller.poll(0) == []
+    helper.channel.close()
+    assert poller.poll(0)
+    helper.resolver.on_readable()
+    assert poller.poll(0) == []
 
 
-@pytest.fixture
-def slow_helper():
-    """``serve`` in a thread, with lookups that end when they are told to."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    release = threading.Event()
-    threads = []
-
-    def find(_address):
-        release.wait()
-        return "late.example", False
-
-    def start(time_limit_s):
-        thread = threading.Thread(target=serve, args=(theirs, time_limit_s, find))
-        thread.start()
-        threads.append(thread)
-        ours.settimeout(DEADLINE_MS / 1000)
-        return ours, release
-
-    yield start
-    release.set()
-    ours.close()
-    for thread in threads:
-        thread.join(DEADLINE_MS / 1000)
-        assert not thread.is_alive()
+def test_close_ends_the_helper_and_forgets_who_waits(helper):
+    helper.resolver.request("10.0.0.1")
+    helper.resolver.close()
+    assert helper.processes.killed == [(1000, signal.SIGKILL)]
+    assert helper.channel.recv(100) == b"10.0.0.1"
+    assert helper.channel.recv(100) == b""
+    helper.resolver = Resolver(helper.processes)  # what the fixture closes
 
 
-def test_time_limit_answers_without_a_name_and_the_late_name_follows(slow_helper):
-    channel, release = slow_helper(0.01)
-    channel.send(b"10.0.0.1")
-    assert decode_answer(channel.recv(4096)) == ("10.0.0.1", "", True)
-    release.set()
-    assert decode_answer(channel.recv(4096)) == ("10.0.0.1", "late.example", False)
+def test_helper_that_is_gone_already_is_no_trouble(helper):
+    def nobody(_pid, _signal):
+        raise ProcessLookupError
+
+    helper.resolver.request("10.0.0.1")
+    helper.processes.kill = nobody
+    helper.channel.close()
+    assert helper.resolver.on_readable() == [("10.0.0.1", "")]
+    assert helper.resolver.helper_pid == 0
 
 
-def test_questions_behind_hanging_lookups_are_answered_in_time(slow_helper):
-    channel, _ = slow_helper(0.01)
-    addresses = [f"10.0.0.{number}" for number in range(20)]
-    for address in addresses:
-        channel.send(address.encode())
-    assert sorted(decode_answer(channel.recv(4096))[0] for _ in addresses) == sorted(addresses)
-
-
-def test_late_name_is_kept_for_the_next_time(resolver, monkeypatch):
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setblocking(False)
-    resolver._channel = ours
-    resolver._epoll.register(ours.fileno(), select.EPOLLIN)
-    assert resolver.request("10.0.0.1") is None
-    theirs.send(encode_answer("10.0.0.1", "", confirmed=True))
-    assert answers(resolver) == [("10.0.0.1", "")]
-    theirs.send(encode_answer("10.0.0.1", "late.example", confirmed=False))
-    assert answers(resolver) == []
-    name = resolver.request("10.0.0.1")
-    assert name == "late.example"
-    assert not name.confirmed
-    theirs.close()
-
-
-def test_close_ends_the_helper():
-    resolver = Resolver()
-    assert resolver.request("127.0.0.1") is None
-    helper = resolver.helper_pid
-    resolver.close()
-    wait_until(lambda: not psutil.pid_exists(helper), "helper gone")
+def test_host_name_is_a_string_that_knows_whether_it_is_confirmed():
+    assert HostName("a") == "a"
+    assert HostName("a").confirmed
+    assert not HostName("a", confirmed=False).confirmed
+    assert not HostName()

@@ -54,7 +54,7 @@ class AcceptorProcess:
         self._notify = notify
         processes = processes or SystemProcesses()
         self._pool = Pool(self._pool_changed, policy.connections_per_worker, clock)
-        self._admission = Admission(policy.access, loop, self._pool.submit, lambda: None, resolver=resolver)
+        self._admission = Admission(policy.access, loop, self._pool.submit, self._update_listening, resolver=resolver)
         self._supervisor = Supervisor(children, processes, loop, self._pool, self._own_sockets,
                                       on_ready=self._start_workers, on_start_failure=self._give_up, clock=clock)
         self._announced = False  #: the service manager knows that we serve

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastscp.acceptor.policy import Children, WorkerStart
+from fastscp.acceptor.resolver import HostName
 from fastscp.process import fdpass, packets
+from fastscp.process.loop import IN
+
+UNREAL = 1 << 20  #: descriptors from here on are the fakes'
 
 
 @dataclass
@@ -118,7 +123,7 @@ class FakeChildren:
 class FakeListener:
     """A listening socket; ``queue`` holds what accept(2) returns or raises."""
 
-    def __init__(self, descriptor: int = 7000) -> None:
+    def __init__(self, descriptor: int = UNREAL) -> None:
         self.descriptor = descriptor
         self.queue: list[Any] = []
 
@@ -160,3 +165,52 @@ class FakeSocket:
     @property
     def closed(self):
         return self.descriptor < 0
+
+
+def pump(loop) -> None:
+    """Let a ``FakeLoop`` handle whatever has arrived on real descriptors, until nothing more comes."""
+    while True:
+        poller = select.poll()
+        for descriptor in loop.handlers:
+            if descriptor < UNREAL:
+                poller.register(descriptor, select.POLLIN)
+        ready = poller.poll(0)
+        if not ready:
+            return
+        for descriptor, _ in ready:
+            if descriptor in loop:
+                loop.fire(descriptor, IN)
+
+
+class FakeResolver:
+    """Knows no name until it is told one."""
+
+    def __init__(self, descriptor: int = UNREAL + 1) -> None:
+        self.descriptor = descriptor
+        self.known: dict[str, HostName] = {}
+        self.asked: list[str] = []
+        self.answers: list[tuple[str, HostName]] = []
+        self.channel = FakeSocket()
+        self.closed = False
+
+    def fileno(self):
+        return self.descriptor
+
+    def sockets(self):
+        return [self.channel]
+
+    def request(self, address):
+        self.asked.append(address)
+        return self.known.get(address)
+
+    def answer(self, loop, address, name="", *, confirmed=True):
+        """Let the answer to a question arrive."""
+        self.answers.append((address, HostName(name, confirmed=confirmed)))
+        loop.fire(self.descriptor, IN)
+
+    def on_readable(self):
+        answers, self.answers = self.answers, []
+        return answers
+
+    def close(self):
+        self.closed = True

@@ -1,0 +1,253 @@
+"""Who is let in, who waits, who is refused; no command is started and no name is looked up."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from fastscp.acceptor.admission import Admission
+from fastscp.acceptor.pool import AcceptedConnection
+from fastscp.acceptor.resolver import HostName
+from fastscp.access.policy import AccessPolicy
+from fastscp.errors import UsageError
+from fastscp.net.peer import Peer
+from tests.support.fake_processes import FakeResolver, FakeSocket
+from tests.support.fakes import FakeLoop
+
+
+class Command:
+    """A command of a rule that runs until it is told to end."""
+
+    def __init__(self, text):
+        self.text = text
+        self.exit_code = None
+
+    def poll(self):
+        return self.exit_code
+
+
+class Door:
+    """An admission, and what came out of it."""
+
+    def __init__(self, directory, *, rules=None, resolver=None):
+        self.deny = directory / "deny"
+        if rules is not None:
+            self.deny.write_text(rules)
+        access = AccessPolicy(enabled=rules is not None, allow_file=str(directory / "allow"), deny_file=str(self.deny))
+        self.loop = FakeLoop()
+        self.resolver = resolver
+        self.let_in = []
+        self.refused = 0
+        self.commands = []
+        self.no_process = False
+        self.admission = Admission(access, self.loop, self.let_in.append, self.refuse, resolver=resolver,
+                                   start_command=self.start_command)
+
+    def refuse(self):
+        self.refused += 1
+
+    def start_command(self, text):
+        if self.no_process:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        self.commands.append(Command(text))
+        return self.commands[-1]
+
+    def arrive(self, address="192.0.2.7", **fields):
+        connection = AcceptedConnection(FakeSocket(**fields), Peer(address, 40000))
+        self.admission.admit(connection)
+        return connection
+
+
+@pytest.fixture
+def door(tmp_path):
+    def make(**options):
+        made = Door(tmp_path, **options)
+        made.admission.start()
+        return made
+
+    return make
+
+
+def test_without_rules_and_names_everybody_is_let_in_at_once(door):
+    open_door = door()
+    connection = open_door.arrive()
+    assert open_door.let_in == [connection]
+    assert connection.peer == Peer("192.0.2.7", 40000)
+    assert open_door.loop.handlers == {}
+
+
+def test_connection_waits_for_its_name(door):
+    resolver = FakeResolver()
+    waiting = door(resolver=resolver)
+    first, second, other = waiting.arrive(), waiting.arrive(), waiting.arrive("192.0.2.8")
+    assert waiting.let_in == []
+    assert waiting.admission.pending_count == 3
+    resolver.answer(waiting.loop, "192.0.2.7", "pacs.example")
+    assert waiting.let_in == [first, second]
+    assert first.peer.host == second.peer.host == "pacs.example"
+    assert waiting.admission.pending_count == 1
+    resolver.answer(waiting.loop, "192.0.2.8")
+    assert waiting.let_in[-1] is other
+    assert other.peer.name == "192.0.2.8"
+
+
+def test_name_that_is_known_is_not_waited_for(door):
+    resolver = FakeResolver()
+    resolver.known["192.0.2.7"] = HostName("pacs.example")
+    known = door(resolver=resolver)
+    assert known.let_in == [known.arrive()]
+    assert known.let_in[0].peer.host == "pacs.example"
+
+
+def test_answer_that_nobody_waits_for(door):
+    resolver = FakeResolver()
+    quiet = door(resolver=resolver)
+    resolver.answer(quiet.loop, "192.0.2.7", "pacs.example")
+    assert quiet.let_in == []
+
+
+def test_refused_connection_is_closed_logged_and_told(door, caplog):
+    closed = door(rules="ALL: 192.0.2.66\n")
+    connection = closed.arrive("192.0.2.66")
+    assert connection.sock.closed
+    assert closed.refused == 1
+    assert closed.let_in == []
+    assert caplog.messages == [f"access denied to 192.0.2.66 by {closed.deny}:1"]
+    friend = closed.arrive("192.0.2.7")
+    assert closed.let_in == [friend]
+    assert closed.refused == 1
+
+
+def test_name_decides_and_is_logged(door, caplog):
+    resolver = FakeResolver()
+    closed = door(rules="ALL: .evil.example\n", resolver=resolver)
+    connection = closed.arrive()
+    resolver.answer(closed.loop, "192.0.2.7", "host.evil.example")
+    assert connection.sock.closed
+    assert closed.refused == 1
+    assert caplog.messages[0].startswith("access denied to host.evil.example by ")
+
+
+def test_name_that_does_not_lead_back_is_paranoid(door):
+    resolver = FakeResolver()
+    closed = door(rules="ALL: PARANOID\n", resolver=resolver)
+    liar, friend = closed.arrive("192.0.2.7"), closed.arrive("192.0.2.8")
+    resolver.answer(closed.loop, "192.0.2.7", "trust.example", confirmed=False)
+    resolver.answer(closed.loop, "192.0.2.8", "trust.example")
+    assert closed.let_in == [friend]
+    assert liar.sock.closed
+
+
+def test_rule_for_the_address_we_were_reached_at(door):
+    closed = door(rules="fastscp@192.0.2.1: ALL\n")
+    assert closed.arrive(local=("192.0.2.1", 104)).sock.closed
+    assert not closed.arrive(local=("192.0.2.2", 104)).sock.closed
+    assert closed.arrive(local=("::ffff:192.0.2.1", 104, 0, 0)).sock.closed
+
+
+def test_commands_of_a_rule_are_started_whoever_is_let_in(door):
+    spawning = door(rules="ALL: 192.0.2.7: spawn echo %a %p: allow\nALL: ALL: spawn echo no\n")
+    spawning.arrive()
+    spawning.arrive("192.0.2.66")
+    assert [command.text for command in spawning.commands] == [f"echo 192.0.2.7 {os.getpid()}", "echo no"]
+    assert len(spawning.let_in) == 1
+
+
+def test_command_that_cannot_be_started_changes_nothing(door, caplog):
+    spawning = door(rules="ALL: ALL: spawn true: allow\n")
+    spawning.no_process = True
+    assert spawning.let_in == [spawning.arrive()]
+    assert caplog.messages[0].startswith("cannot start the command of an access rule: ")
+
+
+def test_commands_that_have_ended_are_forgotten(door):
+    spawning = door(rules="ALL: ALL: spawn true: allow\n")
+    spawning.arrive()
+    spawning.arrive()
+    spawning.commands[0].exit_code = 0
+    spawning.admission.reap()
+    assert spawning.admission._commands == [spawning.commands[1]]
+
+
+def test_table_is_in_force_as_soon_as_it_is_written(door):
+    closed = door(rules="")
+    assert closed.let_in == [closed.arrive()]
+    closed.deny.write_text("ALL: ALL\n")
+    assert closed.arrive().sock.closed
+
+
+def test_reload_reads_the_rules(door, caplog):
+    closed = door(rules="")
+    closed.deny.write_text("fastscp: @netgroup\n")
+    closed.admission.reload()
+    assert "netgroups are not supported" in caplog.text
+
+
+def test_rules_that_cannot_be_read_leave_the_old_ones_in_force(door, caplog):
+    closed = door(rules="ALL: 192.0.2.66\n")
+    closed.deny.unlink()
+    closed.deny.mkdir()
+    closed.admission.reload()
+    assert caplog.messages[0].startswith("access rules not reloaded: cannot read access rules")
+    assert closed.arrive("192.0.2.66").sock.closed
+    assert closed.let_in == [closed.arrive("192.0.2.7")]
+
+
+def test_reload_without_rules_reads_nothing(door, caplog):
+    open_door = door()
+    open_door.deny.mkdir()
+    open_door.admission.reload()
+    assert caplog.messages == []
+
+
+def test_bad_rules_at_the_start_are_an_error(tmp_path):
+    (tmp_path / "allow").mkdir()
+    with pytest.raises(UsageError):
+        Door(tmp_path, rules="").admission.start()
+
+
+def test_stop_refuses_who_waits_and_nobody_is_answered_any_more(door):
+    resolver = FakeResolver()
+    waiting = door(resolver=resolver)
+    connection = waiting.arrive()
+    waiting.admission.stop()
+    assert connection.sock.closed
+    assert waiting.admission.pending_count == 0
+    resolver.answer(waiting.loop, "192.0.2.7", "late.example")
+    assert waiting.let_in == []
+
+
+def test_who_waits_is_known_to_whoever_forks(door):
+    resolver = FakeResolver()
+    waiting = door(resolver=resolver)
+    connection = waiting.arrive()
+    assert list(waiting.admission.inherited_sockets()) == [resolver.channel, connection.sock]
+
+
+def test_close_ends_the_resolver(door):
+    resolver = FakeResolver()
+    waiting = door(resolver=resolver)
+    waiting.admission.close()
+    assert resolver.closed
+    assert list(waiting.admission.inherited_sockets()) == []
+
+
+def test_connection_that_comes_in_while_answers_are_handed_out(door):
+    """Serving one connection may bring the next one in; it has to ask for itself."""
+    resolver = FakeResolver()
+    waiting = door(resolver=resolver)
+    arrived = []
+
+    def submit(connection):
+        waiting.let_in.append(connection)
+        if not arrived:
+            arrived.append(waiting.arrive())
+
+    waiting.admission._submit = submit
+    first = waiting.arrive()
+    resolver.answer(waiting.loop, "192.0.2.7", "pacs.example")
+    assert waiting.let_in == [first]
+    assert waiting.admission.pending_count == 1
+    resolver.answer(waiting.loop, "192.0.2.7", "pacs.example")
+    assert waiting.let_in == [first, *arrived]

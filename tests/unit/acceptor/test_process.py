@@ -1,0 +1,470 @@
+"""The service from the acceptor process's point of view: nothing forks, nobody connects, no time passes by itself."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import socket
+
+import pytest
+
+from fastscp.acceptor.policy import AcceptorPolicy
+from fastscp.acceptor.process import AcceptorProcess
+from fastscp.access.policy import AccessPolicy
+from fastscp.errors import UsageError
+from fastscp.process.loop import IN
+from tests.support.fake_processes import (
+    FakeChildren,
+    FakeListener,
+    FakeProcesses,
+    FakeResolver,
+    FakeSocket,
+    pump,
+)
+from tests.support.fakes import FakeLoop
+
+
+class Service:
+    """An acceptor process and the world around it."""
+
+    def __init__(self, *, resolver=None, **policy) -> None:
+        self.loop = FakeLoop()
+        self.processes = FakeProcesses()
+        self.far = FakeChildren()
+        self.listener = FakeListener()
+        self.told: list[tuple[str, ...]] = []
+        self.resolver = resolver
+        self.process = AcceptorProcess(
+            AcceptorPolicy(**{"workers": 2, "drain_timeout_s": 30.0, **policy}), [self.listener], self.far.children,
+            resolver=resolver, loop=self.loop, processes=self.processes, clock=lambda: self.loop.now,
+            notify=lambda *assignments: self.told.append(assignments) is None)
+
+    @property
+    def listening(self) -> bool:
+        return self.listener.descriptor in self.loop
+
+    @property
+    def coordinator(self):
+        return self.far.coordinators[-1]
+
+    def start(self, *, ready=True, up=True):
+        self.process.start()
+        if ready:
+            self.coordinator.say("ready")
+            pump(self.loop)
+        if ready and up:
+            for worker in self.far.workers:
+                worker.say("up")
+            pump(self.loop)
+            self.coordinator.hear()
+            for worker in self.far.workers:
+                worker.hear()
+        return self
+
+    def connect(self, address="192.0.2.7"):
+        """Have a peer connect; return our end of the connection."""
+        ours, _ = socket.socketpair()
+        return self.arrive((ours, (address, 40000)))
+
+    def arrive(self, outcome):
+        self.listener.queue.append(outcome)
+        self.loop.fire(self.listener.descriptor, IN)
+        return outcome[0] if isinstance(outcome, tuple) else None
+
+    def work_off(self, index, number):
+        """Have a worker take a connection and finish it."""
+        worker = self.far.workers[index]
+        worker.say("taken", number=number)
+        worker.say("finished", number=number)
+        pump(self.loop)
+
+    def end(self, title, exit_code=0):
+        """Have the latest child of that title end."""
+        ends = self.far.coordinators if title == "coordinator" else [
+            end for end, start in zip(self.far.workers, self.far.starts, strict=True) if f"worker {start.index + 1}" == title]
+        ends[-1].die()
+        self.processes.latest(title).exit_code = exit_code
+        pump(self.loop)
+        self.loop.send_signal(signal.SIGCHLD)
+
+
+@pytest.fixture
+def service():
+    made = []
+
+    def make(**options):
+        made.append(Service(**options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.far.close()
+
+
+# -- start ----------------------------------------------------------------------------------------
+
+
+def test_workers_start_when_the_coordinator_has_recovered(service):
+    running = service().start(ready=False)
+    assert running.processes.titles == ["coordinator"]
+    running.coordinator.say("ready")
+    pump(running.loop)
+    assert running.processes.titles == ["coordinator", "worker 1", "worker 2"]
+    assert [start.index for start in running.far.starts] == [0, 1]
+
+
+def test_service_manager_is_told_when_every_worker_is_up_and_only_once(service):
+    running = service().start(up=False)
+    running.far.workers[0].say("up")
+    pump(running.loop)
+    assert running.told == []
+    running.far.workers[1].say("up")
+    pump(running.loop)
+    assert running.told == [("READY=1", "STATUS=receiving with 2 workers", f"MAINPID={os.getpid()}")]
+    running.end("worker 2", -signal.SIGKILL)
+    running.loop.advance(0)
+    running.far.workers[2].say("up")
+    pump(running.loop)
+    assert len(running.told) == 1
+
+
+def test_nobody_is_let_in_before_there_are_workers(service):
+    running = service().start(ready=False)
+    assert not running.listening
+    running.coordinator.say("ready")
+    pump(running.loop)
+    assert running.listening
+
+
+def test_coordinator_that_cannot_start_ends_the_service(service, caplog):
+    running = service().start(ready=False)
+    running.end("coordinator", 1)
+    assert running.loop.stopped
+    assert running.process.finish() == 1
+    assert "the coordinator could not start, giving up" in caplog.messages
+    assert running.processes.titles == ["coordinator"]
+
+
+def test_rules_that_cannot_be_read_end_the_start_before_the_first_child(service, tmp_path):
+    running = service(access=AccessPolicy(enabled=True, allow_file=str(tmp_path)))
+    with pytest.raises(UsageError):
+        running.process.start()
+    assert running.processes.started == []
+
+
+def test_second_coordinator_that_is_ready_starts_no_further_workers(service):
+    running = service().start()
+    running.end("coordinator", 1)
+    running.loop.advance(0)
+    running.coordinator.say("ready")
+    pump(running.loop)
+    assert running.processes.titles == ["coordinator", "worker 1", "worker 2", "coordinator"]
+
+
+# -- children and what they inherit ---------------------------------------------------------------
+
+
+def test_child_closes_everything_that_is_not_its_own(service):
+    resolver = FakeResolver()
+    running = service(resolver=resolver, connections_per_worker=1).start(up=False)
+    resolver.known["192.0.2.1"] = ""
+    waiting_for_worker = running.connect("192.0.2.1")
+    waiting_for_name = running.connect("192.0.2.2")
+    running.end("worker 1", 1)
+    running.loop.advance(0)
+    closed = running.processes.latest("worker 1").closes
+    assert running.loop in closed
+    assert running.listener in closed
+    assert resolver.channel in closed
+    assert waiting_for_worker in closed
+    assert waiting_for_name in closed
+    supervisor, pool = running.process._supervisor, running.process._pool
+    assert supervisor._coordinator in closed
+    assert all(slot.channel in closed for slot in pool.slots.values())
+
+
+# -- accepting ------------------------------------------------------------------------------------
+
+
+def test_connection_goes_to_a_worker(service):
+    running = service().start()
+    sock = running.connect("::ffff:192.0.2.7")
+    assert running.far.workers[0].hear() == [{"kind": "connection", "number": 1, "address": "192.0.2.7", "port": 40000,
+                                              "host": "", "descriptor": True}]
+    assert not sock.getblocking()
+    running.work_off(0, 1)
+    assert sock.fileno() == -1
+
+
+def test_limit_of_associations_is_kept_exactly(service):
+    running = service(max_associations=2).start()
+    running.connect()
+    assert running.listening
+    running.connect()
+    assert not running.listening
+    running.work_off(0, 1)
+    assert running.listening
+    running.connect()
+    assert not running.listening
+
+
+def test_as_many_connections_as_the_workers_have_descriptors_for(service):
+    running = service(connections_per_worker=1).start()
+    running.connect()
+    assert running.listening
+    running.connect()
+    assert not running.listening
+    running.work_off(1, 2)
+    assert running.listening
+
+
+def test_connection_that_waits_for_its_name_counts(service):
+    resolver = FakeResolver()
+    running = service(max_associations=1, resolver=resolver).start()
+    running.connect("192.0.2.7")
+    assert not running.listening
+    resolver.answer(running.loop, "192.0.2.7", "pacs.example")
+    assert running.far.workers[0].hear()[0]["host"] == "pacs.example"
+    assert not running.listening
+    running.work_off(0, 1)
+    assert running.listening
+
+
+def test_connection_that_died_in_the_queue_is_nothing_to_stop_for(service, caplog):
+    caplog.set_level(logging.INFO)
+    running = service().start()
+    running.arrive(ConnectionAbortedError(errno.ECONNABORTED, "aborted"))
+    assert running.listening
+    assert "connection lost before it was accepted: [Errno 103] aborted" in caplog.messages
+
+
+def test_nothing_to_accept_after_all(service):
+    running = service().start()
+    running.loop.fire(running.listener.descriptor, IN)
+    assert running.listening
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_accepting_pauses_when_the_system_has_nothing_to_give(service, number):
+    running = service().start()
+    running.arrive(OSError(number, "no more"))
+    assert not running.listening
+    running.loop.advance(0.05)
+    assert not running.listening
+    running.loop.advance(0.06)
+    assert running.listening
+
+
+def test_pause_does_not_outlast_the_limit_nor_open_what_is_full(service):
+    running = service(max_associations=1).start()
+    running.connect()
+    running.process._accept_failed(OSError(errno.EMFILE, "no more"))
+    running.loop.advance(1)
+    assert not running.listening
+    running.work_off(0, 1)
+    assert running.listening
+
+
+# -- dying children -------------------------------------------------------------------------------
+
+
+def test_without_a_worker_nobody_is_let_in_until_there_is_one_again(service):
+    running = service(workers=1).start()
+    running.end("worker 1", -signal.SIGSEGV)
+    assert not running.listening
+    running.loop.advance(0)
+    assert running.listening
+    running.connect()
+    assert running.far.workers[1].kinds() == ["event_channel"]
+    running.far.workers[1].say("up")
+    pump(running.loop)
+    assert running.far.workers[1].kinds() == ["connection"]
+
+
+def test_one_worker_of_two_dies_and_listening_goes_on(service):
+    running = service().start()
+    running.connect()
+    running.end("worker 1", -signal.SIGKILL)
+    assert running.listening
+    assert running.far.workers[1].kinds() == ["connection"]  # the dead one had not taken it
+
+
+# -- drain ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_drain_ends_the_workers_then_the_coordinator_then_the_service(service, number):
+    running = service().start()
+    running.loop.send_signal(number)
+    assert running.told[-1] == ("STOPPING=1",)
+    assert not running.listening
+    assert running.listener.fileno() == -1
+    assert [worker.kinds() for worker in running.far.workers] == [["drain"], ["drain"]]
+    assert running.coordinator.kinds() == []
+    running.end("worker 1")
+    assert running.coordinator.kinds() == []
+    running.end("worker 2")
+    assert running.coordinator.kinds() == ["drain"]
+    assert not running.loop.stopped
+    running.end("coordinator")
+    assert running.loop.stopped
+    assert running.process.finish() == 0
+    assert running.processes.titles == ["coordinator", "worker 1", "worker 2"]
+    assert running.processes.killed == []
+
+
+def test_drain_refuses_who_still_waits(service):
+    resolver = FakeResolver()
+    resolver.known["192.0.2.1"] = ""
+    running = service(resolver=resolver).start(up=False)
+    for_worker, for_name = running.connect("192.0.2.1"), running.connect("192.0.2.2")
+    running.loop.send_signal(signal.SIGTERM)
+    assert for_worker.fileno() == -1
+    assert for_name.fileno() == -1
+    resolver.answer(running.loop, "192.0.2.2", "late.example")
+    assert "connection" not in running.far.workers[0].kinds()
+
+
+def test_worker_that_dies_while_draining_is_not_replaced(service):
+    running = service().start()
+    running.loop.send_signal(signal.SIGTERM)
+    running.end("worker 1", -signal.SIGKILL)
+    running.end("worker 2")
+    running.loop.advance(29)
+    assert running.processes.titles == ["coordinator", "worker 1", "worker 2"]
+    assert running.coordinator.kinds() == ["drain"]
+
+
+def test_workers_that_do_not_end_are_stopped_then_killed(service):
+    running = service(drain_timeout_s=30.0).start()
+    running.loop.send_signal(signal.SIGTERM)
+    running.far.workers[0].hear()
+    running.loop.advance(34.9)
+    assert running.far.workers[0].hear() == []
+    running.loop.advance(0.2)
+    assert running.far.workers[0].kinds() == ["stop"]
+    assert running.processes.killed == []
+    running.loop.advance(5)
+    assert sorted(running.processes.killed) == [(1000, signal.SIGKILL), (1001, signal.SIGKILL), (1002, signal.SIGKILL)]
+
+
+def test_coordinator_whose_hooks_do_not_end_is_stopped_after_the_same_time_again(service):
+    running = service(drain_timeout_s=30.0).start()
+    running.loop.send_signal(signal.SIGTERM)
+    running.loop.advance(20)
+    running.end("worker 1")
+    running.end("worker 2")
+    assert running.coordinator.kinds() == ["drain"]
+    running.loop.advance(14)
+    assert running.coordinator.kinds() == []
+    running.loop.advance(16.1)
+    assert "stop" in running.coordinator.kinds()
+    running.end("coordinator")
+    assert running.loop.stopped
+
+
+def test_second_signal_stops_at_once(service):
+    running = service(drain_timeout_s=600.0).start()
+    running.loop.send_signal(signal.SIGTERM)
+    running.loop.send_signal(signal.SIGINT)
+    assert [worker.kinds() for worker in running.far.workers] == [["drain", "stop"]] * 2
+    assert running.coordinator.kinds() == []
+    running.end("worker 1")
+    running.end("worker 2")
+    assert running.coordinator.kinds() == ["stop"]
+    running.end("coordinator")
+    assert running.loop.stopped
+    assert running.process.finish() == 0
+
+
+def test_second_signal_while_hooks_run_stops_the_coordinator(service):
+    running = service(drain_timeout_s=600.0).start()
+    running.loop.send_signal(signal.SIGTERM)
+    running.end("worker 1")
+    running.end("worker 2")
+    running.loop.send_signal(signal.SIGTERM)
+    assert running.coordinator.kinds() == ["drain", "stop"]
+    running.loop.advance(5)
+    assert running.processes.killed == [(1000, signal.SIGKILL)]
+
+
+def test_drain_before_the_coordinator_is_ready_starts_no_workers(service):
+    running = service().start(ready=False)
+    running.loop.send_signal(signal.SIGTERM)
+    assert running.coordinator.kinds() == ["drain"]
+    running.coordinator.say("ready")
+    pump(running.loop)
+    running.end("coordinator")
+    assert running.processes.titles == ["coordinator"]
+    assert running.loop.stopped
+    assert running.process.finish() == 0
+
+
+def test_drain_during_a_pause_of_accepting_opens_nothing_again(service):
+    running = service().start()
+    running.arrive(OSError(errno.EMFILE, "no more"))
+    running.loop.send_signal(signal.SIGTERM)
+    running.loop.advance(1)
+    assert not running.listening
+
+
+def test_end_of_the_service_gives_everything_back(service):
+    resolver = FakeResolver()
+    resolver.known["192.0.2.1"] = ""
+    running = service(resolver=resolver).start(up=False)
+    waiting = running.connect("192.0.2.1")
+    assert running.process.finish() == 1  # nobody told it to stop
+    assert waiting.fileno() == -1
+    assert running.loop.closed
+    assert resolver.closed
+
+
+def test_run_is_start_loop_and_finish(service):
+    running = service()
+    assert running.process.run() == 1
+    assert running.processes.titles == ["coordinator"]
+    assert running.loop.closed
+
+
+# -- reload ---------------------------------------------------------------------------------------
+
+
+def test_reload_reaches_everybody_and_the_service_manager(service, tmp_path):
+    deny = tmp_path / "deny"
+    deny.write_text("")
+    running = service(access=AccessPolicy(enabled=True, allow_file=str(tmp_path / "none"), deny_file=str(deny))).start()
+    running.told.clear()
+    running.loop.send_signal(signal.SIGHUP)
+    assert [worker.kinds() for worker in running.far.workers] == [["reload"], ["reload"]]
+    assert running.coordinator.kinds() == ["reload"]
+    assert running.told == [("RELOADING=1",), ("READY=1",)]
+    assert running.listening
+
+
+# -- access rules ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def closed_shop(tmp_path):
+    deny = tmp_path / "deny"
+    deny.write_text("ALL: 192.0.2.66\nALL: .evil.example\n")
+    return AccessPolicy(enabled=True, allow_file=str(tmp_path / "none"), deny_file=str(deny))
+
+
+def test_refused_connection_makes_room_at_once(service, closed_shop):
+    running = service(max_associations=1, access=closed_shop).start()
+    sock = running.arrive((FakeSocket(), ("192.0.2.66", 1)))
+    assert sock.closed
+    assert running.listening
+
+
+def test_connection_refused_by_its_name_makes_room(service, closed_shop):
+    resolver = FakeResolver()
+    running = service(max_associations=1, access=closed_shop, resolver=resolver).start()
+    sock = running.arrive((FakeSocket(), ("192.0.2.7", 1)))
+    assert not running.listening
+    resolver.answer(running.loop, "192.0.2.7", "host.evil.example")
+    assert sock.closed
+    assert running.listening

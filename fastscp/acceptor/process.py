@@ -57,6 +57,7 @@ class AcceptorProcess:
         self._admission = Admission(policy.access, loop, self._pool.submit, self._update_listening, resolver=resolver)
         self._supervisor = Supervisor(children, processes, loop, self._pool, self._own_sockets,
                                       on_ready=self._start_workers, on_start_failure=self._give_up, clock=clock)
+        self._started = False  #: from here on workers are replaced, not started
         self._announced = False  #: the service manager knows that we serve
         self._listening = False
         self._pausing = False
@@ -93,8 +94,9 @@ class AcceptorProcess:
 
     def _start_workers(self) -> None:
         """Serve: the coordinator has recovered what an earlier run left."""
-        if self._draining or self._pool.slots:
+        if self._draining or self._started:
             return
+        self._started = True
         for index in range(self._policy.workers):
             self._supervisor.start_worker(index)
 

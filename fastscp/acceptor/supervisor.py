@@ -28,7 +28,7 @@ from fastscp.process.loop import IN, Loop
 _log = logging.getLogger(NETWORK)
 
 _SHORT_LIFE_S = 2.0
-_FIRST_DELAY_S = 0.2  #: after the second short life; doubled with each further one
+_FIRST_DELAY_S = 0.2  #: after the second short life in a row; doubled with each further one
 _LONGEST_DELAY_S = 30.0
 _RETRY_S = 0.05
 _COORDINATOR = -1  #: its place among the indexes of workers
@@ -38,17 +38,16 @@ class Backoff:
     """How long to wait before a dead child is replaced: not at all, unless it keeps dying young."""
 
     def __init__(self) -> None:
-        self._short_lives = 0
+        self._next_s = 0.0  #: after the next short life
 
     def delay_s(self, lifetime_s: float) -> float:
         """Return the pause after a child that lived ``lifetime_s`` seconds."""
         if lifetime_s >= _SHORT_LIFE_S:
-            self._short_lives = 0
+            self._next_s = 0.0
             return 0.0
-        self._short_lives += 1
-        if self._short_lives == 1:
-            return 0.0
-        return min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2.0 ** (self._short_lives - 2))
+        delay_s = self._next_s
+        self._next_s = min(_LONGEST_DELAY_S, 2 * delay_s) if delay_s else _FIRST_DELAY_S
+        return delay_s
 
 
 class Supervisor:
@@ -270,4 +269,7 @@ def tell(channel: socket.socket, order: packets.Order) -> bool:
 
 def describe_exit(exit_code: int) -> str:
     """Say how a process ended."""
-    return f"exit status {exit_code}" if exit_code >= 0 else f"signal {signal.Signals(-exit_code).name}"
+    if exit_code >= 0:
+        return f"exit status {exit_code}"
+    known = -exit_code in set(signal.Signals)  # most real-time signals have no name
+    return f"signal {signal.Signals(-exit_code).name if known else -exit_code}"

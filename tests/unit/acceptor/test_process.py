@@ -163,6 +163,20 @@ def test_second_coordinator_that_is_ready_starts_no_further_workers(service):
     assert running.processes.titles == ["coordinator", "worker 1", "worker 2", "coordinator"]
 
 
+def test_second_coordinator_that_is_ready_while_every_worker_waits_for_its_turn_starts_none_twice(service):
+    running = service(workers=1).start()
+    for _ in range(4):
+        running.end("worker 1", 1)
+        running.loop.advance(0.5)
+    running.end("worker 1", 1)  # the next one comes after 1.6 s
+    running.end("coordinator", 1)
+    running.loop.advance(0)
+    running.coordinator.say("ready")
+    pump(running.loop)
+    running.loop.advance(5)
+    assert len(running.process._pool.slots) == 1
+
+
 # -- children and what they inherit ---------------------------------------------------------------
 
 

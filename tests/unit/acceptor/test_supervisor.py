@@ -100,7 +100,8 @@ def test_first_death_is_replaced_at_once_and_further_young_ones_ever_more_slowly
 
 def test_delay_has_a_limit():
     backoff = Backoff()
-    assert [backoff.delay_s(0.1) for _ in range(12)][-1] == 30.0
+    assert {backoff.delay_s(0.1) for _ in range(5000)} >= {12.8, 25.6, 30.0}  # nights of deaths
+    assert backoff.delay_s(0.1) == 30.0
 
 
 def test_child_that_lived_starts_from_anew():
@@ -429,6 +430,6 @@ def test_tell_says_whether_it_was_taken():
     ours.close()
 
 
-@pytest.mark.parametrize(("code", "words"), [(0, "exit status 0"), (70, "exit status 70"), (-9, "signal SIGKILL")])
+@pytest.mark.parametrize(("code", "words"), [(0, "exit status 0"), (70, "exit status 70"), (-9, "signal SIGKILL"), (-40, "signal 40")])
 def test_how_a_process_ended(code, words):
     assert describe_exit(code) == words

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import socket
 
 import orjson
@@ -182,3 +183,97 @@ def test_worker_that_does_not_take_what_it_got_gets_nothing_more_while_another_d
     held_up.say("taken", held_up.take() or 0)
     pool.submit(connection())
     assert held_up.take() == 5
+
+
+def test_numbers_begin_again_after_the_last_one(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    worker.say("up")
+    pool._next_number = 0xFFFFFFFF
+    for _ in range(2):
+        pool.submit(connection())
+    assert [worker.take(), worker.take()] == [0xFFFFFFFF, 1]
+
+
+@pytest.mark.parametrize("number", [errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM])
+def test_too_much_under_way_makes_a_connection_wait(pool: Pool, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    worker = FakeWorker(pool, 1)
+    worker.say("up")
+    outcomes = [OSError(number, "too much")]
+    send = fdpass.send_with_descriptor
+
+    def send_or_fail(*arguments: object) -> None:
+        if outcomes:
+            raise outcomes.pop()
+        send(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fdpass, "send_with_descriptor", send_or_fail)
+    pool.submit(connection())
+    assert worker.take() is None
+    worker.say("finished", 99)  # any news is a reason to try again
+    assert worker.take() == 1
+
+
+def test_other_errors_of_a_channel_are_bugs(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    worker.say("up")
+    broken = connection()
+    broken.sock.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        pool.submit(broken)
+
+
+def test_packet_that_no_worker_sends_is_a_bug(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    worker.channel.send(packets.encode({"kind": "ready"}))
+    with pytest.raises(ProcessError, match="unexpected packet"):
+        pool.read(worker.slot)
+
+
+def test_every_socket_is_known_to_whoever_forks_and_waiting_ones_are_closed_at_the_end(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    worker.say("up")
+    handed = connection()
+    pool.submit(handed)
+    worker.slot.up = False
+    waiting = connection()
+    pool.submit(waiting)
+    assert list(pool.inherited_sockets()) == [worker.slot.channel, handed.sock, waiting.sock]
+    pool.close_waiting()
+    assert waiting.sock.fileno() == -1
+    assert handed.sock.fileno() >= 0
+    assert pool.open_count == 1
+
+
+def test_change_is_told_once_for_all_records_of_a_worker() -> None:
+    changes: list[int] = []
+    pool = Pool(lambda: changes.append(pool.open_count))
+    worker = FakeWorker(pool, 1)
+    worker.say("up")
+    for _ in range(2):
+        pool.submit(connection())
+    changes.clear()
+    for number in (1, 2):
+        worker.channel.send(packets.encode({"kind": "taken", "number": number}))
+        worker.channel.send(packets.encode({"kind": "finished", "number": number}))
+    assert pool.read(worker.slot)
+    assert changes == [0]
+    assert pool.read(worker.slot)
+    assert changes == [0]
+
+
+def test_worker_is_held_up_only_after_its_time() -> None:
+    now = 1000.0
+    pool = Pool(lambda: None, None, lambda: now)
+    first, second = FakeWorker(pool, 1), FakeWorker(pool, 2)
+    first.say("up")
+    pool.submit(connection())
+    second.say("up")
+    pool.submit(connection())
+    second.say("taken", second.take() or 0)
+    pool.submit(connection())  # both have one: the first is not late yet
+    assert first.take() == 1
+    assert first.take() == 3
+    now += 1.1
+    pool.submit(connection())
+    assert first.take() is None
+    assert second.take() == 4

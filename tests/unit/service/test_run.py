@@ -1,0 +1,247 @@
+"""How the processes are put together: what a start settles, and what each process is given."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from fastscp.acceptor.policy import WorkerStart
+from fastscp.access.policy import AccessPolicy
+from fastscp.config import Config
+from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
+from fastscp.dicom.options import OutputOptions
+from fastscp.errors import ProcessError, StorageError, UsageError
+from fastscp.service import run as module
+from fastscp.store.policy import StorePolicy
+from fastscp.study.policy import HookPolicy
+from fastscp.worker.process import WorkerSettings
+from tests.support.fake_processes import FakeListener
+
+NOT_UTF8 = os.fsdecode(b"/data/caf\xe9")
+
+
+# -- what a start settles -------------------------------------------------------------------------
+
+
+def test_directory_that_events_cannot_name():
+    module.check_directory_name(StorePolicy(NOT_UTF8), named_in_events=False)
+    module.check_directory_name(StorePolicy("/data/é"), named_in_events=True)
+    with pytest.raises(ProcessError, match="the name of the output directory must be UTF-8"):
+        module.check_directory_name(StorePolicy(NOT_UTF8), named_in_events=True)
+
+
+def test_dictionaries_that_are_not_there_are_left_out(tmp_path, caplog):
+    there = tmp_path / "there.dic"
+    there.write_text("")
+    missing = str(tmp_path / "missing.dic")
+    assert module.usable_dictionaries((missing, str(there))) == (str(there),)
+    assert caplog.messages == [f"cannot read data dictionary {missing}, going on without it"]
+
+
+def test_without_tls_there_is_nothing_to_ask_and_nothing_to_build():
+    assert module.with_credentials(None) is None
+    assert module.worker_settings(None) == WorkerSettings(tls_context=None)
+
+
+def test_tls_without_a_key_is_an_error_at_the_start(tmp_path):
+    with pytest.raises(UsageError, match="unable to load private TLS key"):
+        module.with_credentials(TLSPolicy(private_key_file=str(tmp_path / "none")))
+
+
+def test_dictionary_is_read_before_the_forks_unless_nothing_is_rewritten(monkeypatch):
+    from fastscp.dicom import rewrite
+
+    read = []
+    monkeypatch.setattr(rewrite, "shared_dictionary", read.append)
+    module.preload(OutputOptions(bit_preserving=True))
+    assert read == []
+    module.preload(OutputOptions(dictionary_paths=("private.dic",)))
+    assert read == [("private.dic",)]
+
+
+# -- what the acceptor process is given -----------------------------------------------------------
+
+
+def test_policy_of_a_pool():
+    config = Config(network=NetworkPolicy(workers=3, max_associations=7, drain_timeout_s=5.0), access=AccessPolicy(enabled=True))
+    policy = module.acceptor_policy(config, descriptors=1032)
+    assert (policy.workers, policy.max_associations, policy.drain_timeout_s) == (3, 7, 5.0)
+    assert policy.connections_per_worker == 500
+    assert policy.access is config.access
+
+
+def test_policy_of_one_association_at_a_time():
+    config = Config(network=NetworkPolicy(mode=ProcessMode.SINGLE, workers=3, max_associations=7))
+    policy = module.acceptor_policy(config, descriptors=1032)
+    assert (policy.workers, policy.max_associations) == (1, 1)
+
+
+def test_as_many_workers_as_cpus_unless_told(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 5})
+    assert module.acceptor_policy(Config(), descriptors=1032).workers == 3
+
+
+@pytest.mark.parametrize(("lookup", "access", "hook", "wanted"), [
+    (True, False, None, False), (True, True, None, True), (True, False, "true", True), (False, True, "true", False),
+])
+def test_names_are_looked_up_when_somebody_wants_them(lookup, access, hook, wanted):
+    config = Config(network=NetworkPolicy(lookup_hosts=lookup), access=AccessPolicy(enabled=access),
+                    hooks=HookPolicy(on_reception=hook))
+    assert config.looks_up_hosts is wanted
+
+
+# -- what runs in the children --------------------------------------------------------------------
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    """A worker that does nothing; yields what was done, in order."""
+    done = []
+
+    class Worker:
+        def __init__(self, channel, config, settings):
+            done.append(("made", channel))
+
+        def run(self):
+            done.append(("ran",))
+            return 0
+
+    monkeypatch.setattr(module, "Worker", Worker)
+    monkeypatch.setattr(module, "remove_stale_temporaries", lambda directory, pid: done.append(("removed", directory, pid)))
+    return done
+
+
+CONFIG = Config(store=StorePolicy("/data"))
+
+
+def test_first_worker_removes_nothing(worker):
+    assert module.children(CONFIG, WorkerSettings()).worker(WorkerStart(0, "channel")) == 0
+    assert worker == [("made", "channel"), ("ran",)]
+
+
+def test_successor_removes_what_the_dead_one_left_before_it_begins(worker):
+    assert module.children(CONFIG, WorkerSettings()).worker(WorkerStart(0, "channel", predecessor=4711)) == 0
+    assert worker == [("removed", "/data", 4711), ("made", "channel"), ("ran",)]
+
+
+def test_nothing_is_removed_where_nothing_is_stored(worker):
+    config = replace(CONFIG, store=StorePolicy("/data", ignore=True))
+    module.run_worker(WorkerStart(0, "channel", predecessor=4711), config, WorkerSettings())
+    assert worker == [("made", "channel"), ("ran",)]
+
+
+def test_temporaries_that_cannot_be_removed_do_not_keep_a_worker_from_starting(worker, monkeypatch, caplog):
+    def fail(directory, pid):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(module, "remove_stale_temporaries", fail)
+    assert module.run_worker(WorkerStart(0, "channel", predecessor=4711), CONFIG, WorkerSettings()) == 0
+    assert caplog.messages == ["cannot remove what process 4711 may have left: [Errno 13] Permission denied"]
+
+
+@pytest.mark.parametrize("error", [StorageError("no directory"), OSError(5, "Input/output error")])
+def test_worker_that_cannot_go_on_says_so(monkeypatch, caplog, error):
+    class Worker:
+        def __init__(self, channel, config, settings):
+            raise error
+
+    monkeypatch.setattr(module, "Worker", Worker)
+    assert module.run_worker(WorkerStart(1, "channel"), CONFIG, WorkerSettings()) == 1
+    assert caplog.messages == [f"worker 2 cannot go on: {error}"]
+
+
+def test_coordinator_gets_its_channel_and_the_configuration(monkeypatch):
+    from fastscp.coordinator import process as coordinator
+
+    monkeypatch.setattr(coordinator, "main", lambda control, config: (control, config))
+    assert module.children(CONFIG, WorkerSettings()).coordinator("channel") == ("channel", CONFIG)
+
+
+# -- the order of a start -------------------------------------------------------------------------
+
+
+class Listener(FakeListener):
+    """Is bound to port 11112."""
+
+    def getsockname(self):
+        return "0.0.0.0", 11112
+
+
+class Start:
+    """A start in which every step is written down and none is taken."""
+
+    def __init__(self, monkeypatch):
+        from fastscp.acceptor import process, resolver
+        from fastscp.service import privileges
+
+        self.steps = []
+        self.adopted = []
+        monkeypatch.setattr(module, "adopt_listeners", lambda: self.adopted)
+        monkeypatch.setattr(module, "tune", self.step("tune"))
+        monkeypatch.setattr(module, "open_listener", self.step("listen", Listener()))
+        monkeypatch.setattr(module, "raise_descriptor_limit", self.step("limit", 1032))
+        monkeypatch.setattr(module, "set_title", lambda title: self.steps.append(f"title {title}"))
+        monkeypatch.setattr(module, "preload", self.step("preload"))
+        monkeypatch.setattr(privileges, "drop_privileges", lambda user: self.steps.append(f"become {user}"))
+        monkeypatch.setattr(process, "AcceptorProcess", self.acceptor)
+        monkeypatch.setattr(resolver, "Resolver", lambda: "resolver")
+
+    def step(self, name, result=None):
+        def take(*_):
+            self.steps.append(name)
+            return result
+
+        return take
+
+    def acceptor(self, policy, listeners, children, *, resolver):
+        self.steps.append(f"acceptor of {policy.workers} on {len(listeners)}, {'with' if resolver else 'without'} names")
+        return self
+
+    def run(self):
+        return 0
+
+
+@pytest.fixture
+def start(monkeypatch):
+    return Start(monkeypatch)
+
+
+def test_privileges_are_dropped_after_the_port_is_bound_and_before_the_first_child(start):
+    config = Config(network=NetworkPolicy(port=104, workers=2, user="nobody"))
+    assert module.run(config) == 0
+    assert start.steps == ["listen", "limit", "become nobody", "title acceptor [11112]", "preload",
+                           "acceptor of 2 on 1, without names"]
+
+
+def test_socket_of_the_service_manager_is_taken_instead_of_the_port(start):
+    start.adopted += [Listener(), Listener()]
+    assert module.run(Config(network=NetworkPolicy(workers=2), access=AccessPolicy(enabled=True))) == 0
+    assert start.steps == ["tune", "tune", "limit", "title acceptor [11112]", "preload", "acceptor of 2 on 2, with names"]
+
+
+def test_no_port_at_all_is_an_error(start, caplog):
+    assert module.run(Config()) == 1
+    assert caplog.messages == ["no port to listen on"]
+    assert caplog.records[0].levelname == "ERROR"
+
+
+def test_mistake_of_the_operator_is_fatal_before_anything_is_opened(start, caplog):
+    tls = TLSPolicy(private_key_file="/none")
+    assert module.run(Config(network=NetworkPolicy(port=104, tls=tls))) == 1
+    assert start.steps == []
+    assert caplog.records[0].levelname == "CRITICAL"
+
+
+def test_one_association_from_a_super_server(monkeypatch):
+    from fastscp.service import inetd
+
+    monkeypatch.setattr(inetd, "serve_descriptor", lambda config, settings: 3)
+    assert module.run(Config(network=NetworkPolicy(mode=ProcessMode.INETD))) == 3
+
+
+def test_settled_configuration_is_what_everybody_gets(tmp_path):
+    config = Config(output=OutputOptions(dictionary_paths=(str(tmp_path / "missing"),)))
+    assert module.completed(config).output.dictionary_paths == ()
+    assert module.completed(config).network == config.network

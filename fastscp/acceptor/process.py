@@ -28,7 +28,7 @@ from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.net.peer import peer_at
 from fastscp.net.systemd import notify
 from fastscp.process.child import Processes, SystemProcesses
-from fastscp.process.loop import IN, Loop
+from fastscp.process.loop import IN, Loop, Timer
 
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
@@ -64,6 +64,7 @@ class AcceptorProcess:
         self._draining = False
         self._stopping = False
         self._coordinator_told = False
+        self._workers_deadline: Timer | None = None
 
     def _own_sockets(self) -> Iterable[socket.socket]:
         yield from self._listeners
@@ -170,7 +171,7 @@ class AcceptorProcess:
         self._admission.stop()
         self._pool.close_waiting()
         self._supervisor.drain()
-        self._loop.call_later(self._policy.drain_timeout_s + _KILL_AFTER_S, self._stop_now)
+        self._workers_deadline = self._loop.call_later(self._policy.drain_timeout_s + _KILL_AFTER_S, self._stop_now)
         self._children_changed()
 
     def _stop_now(self) -> None:
@@ -198,6 +199,8 @@ class AcceptorProcess:
             return
         if not self._pool.slots and not self._coordinator_told:
             self._coordinator_told = True
+            if self._workers_deadline is not None:  # the hooks have a time of their own
+                self._workers_deadline.cancel()
             self._supervisor.tell_coordinator({"kind": "stop" if self._stopping else "drain"})
             self._loop.call_later(self._policy.drain_timeout_s, self._stop_now)
         if self._supervisor.children == 0:

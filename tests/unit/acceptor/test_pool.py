@@ -264,16 +264,36 @@ def test_change_is_told_once_for_all_records_of_a_worker() -> None:
 def test_worker_is_held_up_only_after_its_time() -> None:
     now = 1000.0
     pool = Pool(lambda: None, None, lambda: now)
-    first, second = FakeWorker(pool, 1), FakeWorker(pool, 2)
-    first.say("up")
+    slow, busy = FakeWorker(pool, 1), FakeWorker(pool, 2)
+    busy.say("up")
+    for number in (1, 2, 3):
+        pool.submit(connection())
+        busy.say("taken", busy.take() or 0)
+        assert pool.open_count == number
+    slow.say("up")
     pool.submit(connection())
-    second.say("up")
+    now += 0.9
+    pool.submit(connection())  # the less loaded one is not late yet
+    assert [slow.take(), slow.take()] == [4, 5]
+    now += 0.2
     pool.submit(connection())
-    second.say("taken", second.take() or 0)
-    pool.submit(connection())  # both have one: the first is not late yet
-    assert first.take() == 1
-    assert first.take() == 3
-    now += 1.1
-    pool.submit(connection())
-    assert first.take() is None
-    assert second.take() == 4
+    assert slow.take() is None
+    assert busy.take() == 6
+
+
+def test_connections_of_a_dead_worker_keep_their_order_before_later_ones(pool: Pool) -> None:
+    dead = FakeWorker(pool, 1)
+    dead.say("up")
+    for port in (1, 2):
+        pool.submit(AcceptedConnection(socket.socketpair()[0], Peer("127.0.0.1", port)))
+    dead.slot.up = False
+    pool.submit(AcceptedConnection(socket.socketpair()[0], Peer("127.0.0.1", 3)))
+    other = FakeWorker(pool, 2)
+    pool.remove(1)
+    other.say("up")
+    ports = []
+    for _ in range(3):
+        packet, descriptor = fdpass.receive(other.channel)
+        ports.append(orjson.loads(packet)["port"])
+        socket.socket(fileno=descriptor).close()
+    assert ports == [1, 2, 3]

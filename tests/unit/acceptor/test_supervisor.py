@@ -380,12 +380,13 @@ def test_coordinator_is_not_replaced_when_no_worker_is_left(family):
 
 def test_drain_does_not_wait_for_the_back_off_of_a_coordinator(family):
     family.start()
-    for _ in range(6):
-        family.loop.advance(10)
+    for delay_s in (0.0, 0.2, 0.4, 0.8):
         family.end("coordinator", 1, far_end=family.far.coordinators[-1])
-        family.loop.advance(0)
+        family.loop.advance(delay_s)
     family.end("coordinator", 1, far_end=family.far.coordinators[-1])
     count = len(family.far.coordinators)
+    assert count == 5
+    family.loop.advance(0.1)  # of 1.6
     family.supervisor.drain()
     family.loop.advance(0)
     assert len(family.far.coordinators) == count + 1

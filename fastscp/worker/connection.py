@@ -97,8 +97,6 @@ class Connection:
             if count == 0:
                 self._end_of_file()
                 return
-            if self._association.over:
-                return
             try:
                 events = self._association.receive(buffer[:count])
             except PeerError as error:
@@ -326,7 +324,6 @@ class Connection:
 
     def _await_close(self, limit_s: float) -> None:
         """Serve nothing more: the peer closes the connection, or the end of the ARTIM timer does (Sta13)."""
-        self._items.clear()
         self._stream.output += self._association.take_output()
         self._deadline.set(limit_s)
         try:

@@ -5,7 +5,7 @@ committed once, then answers leave and tasks start. With study features on, an o
 it is in the state; without, there is no state, and it is acknowledged when its hook was started (at once when
 there is none), so that the workers keep what a dying coordinator had not begun.
 
-Invariants: no answer and no hook leaves before what it follows from is committed; a packet repeated by a worker after the death of an
+Invariants: answers leave and hooks start after the commit; a packet repeated by a worker after the death of an
 earlier coordinator counts once, by (incarnation, event); hooks, the event log and slow workers never block a
 round.
 

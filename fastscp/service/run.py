@@ -88,7 +88,7 @@ def with_dictionaries(config: Config) -> Config:
 
 
 def with_credentials(config: Config) -> Config:
-    """Complete the TLS policy while there is somebody to ask for the password of the key."""
+    """Complete the TLS policy while the terminal is there to ask for the password of the key."""
     tls = config.network.tls
     if tls is None:
         return config

@@ -308,7 +308,7 @@ class Connection:
 
     def abort(self, *, source: int, reason: int) -> None:
         """Send an A-ABORT and end (PS3.8 §9.3.8); without an open association the connection is closed."""
-        if self._provider is None:  # nobody there who would understand it
+        if self._provider is None:  # without an association there is nothing to abort
             self._close("failed")
             return
         self._association.abort(source, reason)

@@ -1,4 +1,4 @@
-"""The exception tree. Each type carries the answer its cause gets; nobody inspects types to find one.
+"""The exception tree. Each type carries the answer its cause gets, so no caller inspects types to find one.
 
 This module imports nothing from the package.
 """

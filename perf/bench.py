@@ -248,7 +248,7 @@ def one_round(server: Running, load: Load, shape: str, objects: int) -> dict[str
     before = settled_cpu(server.process)
     watch.start()
     collector.start()
-    processes = [multiprocessing.Process(target=send_all, args=(load, server.port, n, each, per_association, 0))
+    processes = [multiprocessing.get_context("fork").Process(target=send_all, args=(load, server.port, n, each, per_association, 0))
                  for n in range(senders)]
     start = time.monotonic()
     for process in processes:

@@ -130,7 +130,7 @@ class AcceptorProcess:
                 self._loop.unregister(listener.fileno())
 
     def _accept(self, listener: socket.socket) -> None:
-        """Take one connection; the loop comes back at once for the next one, and to look in vain costs more."""
+        """Take one connection. Not a loop: epoll reports the next, and an accept that finds none is a wasted call."""
         try:
             sock, address = listener.accept()
         except BlockingIOError:

@@ -32,7 +32,7 @@ _MOST_KEPT = 4096
 _TIME_LIMIT_S = 5.0
 _KNOWN_FOR_S = 300.0
 _UNKNOWN_FOR_S = 30.0
-_RESTART_AFTER_S = 5.0  #: after the death of a helper nobody has a name for so long
+_RESTART_AFTER_S = 5.0  #: after the death of a helper, peers are shown by address for so long
 
 
 class HostName(str):
@@ -60,7 +60,7 @@ class Resolver:
         self._clock = clock
         self._helper = helper
         self._kept: OrderedDict[str, tuple[float, HostName]] = OrderedDict()  # address: (until, name)
-        self._open: set[str] = set()  # addresses somebody waits for
+        self._open: set[str] = set()  # addresses with a question under way
         self._channel: socket.socket | None = None
         self._epoll = select.epoll()  # stands for the channel of whichever helper there is
         self._not_before = 0.0  # no helper is started before this time

@@ -114,7 +114,7 @@ def _receive(channel: socket.socket) -> bytes:
 
 
 def _send(channel: socket.socket, packet: bytes) -> None:
-    """Send an answer; with the parent gone there is nobody to tell, the next read ends the process."""
+    """Send an answer. An error is ignored: when the parent is gone, the next read ends the process."""
     try:
         channel.send(packet)
     except (BrokenPipeError, ConnectionResetError):

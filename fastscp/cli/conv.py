@@ -22,7 +22,12 @@ from fastscp.dicom.filesink import FileSink
 from fastscp.dicom.options import GroupLengths, OutputOptions
 from fastscp.dicom.rewrite import rewrite
 
-_TABLE: Final[tuple[tuple[str, str, dict[str, Any], str], ...]] = (
+GENERAL: Final[tuple[tuple[str, str, str], ...]] = (
+    ("-h", "--help", "print this help text and exit"),
+    ("", "--version", "print version information and exit"),
+)
+#: short flag, long flag, what it sets in OutputOptions, help
+FLAGS: Final[tuple[tuple[str, str, dict[str, Any], str], ...]] = (
     ("+F", "--write-file", {"file_format": True}, "write file format (default)"),
     ("-F", "--write-dataset", {"file_format": False}, "write data set without file meta information"),
     ("+B", "--bit-preserving", {"bit_preserving": True}, "write the data set exactly as read"),
@@ -49,7 +54,8 @@ _TABLE: Final[tuple[tuple[str, str, dict[str, Any], str], ...]] = (
     ("-e", "--length-undefined", {"explicit_lengths": False}, "write with undefined lengths"),
     ("-p", "--padding-off", {"file_padding": 0, "item_padding": 0}, "no padding (default)"),
 )
-_ARGUMENTS: Final[tuple[tuple[str, str, tuple[str, ...], str], ...]] = (
+#: short flag, long flag, the number in OutputOptions each argument sets, "arguments: help"
+NUMBERS: Final[tuple[tuple[str, str, tuple[str, ...], str], ...]] = (
     ("+p", "--padding-create", ("file_padding", "item_padding"),
      "[f]ile-pad [i]tem-pad: align file on multiple of f and items on i octets"),
     ("+cl", "--compression-level", ("compression_level",), "[l]evel: deflate with level 0..9 (default 6)"),
@@ -59,8 +65,9 @@ _ARGUMENTS: Final[tuple[tuple[str, str, tuple[str, ...], str], ...]] = (
 def _help() -> str:
     lines = [f"$fastscp: fastscp-conv v{__version__} {__date__} $", "", "usage: fastscp-conv [options] dcmfile-in dcmfile-out",
              "", "options:"]
-    lines += [f"  {short:5} {long:26} {text}" for short, long, _, text in _TABLE]
-    lines += [f"  {short:5} {long:26} {text}" for short, long, _, text in _ARGUMENTS]
+    lines += [f"  {short:5} {long:26} {text}" for short, long, text in GENERAL]
+    lines += [f"  {short:5} {long:26} {text}" for short, long, _, text in FLAGS]
+    lines += [f"  {short:5} {long:26} {text}" for short, long, _, text in NUMBERS]
     return "\n".join(lines)
 
 
@@ -74,8 +81,8 @@ def parse(arguments: Sequence[str], environment: Callable[[str], str | None]) ->
     """Return options and file names. Raises UsageError."""
     settings: dict[str, Any] = {}
     names: list[str] = []
-    flags = {name: values for short, long, values, _ in _TABLE for name in (short, long)}
-    counted = {name: fields for short, long, fields, _ in _ARGUMENTS for name in (short, long)}
+    flags = {name: values for short, long, values, _ in FLAGS for name in (short, long)}
+    counted = {name: fields for short, long, fields, _ in NUMBERS for name in (short, long)}
     rest = iter(arguments)
     for argument in rest:
         if argument in flags:
@@ -151,10 +158,10 @@ def _mode(destination: Path) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] in {"-h", "--help"}:
+    if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
         print(_help())
         return 0
-    if arguments[0] == "--version":
+    if "--version" in arguments:
         print(f"$fastscp: fastscp-conv v{__version__} {__date__} $")
         return 0
     try:

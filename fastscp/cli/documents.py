@@ -1,4 +1,4 @@
-"""The manual page and docs/options.md, written from the option table.
+"""The manual pages and docs/options.md, written from the option tables.
 
 ``scripts/generate-docs`` puts them into files; a test fails when those are not current.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fastscp import __date__, __version__
+from fastscp.cli import conv
 from fastscp.cli.option import Kind, Option, Origin
 from fastscp.cli.options import OPTIONS, headings
 
@@ -41,6 +42,21 @@ _ENVIRONMENT = (
 )
 _FILES = (
     ("/etc/hosts.allow, /etc/hosts.deny", "Host access rules for --access-control, see hosts_access(5)."),
+)
+_Entries = tuple[tuple[str, str], ...]
+
+_CONV_DESCRIPTION = (
+    ("fastscp-conv reads a DICOM file and writes it as fastscp would store it under the same output options. The options are those of DCMTK's dcmconv."),
+    ("The output appears under its name only when it is complete; when the conversion fails, a file of that name "
+    "stays as it was. The output may be the input. An output that is a device or a pipe gets the octets when all of "
+    "them are there."),
+)
+_CONV_COMMAND_LINE = (
+    "Options may stand before, between or after the file names. Where options exclude one another the rightmost counts."
+)
+_CONV_EXIT_STATUS = (
+    ("0", "The output was written, or fastscp-conv printed what it was asked to print."),
+    ("1", "The command line was refused, or a file could not be read, converted or written; a message says why."),
 )
 
 
@@ -108,15 +124,8 @@ def _row(option: Option) -> str:
 
 def manual_page() -> str:
     """Return the manual page fastscp(1) in the man macros of roff."""
-    lines = [
-        '.\\" Written by scripts/generate-docs from the option table; do not edit.',
-        f'.TH FASTSCP 1 "{__date__}" "fastscp {__version__}" "User Commands"',
-        ".SH NAME",
-        "fastscp \\- DICOM storage (C\\-STORE) SCP",
-        ".SH SYNOPSIS",
-        ".B fastscp",
-        "[\\fIoptions\\fR] [\\fIport\\fR]",
-        ".SH DESCRIPTION",
+    return "\n".join([
+        *_beginning("fastscp", "DICOM storage (C-STORE) SCP", "[\\fIoptions\\fR] [\\fIport\\fR]", "the option table"),
         _roff(_DESCRIPTION),
         ".SH PARAMETERS",
         ".TP",
@@ -128,13 +137,69 @@ def manual_page() -> str:
         ("\n.PP\n").join(_roff(paragraph) for paragraph in _COMMAND_LINE),
         ".SH LOGGING",
         _roff(_LOGGING),
-    ]
-    for title, entries in (("EXIT STATUS", _EXIT_STATUS), ("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES)):
-        lines.append(f".SH {title}")
+        *_lists((("EXIT STATUS", _EXIT_STATUS), ("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES))),
+        *_see_also("fastscp-conv (1)", "storescp (1)", "storescu (1)", "hosts_access (5)"),
+    ]) + "\n"
+
+
+def conv_manual_page() -> str:
+    """Return the manual page fastscp-conv(1) in the man macros of roff."""
+    return "\n".join([
+        *_beginning("fastscp-conv", "convert DICOM files with the output options of fastscp",
+                    "[\\fIoptions\\fR] \\fIdcmfile\\-in\\fR \\fIdcmfile\\-out\\fR", "the program's option tables"),
+        ("\n.PP\n").join(_roff(paragraph) for paragraph in _CONV_DESCRIPTION),
+        ".SH PARAMETERS",
+        *_conv_entry(("dcmfile-in",), "I", "", "DICOM file to read."),
+        *_conv_entry(("dcmfile-out",), "I", "", "DICOM file to write."),
+        ".SH OPTIONS",
+        *_conv_options(),
+        ".SH COMMAND LINE",
+        _roff(_CONV_COMMAND_LINE),
+        *_lists((("EXIT STATUS", _CONV_EXIT_STATUS), ("ENVIRONMENT", _ENVIRONMENT[:1]))),
+        *_see_also("fastscp (1)", "dcmconv (1)"),
+    ]) + "\n"
+
+
+def _beginning(program: str, summary: str, parameters: str, source: str) -> Iterator[str]:
+    """Yield everything before the text of the description; ``parameters`` is roff."""
+    name = _roff(program)
+    yield f'.\\" Written by scripts/generate-docs from {source}; do not edit.'
+    yield f'.TH {program.upper()} 1 "{__date__}" "fastscp {__version__}" "User Commands"'
+    yield ".SH NAME"
+    yield f"{name} \\- {_roff(summary)}"
+    yield ".SH SYNOPSIS"
+    yield f".B {name}"
+    yield parameters
+    yield ".SH DESCRIPTION"
+
+
+def _lists(sections: tuple[tuple[str, _Entries], ...]) -> Iterator[str]:
+    for title, entries in sections:
+        yield f".SH {title}"
         for term, text in entries:
-            lines += [".TP", f".B {_roff(term)}", _roff(text)]
-    lines += [".SH SEE ALSO", ".BR storescp (1),", ".BR storescu (1),", ".BR hosts_access (5)"]
-    return "\n".join(lines) + "\n"
+            yield from (".TP", f".B {_roff(term)}", _roff(text))
+
+
+def _see_also(*pages: str) -> Iterator[str]:
+    yield ".SH SEE ALSO"
+    yield ",\n".join(f".BR {_roff(page)}" for page in pages)
+
+
+def _conv_options() -> Iterator[str]:
+    for short, long, text in conv.GENERAL:
+        yield from _conv_entry((short, long), "B", "", text)
+    for short, long, _, text in conv.FLAGS:
+        yield from _conv_entry((short, long), "B", "", text)
+    for short, long, _, text in conv.NUMBERS:
+        arguments, _, meaning = text.partition(": ")
+        yield from _conv_entry((short, long), "B", arguments.replace("[", "").replace("]", ""), meaning)
+
+
+def _conv_entry(names: tuple[str, ...], font: str, arguments: str, text: str) -> Iterator[str]:
+    yield ".TP"
+    flags = ", ".join(f"\\f{font}{_roff(name)}\\fR" for name in names if name)
+    yield flags + "".join(f" \\fI{_roff(argument)}\\fR" for argument in arguments.split())
+    yield _roff(text)
 
 
 def _manual_options() -> Iterator[str]:

@@ -16,15 +16,9 @@ from fastscp.cli.help import IDENTIFICATION, header, usage, version
 from fastscp.cli.parse import CommandLine, parse
 from fastscp.errors import UsageError
 
-_OLDEST_PYTHON = (3, 10)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``fastscp`` with ``argv`` (default: ``sys.argv``) and return its exit status."""
-    complaint = platform_complaint(sys.platform, sys.version_info[:2])
-    if complaint:
-        _write(2, f"fastscp: {complaint}\n")
-        return 1
     program, *arguments = sys.argv if argv is None else argv
     if not arguments:
         return _write(1, usage())
@@ -41,15 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _start(line)
     except UsageError as error:
         return _refuse(error)
-
-
-def platform_complaint(platform: str, python: tuple[int, int]) -> str:
-    """Return why this machine cannot run fastscp, "" when it can."""
-    if platform != "linux":
-        return f"runs on Linux only, not on {platform}"
-    if python < _OLDEST_PYTHON:
-        return f"needs Python 3.10 or later, this is {python[0]}.{python[1]}"
-    return ""
 
 
 def _report(line: CommandLine) -> str | None:

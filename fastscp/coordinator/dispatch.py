@@ -52,7 +52,7 @@ class Dispatcher:
         return bool(lanes.ready_inline)
 
     def _start(self, task: Task) -> None:
-        if not self._commands.has(task.kind):  # kept by an earlier life that had this hook
+        if not self._commands.has(task.kind):  # kept by an earlier coordinator that had this hook
             self._hook_done(task)
             return
         self._number = number = self._number + 1

@@ -5,7 +5,7 @@ committed once, then answers leave and tasks start. With study features on, an o
 it is in the state; without, there is no state, and it is acknowledged when its hook was started (at once when
 there is none), so that the workers keep what a dying coordinator had not begun.
 
-Invariants: nobody is told anything that is not committed; a packet repeated by a worker after the death of an
+Invariants: answers leave and hooks start after the commit; a packet repeated by a worker after the death of an
 earlier coordinator counts once, by (incarnation, event); hooks, the event log and slow workers never block a
 round.
 
@@ -41,9 +41,9 @@ from fastscp.study.state import SqliteState
 
 _log = logging.getLogger(APPLICATION)
 
-#: associations of an earlier life hold their studies that long without being heard of
+#: associations known from the state keep their studies open that long until a worker reports them
 _RECOVERY_S = 5.0
-#: workers of an earlier life are expected back for that long
+#: events of workers known from the state are remembered that long until the worker is back
 _FORGET_WORKERS_S = 60.0
 #: between two portions of renames, for a look at the channels
 _PAUSE_S = 0.001

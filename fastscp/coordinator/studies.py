@@ -32,7 +32,7 @@ _log = logging.getLogger(APPLICATION)
 RECEPTION, SERIES, STUDY = "reception", "series", "study"
 #: with ``--on-late append`` an ended study is remembered that long
 _REMEMBER_S = 7 * 86400.0
-#: who called, when nobody knows
+#: the caller where the association of an object is not known
 NOBODY: Mapping[str, Any] = {"calling_aet": "", "called_aet": "", "peer": "", "peer_host": "", "port": 0}
 
 
@@ -54,10 +54,10 @@ class Studies:
         self._callers: dict[int, bytes] = {}  #: last caller by study
         self._last_study = self._last_task = self._last_object = 0
 
-    # -- an earlier life --------------------------------------------------------------------------
+    # -- recovery ---------------------------------------------------------------------------------
 
     def recover(self, recovered: Recovered, now: float) -> None:
-        """Take over what an earlier life left: open studies, their holders, tasks."""
+        """Take over what an earlier coordinator left: open studies, their holders, tasks."""
         self._last_study, self._last_task = recovered.last_study, recovered.last_task
         self._last_object = recovered.last_object
         wall = time.time()
@@ -78,7 +78,7 @@ class Studies:
             _log.info("taking over %d open studies and %d pending tasks", len(self._tracker), len(recovered.tasks))
 
     def forget_unheard(self, associations: Iterable[str]) -> None:
-        """Give up what an earlier life knew of associations, and placed for objects, that nobody told of since."""
+        """Drop associations and placed objects of an earlier coordinator that no worker has reported since."""
         for association in associations:
             self.closed(association)
         for study in self._tracker.drop_void():

@@ -153,17 +153,29 @@ class Dictionary:
             self._ranges.insert(0, entry)
 
 
-def _execute(module: str) -> ModuleType:
-    """Execute one data module of pydicom without its package."""
+def _source(module: str) -> Path:
+    """Return where a data module of pydicom is. Raises UsageError when it is not there."""
     package = importlib.util.find_spec("pydicom")
     if package is None or not package.submodule_search_locations:
         raise UsageError("the data dictionary is missing: pydicom is not installed, or this user may not read it")
     path = Path(package.submodule_search_locations[0]) / f"{module}.py"
+    if not path.is_file():
+        raise UsageError(f"the data dictionary {path} is missing: this version of pydicom has no such tables; "
+                         "fastscp needs pydicom 3.0")
+    return path
+
+
+def _execute(module: str) -> ModuleType:
+    """Execute one data module of pydicom without its package."""
+    path = _source(module)
     spec = importlib.util.spec_from_file_location(f"fastscp.dicom.{module}", path)
     if spec is None or spec.loader is None:
         raise UsageError(f"the data dictionary {path} cannot be read")
     loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
+    try:
+        spec.loader.exec_module(loaded)
+    except OSError as error:
+        raise UsageError(f"the data dictionary {path} cannot be read: {error.strerror}") from error
     return loaded
 
 
@@ -178,6 +190,7 @@ def load(paths: Iterable[str] = ()) -> Dictionary:
     """
     dictionary = Dictionary()
     public = _execute("_dicom_dict")
+    _source("_private_dict")  # read later, but its absence is to be known now
     for mask, row in public.RepeatersDictionary.items():
         if mask[:4] in _UNKNOWN_RANGES:
             continue

@@ -5,7 +5,7 @@ does so only up to ``PIPE_BUF`` octets (POSIX.1 ``write``), so there all process
 a lock they inherit. A reader that does not read must not stop the service: pipes, terminals and sockets are
 written to without blocking, the former two by a description of our own because ``O_NONBLOCK`` would otherwise
 be seen by every program that shares the descriptor. After a bounded wait messages are dropped and counted until there is room again.
-What a closed descriptor is given is lost silently: there is nobody to tell.
+What is written to a closed descriptor is lost silently: there is no other place to report it.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Stream:
         return os.write(self._descriptor, piece)
 
     def _ready(self, *, wait: bool) -> bool:
-        """Wait for room. Once the reader has let us wait in vain, new messages do not wait again."""
+        """Wait for room. After a wait that timed out, new messages do not wait until there was room again."""
         if self._lock is None:
             return True
         poll = select.poll()

@@ -158,7 +158,7 @@ def usable_dictionaries(paths: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def with_credentials(tls: TLSPolicy | None) -> TLSPolicy | None:
-    """Complete the TLS policy while there is somebody to ask for the password of the key."""
+    """Complete the TLS policy while the terminal is there to ask for the password of the key."""
     if tls is None:
         return None
     from fastscp.tls.context import prepare  # noqa: PLC0415 - ssl is slow to import

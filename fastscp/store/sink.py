@@ -79,7 +79,7 @@ class OutputDirectory:
         return True
 
     def hidden_name(self) -> str:
-        """Return a name nobody looks at, unique among all processes."""
+        """Return a hidden name for a temporary file, unique among all processes."""
         return f"{TEMPORARY_PREFIX}{os.getpid()}-{next(self._numbers)}.tmp"
 
     def link_descriptor(self, fd: int, target: str) -> None:

@@ -74,7 +74,7 @@ class TaskRow:
 
 @dataclass
 class Recovered:
-    """What an earlier life left behind."""
+    """What an earlier coordinator left."""
 
     studies: list[StudyRow] = field(default_factory=list)
     tasks: list[TaskRow] = field(default_factory=list)
@@ -135,7 +135,7 @@ class StudyState(Protocol):
 
 
 class SqliteState:
-    """``StudyState`` in a file of sqlite3, or in memory where nobody could recover it.
+    """``StudyState`` in a file of sqlite3, or in memory where it is not to be recovered.
 
     Raises ``ProcessError`` for a file that cannot be used.
     """

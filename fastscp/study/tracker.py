@@ -28,7 +28,7 @@ class Holders(Generic[_Key]):
     def __init__(self) -> None:
         self._held: dict[str, _Key] = {}
         self._associations: dict[_Key, set[str]] = {}
-        self.free: set[_Key] = set()  #: known, held by nobody
+        self.free: set[_Key] = set()  #: known, held by no association
 
     def hold(self, association: str, key: _Key) -> None:
         """Let ``association`` hold ``key`` and nothing else."""
@@ -48,7 +48,7 @@ class Holders(Generic[_Key]):
                 self.free.add(former)
 
     def add_free(self, key: _Key) -> None:
-        """Make ``key`` known with nobody holding it."""
+        """Make ``key`` known without an association that holds it."""
         if key not in self._associations:
             self._associations[key] = set()
             self.free.add(key)
@@ -155,7 +155,7 @@ class Tracker:
         return ended
 
     def hold(self, association: str, study: Study) -> None:
-        """Restore what an earlier life of the coordinator knew about a holder."""
+        """Restore what an earlier coordinator knew about a holder."""
         self._holders.hold(association, study.number)
 
     def close(self, association: str) -> None:

@@ -47,7 +47,7 @@ _VERIFY_MODES = {
 def prepare(policy: TLSPolicy) -> TLSPolicy:
     """Seed the random generator and ask for the password, where they are wanted; return the complete policy.
 
-    Raises UsageError when the key cannot be read or nobody can be asked.
+    Raises UsageError when the key cannot be read or there is no terminal to ask at.
     """
     if policy.seed_file is not None:
         _read_seed(policy.seed_file)

@@ -220,7 +220,7 @@ class TLSTransport:
 
     def close(self) -> None:
         """Say close_notify (or why not), as far as the peer still listens, and close the socket."""
-        with contextlib.suppress(TransportError):  # a courtesy, nobody waits for it
+        with contextlib.suppress(TransportError):  # the socket is closed whether or not this could be sent
             self._say_goodbye()
         self._sock.close()
 

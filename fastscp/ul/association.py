@@ -241,7 +241,7 @@ class Association:
         """Queue the A-ABORT of the table for ``event`` and return the error to raise."""
         action, _ = TRANSITIONS[self.state, event]
         self._step(event)
-        if action is Action.AA_1:  # nobody but the transport knows us yet
+        if action is Action.AA_1:  # PS3.8 Table 9-8: before an association the source is the service-user
             source, reason = ABORT_SOURCE_USER, REASON_NOT_SPECIFIED
         else:
             source = ABORT_SOURCE_PROVIDER

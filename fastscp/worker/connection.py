@@ -15,12 +15,11 @@ request behind. What it does not do: files, studies, statuses.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from fastscp.dimse.command import Command
-from fastscp.dimse.provider import SHORTEST_DATA, DataFragments, Provider
+from fastscp.dimse.provider import SHORTEST_DATA
 from fastscp.errors import PeerError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable
@@ -28,9 +27,17 @@ from fastscp.net.peer import Peer
 from fastscp.net.transport import Transport, TransportError
 from fastscp.process.loop import OUT
 from fastscp.ul import describe
-from fastscp.ul.association import Aborted, Association, Established, Rejected, ReleaseRequested
+from fastscp.ul.association import (
+    Aborted,
+    Association,
+    AssociationEvent,
+    Established,
+    Rejected,
+    ReleaseRequested,
+)
 from fastscp.worker.context import ConnectionContext
 from fastscp.worker.deadline import Deadline
+from fastscp.worker.inbox import Inbox
 from fastscp.worker.narration import log_established
 from fastscp.worker.service import StorageService
 from fastscp.worker.stream import Stream
@@ -56,8 +63,7 @@ class Connection:
         self._association = Association(context.answers)
         self._deadline = Deadline(context.loop, self._timed_out)
         self.storage = StorageService(self, context.service)
-        self._provider: Provider | None = None  #: while the association is open
-        self._items: deque[Any] = deque()
+        self._inbox = Inbox()
         self._blocked = False
         self._pumping = False
 
@@ -97,8 +103,6 @@ class Connection:
             if count == 0:
                 self._end_of_file()
                 return
-            if self._association.over:
-                return
             try:
                 events = self._association.receive(buffer[:count])
             except PeerError as error:
@@ -109,40 +113,17 @@ class Connection:
             if not transport.pending() or self._blocked or self._stream.closed:
                 return
 
-    def _run(self, events: list[Any]) -> None:
-        """Turn the upper layer's events into items and handle what can be handled now."""
-        items = self._items
-        fragments: list[Any] = []
-        for event in events:
-            if type(event) is tuple:
-                fragments.append(event)
-                continue
-            if fragments:
-                self._assemble(fragments)
-                fragments = []
-            items.append(event)
-            if type(event) is Established:
-                self._provider = Provider(event.contexts, event.request.max_pdu_length)
-        if fragments:
-            self._assemble(fragments)
+    def _run(self, events: list[AssociationEvent]) -> None:
+        """Take what arrived and handle what can be handled now."""
+        self._inbox.put(events)
         self._pump()
-
-    def _assemble(self, fragments: list[Any]) -> None:
-        provider = self._provider
-        if provider is None:
-            return
-        try:
-            self._items.extend(provider.receive(fragments))
-        except PeerError as error:
-            self._items.extend(error.items)
-            self._items.append(error)
 
     def _pump(self) -> None:
         """Handle items in order until one has to wait."""
         if self._pumping:
             return
         self._pumping = True
-        items, stream = self._items, self._stream
+        items, stream = self._inbox.items, self._stream
         handlers = _HANDLERS
         try:
             while items and not self._blocked and not stream.closed:
@@ -156,10 +137,8 @@ class Connection:
             self._pumping = False
         if stream.closed:
             return
-        if items:  # the receive buffer will be used by others before these are handled
-            for item in items:
-                if type(item) is DataFragments:
-                    item.views[:] = [memoryview(bytes(view)) for view in item.views]
+        if items:
+            self._inbox.keep()
         if stream.output:
             stream.flush()
         self._update()
@@ -192,10 +171,11 @@ class Connection:
 
         A peer that takes no P-DATA-TF long enough for any answer is aborted.
         """
-        if self._provider is None:
+        provider = self._inbox.provider
+        if provider is None:
             raise ProcessError("a response without an association")
         try:
-            self._stream.output += self._provider.encode_response(context_id, command, code, comment, offending)
+            self._stream.output += provider.encode_response(context_id, command, code, comment, offending)
         except PeerError as error:
             self._on_violation(error)
 
@@ -211,7 +191,7 @@ class Connection:
 
     def _update(self) -> None:
         """Watch the socket for what is wanted now, within the limit for what the peer has to do next."""
-        if self._provider is not None:
+        if self._inbox.provider is not None:
             self._deadline.set(self._limit_s())
         self._stream.update(reading=not self._blocked)
 
@@ -220,15 +200,11 @@ class Connection:
         network = self._context.network
         if self._blocked and self.storage.waiting:
             return network.acse_timeout_s
-        if self._stream.output or (not self._blocked and self._peer_owes_octets()):
+        owes = not self._blocked and (self._association.inside_pdu or self._inbox.inside_message)
+        if self._stream.output or owes:  # a PDU, a command or a data set has begun and not ended
             limits = [limit for limit in (network.socket_timeout_s, network.dimse_timeout_s) if limit]
             return min(limits) if limits else None
         return None if self._blocked else network.socket_timeout_s  # storescp's -td is for a message begun
-
-    def _peer_owes_octets(self) -> bool:
-        """Whether the peer has begun what it has not ended: a PDU, a command or a data set."""
-        provider = self._provider
-        return self._association.inside_pdu or (provider is not None and provider.inside_message)
 
     def _timed_out(self) -> None:
         association = self._association
@@ -295,14 +271,14 @@ class Connection:
         self._await_close(self._context.network.acse_timeout_s)
 
     def _end_of_file(self) -> None:
-        if self._provider is not None:
+        if self._inbox.provider is not None:
             _application_log.info("Association Aborted: connection closed by %s", self.peer.name)
         elif not self._association.over:
             _log.info("connection closed by %s before an association was requested", self.peer.name)
         self._close("failed")
 
     def _lost(self, reason: str) -> None:
-        if self._provider is not None or not self._association.over:
+        if self._inbox.provider is not None or not self._association.over:
             _log.error("connection to %s lost: %s", self.peer.name, reason)
         self._close("failed")
 
@@ -310,7 +286,7 @@ class Connection:
 
     def abort(self, *, source: int, reason: int) -> None:
         """Send an A-ABORT and end (PS3.8 §9.3.8); without an open association the connection is closed."""
-        if self._provider is None:  # nobody there who would understand it
+        if self._inbox.provider is None:  # without an association there is nothing to abort
             self._close("failed")
             return
         self._association.abort(source, reason)
@@ -320,13 +296,12 @@ class Connection:
     def _give_back(self, how: str) -> None:
         """Drop the object under way and what waits behind it, and tell how the association ended."""
         self._blocked = False
-        self._items.clear()
+        self._inbox.items.clear()
         self.storage.drop()
         self._tell_closed(how)
 
     def _await_close(self, limit_s: float) -> None:
         """Serve nothing more: the peer closes the connection, or the end of the ARTIM timer does (Sta13)."""
-        self._items.clear()
         self._stream.output += self._association.take_output()
         self._deadline.set(limit_s)
         try:
@@ -336,8 +311,8 @@ class Connection:
             self._lost(str(error))
 
     def _tell_closed(self, how: str) -> None:
-        if self._provider is not None:
-            self._provider = None
+        if self._inbox.provider is not None:
+            self._inbox.provider = None
             reporter = self._context.service.reporter
             if reporter is not None:
                 reporter.closed(self.name, how)

@@ -81,7 +81,7 @@ class Worker:
         return 0
 
     def _read_control(self, _mask: int) -> None:
-        """Follow one order; the loop comes back at once for the next one, and to look in vain costs more."""
+        """Follow one order. Not a loop: epoll reports the next, and a read that finds none is a wasted call."""
         if self._channel is None:
             return
         try:

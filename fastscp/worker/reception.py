@@ -163,7 +163,7 @@ class Reception:
             sink, self._sink = self._sink, None
             try:
                 sink.discard()
-            except StorageError as error:  # why it is dropped counts more, and nobody waits for this
+            except StorageError as error:  # logged only: the peer is answered with why it is dropped
                 _log.error("%s", printable(str(error)))
 
     @property

@@ -85,7 +85,7 @@ class Reporter:
                 self._enqueue(association.closed)
                 self._forget(name)
         self._flush()
-        # hooks of events that the former coordinator had acknowledged are the new one's; nobody waits for them
+        # hooks of acknowledged events are run by the new coordinator; their peers are answered without waiting
         notices, self._awaiting_hooks = self._awaiting_hooks, {}
         for notice in notices.values():
             notice()

@@ -123,5 +123,7 @@ def test_impossible_target_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert conv.main([]) == 0
     assert "+te" in capsys.readouterr().out
+    assert conv.main(["+B", "in", "out", "--help"]) == 0
+    assert "+te" in capsys.readouterr().out
     assert conv.main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("$fastscp: fastscp-conv v")

@@ -62,14 +62,6 @@ def test_help_fits_storescps_layout():
     assert max(map(len, lines)) <= 85
 
 
-@pytest.mark.parametrize(("platform", "python", "complaint"), [
-    ("linux", (3, 10), ""), ("linux", (3, 14), ""), ("darwin", (3, 12), "runs on Linux only, not on darwin"),
-    ("linux", (3, 9), "needs Python 3.10 or later, this is 3.9"),
-])
-def test_platform(platform, python, complaint):
-    assert program.platform_complaint(platform, python) == complaint
-
-
 def test_help_and_version_import_nothing_heavy():
     """Programs in the field call --version before each start."""
     code = ("import sys; from fastscp.cli.main import main; main(['fastscp', sys.argv[1]]); "

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +63,23 @@ def test_missing_file_is_named() -> None:
 def test_environment_paths() -> None:
     assert dictionary.environment_paths("/a:/b::") == ["/a", "/b"]
     assert dictionary.environment_paths(None) == []
+
+
+@pytest.mark.parametrize(("kept", "missing"), [
+    (None, "pydicom is not installed"), ("_private_dict.py", "_dicom_dict.py is missing"),
+    ("_dicom_dict.py", "_private_dict.py is missing: this version of pydicom"),
+])
+def test_missing_tables_are_said_at_the_start(kept: str | None, missing: str, tmp_path: Path,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    package = None
+    if kept is not None:
+        installed = importlib.util.find_spec("pydicom")
+        shutil.copy(Path(installed.submodule_search_locations[0]) / kept, tmp_path)
+        package = importlib.machinery.ModuleSpec("pydicom", None, is_package=True)
+        package.submodule_search_locations.append(str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: package)
+    with pytest.raises(UsageError, match=missing):
+        dictionary.load()
 
 
 def test_pydicom_is_not_imported() -> None:

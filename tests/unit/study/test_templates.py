@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastscp.errors import UsageError
@@ -52,6 +52,7 @@ def test_what_is_not_available_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("place", ["{}", '"{}"', "'{}'", "\\{}", 'a"b{}c"d', "a'b{}c'd", "x{}y", '"$(echo x)"{}', "'\"'{}'\"'"])
+@settings(deadline=None)
 @given(value=st.text(st.characters(min_codepoint=1, max_codepoint=0x17F, exclude_characters="\r"), min_size=1))
 def test_every_value_is_one_literal_word(place: str, value: str) -> None:
     command = f"printf '<%s>' {place.format('#f')}"

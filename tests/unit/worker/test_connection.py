@@ -181,6 +181,27 @@ def test_closing_twice_gives_everything_back_once(durable: Bench, before: bytes)
     assert durable.reporter.kinds.count("closed") == (1 if before else 0)
 
 
+def test_delay_that_ends_after_an_abort_wakes_nothing_up(tmp_path: Path) -> None:
+    bench = Bench(Config(network=NETWORK, store=StorePolicy(str(tmp_path)),
+                         faults=FaultPolicy(sleep_after_s=3))).established()
+    bench.arrive(store(1) + echo(2))
+    assert bench.statuses() == [0]
+    bench.connection.abort(source=2, reason=0)
+    bench.loop.advance(4)
+    assert bytes(bench.transport.sent) == ABORT_BY_US
+
+
+def test_callback_from_within_the_end_finds_a_closed_connection(sorting: Bench) -> None:
+    sorting.established()
+    sorting.arrive(encode_data(3, 3, wire.store_command()) + encode_data(3, 0, data_set()))
+    sorting.transport.inside = 1
+    sorting.transport.arriving.append(echo(2))
+    sorting.reporter.abandoned = lambda _request: sorting.connection.resume()  # type: ignore[method-assign]
+    sorting.connection.close()
+    assert sorting.transport.arriving == [echo(2)], "nothing is read any more"
+    assert sorting.finished == [sorting.connection]
+
+
 # -- lost connections -------------------------------------------------------------------------------
 
 

@@ -92,6 +92,22 @@ def test_nothing_is_lost_while_there_is_no_coordinator(coordinator: Coordinator)
     assert notices == ["sent"]
 
 
+def test_association_is_forgotten_with_its_last_acknowledgement(coordinator: Coordinator) -> None:
+    """A new coordinator hears of an association while an event of it may have to be repeated, and then no more."""
+    coordinator.connect()
+    reporter = coordinator.reporter
+    reporter.opened(opened("a"))
+    for _ in range(2):
+        reporter.stored(stored(reporter.next_event()))
+    reporter.closed("a", "released")
+    coordinator.answer({"kind": "ack", "event": 2})
+    coordinator.connect()
+    assert kinds(coordinator.heard()) == ["hello", "opened", "stored", "closed"]
+    coordinator.answer({"kind": "ack", "event": 1})
+    coordinator.connect()
+    assert kinds(coordinator.heard()) == ["hello"]
+
+
 def test_new_coordinator_hears_what_the_dead_one_did_not_answer(coordinator: Coordinator) -> None:
     coordinator.connect()
     reporter = coordinator.reporter

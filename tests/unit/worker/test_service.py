@@ -195,3 +195,39 @@ def test_delay_during_a_transfer_comes_with_every_read(tmp_path: Path) -> None:
         bench.loop.advance(3.1)
         bench.arrive()
     assert bench.statuses() == [0]
+
+
+def test_refused_place_of_an_object_that_failed_already_does_not_change_its_answer(sorting: Bench, tmp_path: Path) -> None:
+    sorting.arrive(encode_data(3, 3, wire.store_command()) + encode_data(3, 0, data_set("1.2.9")))
+    sorting.arrive(encode_data(3, 0, bytes.fromhex("20 00 0E 00 FF FF FF FF FE FF 0D E0 64 00 00 00")))
+    sorting.reporter.placed(tmp_path, status=0xC123)
+    sorting.arrive(encode_data(3, 2, b""))
+    assert sorting.statuses() == [0xC000]
+
+
+def test_with_state_nothing_follows_from_an_event_being_sent(sorting: Bench, tmp_path: Path) -> None:
+    sorting.arrive(store())
+    sorting.reporter.placed(tmp_path)
+    assert sorting.reporter.notices[1]["on_sent"] is None
+
+
+def test_coordinator_is_not_given_up_for_the_place_that_it_gave(sorting: Bench, tmp_path: Path) -> None:
+    """The time counts anew for the acknowledgement, and not at all once that is there."""
+    sorting.arrive(store(1) + echo(2))
+    sorting.loop.advance(20)
+    sorting.reporter.placed(tmp_path)
+    sorting.reporter.notify("on_acknowledged")
+    assert sorting.statuses() == [0, 0]
+    sorting.loop.advance(31)
+    assert sorting.statuses() == []
+
+
+def test_early_place_of_the_next_object_does_not_publish_it_unfinished(sorting: Bench, tmp_path: Path) -> None:
+    sorting.arrive(store(1, "1.1"))
+    sorting.reporter.placed(tmp_path, request=1)
+    sorting.reporter.notify("on_acknowledged", 1)
+    sorting.arrive(encode_data(3, 3, wire.store_command(2, instance="1.2")) + encode_data(3, 0, data_set("1.2")))
+    sorting.reporter.placed(tmp_path, request=2)
+    assert files(tmp_path) == ["CT.1.1"]
+    sorting.arrive(encode_data(3, 2, b""))
+    assert files(tmp_path) == ["CT.1.1", "CT.1.2"]

@@ -47,11 +47,11 @@ def _report(line: CommandLine) -> str | None:
     if line.has("--version"):
         return version()
     if line.has("--list-ciphers"):
-        from fastscp.tls.context import list_ciphers  # noqa: PLC0415 - ssl is slow to import
+        from fastscp.tls.profiles import list_ciphers  # noqa: PLC0415 - ssl is slow to import
 
         return header() + "\n" + list_ciphers()
     if line.has("--list-profiles"):
-        from fastscp.tls.context import list_profiles  # noqa: PLC0415 - ssl is slow to import
+        from fastscp.tls.profiles import list_profiles  # noqa: PLC0415 - ssl is slow to import
 
         return header() + "\n" + list_profiles()
     return None

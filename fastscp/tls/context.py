@@ -29,9 +29,7 @@ from fastscp.tls.files import (
     load_identity,
     load_revocation_lists,
 )
-from fastscp.tls.profiles import find_profile, list_ciphers, list_profiles, select_suites
-
-__all__ = ["build_context", "list_ciphers", "list_profiles", "prepare"]
+from fastscp.tls.profiles import find_profile, select_suites
 
 _log = logging.getLogger(APPLICATION)
 

@@ -1,7 +1,7 @@
 """The rewrite engine: from the data set as it arrives to the data set as storescp would store it.
 
 Strategy: one scanner, one output. Deflated input is inflated in front of the scanner in bounded steps;
-deflated output has a sink of its own in front of the file (``fastscp.dicom.deflate``). Bit preserving mode
+deflated output has a sink of its own in front of the file (``fastscp.dicom.engine.deflate``). Bit preserving mode
 forwards everything and looks at nothing.
 """
 
@@ -13,16 +13,16 @@ from typing import IO, Final
 
 from fastscp.dicom import dictionary as dictionaries
 from fastscp.dicom import uids
-from fastscp.dicom.deflate import INFLATE_ERRORS, Deflation, Inflater, new_inflater
 from fastscp.dicom.dictionary import Dictionary
+from fastscp.dicom.engine.deflate import INFLATE_ERRORS, Deflation, Inflater, new_inflater
+from fastscp.dicom.engine.order import Sorter
+from fastscp.dicom.engine.output import Output, Sink
+from fastscp.dicom.engine.recognise.shapes import Shapes
+from fastscp.dicom.engine.scan import Scanner
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.order import Sorter
-from fastscp.dicom.output import Output, Sink
-from fastscp.dicom.scan import Scanner
-from fastscp.dicom.shapes import Shapes
 from fastscp.errors import InstanceError
 
-__all__ = ["COLLECTED", "Rewriter", "Sink", "output_transfer_syntax", "shared_dictionary"]
+__all__ = ["COLLECTED", "Rewriter", "Shapes", "Sink", "output_transfer_syntax", "shared_dictionary"]
 
 _INFLATED_OCTETS: Final = 262144
 

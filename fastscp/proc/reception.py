@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 from fastscp.config import Config
 from fastscp.dicom.filemeta import encode as encode_file_meta
-from fastscp.dicom.rewrite import Rewriter, output_transfer_syntax
-from fastscp.dicom.shapes import Shapes
+from fastscp.dicom.rewrite import Rewriter, Shapes, output_transfer_syntax
 from fastscp.dicom.uids import file_name_prefix, transfer_syntax
 from fastscp.dimse.command import Command
 from fastscp.errors import FastscpError, InstanceError, StorageError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastscp.config import Config
-from fastscp.dicom.shapes import Shapes
+from fastscp.dicom.rewrite import Shapes
 from fastscp.proc.loop import Loop
 from fastscp.proc.reporter import Reporter, new_incarnation
 from fastscp.store.sink import OutputDirectory

@@ -12,13 +12,13 @@ from __future__ import annotations
 import struct
 from typing import Final, NoReturn
 
-from fastscp.dicom import values
 from fastscp.dicom.dictionary import Dictionary
-from fastscp.dicom.groups import GroupCounter
-from fastscp.dicom.levels import FRAGMENTS, ITEM, ITEMS, NO_END, Level
+from fastscp.dicom.engine import values
+from fastscp.dicom.engine.groups import GroupCounter
+from fastscp.dicom.engine.levels import FRAGMENTS, ITEM, ITEMS, NO_END, Level
+from fastscp.dicom.engine.output import UNDEFINED, Output, padding_octets
+from fastscp.dicom.engine.resolve import OCTET_BITS, PIXEL_REPRESENTATION, WAVEFORM_BITS_ALLOCATED, VRs
 from fastscp.dicom.options import GroupLengths, OutputOptions
-from fastscp.dicom.output import UNDEFINED, Output, padding_octets
-from fastscp.dicom.resolve import OCTET_BITS, PIXEL_REPRESENTATION, WAVEFORM_BITS_ALLOCATED, VRs
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.dicom.vr import KINDS, LONG_TEXT, NEVER_PADDED, NEW_VRS, TEXT, UID, WIDTHS
 from fastscp.errors import InstanceError

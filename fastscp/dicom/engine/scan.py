@@ -1,6 +1,6 @@
 """One token stream over a data set as it arrives, in any transfer syntax and any fragmentation.
 
-Strategy: the input is looked at in windows. A walk (``fastscp.dicom.walk``) passes over all that needs no
+Strategy: the input is looked at in windows. A walk (``fastscp.dicom.engine.walk``) passes over all that needs no
 thought; what it stops at - group lengths, odd or padded values, unknown VRs, what crosses the end of the
 window - takes one careful step in ``_step``, at any depth. A value larger than ``HELD`` is forwarded as it
 arrives.
@@ -19,14 +19,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from fastscp.dicom.dictionary import Dictionary
-from fastscp.dicom.levels import ITEM, Level
+from fastscp.dicom.engine.levels import ITEM, Level
+from fastscp.dicom.engine.output import UNDEFINED, Output, RecordingOutput
+from fastscp.dicom.engine.recognise.script import script_of
+from fastscp.dicom.engine.recognise.shapes import Outline, Position, Shape, Shapes, outline
+from fastscp.dicom.engine.walk import Walker
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.output import UNDEFINED, Output, RecordingOutput
-from fastscp.dicom.script import script_of
-from fastscp.dicom.shapes import Outline, Position, Shape, Shapes, outline
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.dicom.vr import KINDS, LONG
-from fastscp.dicom.walk import Walker
 from fastscp.errors import InstanceError
 
 WINDOW: Final = 32768

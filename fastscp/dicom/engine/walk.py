@@ -1,7 +1,7 @@
 """The hot loops: over what needs no thought, in one function with local names each.
 
 Strategy: a walk takes elements as long as nothing about them has to be decided, and stops in front of the first
-that is anything else; the careful step of ``fastscp.dicom.scan`` handles that one, and a walk goes on behind
+that is anything else; the careful step of ``fastscp.dicom.engine.scan`` handles that one, and a walk goes on behind
 it. A walk never fails and never needs more octets: it stops. What it does to a token is what the careful step
 would do, so stopping early changes nothing but the time it takes.
 """
@@ -11,12 +11,12 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from fastscp.dicom import values
 from fastscp.dicom.dictionary import Dictionary
-from fastscp.dicom.encode import Encoder
-from fastscp.dicom.levels import ITEM, ITEMS, NO_END, Level
+from fastscp.dicom.engine import values
+from fastscp.dicom.engine.encode import Encoder
+from fastscp.dicom.engine.levels import ITEM, ITEMS, NO_END, Level
+from fastscp.dicom.engine.output import UNDEFINED, Output
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.output import UNDEFINED, Output
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.dicom.vr import KINDS_BIG, KINDS_LITTLE, LONG, PLAIN, SEQUENCE, UID, WIDTHS_BY_NAME
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fastscp.dicom import values
-from fastscp.dicom.levels import Level
-from fastscp.dicom.output import Output
+from fastscp.dicom.engine import values
+from fastscp.dicom.engine.levels import Level
+from fastscp.dicom.engine.output import Output
 
 
 class GroupCounter:

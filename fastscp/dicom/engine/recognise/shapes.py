@@ -28,11 +28,11 @@ import struct
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fastscp.dicom import values
-from fastscp.dicom.corrections import TextEnds, UIDs
 from fastscp.dicom.dictionary import Dictionary
-from fastscp.dicom.resolve import PIXEL_REPRESENTATION, WAVEFORM_BITS_ALLOCATED, creator_name
-from fastscp.dicom.script import Renderer, Script, Slice
+from fastscp.dicom.engine import values
+from fastscp.dicom.engine.recognise.corrections import TextEnds, UIDs
+from fastscp.dicom.engine.recognise.script import Renderer, Script, Slice
+from fastscp.dicom.engine.resolve import PIXEL_REPRESENTATION, WAVEFORM_BITS_ALLOCATED, creator_name
 from fastscp.dicom.vr import KINDS, KINDS_LITTLE, LONG, LONG_TEXT, PLAIN, SEQUENCE, TEXT, UID
 
 _SMALLEST: Final = 256  #: shorter headers are not worth recognising

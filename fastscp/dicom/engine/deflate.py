@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Final, Protocol, cast
 from fastscp.errors import InstanceError, StorageError
 
 if TYPE_CHECKING:
-    from fastscp.dicom.output import Sink
+    from fastscp.dicom.engine.output import Sink
 
 try:
     from zlib_ng import zlib_ng as _codec

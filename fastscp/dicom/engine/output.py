@@ -13,8 +13,8 @@ import struct
 from collections.abc import Sequence
 from typing import IO, Final, Protocol
 
+from fastscp.dicom.engine.values import swapped
 from fastscp.dicom.uids import TransferSyntax
-from fastscp.dicom.values import swapped
 from fastscp.errors import InstanceError
 
 UNDEFINED: Final = 0xFFFFFFFF

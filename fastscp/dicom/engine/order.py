@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple, NoReturn
 
 from fastscp.dicom.dictionary import Dictionary
+from fastscp.dicom.engine.output import UNDEFINED, Sink, padding_octets
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.output import UNDEFINED, Sink, padding_octets
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.errors import InstanceError, StorageError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from fastscp.dicom.dictionary import Dictionary
-from fastscp.dicom.levels import Level
+from fastscp.dicom.engine.levels import Level
 from fastscp.dicom.vr import KINDS
 
 PIXEL_DATA: Final = 0x7FE00010

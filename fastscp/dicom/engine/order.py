@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple, NoReturn
 
 from fastscp.dicom.dictionary import Dictionary
-from fastscp.dicom.engine.output import UNDEFINED, Sink, padding_octets
+from fastscp.dicom.engine.output import padding_octets
+from fastscp.dicom.engine.sink import Sink
+from fastscp.dicom.headers import UNDEFINED
 from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.errors import InstanceError, StorageError

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from fastscp.dicom.engine import values
+from fastscp.dicom.engine.cursor import Position
+from fastscp.dicom.engine.recognise.outline import outline
 from fastscp.dicom.engine.recognise.script import script_of
-from fastscp.dicom.engine.recognise.shapes import Position, Shape, Shapes, outline
+from fastscp.dicom.engine.recognise.shape import Shape
+from fastscp.dicom.engine.recognise.shapes import Shapes
 from fastscp.dicom.options import GroupLengths, OutputOptions
 from fastscp.dicom.rewrite import Rewriter
 from fastscp.errors import InstanceError

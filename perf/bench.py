@@ -2,12 +2,13 @@
 """Compare fastscp with the real storescp and pynetdicom's, in interleaved rounds of the same run.
 
 Light sender processes send pre-encoded objects; per server and load it prints objects/s, MB/s, server
-CPU per object (whole process tree, reaped children included), peak memory of the tree, and ratios to
-storescp. Output goes to a tmpfs unless ``--directory`` names a disk. The server "floor" is perf/floor.c, which
+CPU per object (whole process tree, reaped children included), peak memory of the tree, and the ratio to its peer:
+the same server of ``--before``, else storescp. Output goes to a tmpfs unless ``--directory`` names a disk. The server "floor" is perf/floor.c, which
 only copies from sockets to files; it takes part where there is a C compiler.
 
     python perf/bench.py                  the whole table
     python perf/bench.py --rounds 1 --objects 200 --servers fastscp,storescp
+    python perf/bench.py --before ../old --servers fastscp,"fastscp +B"     this checkout beside another one
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ from loads import Load, associate_request, instance_uid, loads, store_message
 SHAPES = {"1 association": (1, 0), "4 associations": (4, 0), "1 object per association": (4, 1)}
 
 
+#: begins the name of a server that runs from the checkout ``--before`` names
+BEFORE = "before: "
+
+
 @functools.cache
 def dcmtk_storescp() -> str:
     """Return the path of DCMTK's storescp; pynetdicom installs a program of that name, too."""
@@ -67,6 +72,7 @@ def server_command(name: str, port: int, directory: str) -> list[str]:
     """Return the command line of a server under test."""
     if name == "floor":
         return [floor_program() or "", directory, str(port)]
+    name = name.removeprefix(BEFORE)
     commands = {
         "fastscp": [sys.executable, "-m", "fastscp", "-od", directory, str(port)],
         "fastscp +B": [sys.executable, "-m", "fastscp", "+B", "-pdu", "131072", "-od", directory, str(port)],
@@ -198,15 +204,16 @@ class Collector(threading.Thread):
 class Running:
     """One server under test."""
 
-    def __init__(self, name: str, base: str) -> None:
+    def __init__(self, name: str, base: str, before: str | None = None) -> None:
         self.name = name
         self.directory = tempfile.mkdtemp(prefix="bench-", dir=base)
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             self.port = sock.getsockname()[1]
-        environment = {**os.environ, "TCP_NODELAY": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+        checkout = before if before and name.startswith(BEFORE) else str(Path(__file__).parent.parent)
+        environment = {**os.environ, "TCP_NODELAY": "1", "PYTHONPATH": checkout}
         self.popen = subprocess.Popen(server_command(name, self.port, self.directory), env=environment,
-                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=checkout)
         self.process = psutil.Process(self.popen.pid)
         end = time.monotonic() + 20
         while True:
@@ -285,13 +292,17 @@ def main() -> int:
     parser.add_argument("--shapes", default=",".join(SHAPES))
     parser.add_argument("--loads", default="", help="only loads whose name contains this")
     parser.add_argument("--directory", default="/dev/shm", help="where files go (default: a tmpfs)")
+    parser.add_argument("--before", metavar="CHECKOUT", help="run each fastscp from there as well, in turn with this one")
     parser.add_argument("--json", help="write every figure to this file")
     arguments = parser.parse_args()
     names = [name for name in arguments.servers.split(",") if name != "floor" or floor_program()]
+    if arguments.before:
+        names += [BEFORE + name for name in names if name.startswith("fastscp")]
+        arguments.before = os.path.abspath(arguments.before)
     results: dict[tuple[str, str, str], list[dict[str, float]]] = {}
     servers: list[Running] = []
     try:
-        servers += (Running(name, arguments.directory) for name in names)  # those before one that fails are stopped
+        servers += (Running(name, arguments.directory, arguments.before) for name in names)  # those before one that fails are stopped
         for shape in arguments.shapes.split(","):
             for load in loads():
                 if arguments.loads not in load.name:
@@ -314,11 +325,12 @@ def main() -> int:
 def report(results: dict[tuple[str, str, str], list[dict[str, float]]], path: str | None) -> None:
     """Print medians and ratios as a table; write everything as JSON."""
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}; medians\n")
-    print("| load | shape | server | objects/s | MB/s | server CPU µs/object | CPU / storescp | peak MB |")
+    print("| load | shape | server | objects/s | MB/s | server CPU µs/object | CPU / peer | peak MB |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for (shape, load, server), rounds in results.items():
         median = {key: statistics.median(figures[key] for figures in rounds) for key in rounds[0]}
-        base = results.get((shape, load, "storescp +B" if server.endswith("+B") else "storescp"))
+        base = results.get((shape, load, BEFORE + server)) or results.get(
+            (shape, load, "storescp +B" if server.endswith("+B") else "storescp"))
         ratio = statistics.median(a["cpu_us"] / b["cpu_us"] for a, b in zip(rounds, base, strict=True)) if base else float("nan")
         print(f"| {load} | {shape} | {server} | {median['objects_per_s']:.0f} | {median['mb_per_s']:.1f} "
               f"| {median['cpu_us']:.0f} | {ratio:.2f} | {median['peak_mb']:.0f} |")

@@ -37,8 +37,7 @@ from loads import CT, MR, PLACEHOLDER, Load, image
 
 from fastscp.cli.conv import parse
 from fastscp.dicom.filesink import FileSink
-from fastscp.dicom.rewrite import Rewriter
-from fastscp.dicom.shapes import Shapes
+from fastscp.dicom.rewrite import Rewriter, Shapes
 from tests.support import datasets as ds
 
 OPTION_SETS = ("", "+te", "+tb", "+ti", "+td +cl 1", "-u", "+g", "-g", "-e", "+p 512 64", "-e +g")

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Final, NamedTuple
 
 from fastscp.dicom.vr import KINDS, PLAIN
@@ -59,7 +59,7 @@ class Dictionary:
 
     pydicom's private table is read when the first private attribute asks for it.
 
-    ``vrs`` and ``kinds`` are plain mappings for the scanner's hot loop; both hold standard tags only.
+    ``kinds`` is a plain mapping for the hot loops of the engine; it holds standard tags only.
     """
 
     def __init__(self) -> None:
@@ -67,14 +67,8 @@ class Dictionary:
         self._ranges: list[_Range] = []
         self._private: dict[str, dict[tuple[int, int], str]] = {}
         self._private_ranges: dict[str, list[_Range]] = {}
-        self._kinds: dict[int, int] = {}
+        self.kinds: dict[int, int] = {}  #: tag to kind (``fastscp.dicom.vr``); what is not in it is PLAIN
         self._builtin_private = True  #: pydicom's private table is not read yet
-        self.vrs: Mapping[int, str] = MappingProxyType(self._vrs)
-
-    @property
-    def kinds(self) -> dict[int, int]:
-        """Tag to kind (``fastscp.dicom.vr``) for standard tags; what is not in it is PLAIN."""
-        return self._kinds
 
     def vr(self, tag: int) -> str:
         """Return the VR of a standard tag, "UN" when unknown."""
@@ -124,9 +118,9 @@ class Dictionary:
         self._vrs[tag] = vr
         kind = KINDS.get(vr, PLAIN)
         if kind == PLAIN:
-            self._kinds.pop(tag, None)
+            self.kinds.pop(tag, None)
         else:
-            self._kinds[tag] = kind
+            self.kinds[tag] = kind
 
     def _load_private(self) -> None:
         """Read pydicom's private table; entries that are there already stay."""

@@ -10,23 +10,24 @@ Source: PS3.10 §7.1
 from __future__ import annotations
 
 import functools
-import struct
 from typing import IO, NamedTuple
 
 from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from fastscp.dicom import tags
+from fastscp.dicom.headers import LONG_VRS, PACKERS, read_explicit
 from fastscp.errors import InstanceError
 
+_pack_short, _, _, _pack_length = PACKERS[True]
+_GROUP_LENGTH_HEADER = _pack_short(2, 0, b"UL", 4)
 _PREAMBLE = bytes(128) + b"DICM"
 _VERSION = b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01"
-_SHORT = struct.Struct("<HH2sH")
-_GROUP_LENGTH = struct.Struct("<HH2sHL")
 
 
 def _short(element: int, vr: bytes, value: bytes, pad: bytes) -> bytes:
     """Encode one element of group 0002 with a 16-bit length, padded to even."""
     if len(value) & 1:
         value += pad
-    return _SHORT.pack(2, element, vr, len(value)) + value
+    return _pack_short(2, element, vr, len(value)) + value
 
 
 _IMPLEMENTATION = (
@@ -43,7 +44,7 @@ def encode(sop_class_uid: bytes, sop_instance_uid: bytes, transfer_syntax_uid: s
     before, behind = _around_instance(sop_class_uid, transfer_syntax_uid, source_ae_title)
     instance = _short(0x0003, b"UI", sop_instance_uid, b"\0")
     return b"".join((
-        _PREAMBLE, _GROUP_LENGTH.pack(2, 0, b"UL", 4, len(before) + len(instance) + len(behind)),
+        _PREAMBLE, _GROUP_LENGTH_HEADER, _pack_length(len(before) + len(instance) + len(behind)),
         before, instance, behind,
     ))
 
@@ -84,11 +85,12 @@ def read(file: IO[bytes]) -> FileMeta:
         if len(header) < 8 or header[:2] != b"\x02\x00":
             file.seek(start)
             break
-        _, element, vr, length = _SHORT.unpack(header)
-        if vr in {b"OB", b"UN", b"OW", b"UT", b"SQ"}:
-            length = int.from_bytes(file.read(4), "little")
+        if header[4:6] in LONG_VRS:
+            header += file.read(4).ljust(4, b"\0")
+        tag, _, length, _ = read_explicit(header)
         if length > _MOST_VALUE_OCTETS:
-            raise InstanceError("value of file meta information is too long", tag=2 << 16 | element)
-        values[element] = file.read(length).strip(b" \0")
-    return FileMeta(values.get(0x0002, b""), values.get(0x0003, b""),
-                    values.get(0x0010, b"").decode("latin-1"), values.get(0x0016, b""))
+            raise InstanceError("value of file meta information is too long", tag=tag)
+        values[tag] = file.read(length).strip(b" \0")
+    return FileMeta(values.get(tags.MEDIA_STORAGE_SOP_CLASS_UID, b""), values.get(tags.MEDIA_STORAGE_SOP_INSTANCE_UID, b""),
+                    values.get(tags.TRANSFER_SYNTAX_UID, b"").decode("latin-1"),
+                    values.get(tags.SOURCE_APPLICATION_ENTITY_TITLE, b""))

@@ -1,7 +1,7 @@
-"""The rewrite engine: from the data set as it arrives to the data set as storescp would store it.
+"""The engine as other packages see it: a data set goes in as it arrives, and into a sink as storescp would store it.
 
-Strategy: one scanner, one output. Deflated input is inflated in front of the scanner in bounded steps;
-deflated output has a sink of its own in front of the file (``fastscp.dicom.deflate``). Bit preserving mode
+Strategy: one reader, one output. Deflated input is inflated in front of the reader in bounded steps;
+deflated output has a sink of its own in front of the file (``fastscp.dicom.engine.deflate``). Bit preserving mode
 forwards everything and looks at nothing.
 """
 
@@ -12,30 +12,27 @@ from collections.abc import Sequence
 from typing import IO, Final
 
 from fastscp.dicom import dictionary as dictionaries
-from fastscp.dicom import uids
-from fastscp.dicom.deflate import INFLATE_ERRORS, Deflation, Inflater, new_inflater
+from fastscp.dicom import tags, uids
 from fastscp.dicom.dictionary import Dictionary
+from fastscp.dicom.engine.deflate import INFLATE_ERRORS, Deflation, Inflater, new_inflater
+from fastscp.dicom.engine.order import Sorter
+from fastscp.dicom.engine.output import Output
+from fastscp.dicom.engine.plan import Plan
+from fastscp.dicom.engine.recognise.shapes import Shapes
+from fastscp.dicom.engine.scan import new_reader
+from fastscp.dicom.engine.sink import Sink
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.order import Sorter
-from fastscp.dicom.output import Output, Sink
-from fastscp.dicom.scan import Scanner
-from fastscp.dicom.shapes import Shapes
 from fastscp.errors import InstanceError
 
-__all__ = ["COLLECTED", "Rewriter", "Sink", "output_transfer_syntax", "shared_dictionary"]
+__all__ = ["COLLECTED", "Rewriter", "Shapes", "Sink", "output_transfer_syntax", "rewrite", "shared_dictionary"]
 
 _INFLATED_OCTETS: Final = 262144
+_PLANS: Final = 64  #: those in use at a time are few: one for each transfer syntax that arrives
 
 #: Top-level attributes whose raw values are kept (padding included).
 COLLECTED: Final = frozenset({
-    0x00080005,  # Specific Character Set
-    0x00080016,  # SOP Class UID
-    0x00080018,  # SOP Instance UID
-    0x00080060,  # Modality
-    0x00100010,  # Patient's Name
-    0x00100020,  # Patient ID
-    0x0020000D,  # Study Instance UID
-    0x0020000E,  # Series Instance UID
+    tags.SPECIFIC_CHARACTER_SET, tags.SOP_CLASS_UID, tags.SOP_INSTANCE_UID, tags.MODALITY,
+    tags.PATIENT_NAME, tags.PATIENT_ID, tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID,
 })
 
 
@@ -50,6 +47,14 @@ def output_transfer_syntax(received: str, options: OutputOptions) -> str:
     if options.bit_preserving or options.transfer_syntax is None:
         return received
     return options.transfer_syntax
+
+
+@functools.lru_cache(maxsize=_PLANS)
+def _plan(transfer_syntax_uid: str, options: OutputOptions, dictionary: Dictionary | None) -> Plan:
+    """Return what all data sets of a transfer syntax have in common."""
+    return Plan(uids.transfer_syntax(transfer_syntax_uid),
+                uids.transfer_syntax(output_transfer_syntax(transfer_syntax_uid, options)),
+                options, dictionary or shared_dictionary(options.dictionary_paths), COLLECTED)
 
 
 class Rewriter:
@@ -70,37 +75,38 @@ class Rewriter:
         self._preserve = options.bit_preserving
         if self._preserve:
             return
-        syntax_in = uids.transfer_syntax(transfer_syntax_uid)
-        self.transfer_syntax_out = output_transfer_syntax(transfer_syntax_uid, options)
-        self._syntax = uids.transfer_syntax(self.transfer_syntax_out)
-        self._dictionary = dictionary or shared_dictionary(options.dictionary_paths)
+        self._plan = plan = _plan(transfer_syntax_uid, options, dictionary)
+        self.transfer_syntax_out = plan.syntax_out.uid
         self._empty = True
-        self._inflater = new_inflater() if syntax_in.deflated else None
-        self._deflation = Deflation(sink, base, options.compression_level) if self._syntax.deflated else None
-        self._output = Output(self._deflation or sink, base, self._syntax)
-        self._scanner = Scanner((syntax_in, self._syntax), options, self._dictionary, self._output, COLLECTED, shapes)
-        self.attributes = self._scanner.attributes
+        self._inflater = new_inflater() if plan.syntax_in.deflated else None
+        self._deflation = Deflation(sink, base, options.compression_level) if plan.syntax_out.deflated else None
+        self._target: Sink = self._deflation or sink
+        self._output = Output(base, plan.syntax_out, new_vrs=plan.new_vrs)
+        self._reader = new_reader(plan, self._output, shapes if plan.recognises else None)
+        self._value = self._reader.value
+        self.attributes = self._reader.cursor.attributes
 
     def feed(self, views: Sequence[bytes | memoryview]) -> None:
         """Take the next octets; the views may be reused when it returns."""
         if self._preserve:
             self._sink.write(views)
             return
-        if self._scanner.verbatim_left and self._inflater is None:
+        value = self._value
+        if value.verbatim_left and self._inflater is None:
             size = sum(map(len, views))
-            if size < self._scanner.verbatim_left:
+            if size < value.verbatim_left:
                 # most of an image: forwarded without a look
-                (self._deflation or self._sink).write(views)
-                self._scanner.passed(size)
+                self._target.write(views)
+                value.passed(size)
                 return
         if self._empty:
             self._empty = not any(map(len, views))
         if self._inflater is None:
-            self._scanner.feed(views)
+            self._reader.feed(views)
         else:
             self._inflate(self._inflater, views)
-        self._output.write()
-        if self._deflation is not None and self._scanner.settled:
+        self._output.write(self._target)
+        if self._deflation is not None and self._reader.settled:
             self._deflation.settle()
 
     def _inflate(self, inflater: Inflater, views: Sequence[bytes | memoryview]) -> None:
@@ -113,8 +119,8 @@ class Rewriter:
                 while (data or full) and not inflater.eof:
                     piece = inflater.decompress(data, _INFLATED_OCTETS)
                     full = len(piece) == _INFLATED_OCTETS
-                    self._scanner.feed([piece])
-                    self._output.write()
+                    self._reader.feed([piece])
+                    self._output.write(self._target)
                     data = inflater.unconsumed_tail
         except INFLATE_ERRORS as error:
             raise InstanceError(f"deflated data set: {error}", status=0xC000) from error
@@ -127,19 +133,19 @@ class Rewriter:
             # the same statuses as storescp's
             raise InstanceError("empty data set",
                                 status=0xA700 if self._options.transfer_syntax is None else 0xC000)
-        self._scanner.finish()
-        self._output.write()
-        if self._scanner.disordered:
+        self._reader.finish()
+        self._output.write(self._target)
+        if self._reader.cursor.disordered:
             self._sort()
         if self._deflation is not None:
             self._deflation.finish()
 
     def _sort(self) -> None:
         """Put the elements in order."""
-        sink = self._deflation or self._sink
-        sorter = Sorter(sink, self._base, self._syntax, self._dictionary, self._options)
+        plan = self._plan
+        sorter = Sorter(self._target, self._base, plan.syntax_out, plan.dictionary, plan.options)
         for piece in sorter.run(self._output.size):
-            sink.write([piece])
+            self._target.write([piece])
 
 
 def rewrite(source: IO[bytes], sink: Sink, options: OutputOptions, *, transfer_syntax_uid: str,

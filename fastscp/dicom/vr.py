@@ -5,9 +5,9 @@ Source: PS3.5 §6.2 and §7.1.2
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
-# What the scanner has to do with a value. 0 is "not a VR": unknown, a delimiter, or cut.
+# What has to be done with a value. 0 is "not a VR": unknown, a delimiter, or cut.
 SPECIAL: Final = 0
 PLAIN: Final = 1  #: 16-bit length, the value is never changed
 TEXT: Final = 2  #: 16-bit length, padded with a blank
@@ -40,15 +40,13 @@ NEVER_PADDED: Final = frozenset({"OW"})
 NEW_VRS: Final = frozenset({"UN", "UT", "UC", "UR", "OF", "OD", "OL", "OV", "SV", "UV"})
 
 
-def kind_table(*, little_endian: bool) -> bytes:
+def _kind_table(byteorder: Literal["little", "big"]) -> bytes:
     """Return 65,536 kinds, indexed by the two VR octets read as one integer of that byte order."""
     table = bytearray(65536)
-    order = "little" if little_endian else "big"
     for name, kind in KINDS.items():
-        octets = name.encode("ascii")
-        table[octets[0] | octets[1] << 8 if order == "little" else octets[0] << 8 | octets[1]] = kind
+        table[int.from_bytes(name.encode("ascii"), byteorder)] = kind
     return bytes(table)
 
 
-KINDS_LITTLE: Final = kind_table(little_endian=True)
-KINDS_BIG: Final = kind_table(little_endian=False)
+KINDS_LITTLE: Final = _kind_table("little")
+KINDS_BIG: Final = _kind_table("big")

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import stat
-import struct
 
+from fastscp.dicom.headers import read_explicit
+from fastscp.dicom.tags import MEDIA_STORAGE_SOP_INSTANCE_UID
 from fastscp.store.sink import storage_error
 
 _HEAD_OCTETS = 4096
-_MEDIA_STORAGE_SOP_INSTANCE_UID = 0x0003
-_LONG_VRS = {b"OB", b"UN", b"SQ"}
 
 
 def media_storage_instance_uid(path: str) -> str | None:
@@ -36,14 +35,11 @@ def media_storage_instance_uid(path: str) -> str | None:
         return ""
     offset = 132
     while offset + 12 <= len(head):
-        group, element = struct.unpack_from("<HH", head, offset)
-        if head[offset + 4 : offset + 6] in _LONG_VRS:
-            length, start = struct.unpack_from("<I", head, offset + 8)[0], offset + 12
-        else:
-            length, start = struct.unpack_from("<H", head, offset + 6)[0], offset + 8
-        if group != 0x0002:
+        tag, _, length, octets = read_explicit(head, offset)
+        start = offset + octets
+        if tag >> 16 != 0x0002:
             break
-        if element == _MEDIA_STORAGE_SOP_INSTANCE_UID:
+        if tag == MEDIA_STORAGE_SOP_INSTANCE_UID:
             return head[start : start + length].decode("latin-1").rstrip("\0 ")
         offset = start + length
     return ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.shapes import Shapes
+from fastscp.dicom.rewrite import Shapes
 from fastscp.process import packets
 from fastscp.process.loop import Loop
 from fastscp.store.policy import StorePolicy

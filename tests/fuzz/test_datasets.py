@@ -11,8 +11,7 @@ import tracemalloc
 
 import pytest
 
-from fastscp.dicom.rewrite import Rewriter
-from fastscp.dicom.shapes import Shapes
+from fastscp.dicom.rewrite import Rewriter, Shapes
 from fastscp.errors import InstanceError
 from tests.conftest import real_dicom_files
 from tests.support import datasets as ds

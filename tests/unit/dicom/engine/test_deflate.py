@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from fastscp.dicom.deflate import Deflation
+from fastscp.dicom.engine.deflate import Deflation
 from fastscp.dicom.options import OutputOptions
 from fastscp.errors import StorageError
 from tests.support import datasets as ds

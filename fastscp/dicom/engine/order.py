@@ -1,6 +1,6 @@
 """Putting a written data set into ascending tag order (PS3.5 §7.1), as storescp does.
 
-Strategy: data sets out of order are rare, so the scanner writes them as they come, and afterwards the
+Strategy: data sets out of order are rare, so the engine writes them as they come, and afterwards the
 result is read back once, header by header. Elements are only moved as ranges of the file: a plan of ranges
 and replaced headers is made, copied to a spool and back. The second of two equal tags is dropped; lengths
 of enclosing items and of groups, and padding, are corrected. Values are not looked at.
@@ -11,24 +11,21 @@ Memory: a few words per element of the levels that are out of order, at most ``M
 from __future__ import annotations
 
 import bisect
-import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple, NoReturn
 
 from fastscp.dicom.dictionary import Dictionary
+from fastscp.dicom.engine.output import padding_octets
+from fastscp.dicom.engine.sink import Sink
+from fastscp.dicom.headers import IMPLICIT, LENGTH, PACKERS, UNDEFINED, read_explicit
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.output import UNDEFINED, Sink, padding_octets
+from fastscp.dicom.tags import DELIMITERS, ITEM, PADDING, PIXEL_DATA
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.errors import InstanceError, StorageError
 
 MOST_ELEMENTS: Final = 200_000
 _BLOCK: Final = 65536
 _COPY_OCTETS: Final = 1 << 20
-_LONG: Final = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SV", b"UV", b"UN", b"UC", b"UR", b"UT",
-                          b"SQ"})
-_ITEM: Final = 0xFFFEE000
-_PIXEL_DATA: Final = 0x7FE00010
-_PADDING: Final = 0xFFFCFFFC
 
 #: Octets to write, or a range (offset, length) of what is in the file.
 Piece = bytes | tuple[int, int]
@@ -53,16 +50,17 @@ class Sorter:
 
     def __init__(self, sink: Sink, base: int, syntax: TransferSyntax, dictionary: Dictionary,
                  options: OutputOptions) -> None:
-        order = "<" if syntax.little_endian else ">"
+        little = syntax.little_endian
         self._sink = sink
         self._base = base
         self._dictionary = dictionary
         self._explicit = syntax.explicit_vr
-        self._tag = struct.Struct(order + "HH").unpack_from
-        self._short = struct.Struct(order + "H").unpack_from
-        self._long = struct.Struct(order + "L").unpack_from
-        self._pack_long = struct.Struct(order + "L").pack
-        self._padding_header = struct.pack(order + "HH", 0xFFFC, 0xFFFC) + (b"OB\0\0" if self._explicit else b"")
+        self._little = little
+        self._read_implicit = IMPLICIT[little]
+        self._read_length = LENGTH[little]
+        _, pack_long, pack_implicit, self._pack_length = PACKERS[little]
+        self._padding_header = (pack_long(0xFFFC, 0xFFFC, b"OB", 0, 0) if self._explicit
+                                else pack_implicit(0xFFFC, 0xFFFC, 0))[:-4]
         self._options = options
         self._block = b""
         self._block_at = 0
@@ -121,9 +119,9 @@ class Sorter:
         changed = False
         while end == UNDEFINED or at < end:
             header = self._read(at)
-            group, element = self._tag(header)
+            group, element, _ = self._read_implicit(header)
             tag = group << 16 | element
-            if end == UNDEFINED and group == 0xFFFE:
+            if end == UNDEFINED and group == DELIMITERS:
                 break
             content = self._element(at, tag, header)
             elements.append(_Element(tag, at, content))
@@ -149,7 +147,7 @@ class Sorter:
             unique.setdefault(element.tag, element)
         multiple = self._options.file_padding if whole else self._options.item_padding
         if multiple:
-            unique.pop(_PADDING, None)
+            unique.pop(PADDING, None)
         in_order = [unique[tag] for tag in sorted(unique)]
         if multiple:
             self._pad(in_order, multiple, self._base if whole else 0)
@@ -166,7 +164,7 @@ class Sorter:
                 _join(pieces, content.pieces)
             else:
                 header = self._read(element.start)[:8]
-                _join(pieces, [header + self._pack_long(groups.get(element.tag >> 16, 0))])
+                _join(pieces, [header + self._pack_length(groups.get(element.tag >> 16, 0))])
                 if content.length > 12:
                     _join(pieces, [(element.start + 12, content.length - 12)])
             length += content.length
@@ -177,27 +175,21 @@ class Sorter:
         header = len(self._padding_header) + 4
         octets = padding_octets(before + sum(element.content.length for element in in_order), multiple, header)
         if octets is not None:
-            padding = self._padding_header + self._pack_long(octets) + bytes(octets)
-            element = _Element(_PADDING, 0, _Content([padding], 0, len(padding)))
+            padding = self._padding_header + self._pack_length(octets) + bytes(octets)
+            element = _Element(PADDING, 0, _Content([padding], 0, len(padding)))
             bisect.insort(in_order, element, key=lambda other: other.tag)
 
     def _element(self, at: int, tag: int, header: bytes) -> _Content:
         """Measure one element, and sort what is inside a sequence."""
-        size = 8
-        sequence = False
         if self._explicit:
-            vr = header[4:6]
-            if vr in _LONG:
-                size = 12
-                length = self._long(header, 8)[0]
-                sequence = vr == b"SQ"
-            else:
-                length = self._short(header, 6)[0]
+            _, vr, length, size = read_explicit(header, little=self._little)
+            sequence = vr == b"SQ"
         else:
-            length = self._long(header, 4)[0]
+            size = 8
+            length = self._read_length(header, 4)[0]
             # a private sequence of defined length is left as it is: its creator is not looked up again
             sequence = length == UNDEFINED or (not tag & 0x10000 and self._dictionary.vr(tag) == "SQ")
-        if length == UNDEFINED and tag == _PIXEL_DATA and self._explicit and not sequence:
+        if length == UNDEFINED and tag == PIXEL_DATA and self._explicit and not sequence:
             end = self._fragments_end(at + size)
             return _Content([(at, end - at)], end, end - at)
         if sequence and not self._explicit and length != UNDEFINED:
@@ -228,9 +220,8 @@ class Sorter:
         total = 0
         while length == UNDEFINED or pos < start + length:
             header = self._read(pos)
-            group, element = self._tag(header)
-            item_length = self._long(header, 4)[0]
-            if group << 16 | element != _ITEM:
+            group, element, item_length = self._read_implicit(header)
+            if group << 16 | element != ITEM:
                 break
             inside = self._dataset(pos + 8, UNDEFINED if item_length == UNDEFINED else pos + 8 + item_length)
             if item_length == UNDEFINED:
@@ -240,7 +231,7 @@ class Sorter:
             else:
                 head: Piece = (pos, 8)
                 if inside.length != item_length:
-                    head = header[:4] + self._pack_long(inside.length)
+                    head = header[:4] + self._pack_length(inside.length)
                 _join(pieces, [head, *inside.pieces])
                 pos = inside.end
                 total += inside.length + 8
@@ -252,7 +243,7 @@ class Sorter:
         if length in {UNDEFINED, total}:
             whole.append((at, size))
         else:
-            whole.append(self._read(at)[:size - 4] + self._pack_long(total))
+            whole.append(self._read(at)[:size - 4] + self._pack_length(total))
         _join(whole, pieces)
         return _Content(whole, pos, size + total)
 
@@ -260,9 +251,9 @@ class Sorter:
         """Return the offset behind the delimiter of encapsulated Pixel Data."""
         while True:
             header = self._read(at)
-            group, element = self._tag(header)
-            at += 8 + int(self._long(header, 4)[0])
-            if group << 16 | element != _ITEM:
+            group, element, length = self._read_implicit(header)
+            at += 8 + int(length)
+            if group << 16 | element != ITEM:
                 return at
 
     def _fail(self, message: str, offset: int) -> NoReturn:

@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from fastscp.dicom.dictionary import Dictionary
-from fastscp.dicom.levels import Level
+from fastscp.dicom.engine.cursor import Level
+from fastscp.dicom.tags import PIXEL_DATA, PIXEL_REPRESENTATION
 from fastscp.dicom.vr import KINDS
 
-PIXEL_DATA: Final = 0x7FE00010
-PIXEL_REPRESENTATION: Final = 0x00280103
-WAVEFORM_BITS_ALLOCATED: Final = 0x54001004
 OCTET_BITS: Final = 8  #: Waveform Bits Allocated of samples that are octets
 _WAVEFORM_GROUP: Final = 0x5400
 _MOST_CREATORS: Final = 1024  #: more than the 240 blocks of a group, so that those of one are all there

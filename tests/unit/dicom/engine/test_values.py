@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastscp.dicom import values
+from fastscp.dicom.engine import values
 
 
 @pytest.mark.parametrize(("value", "expected"), [

@@ -14,12 +14,10 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING, Final, Protocol, cast
+from typing import IO, Final, Protocol, cast
 
+from fastscp.dicom.engine.sink import Sink
 from fastscp.errors import InstanceError, StorageError
-
-if TYPE_CHECKING:
-    from fastscp.dicom.output import Sink
 
 try:
     from zlib_ng import zlib_ng as _codec

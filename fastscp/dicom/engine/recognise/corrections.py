@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from fastscp.dicom import values
-from fastscp.dicom.script import Slice, picker
+from fastscp.dicom.engine import values
+from fastscp.dicom.engine.recognise.script import Slice, picker
 
 _BLANK: Final = 32
 

@@ -1,17 +1,43 @@
-"""Group lengths: the value of (gggg,0000) is known when its group ends (PS3.5 §7.2)."""
+"""Groups of elements: whether they come in order, and their lengths.
+
+The value of a group length (gggg,0000) is known when its group ends; until then it is zero.
+
+Source: PS3.5 §7.1 (ascending tags) and §7.2 (group length)
+"""
 
 from __future__ import annotations
 
-from fastscp.dicom import values
-from fastscp.dicom.levels import Level
-from fastscp.dicom.output import Output
+from fastscp.dicom.engine import values
+from fastscp.dicom.engine.cursor import Cursor, Level
+from fastscp.dicom.engine.output import Output
 
 
-class GroupCounter:
-    """Writes group lengths with a value of zero and patches them at the end of the group."""
+class Groups:
+    """Writes group lengths with a value of zero, and patches them when their group ends."""
 
-    def __init__(self, output: Output) -> None:
+    __slots__ = ("_create", "_cursor", "_out")
+
+    def __init__(self, output: Output, cursor: Cursor, *, create: bool) -> None:
         self._out = output
+        self._cursor = cursor
+        self._create = create  #: a length for every group
+
+    def reach(self, pos: int, level: Level, tag: int) -> bool:
+        """Come to an element: its group may be a new one; tell whether its tag is above all before it."""
+        in_order = tag > level.last
+        if in_order:
+            level.last = tag
+        else:
+            self._cursor.disordered = True
+        group = tag >> 16
+        if group != level.group:
+            if level.group_at >= 0:
+                out = self._out
+                self.end(level, out.origin + pos + out.shift)
+            level.group = group
+            if self._create:
+                self._insert(pos, level)
+        return in_order
 
     def replace(self, pos: int, level: Level, vr: str, start: int, length: int) -> int:
         """Write an existing group length, ``length`` octets at ``start``; return the position behind it.
@@ -27,7 +53,7 @@ class GroupCounter:
         self._begin(level, out.origin + start + length + out.shift, len(rest))
         return start + length
 
-    def insert(self, pos: int, level: Level) -> None:
+    def _insert(self, pos: int, level: Level) -> None:
         """Write a group length that was not there."""
         out = self._out
         out.cut(pos, pos, out.header(level.group, 0, b"UL", 4) + bytes(4))

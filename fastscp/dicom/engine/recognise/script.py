@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from fastscp.dicom import values
+from fastscp.dicom.engine import values
 
 Slice = tuple[int, int]  #: begin and end in the input
 Swap = tuple[int, int, int]  #: begin, end, width of the numbers

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastscp.dicom import values
-from fastscp.dicom.script import Renderer, script_of
+from fastscp.dicom.engine import values
+from fastscp.dicom.engine.recognise.script import Renderer, script_of
 
 _AT = st.integers(0, 60)
 _PARTS = st.one_of(

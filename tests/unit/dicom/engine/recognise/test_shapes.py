@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from fastscp.dicom import values
+from fastscp.dicom.engine import values
+from fastscp.dicom.engine.cursor import Position
+from fastscp.dicom.engine.recognise.outline import outline
+from fastscp.dicom.engine.recognise.script import script_of
+from fastscp.dicom.engine.recognise.shape import Shape
+from fastscp.dicom.engine.recognise.shapes import Shapes
 from fastscp.dicom.options import GroupLengths, OutputOptions
 from fastscp.dicom.rewrite import Rewriter
-from fastscp.dicom.script import script_of
-from fastscp.dicom.shapes import Position, Shape, Shapes, outline
 from fastscp.errors import InstanceError
 from tests.support import datasets as ds
 from tests.support.rawscu import read_instance

@@ -39,9 +39,9 @@ def test_version(run):
     ("+cc", "ciphers"), ("--list-ciphers", "ciphers"), ("+ph", "profiles"), ("--list-profiles", "profiles"),
 ])
 def test_lists_need_no_port_and_no_tls(run, monkeypatch, flag, listed):
-    tls = types.ModuleType("fastscp.tls.context")
+    tls = types.ModuleType("fastscp.tls.profiles")
     tls.list_ciphers, tls.list_profiles = (lambda: "ciphers\n"), (lambda: "profiles\n")
-    monkeypatch.setitem(sys.modules, "fastscp.tls.context", tls)
+    monkeypatch.setitem(sys.modules, "fastscp.tls.profiles", tls)
     status, out, err = run("-v", flag)
     assert (status, out.splitlines()[-1], err) == (0, listed, "")
     assert out.startswith("$fastscp: fastscp v")

@@ -27,7 +27,6 @@ MAY_IMPORT = {
 }
 #: modules of pure packages that do touch the outside, each for its one reason
 TOUCHES_OUTSIDE = {
-    "study/state.py": "the durable state is an SQLite file",
     "dicom/dictionary.py": "dictionaries are files",
     "access/rules.py": "the tables of hosts_access(5) are files",
 }

@@ -2,41 +2,52 @@
 
 Strategy: a channel is read as far as it goes, within bounds, so that all have their turn; what leaves goes out at
 once while the channel takes it, else from a queue as soon as it does. End of file means that the worker died.
+
+What it does not do: look into packets; see ``fastscp.coordinator.sessions``.
 """
 
 from __future__ import annotations
 
-import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 from fastscp.process.fdpass import PACKET_OCTETS
 from fastscp.process.loop import IN, OUT, Loop
 
 #: packets read from one channel before the others get their turn
-_PACKETS_PER_ROUND = 256
+PACKETS_PER_TURN = 256
+
+
+class Transport(Protocol):
+    """What a channel needs of a non-blocking ``SOCK_SEQPACKET`` socket."""
+
+    def fileno(self) -> int:
+        """Return the descriptor to be watched."""
+
+    def recv(self, octets: int, /) -> bytes:
+        """Return a packet, b"" at the end. Raises ``BlockingIOError`` and ``ConnectionResetError``."""
+
+    def send(self, packet: bytes, /) -> int:
+        """Send a packet. Raises ``BlockingIOError``, ``BrokenPipeError`` and ``ConnectionResetError``."""
+
+    def close(self) -> None:
+        """Give the descriptor back."""
 
 
 class Channel:
-    """One worker's event channel, and what the worker told over it. Owns its socket."""
+    """One worker's event channel. Owns its transport."""
 
-    def __init__(self, descriptor: int, name: str, key: int, loop: Loop, *,
-                 taken: Callable[[Channel, bytes], None], lost: Callable[[Channel], None]) -> None:
-        self.key = key
-        self.incarnation = name
-        self.highest_event = 0  #: taken over
-        self.associations: dict[str, tuple[dict[str, Any], bytes]] = {}  #: ``opened`` packets
-        self.requests: set[int] = set()  #: transfers under way
+    def __init__(self, transport: Transport, loop: Loop, *, taken: Callable[[bytes], None],
+                 lost: Callable[[], None]) -> None:
         self.open = True
+        self._transport = transport
         self._loop = loop
         self._taken = taken
         self._lost = lost
         self._output: deque[bytes] = deque()
         self._blocked = False
-        self._socket = socket.socket(fileno=descriptor)
-        self._socket.setblocking(False)
-        loop.register(descriptor, IN, self._ready)
+        loop.register(transport.fileno(), IN, self._ready)
 
     def send(self, octets: bytes) -> None:
         """Send one packet, now or as soon as the worker reads; to a dead worker nothing is sent."""
@@ -47,8 +58,8 @@ class Channel:
 
     def read(self) -> bool:
         """Hand over what is there, within bounds; return whether there may be more."""
-        receive = self._socket.recv
-        for _ in range(_PACKETS_PER_ROUND):
+        receive = self._transport.recv
+        for _ in range(PACKETS_PER_TURN):
             try:
                 octets = receive(PACKET_OCTETS)
             except BlockingIOError:
@@ -56,17 +67,17 @@ class Channel:
             except ConnectionResetError:
                 octets = b""
             if not octets:
-                self._loop.unregister(self._socket.fileno())
+                self._loop.unregister(self._transport.fileno())
                 self.close()
-                self._lost(self)
+                self._lost()
                 return False
-            self._taken(self, octets)
+            self._taken(octets)
         return True
 
     def close(self) -> None:
-        """Close the socket; the loop is not told."""
+        """Close the transport; the loop is not told."""
         self.open = False
-        self._socket.close()
+        self._transport.close()
 
     def _ready(self, mask: int) -> None:
         if mask & OUT:
@@ -78,7 +89,7 @@ class Channel:
         blocked = False
         while self._output and not blocked:
             try:
-                self._socket.send(self._output[0])
+                self._transport.send(self._output[0])
             except BlockingIOError:
                 blocked = True
             except (BrokenPipeError, ConnectionResetError):
@@ -87,4 +98,4 @@ class Channel:
                 self._output.popleft()
         if blocked != self._blocked:
             self._blocked = blocked
-            self._loop.modify(self._socket.fileno(), IN | OUT if blocked else IN)
+            self._loop.modify(self._transport.fileno(), IN | OUT if blocked else IN)

@@ -12,74 +12,80 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
-from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.renaming import Outcome, rename
-from fastscp.coordinator.tasks import Task
+from fastscp.coordinator.tasks import FinishTask, Plan, row_of
 from fastscp.errors import StorageError
 from fastscp.log.names import APPLICATION
-from fastscp.study import events, manifest
+from fastscp.study import events, manifest, numbering
 from fastscp.study.policy import LateObjects, StudyPolicy
-from fastscp.study.rename import highest_number, plan
-from fastscp.study.state import StudyState, TaskRow
+from fastscp.study.state import StudyState
 
 _log = logging.getLogger(APPLICATION)
 
-KIND = "finish"
-_RENAMES_PER_ROUND = 64
+RENAMES_PER_STEP = 64
 
 
-class Plan(TypedDict):
-    """What is to be done, as kept in the durable state."""
+@dataclass(eq=False)
+class _Renaming:
+    """How far the renames of a task have come. They change when a name turns out to be taken."""
 
-    uid: str
-    directory: str
-    reason: str
-    renames: list[tuple[str, str]]  #: (name, new name)
+    task: FinishTask
+    renames: list[tuple[str, str]]
+    done: int = 0
+
+    @property
+    def directory(self) -> str:
+        return self.task.plan.directory
 
 
 class Finisher:
     """Finishes studies."""
 
-    def __init__(self, policy: StudyPolicy, state: StudyState, event_log: EventLog | None) -> None:
+    def __init__(self, policy: StudyPolicy, state: StudyState, sink: events.EventSink | None, *,
+                 wall: Callable[[], float] = time.time) -> None:
         self._policy = policy
         self._state = state
-        self._event_log = event_log
-        self._renaming: dict[str, list[Task]] = {}  #: tasks with renames to do, by directory
-        self._progress: dict[int, int] = {}  #: renames done, by task number
+        self._sink = sink
+        self._wall = wall
+        self._renamings: dict[int, _Renaming] = {}  #: by task number
+        self._waiting: dict[str, list[_Renaming]] = {}  #: by directory
 
     def plan(self, study: int, uid: str, directory: str, reason: str) -> Plan:
         """Return what is to be done for a study that ends now."""
-        renames: list[tuple[str, str]] = []
-        if self._policy.rename:
-            files = [(row.name, str(orjson.loads(row.body)["prefix"])) for row in self._state.objects(study)
-                     if row.name == row.file]
-            renames = plan(files, self._highest(directory))
-        return {"uid": uid, "directory": directory, "reason": reason, "renames": renames}
+        if not self._policy.rename:
+            return Plan(uid, directory, reason)
+        files = [(row.name, str(orjson.loads(row.body)["prefix"])) for row in self._state.objects(study)
+                 if row.name == row.file]
+        return Plan(uid, directory, reason, tuple(numbering.plan(files, self._highest(directory))))
 
-    def take(self, task: Task) -> None:
-        """Take note of a task to come; ``task.body`` is its plan."""
-        if task.body["renames"]:
-            self._renaming.setdefault(task.body["directory"], []).append(task)
+    def take(self, task: FinishTask) -> None:
+        """Take note of a task to come."""
+        if task.plan.renames:
+            renaming = self._renamings[task.number] = _Renaming(task, list(task.plan.renames))
+            self._waiting.setdefault(renaming.directory, []).append(renaming)
 
     def settle(self, directory: str) -> None:
         """Carry out the renames in a directory that will get new objects."""
-        tasks = self._renaming.pop(directory, ())
-        if tasks:
+        waiting = self._waiting.pop(directory, ())
+        if waiting:
             self._state.commit()  # a plan is durable before it is carried out
-        for task in tasks:
-            self._rename(task, limit=None)
+        for renaming in waiting:
+            self._rename(renaming, limit=None)
 
-    def step(self, task: Task) -> bool:
+    def step(self, task: FinishTask) -> bool:
         """Do some of a task that is due; return True when it is done."""
-        if task.body["renames"]:
-            self._rename(task, limit=_RENAMES_PER_ROUND)
-            if task.body["renames"]:
+        renaming = self._renamings.get(task.number)
+        if renaming is not None:
+            self._rename(renaming, limit=RENAMES_PER_STEP)
+            if task.number in self._renamings:
                 return False
+            self._stop_waiting(renaming)
         self._conclude(task)
         return True
 
@@ -92,82 +98,77 @@ class Finisher:
         except OSError as error:
             _log.warning("cannot list %s: %s", directory, error.strerror)
             names = []
-        for task in self._renaming.get(directory, ()):
-            names += [new for _, new in task.body["renames"]]
-        return highest_number(names)
+        for renaming in self._waiting.get(directory, ()):
+            names += [new for _, new in renaming.renames]
+        return numbering.highest_number(names)
 
-    def _rename(self, task: Task, *, limit: int | None) -> None:
-        renames = task.body["renames"]
-        done = self._progress.get(task.number, 0)
-        end = len(renames) if limit is None else min(len(renames), done + limit)
-        while done < end:
-            if self._rename_one(task, done):
-                done += 1
-            self._progress[task.number] = done
-        if done == len(renames):
-            self._all_renamed(task)
+    def _rename(self, renaming: _Renaming, *, limit: int | None) -> None:
+        count = len(renaming.renames)
+        end = count if limit is None else min(count, renaming.done + limit)
+        while renaming.done < end:
+            if self._rename_one(renaming):
+                renaming.done += 1
+        if renaming.done == count:
+            self._all_renamed(renaming)
 
-    def _all_renamed(self, task: Task) -> None:
+    def _all_renamed(self, renaming: _Renaming) -> None:
         """Keep the new names, and that nothing is left to rename: an old name may come again with a late object."""
-        self._state.name_objects(task.study, task.body["renames"])
-        task.body["renames"] = []
-        self._progress.pop(task.number, None)
-        self._keep(task)
+        del self._renamings[renaming.task.number]
+        self._state.name_objects(renaming.task.study, renaming.renames)
+        self._keep(renaming.task, ())
 
-    def _keep(self, task: Task) -> None:
-        self._state.add_task(TaskRow(task.number, task.study, KIND, orjson.dumps(task.body)))
+    def _keep(self, task: FinishTask, renames: tuple[tuple[str, str], ...]) -> None:
+        self._state.add_task(row_of(replace(task, plan=replace(task.plan, renames=renames))))
 
-    def _rename_one(self, task: Task, index: int) -> bool:
-        """Carry out one rename; False when the names had to be chosen again."""
-        directory = task.body["directory"]
-        old, new = task.body["renames"][index]
+    def _rename_one(self, renaming: _Renaming) -> bool:
+        """Carry out the next rename; False when the names had to be chosen again."""
+        old, new = renaming.renames[renaming.done]
         try:
-            outcome = rename(directory, old, new)
+            outcome = rename(renaming.directory, old, new)
         except StorageError as error:
             _log.error("%s", error)
-            task.body["renames"][index] = (old, old)
+            renaming.renames[renaming.done] = old, old
             return True
         if outcome is Outcome.TAKEN:
-            self._choose_again(task, index)
+            self._choose_again(renaming)
             return False
         if outcome is Outcome.MISSING:
-            _log.warning("cannot rename %s/%s: the file is gone", directory, old)
+            _log.warning("cannot rename %s/%s: the file is gone", renaming.directory, old)
         return True
 
-    def _choose_again(self, task: Task, index: int) -> None:
+    def _choose_again(self, renaming: _Renaming) -> None:
         """Number the rest of a plan anew, after names that somebody else took meanwhile."""
-        renames = task.body["renames"]
-        highest = self._highest(task.body["directory"])
-        renames[index:] = plan([(old, new) for old, new in renames[index:]], highest)
-        self._keep(task)
+        rest = renaming.renames[renaming.done :]
+        renaming.renames[renaming.done :] = numbering.plan(rest, self._highest(renaming.directory))
+        self._keep(renaming.task, tuple(renaming.renames))
         self._state.commit()
+
+    def _stop_waiting(self, renaming: _Renaming) -> None:
+        waiting = self._waiting[renaming.directory]
+        waiting.remove(renaming)
+        if not waiting:
+            del self._waiting[renaming.directory]
 
     # -- afterwards -------------------------------------------------------------------------------
 
-    def _conclude(self, task: Task) -> None:
-        body: Plan = task.body
-        waiting = self._renaming.get(body["directory"])
-        if waiting is not None:
-            if task in waiting:
-                waiting.remove(task)
-            if not waiting:
-                del self._renaming[body["directory"]]
+    def _conclude(self, task: FinishTask) -> None:
+        plan = task.plan
         objects = [(row.name, orjson.loads(row.body)) for row in self._state.objects(task.study)]
         if self._policy.manifest:
-            self._write_manifest(body, objects)
-        if self._event_log is not None:
-            self._event_log.put(events.study_completed(
-                time.time(), body["uid"], body["directory"], body["reason"],
+            self._write_manifest(plan, objects)
+        if self._sink is not None:
+            self._sink.put(events.study_completed(
+                self._wall(), plan.uid, plan.directory, plan.reason,
                 [{"file": name, "series_uid": stored["series"], **events.instance(stored)}
                  for name, stored in objects]))
         if self._policy.on_late is not LateObjects.APPEND:
             self._state.forget_study(task.study)
         self._state.finish_task(task.number)
 
-    def _write_manifest(self, body: Plan, objects: list[tuple[str, Mapping[str, Any]]]) -> None:
-        completed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        content = manifest.build(body["uid"], body["directory"], completed, objects)
-        path = manifest_path(body["directory"])
+    def _write_manifest(self, plan: Plan, objects: list[tuple[str, Mapping[str, Any]]]) -> None:
+        completed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
+        content = manifest.build(plan.uid, plan.directory, completed, objects)
+        path = manifest_path(plan.directory)
         temporary = f"{path}.tmp"
         try:
             with open(temporary, "wb") as file:

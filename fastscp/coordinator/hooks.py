@@ -16,13 +16,14 @@ import os
 import signal
 import stat
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from fastscp.log.names import APPLICATION
 from fastscp.process.loop import Loop, Timer
 
 _log = logging.getLogger(APPLICATION)
 
-_KILL_AFTER_S = 2.0
+KILL_AFTER_S = 2.0  #: between SIGTERM and SIGKILL
 _DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD,
                     signal.SIGUSR1, signal.SIGUSR2)
 #: exit status of the shell for a command that cannot be executed
@@ -31,16 +32,32 @@ NOT_STARTED = 127
 Ended = Callable[[int], None]
 
 
+class Processes(Protocol):
+    """What the runner needs of the system. A process's number stays its own until it was reaped."""
+
+    def spawn(self, arguments: list[str], variables: Mapping[str, str]) -> int:
+        """Start a program in a group of its own; return its number. Raises ``OSError`` and ``ValueError``."""
+
+    def reap(self, pid: int) -> int | None:
+        """Return how a process ended: exit status, or the negative signal number; None while it runs."""
+
+    def has_ended(self, pid: int) -> bool:
+        """Whether ``reap`` would return a status; does not reap."""
+
+    def signal_group(self, pid: int, number: signal.Signals) -> None:
+        """Signal the whole group of a process that was not reaped yet."""
+
+
 class HookRunner:
     """The hooks that are running."""
 
-    def __init__(self, loop: Loop, *, jobs: int, timeout_s: float | None, sockets_as_output: bool = True) -> None:
+    def __init__(self, loop: Loop, processes: Processes, *, jobs: int, timeout_s: float | None) -> None:
         self._loop = loop
+        self._processes = processes
         self._jobs = jobs
         self._timeout_s = timeout_s
         self._running: dict[int, tuple[str, Ended, Timer | None]] = {}
         self._expired: set[int] = set()
-        self._file_actions = _file_actions(sockets_as_output=sockets_as_output)
         loop.on_signal(signal.SIGCHLD, self.reap)
 
     @property
@@ -48,17 +65,10 @@ class HookRunner:
         """Whether another hook may be started."""
         return len(self._running) < self._jobs
 
-    @property
-    def running(self) -> int:
-        """How many hooks are running."""
-        return len(self._running)
-
     def start(self, name: str, arguments: list[str], variables: Mapping[str, str], ended: Ended) -> None:
         """Start a hook; ``ended(status)`` is called from the loop: exit status, or the negative signal number."""
-        environment = {**os.environ, **variables}
         try:
-            pid = os.posix_spawnp(arguments[0], arguments, environment, file_actions=self._file_actions,
-                                  setpgroup=0, setsigmask=(), setsigdef=_DEFAULT_SIGNALS)
+            pid = self._processes.spawn(arguments, variables)
         except (OSError, ValueError) as error:
             _log.error("%s cannot be executed: %s: %s", name, arguments[0], error)
             self._loop.call_later(0, lambda: ended(NOT_STARTED))
@@ -72,25 +82,56 @@ class HookRunner:
     def reap(self) -> None:
         """Collect the hooks that ended."""
         for pid in list(self._running):
-            if pid in self._expired:
-                _end_group_of_zombie(pid)
-            reaped, status = os.waitpid(pid, os.WNOHANG)
-            if reaped:
+            if pid in self._expired and self._processes.has_ended(pid):
+                # what it leaves in its group, while its own unreaped process still reserves the number
+                self._processes.signal_group(pid, signal.SIGKILL)
+            status = self._processes.reap(pid)
+            if status is not None:
                 name, ended, timer = self._running.pop(pid)
                 self._expired.discard(pid)
                 if timer is not None:
                     timer.cancel()
-                code = os.waitstatus_to_exitcode(status)
-                _report(name, code)
-                ended(code)
+                _report(name, status)
+                ended(status)
 
     def _expire(self, pid: int) -> None:
         name, ended, _ = self._running[pid]
         _log.warning("%s takes longer than %g seconds, terminated", name, self._timeout_s)
         self._expired.add(pid)
-        _signal_group(pid, signal.SIGTERM)
+        self._processes.signal_group(pid, signal.SIGTERM)
         self._running[pid] = name, ended, self._loop.call_later(
-            _KILL_AFTER_S, lambda: _signal_group(pid, signal.SIGKILL))
+            KILL_AFTER_S, lambda: self._processes.signal_group(pid, signal.SIGKILL))
+
+
+class HookProcesses:
+    """``Processes`` of the system."""
+
+    def __init__(self, *, sockets_as_output: bool = True) -> None:
+        self._file_actions = _file_actions(sockets_as_output=sockets_as_output)
+
+    def spawn(self, arguments: list[str], variables: Mapping[str, str]) -> int:
+        """Start a program in a group of its own; return its number. Raises ``OSError`` and ``ValueError``."""
+        return os.posix_spawnp(arguments[0], arguments, {**os.environ, **variables}, file_actions=self._file_actions,
+                               setpgroup=0, setsigmask=(), setsigdef=_DEFAULT_SIGNALS)
+
+    @staticmethod
+    def reap(pid: int) -> int | None:
+        """Return how a process ended: exit status, or the negative signal number; None while it runs."""
+        reaped, status = os.waitpid(pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if reaped else None
+
+    @staticmethod
+    def has_ended(pid: int) -> bool:
+        """Whether ``reap`` would return a status; does not reap."""
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    @staticmethod
+    def signal_group(pid: int, number: signal.Signals) -> None:
+        """Signal the whole group of a process that was not reaped yet."""
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            _log.debug("process group %d has ended", pid)
 
 
 def _report(name: str, code: int) -> None:
@@ -100,20 +141,6 @@ def _report(name: str, code: int) -> None:
         _log.warning("%s ended with exit status %d", name, code)
     else:
         _log.debug("%s ended with exit status 0", name)
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    """Signal the group of a hook that was not reaped yet: its number cannot have been used again."""
-    try:
-        os.killpg(pid, number)
-    except ProcessLookupError:
-        _log.debug("process group %d has ended", pid)
-
-
-def _end_group_of_zombie(pid: int) -> None:
-    """Kill what an expired hook leaves in its group, while its own unreaped process still reserves the number."""
-    if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-        _signal_group(pid, signal.SIGKILL)
 
 
 def _file_actions(*, sockets_as_output: bool) -> list[tuple[int, int, str, int, int]]:

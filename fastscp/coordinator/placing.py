@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import logging
 import os
+from collections.abc import Callable
 
 from fastscp.errors import InstanceError
 from fastscp.log.names import APPLICATION
@@ -18,14 +19,16 @@ from fastscp.study.policy import Sorting, StudyPolicy
 
 _log = logging.getLogger(APPLICATION)
 
-_ATTEMPTS = 1000  #: directories whose names differ by a millisecond each
+ATTEMPTS = 1000  #: directories whose names differ by a millisecond each
 _MODE = 0o777  #: less the umask
 
 
 class Placer:
     """Decides and makes the directory of a study that opens."""
 
-    def __init__(self, policy: StudyPolicy, output_directory: str, reserved: frozenset[str]) -> None:
+    def __init__(self, policy: StudyPolicy, output_directory: str, reserved: frozenset[str], *,
+                 local_time: Callable[[], datetime.datetime] = datetime.datetime.now) -> None:
+        self._local_time = local_time
         self._policy = policy
         self._output_directory = output_directory
         self._reserved = reserved
@@ -43,8 +46,8 @@ class Placer:
             _log.warning('Sanitized unusual characters in Study Instance UID, converted from "%s" to "%s".',
                          printable(study_uid), naming.clean(study_uid))
         spelt = self._spell(patient, charset) if self._policy.sorting is Sorting.PATIENT_NAME else ""
-        when = datetime.datetime.now()  # noqa: DTZ005 - names carry local time
-        for attempt in range(_ATTEMPTS):
+        when = self._local_time()
+        for attempt in range(ATTEMPTS):
             name = naming.directory_name(self._policy, study_uid, spelt,
                                          when + datetime.timedelta(milliseconds=attempt))
             made = self._make(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from fastscp.errors import ProcessError
@@ -23,25 +24,25 @@ class StateDirectory:
     Raises ``ProcessError`` when it cannot be made, or when another service uses it.
     """
 
-    def __init__(self, configured: str | None, output_directory: str) -> None:
+    def __init__(self, configured: str | None, output_directory: str, *, patience_s: float = _PATIENCE_S,
+                 pause: Callable[[float], None] = time.sleep) -> None:
         self.path = Path(configured) if configured is not None else Path(output_directory) / DEFAULT_NAME
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ProcessError(f"state directory {self.path} cannot be used: {error.strerror}") from error
-        self._take_lock()
+        self._take_lock(patience_s, pause)
 
-    def _take_lock(self) -> None:
+    def _take_lock(self, patience_s: float, pause: Callable[[float], None]) -> None:
         """Lock; a predecessor that is just dying gets a moment."""
-        give_up = time.monotonic() + _PATIENCE_S
-        while True:
+        for _ in range(1 + round(patience_s / _STEP_S)):
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() > give_up:
-                    raise ProcessError(f"state directory {self.path} is in use by another service; "
-                                       "give each its own with --state-dir") from None
-                time.sleep(_STEP_S)
+                pause(_STEP_S)
             else:
                 return
+        os.close(self._lock)
+        raise ProcessError(f"state directory {self.path} is in use by another service; "
+                           "give each its own with --state-dir")

@@ -9,46 +9,44 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
 
-from fastscp.config import Config
-from fastscp.coordinator import finishing
-from fastscp.coordinator.event_log import EventLog
+from fastscp.coordinator.finishing import Finisher, manifest_path
 from fastscp.coordinator.placing import Placer, ensure, remove_unused
-from fastscp.coordinator.tasks import Cause, Lanes, Task
+from fastscp.coordinator.tasks import Cause, FinishTask, HookTask, Lanes, Task, row_of, task_of
 from fastscp.errors import InstanceError
 from fastscp.log.names import APPLICATION
 from fastscp.process import packets
 from fastscp.study import events, naming, variables
-from fastscp.study.policy import LateObjects
-from fastscp.study.state import ObjectRow, Recovered, StudyRow, StudyState, TaskRow
+from fastscp.study.commands import RECEPTION, SERIES, STUDY
+from fastscp.study.policy import HookPolicy, LateObjects, StudyPolicy
+from fastscp.study.state import ObjectRow, Recovered, StudyRow, StudyState
 from fastscp.study.tracker import Holders, Study, Tracker, Transfer
 
 _log = logging.getLogger(APPLICATION)
 
-RECEPTION, SERIES, STUDY = "reception", "series", "study"
 #: with ``--on-late append`` an ended study is remembered that long
-_REMEMBER_S = 7 * 86400.0
-#: the caller where the association of an object is not known
-NOBODY: Mapping[str, Any] = {"calling_aet": "", "called_aet": "", "peer": "", "peer_host": "", "port": 0}
+REMEMBER_S = 7 * 86400.0
 
 
 class Studies:
     """Every study that is open."""
 
-    def __init__(self, config: Config, state: StudyState, lanes: Lanes, event_log: EventLog | None,
-                 placer: Placer) -> None:
-        self._config = config
+    def __init__(self, policy: StudyPolicy, hooks: HookPolicy, state: StudyState, lanes: Lanes, placer: Placer,
+                 finisher: Finisher, sink: events.EventSink | None, *, wall: Callable[[], float] = time.time) -> None:
+        self._policy = policy
+        self._hooks = hooks
         self._state = state
         self._lanes = lanes
-        self._event_log = event_log
         self._placer = placer
-        self.finisher = finishing.Finisher(config.study, state, event_log)
-        self._tracker = Tracker(timeout_s=config.study.timeout_s, max_age_s=config.study.max_age_s,
-                                literal_rule=config.study.literal_rule)
+        self._finisher = finisher
+        self._sink = sink
+        self._wall = wall
+        self._tracker = Tracker(timeout_s=policy.timeout_s, max_age_s=policy.max_age_s,
+                                literal_rule=policy.literal_rule)
         self._series: Holders[tuple[int, str]] = Holders()
         self._series_of: dict[int, dict[str, bytes]] = {}  #: last caller of each open series, by study
         self._callers: dict[int, bytes] = {}  #: last caller by study
@@ -60,22 +58,26 @@ class Studies:
         """Take over what an earlier coordinator left: open studies, their holders, tasks."""
         self._last_study, self._last_task = recovered.last_study, recovered.last_task
         self._last_object = recovered.last_object
-        wall = time.time()
-        self._state.forget_ended(wall - _REMEMBER_S)
+        wall = self._wall()
+        self._state.forget_ended(wall - REMEMBER_S)
         for row in recovered.studies:
             opened = now - max(0.0, wall - row.opened)
             study = Study(row.number, row.uid, row.directory, opened, now, row.objects, directory_made=row.made)
             self._tracker.add(study)
-            self._callers[study.number] = self._state.last_caller(study.number) or orjson.dumps(NOBODY)
+            self._callers[study.number] = self._state.last_caller(study.number) or orjson.dumps(variables.NOBODY)
             self._recover_series(study)
         for association, number in recovered.holders.items():
             held = self._tracker.numbered(number)
             if held is not None:
                 self._tracker.hold(association, held)
         for task_row in recovered.tasks:
-            self._add(task_row.kind, task_row.study, orjson.loads(task_row.body), number=task_row.number)
+            self._add(task_of(task_row), after=None)
         if recovered.studies or recovered.tasks:
             _log.info("taking over %d open studies and %d pending tasks", len(self._tracker), len(recovered.tasks))
+
+    def forget_workers(self, incarnations: Iterable[str]) -> None:
+        """Drop the event numbers of workers that are gone."""
+        self._state.forget_events(incarnations)
 
     def forget_unheard(self, associations: Iterable[str]) -> None:
         """Drop associations and placed objects of an earlier coordinator that no worker has reported since."""
@@ -85,7 +87,7 @@ class Studies:
             self._forget_void(study)
 
     def _recover_series(self, study: Study) -> None:
-        if self._config.hooks.on_end_of_series is None and self._event_log is None:
+        if self._hooks.on_end_of_series is None and self._sink is None:
             return
         for row in self._state.objects(study.number):
             series = orjson.loads(row.body)["series"]
@@ -99,7 +101,7 @@ class Studies:
         try:
             uid = naming.study_uid(packet["study"])
             study = self._tracker.find(uid) or self._open(uid, packet, now)
-            self.finisher.settle(study.directory)
+            self._finisher.settle(study.directory)
         except InstanceError as error:
             return {"kind": "placed", "request": packet["request"], "directory": "", "status": error.status,
                     "message": str(error)}
@@ -109,7 +111,7 @@ class Studies:
 
     def _open(self, uid: str, packet: packets.Place, now: float) -> Study:
         late = None
-        if self._config.study.on_late is LateObjects.APPEND:
+        if self._policy.on_late is LateObjects.APPEND:
             late = self._state.ended_study(uid)
         if late is not None:
             ensure(late.directory)
@@ -125,11 +127,11 @@ class Studies:
         return Study(self._last_study, uid, directory, now, now, directory_made=made)
 
     def _keep_open(self, study: Study) -> None:
-        wall = time.time()
+        wall = self._wall()
         self._state.open_study(StudyRow(study.number, study.uid, study.directory, wall, study.directory_made))
         self._tracker.add(study)
-        if self._event_log is not None:
-            self._event_log.put(events.study_opened(wall, study.uid, study.directory))
+        if self._sink is not None:
+            self._sink.put(events.study_opened(wall, study.uid, study.directory))
 
     def abandoned(self, transfer: Transfer, now: float) -> None:
         """Take note of a transfer that failed."""
@@ -143,7 +145,7 @@ class Studies:
     def _forget_void(self, study: Study) -> None:
         """Drop a study that never got an object; one that ended before stays ended."""
         if self._state.objects(study.number):
-            self._state.end_study(study.number, time.time())
+            self._state.end_study(study.number, self._wall())
             return
         self._state.forget_study(study.number)
         if study.directory_made:
@@ -160,8 +162,8 @@ class Studies:
         self._state.add_object(study.number, row, self._last_object, incarnation, packet["event"])
         self._callers[study.number] = caller
         first = None
-        if self._config.hooks.on_reception is not None:
-            first = self._add(RECEPTION, study.number, variables.reception(opened, packet), cause=cause)
+        if self._hooks.on_reception is not None:
+            first = self._add_hook(RECEPTION, study.number, variables.reception(opened, packet), cause=cause)
         ended = self._tracker.stored(study, association, transfer, now)
         self._series_stored(study, packet["series"], association, caller, cause, first)
         self._end(ended, "other-study", cause=cause, after=first)
@@ -184,7 +186,7 @@ class Studies:
 
     def _series_stored(self, study: Study, series: str, association: str, caller: bytes, cause: Cause | None,
                        after: Task | None) -> None:
-        if self._config.hooks.on_end_of_series is None and self._event_log is None:
+        if self._hooks.on_end_of_series is None and self._sink is None:
             return
         self._series_of.setdefault(study.number, {})[series] = caller
         key = study.number, series
@@ -201,11 +203,11 @@ class Studies:
         self._tell_series(study, series, last, cause, after)
 
     def _tell_series(self, study: Study, series: str, last: bytes, cause: Cause | None, after: Task | None) -> None:
-        if self._event_log is not None:
-            self._event_log.put(events.series_completed(time.time(), study.uid, series, study.directory))
-        if self._config.hooks.on_end_of_series is not None:
+        if self._sink is not None:
+            self._sink.put(events.series_completed(self._wall(), study.uid, series, study.directory))
+        if self._hooks.on_end_of_series is not None:
             call = variables.end_of_series(orjson.loads(last), study.directory, study.uid, series)
-            self._add(SERIES, study.number, call, cause=cause, after=after)
+            self._add_hook(SERIES, study.number, call, cause=cause, after=after)
 
     # -- ends -------------------------------------------------------------------------------------
 
@@ -224,30 +226,39 @@ class Studies:
 
     def _end(self, studies: Iterable[Study], reason: str, *, cause: Cause | None = None,
              after: Task | None = None) -> None:
-        if self._config.study.on_late is LateObjects.APPEND:
-            self._state.forget_ended(time.time() - _REMEMBER_S)
+        if self._policy.on_late is LateObjects.APPEND:
+            self._state.forget_ended(self._wall() - REMEMBER_S)
         for study in studies:
             caller = self._callers.pop(study.number)
-            self._state.end_study(study.number, time.time())
+            self._state.end_study(study.number, self._wall())
             for series in list(self._series_of.get(study.number, ())):
                 self._end_series(study, series, cause, after)
             self._series_of.pop(study.number, None)
-            plan = self.finisher.plan(study.number, study.uid, study.directory, reason)
-            self._add(finishing.KIND, study.number, plan, cause=cause, after=after)
-            if self._config.hooks.on_end_of_study is not None:
-                manifest = finishing.manifest_path(study.directory) if self._config.study.manifest else None
+            plan = self._finisher.plan(study.number, study.uid, study.directory, reason)
+            self._add_new(FinishTask(study.number, plan, self._next_task(), cause), after=after)
+            if self._hooks.on_end_of_study is not None:
+                manifest = manifest_path(study.directory) if self._policy.manifest else None
                 call = variables.end_of_study(orjson.loads(caller), study.directory, study.uid, reason=reason,
                                               objects=len(self._state.objects(study.number)), manifest=manifest)
-                self._add(STUDY, study.number, call, cause=cause, after=after)
+                self._add_hook(STUDY, study.number, call, cause=cause, after=after)
 
-    def _add(self, kind: str, study: int, body: Any, *, number: int = 0, cause: Cause | None = None,
-             after: Task | None = None) -> Task:
-        """Add a task; without a number it is new and gets kept."""
-        if not number:
-            self._last_task = number = self._last_task + 1
-            self._state.add_task(TaskRow(number, study, kind, orjson.dumps(body)))
-        task = Task(kind, study, body, number, cause, inline=kind == finishing.KIND)
-        self._lanes.add(task, lane=study, after=after)
-        if kind == finishing.KIND:
-            self.finisher.take(task)
+    # -- tasks ------------------------------------------------------------------------------------
+
+    def _next_task(self) -> int:
+        self._last_task += 1
+        return self._last_task
+
+    def _add_hook(self, kind: str, study: int, call: variables.Call, *, cause: Cause | None,
+                  after: Task | None = None) -> Task:
+        return self._add_new(HookTask(kind, study, call, self._next_task(), cause), after=after)
+
+    def _add_new(self, task: Task, *, after: Task | None) -> Task:
+        """Keep a task and add it."""
+        self._state.add_task(row_of(task))
+        return self._add(task, after=after)
+
+    def _add(self, task: Task, *, after: Task | None) -> Task:
+        self._lanes.add(task, lane=task.study, after=after)
+        if isinstance(task, FinishTask):
+            self._finisher.take(task)
         return task

@@ -10,16 +10,19 @@ from collections.abc import Mapping
 from fastscp.study import templates, variables
 from fastscp.study.policy import HookPolicy
 
+#: kinds of hooks
+RECEPTION, SERIES, STUDY = "reception", "series", "study"
+
 
 class Commands:
-    """Templates by kind of hook: ``reception``, ``series``, ``study``."""
+    """Templates by kind of hook."""
 
     def __init__(self, policy: HookPolicy, *, ignore: bool = False) -> None:
         reception_letters = variables.IGNORED_LETTERS if ignore else variables.RECEPTION_LETTERS
         configured = (
-            ("reception", policy.on_reception, reception_letters, "--exec-on-reception"),
-            ("series", policy.on_end_of_series, variables.STUDY_LETTERS, "--exec-on-eoseries"),
-            ("study", policy.on_end_of_study, variables.STUDY_LETTERS, "--exec-on-eostudy"),
+            (RECEPTION, policy.on_reception, reception_letters, "--exec-on-reception"),
+            (SERIES, policy.on_end_of_series, variables.STUDY_LETTERS, "--exec-on-eoseries"),
+            (STUDY, policy.on_end_of_study, variables.STUDY_LETTERS, "--exec-on-eostudy"),
         )
         self._templates = {
             kind: templates.parse(command, letters, argv=policy.argv, option=option)

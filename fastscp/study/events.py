@@ -9,10 +9,17 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 SCHEMA_VERSION = 1
 Event = dict[str, Any]
+
+
+class EventSink(Protocol):
+    """Where events go. It never blocks and never fails."""
+
+    def put(self, event: Event) -> None:
+        """Take one event."""
 
 
 def _event(kind: str, when: float, **fields: Any) -> Event:

@@ -16,6 +16,8 @@ from fastscp.study.templates import VARIABLES
 RECEPTION_LETTERS = "pfacr"
 STUDY_LETTERS = "pacr"
 IGNORED_LETTERS = "acr"  #: with ``--ignore`` there is no file
+#: an ``opened`` packet for when nobody knows who called
+NOBODY: Mapping[str, Any] = {"calling_aet": "", "called_aet": "", "peer": "", "peer_host": "", "port": 0}
 
 
 class Call(TypedDict):

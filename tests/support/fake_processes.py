@@ -171,7 +171,7 @@ def pump(loop) -> None:
     """Let a ``FakeLoop`` handle whatever has arrived on real descriptors, until nothing more comes."""
     while True:
         poller = select.poll()
-        for descriptor in loop.handlers:
+        for descriptor in loop.masks:
             if descriptor < UNREAL:
                 poller.register(descriptor, select.POLLIN)
         ready = poller.poll(0)

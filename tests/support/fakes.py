@@ -1,38 +1,64 @@
-"""A readiness loop with a clock of its own: nothing happens until a test says so."""
+"""Plain stand-ins for what touches the outside: loop, packet sockets, processes, destinations, event sinks.
+
+They keep the rules of the real things where a caller could break them: what is registered twice, or modified and
+unregistered without being registered, is an error here too, and a handler only hears what it asked for.
+"""
 
 from __future__ import annotations
 
+import array
 import heapq
 import itertools
-from collections.abc import Callable
+import json
+import select
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from fastscp.process.loop import Timer
 
+#: told whether or not anybody asked (epoll_ctl(2))
+_ALWAYS_TOLD = select.EPOLLHUP | select.EPOLLERR
+
 
 class FakeLoop:
-    """Stands in for ``fastscp.process.loop.Loop``; ``fire``, ``advance`` and ``send_signal`` are the world."""
+    """``fastscp.process.loop.Loop`` without descriptors, signals and time of its own.
 
-    def __init__(self) -> None:
-        self.now = 1000.0
+    Nothing happens by itself: ``advance`` moves the clock and runs what is due, ``fire`` makes a descriptor
+    ready, ``send_signal`` lets a signal arrive.
+    """
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
         self.stopped = False
         self.closed = False
-        self.handlers: dict[int, tuple[int, Callable[[int], None]]] = {}
-        self.signals: dict[int, Callable[[], None]] = {}
+        self.masks: dict[int, int] = {}  #: what is asked of each watched descriptor
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._signal_handlers: dict[int, Callable[[], None]] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
 
+    # -- as the real one --------------------------------------------------------------------------
+
     def register(self, fd: int, mask: int, handler: Callable[[int], None]) -> None:
-        assert fd not in self.handlers, "registered twice"
-        self.handlers[fd] = mask, handler
+        if fd in self._handlers:
+            raise FileExistsError(fd)
+        self._handlers[fd] = handler
+        self.masks[fd] = mask
 
     def modify(self, fd: int, mask: int) -> None:
-        self.handlers[fd] = mask, self.handlers[fd][1]
+        if fd not in self._handlers:
+            raise FileNotFoundError(fd)
+        self.masks[fd] = mask
 
     def unregister(self, fd: int) -> None:
-        del self.handlers[fd]
+        del self._handlers[fd]
+        del self.masks[fd]
 
     def __contains__(self, fd: int) -> bool:
-        return fd in self.handlers
+        return fd in self._handlers
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         timer = Timer(when, callback)
@@ -43,46 +69,232 @@ class FakeLoop:
         return self.call_at(self.now + delay_s, callback)
 
     def on_signal(self, signal_number: int, callback: Callable[[], None]) -> None:
-        self.signals[signal_number] = callback
+        self._signal_handlers[signal_number] = callback
 
     def stop(self) -> None:
         self.stopped = True
 
     def run(self) -> None:
-        """Run what is due now; a test goes on from there."""
+        """Run what is due and return: a test goes on from there."""
         self.advance(0)
 
     def close(self) -> None:
         self.closed = True
 
-    # -- the world --------------------------------------------------------------------------------
-
-    def watched(self, fd: int) -> int:
-        """What is asked of a descriptor, 0 when it is not watched."""
-        return self.handlers[fd][0] if fd in self.handlers else 0
-
-    def fire(self, fd: int, mask: int) -> None:
-        """Make a descriptor ready for ``mask``, as far as that is asked for."""
-        asked, handler = self.handlers[fd]
-        assert asked & mask, "nobody waits for that"
-        handler(mask)
-
-    def send_signal(self, number: int) -> None:
-        self.signals[number]()
+    # -- what a test makes happen -----------------------------------------------------------------
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; timers run in order, each at its own time."""
+        """Let time pass: timers run in order, each at its own time, also those that others add."""
         end = self.now + seconds
         while self._timers and self._timers[0][0] <= end:
             when, _, timer = heapq.heappop(self._timers)
-            if timer.callback is None:
-                continue
-            self.now = max(self.now, when)
-            callback, timer.callback = timer.callback, None
-            callback()
+            if timer.callback is not None:
+                self.now = max(self.now, when)
+                callback, timer.callback = timer.callback, None
+                callback()
         self.now = end
+
+    def fire(self, fd: int, mask: int) -> bool:
+        """Make ``fd`` ready for ``mask``; return whether anybody was told, that is, had asked for it."""
+        told = mask & (self.masks.get(fd, 0) | _ALWAYS_TOLD)
+        if not told or fd not in self._handlers:
+            return False
+        self._handlers[fd](told)
+        return True
+
+    def send_signal(self, signal_number: int) -> bool:
+        """Let a signal arrive; return whether anybody was told."""
+        handler = self._signal_handlers.get(signal_number)
+        if handler is not None:
+            handler()
+        return handler is not None
+
+    def watched(self, fd: int) -> int:
+        """Return what is asked of a descriptor, 0 when it is not watched."""
+        return self.masks.get(fd, 0)
 
     @property
     def timers(self) -> int:
-        """Timers that would still call somebody."""
+        """How many calls are to be made."""
         return sum(timer.callback is not None for _, _, timer in self._timers)
+
+    @property
+    def next_timer(self) -> float | None:
+        """When the next call is to be made, None when none is."""
+        return min((when for when, _, timer in self._timers if timer.callback is not None), default=None)
+
+
+class FakeSocket:
+    """A ``SOCK_SEQPACKET`` socket: a test puts in what is received and looks at what was sent.
+
+    ``room`` is how many packets it takes before it blocks, None for any number; ``journal``, when given, gets an
+    entry for each packet sent.
+    """
+
+    _numbers = itertools.count(1001)
+
+    def __init__(self, journal: list[Any] | None = None) -> None:
+        self.fd = next(self._numbers)
+        self.room: int | None = None
+        self.dead = False  #: the other end is gone
+        self.closed = False
+        self.sent: list[dict[str, Any]] = []
+        self._journal = journal
+        self._received: deque[tuple[bytes, int | None]] = deque()
+
+    # -- as the real one --------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        return self.fd
+
+    def setblocking(self, flag: bool) -> None:
+        assert not flag
+
+    def recv(self, _octets: int) -> bytes:
+        return self._next()[0]
+
+    def recvmsg(self, _octets: int, _control: int, _flags: int) -> tuple[bytes, list[Any], int, None]:
+        octets, descriptor = self._next()
+        ancillary = []
+        if descriptor is not None:
+            ancillary.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]).tobytes()))
+        return octets, ancillary, 0, None
+
+    def _next(self) -> tuple[bytes, int | None]:
+        assert not self.closed, "read after close"
+        if self._received:
+            return self._received.popleft()
+        if self.dead:
+            return b"", None
+        raise BlockingIOError
+
+    def send(self, packet: bytes) -> int:
+        assert not self.closed, "written after close"
+        if self.dead:
+            raise BrokenPipeError
+        if self.room is not None:
+            if not self.room:
+                raise BlockingIOError
+            self.room -= 1
+        told = json.loads(packet)
+        self.sent.append(told)
+        if self._journal is not None:
+            self._journal.append(told)
+        return len(packet)
+
+    def close(self) -> None:
+        assert not self.closed, "closed twice"
+        self.closed = True
+
+    # -- what a test makes happen -----------------------------------------------------------------
+
+    def put(self, packet: Mapping[str, Any] | bytes, descriptor: int | None = None) -> None:
+        """Let a packet arrive."""
+        octets = packet if isinstance(packet, bytes) else json.dumps(packet).encode()
+        self._received.append((octets, descriptor))
+
+    def take_sent(self) -> list[dict[str, Any]]:
+        """Return what was sent since the last call."""
+        sent, self.sent = self.sent, []
+        return sent
+
+
+class FakeProcesses:
+    """Processes that end when a test says so."""
+
+    def __init__(self) -> None:
+        self.spawned: dict[int, tuple[list[str], dict[str, str]]] = {}  #: all, by number, in order
+        self.signals: list[tuple[int, int]] = []
+        self.refuse: Exception | None = None  #: raised instead of starting
+        self._running: set[int] = set()
+        self._statuses: dict[int, int] = {}
+        self._numbers = itertools.count(501)
+
+    def spawn(self, arguments: list[str], variables: Mapping[str, str]) -> int:
+        if self.refuse is not None:
+            raise self.refuse
+        pid = next(self._numbers)
+        self.spawned[pid] = arguments, dict(variables)
+        self._running.add(pid)
+        return pid
+
+    def reap(self, pid: int) -> int | None:
+        if pid in self._statuses:
+            return self._statuses.pop(pid)
+        if pid not in self._running:
+            raise ChildProcessError(pid)
+        return None
+
+    def has_ended(self, pid: int) -> bool:
+        return pid in self._statuses
+
+    def signal_group(self, pid: int, number: signal.Signals) -> None:
+        assert pid in self._running or pid in self._statuses, "the number may be another process's"
+        self.signals.append((pid, number))
+
+    def end(self, pid: int, status: int = 0) -> None:
+        """Let a process end; SIGCHLD is for the test to send."""
+        self._running.remove(pid)
+        self._statuses[pid] = status
+
+    @property
+    def running(self) -> list[int]:
+        return sorted(self._running)
+
+
+class FakeDestination:
+    """A destination of events that takes ``room`` octets before it blocks (None: any number)."""
+
+    def __init__(self, *, is_socket: bool = False) -> None:
+        self.path = "fake"
+        self.fd = -1
+        self.is_socket = is_socket
+        self.room: int | None = None
+        self.refuse: OSError | None = None  #: raised by ``open`` and ``write``
+        self.written: list[bytes] = []  #: by opening
+
+    def open(self) -> None:
+        assert self.fd < 0, "opened twice"
+        if self.refuse is not None:
+            raise self.refuse
+        self.fd = 77
+        self.written.append(b"")
+
+    def write(self, octets: bytes) -> int:
+        assert self.fd >= 0
+        if self.refuse is not None:
+            raise self.refuse
+        taken = octets if self.room is None else octets[: self.room]
+        if not taken:
+            raise BlockingIOError
+        if self.room is not None:
+            self.room -= len(taken)
+        self.written[-1] += taken
+        return len(taken)
+
+    def close(self) -> None:
+        self.fd = -1
+
+
+class FakeSink:
+    """Keeps the events it gets."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def put(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [event["event"] for event in self.events]
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now

@@ -74,7 +74,7 @@ def test_without_rules_and_names_everybody_is_let_in_at_once(door):
     connection = open_door.arrive()
     assert open_door.let_in == [connection]
     assert connection.peer == Peer("192.0.2.7", 40000)
-    assert open_door.loop.handlers == {}
+    assert open_door.loop.masks == {}
 
 
 def test_connection_waits_for_its_name(door):

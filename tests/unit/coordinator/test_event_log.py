@@ -1,240 +1,189 @@
-"""The event log against real files, FIFOs, sockets and standard output."""
-
 from __future__ import annotations
 
-import contextlib
+import errno
 import json
-import os
-import socket
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fastscp.coordinator.event_log import EventLog
+from fastscp.coordinator.event_log import RETRY_S, EventLog
 from fastscp.errors import ProcessError
-from fastscp.process.loop import Loop
-from tests.support.servers import wait_until
+from fastscp.process.loop import OUT
+from tests.support.fakes import Clock, FakeDestination, FakeLoop
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+GONE = OSError(errno.EPIPE, "Broken pipe")
 
 
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    loop = Loop()
-    yield loop
-    loop.close()
+class Bench:
+    def __init__(self, *, limit_octets: int = 1000, is_socket: bool = False) -> None:
+        self.loop = FakeLoop()
+        self.destination = FakeDestination(is_socket=is_socket)
+        self.log = EventLog(self.destination, self.loop, limit_octets=limit_octets, wall=Clock())
+
+    def put(self, *numbers: int, fill: int = 0) -> None:
+        for number in numbers:
+            self.log.put({"n": number, "fill": "x" * fill} if fill else {"n": number})
+
+    def heard(self, opening: int = -1) -> list[Any]:
+        """What the reader of one opening got: numbers, or whole events of the log's own."""
+        events = [json.loads(line) for line in self.destination.written[opening].splitlines()]
+        return [event.get("n", event) for event in events]
 
 
-def turn(loop: Loop, until: Callable[[], object], what: str) -> None:
-    """Run the loop until something holds."""
-
-    def look() -> bool:
-        loop.call_later(0.01, loop.stop)
-        loop.run()
-        loop._stopped = False
-        return bool(until())
-
-    wait_until(look, what)
+def test_events_are_written_in_order_when_flushed() -> None:
+    bench = Bench()
+    bench.put(1, 2)
+    assert bench.heard() == []
+    bench.log.flush()
+    assert bench.heard() == [1, 2]
 
 
-def parsed(octets: bytes) -> list[dict[str, object]]:
-    return [json.loads(line) for line in octets.splitlines()]
+def test_rest_of_a_line_follows_when_the_destination_is_ready() -> None:
+    bench = Bench()
+    bench.destination.room = 12  # one line and a half
+    bench.put(1, 2)
+    bench.log.flush()
+    assert bench.loop.masks == {77: OUT}
+    bench.destination.room = None
+    bench.loop.fire(77, OUT)
+    assert bench.heard() == [1, 2]
+    assert 77 not in bench.loop
 
 
-def test_file_is_appended_to_and_opened_anew_after_rotation(tmp_path: Path, loop: Loop) -> None:
-    path = tmp_path / "events"
-    path.write_text('{"n":0}\n')
-    log = EventLog(str(path), loop)
+def test_full_buffer_drops_the_newest_until_half_of_it_is_free() -> None:
+    bench = Bench(limit_octets=400)  # five lines of 80 octets
+
+    def read(octets: int | None) -> None:
+        bench.destination.room = octets
+        bench.log.flush()
+
+    read(0)
+    bench.put(1, 2, 3, 4, 5, 6, 7, fill=62)
+    read(160)
+    bench.put(8, fill=62)  # 240 octets wait: not yet
+    read(160)
+    bench.put(9, fill=62)
+    read(None)
+    heard = bench.heard()
+    dropped = next(event for event in heard if isinstance(event, dict))
+    assert (dropped["event"], dropped["count"]) == ("events.dropped", 2)
+    assert [event for event in heard if isinstance(event, int)] == [1, 2, 3, 4, 5, 8, 9]
+    assert heard.index(dropped) == 6
+
+
+def test_limit_is_where_dropping_begins() -> None:
+    bench = Bench(limit_octets=16)  # two lines
+    bench.destination.room = 0
+    bench.put(1, 2, 3)
+    bench.destination.room = None
+    bench.log.flush()
+    assert bench.heard() == [1, 2]
+
+
+def test_lost_destination_is_opened_again_after_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.destination.refuse = FULL
+    bench.put(1)
+    bench.log.flush()
+    bench.put(2)
+    bench.log.flush()
+    bench.loop.advance(RETRY_S)
+    assert caplog.messages == ["event log fake: No space left on device, trying again"]
+    bench.destination.refuse = None
+    bench.log.flush()
+    assert bench.destination.fd < 0
+    bench.loop.advance(RETRY_S)
+    assert bench.heard() == [1, 2]
+    bench.destination.refuse = FULL
+    bench.put(3)
+    bench.log.flush()
+    assert len(caplog.messages) == 2
+
+
+def test_loss_while_watched_stops_watching() -> None:
+    bench = Bench()
+    bench.destination.room = 0
+    bench.put(1)
+    bench.log.flush()
+    bench.destination.refuse = GONE
+    bench.loop.fire(77, OUT)
+    assert 77 not in bench.loop
+    assert bench.loop.next_timer == bench.loop.now + RETRY_S
+
+
+@pytest.mark.parametrize(("is_socket", "second"), [(True, [1, 2]), (False, None)])
+def test_next_reader_of_a_socket_begins_with_the_whole_line(*, is_socket: bool, second: list[int] | None) -> None:
+    bench = Bench(is_socket=is_socket)
+    bench.destination.room = 4
+    bench.put(1, 2)
+    bench.log.flush()
+    bench.destination.refuse = GONE
+    bench.log.flush()
+    bench.destination.refuse, bench.destination.room = None, None
+    bench.loop.advance(RETRY_S)
+    if second is not None:
+        assert bench.heard() == second
+    else:
+        assert b"".join(bench.destination.written) == b'{"n":1}\n{"n":2}\n'
+
+
+def test_events_of_the_time_without_destination_wait() -> None:
+    loop, destination = FakeLoop(), FakeDestination(is_socket=True)
+    destination.refuse = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    log = EventLog(destination, loop)
     log.put({"n": 1})
     log.flush()
-    path.rename(tmp_path / "rotated")
-    log.reopen()
-    log.put({"n": 2})
-    log.close()
-    assert parsed((tmp_path / "rotated").read_bytes()) == [{"n": 0}, {"n": 1}]
-    assert parsed(path.read_bytes()) == [{"n": 2}]
+    destination.refuse = None
+    loop.advance(RETRY_S)
+    assert destination.written == [b'{"n":1}\n']
 
 
-def test_fifo_may_have_its_reader_later_and_loses_nothing_until_full(tmp_path: Path, loop: Loop) -> None:
-    path = tmp_path / "fifo"
-    os.mkfifo(path)
-    log = EventLog(str(path), loop)
-    for number in range(20_000):  # more than a pipe holds
-        log.put({"n": number, "fill": "x" * 20})
-    log.flush()
-    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    received = bytearray()
-
-    def read() -> bool:
-        with contextlib.suppress(BlockingIOError):
-            received.extend(os.read(reader, 1 << 20))
-        return received.count(b"\n") == 20_000
-
-    turn(loop, read, "everything read")
-    os.close(reader)
-    log.close()
-    assert [event["n"] for event in parsed(bytes(received))] == list(range(20_000))
+def test_destination_that_cannot_be_opened_at_the_start_is_an_error() -> None:
+    destination = FakeDestination()
+    destination.refuse = FileNotFoundError(errno.ENOENT, "No such file or directory")
+    with pytest.raises(ProcessError, match="event log fake cannot be opened: No such file"):
+        EventLog(destination, FakeLoop())
 
 
-def test_full_buffer_drops_the_newest_and_says_how_many(tmp_path: Path, loop: Loop) -> None:
-    path = tmp_path / "fifo"
-    os.mkfifo(path)
-    log = EventLog(str(path), loop, limit_octets=200_000)
-    for number in range(10_000):
-        log.put({"n": number, "fill": "x" * 80})
-        log.flush()
-    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    received = bytearray()
-    told = False
-
-    def read() -> bool:
-        nonlocal told
-        try:
-            received.extend(os.read(reader, 1 << 20))
-        except BlockingIOError:
-            if not told:
-                log.put({"n": "last"})
-                log.flush()
-                told = True
-        return b"last" in received
-
-    turn(loop, read, "the last event")
-    os.close(reader)
-    log.close()
-    events = parsed(bytes(received))
-    dropped = [event for event in events if event.get("event") == "events.dropped"]
-    numbers = [event["n"] for event in events if "n" in event]
-    assert len(dropped) == 1
-    assert numbers == [*range(len(numbers) - 1), "last"]
-    assert dropped[0]["count"] == 10_000 - (len(numbers) - 1)
-    assert events[-2] == dropped[0]
+def test_reopened_destination_gets_what_comes_later() -> None:
+    bench = Bench()
+    bench.put(1)
+    bench.log.flush()
+    bench.log.reopen()
+    bench.put(2)
+    bench.log.flush()
+    assert (bench.heard(0), bench.heard(1)) == ([1], [2])
 
 
-def test_unix_socket_is_connected_again_and_begins_with_a_whole_line(loop: Loop) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        path = f"{directory}/socket"
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(path)
-        listener.listen()
-        listener.settimeout(10)
-        log = EventLog(path, loop)
-        log.put({"n": 1})
-        log.flush()
-        first, _ = listener.accept()
-        assert parsed(first.recv(4096)) == [{"n": 1}]
-        first.close()
-        for number in (2, 3):
-            log.put({"n": number})
-            log.flush()
-        listener.setblocking(False)
-        accepted: list[socket.socket] = []
-
-        def again() -> bool:
-            try:
-                accepted.append(listener.accept()[0])
-            except BlockingIOError:
-                return False
-            return True
-
-        turn(loop, again, "connected again")
-        accepted[0].settimeout(10)
-        turn(loop, lambda: not log._lines, "written")
-        assert parsed(accepted[0].recv(4096))[-1] == {"n": 3}
-        log.close()
-        for sock in (*accepted, listener):
-            sock.close()
+def test_reopening_a_blocked_destination_watches_the_new_one() -> None:
+    bench = Bench()
+    bench.destination.room = 0
+    bench.put(1)
+    bench.log.flush()
+    bench.log.reopen()
+    assert bench.loop.masks == {77: OUT}
+    bench.destination.room = None
+    bench.loop.fire(77, OUT)
+    assert bench.heard(1) == [1]
 
 
-def test_unix_socket_that_went_with_its_listener_is_waited_for(loop: Loop) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        path = f"{directory}/socket"
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(path)
-        listener.listen()
-        log = EventLog(path, loop)
-        listener.accept()[0].close()
-        listener.close()
-        os.unlink(path)
-        log.put({"n": 1})
-        log.flush()
-        turn(loop, lambda: log._fd < 0, "the loss noticed")
-        log.reopen()
-        assert not os.path.exists(path)
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(path)
-        listener.listen()
-        turn(loop, lambda: not log._lines, "written to the next listener")
-        connection, _ = listener.accept()
-        assert parsed(connection.recv(4096)) == [{"n": 1}]
-        log.close()
-        connection.close()
-        listener.close()
+def test_destination_that_cannot_be_reopened_is_tried_again() -> None:
+    bench = Bench()
+    bench.destination.refuse = FileNotFoundError(errno.ENOENT, "No such file or directory")
+    bench.log.reopen()
+    bench.put(1)
+    bench.destination.refuse = None
+    bench.loop.advance(RETRY_S)
+    assert bench.heard() == [1]
 
 
-def test_standard_output(loop: Loop, capfd: pytest.CaptureFixture[str]) -> None:
-    log = EventLog("-", loop)
-    log.put({"n": 1})
-    log.reopen()
-    log.put({"n": 2, "fill": "x" * 10_000})
-    log.close()
-    assert [event["n"] for event in parsed(capfd.readouterr().out.encode())] == [1, 2]
-
-
-def test_blocked_standard_output_blocks_nobody(loop: Loop) -> None:
-    reader, writer = os.pipe()
-    saved = os.dup(1)
-    os.dup2(writer, 1)
-    os.close(writer)
-    try:
-        log = EventLog("-", loop)
-        for number in range(5000):
-            log.put({"n": number, "fill": "x" * 100})
-        log.flush()
-        received = bytearray()
-
-        def read() -> bool:
-            received.extend(os.read(reader, 65536))
-            return received.count(b"\n") == 5000
-
-        turn(loop, read, "everything read")
-        log.close()
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
-        os.close(reader)
-    assert [event["n"] for event in parsed(bytes(received))] == list(range(5000))
-
-
-def test_standard_output_whose_reader_ended_does_not_keep_the_loop_busy(loop: Loop) -> None:
-    reader, writer = os.pipe()
-    saved = os.dup(1)
-    os.dup2(writer, 1)
-    os.close(writer)
-    try:
-        log = EventLog("-", loop)
-        for number in range(5000):
-            log.put({"n": number, "fill": "x" * 100})
-        log.flush()
-        assert 1 in loop
-        os.close(reader)
-        turn(loop, lambda: 1 not in loop, "the loss noticed")
-        assert log._lines
-        log._close()
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
-
-
-def test_destination_that_cannot_be_opened_is_an_error(tmp_path: Path, loop: Loop) -> None:
-    with pytest.raises(ProcessError, match="cannot be opened"):
-        EventLog(str(tmp_path / "nowhere" / "events"), loop)
-
-
-def test_full_disk_is_tried_again(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
-    log = EventLog("/dev/full", loop)
-    log.put({"n": 1})
-    log.flush()
-    log.flush()
-    assert [record.getMessage() for record in caplog.records] == [
-        "event log /dev/full: No space left on device, trying again"]
-    log.close()
+def test_close_writes_what_it_can_and_tells_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.destination.room = 8
+    bench.put(1, 2, 3)
+    bench.log.close()
+    assert bench.heard() == [1]
+    assert caplog.messages == ["event log fake: 2 events were not written"]
+    assert bench.destination.fd < 0
+    assert 77 not in bench.loop

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastscp.study import naming
+from fastscp.study.numbering import highest_number, plan
 from fastscp.study.policy import Sorting, StudyPolicy
-from fastscp.study.rename import highest_number, plan
 from fastscp.study.transliterate import transliterate
 
 WHEN = datetime.datetime(2026, 1, 2, 3, 4, 5, 6789)

@@ -75,8 +75,8 @@ class Acceptor:
 
     def serve(self) -> None:
         """Let the worker read what is there."""
-        for fd in [fd for fd in self.loop.handlers if fd != self.control]:
-            if fd in self.loop.handlers and self.loop.watched(fd) & IN:
+        for fd in [fd for fd in self.loop.masks if fd != self.control]:
+            if fd in self.loop.masks and self.loop.watched(fd) & IN:
                 self.loop.fire(fd, IN)
 
     def associate(self, number: int) -> socket.socket:
@@ -213,7 +213,7 @@ def test_last_event_is_acknowledged_before_a_drained_worker_ends(tmp_path: Path,
     acceptor.loop.advance(1)
     assert not acceptor.loop.stopped
     ours.send(orjson.dumps({"kind": "ack", "event": 1}))
-    channel = next(fd for fd in acceptor.loop.handlers if fd != acceptor.control)
+    channel = next(fd for fd in acceptor.loop.masks if fd != acceptor.control)
     acceptor.loop.fire(channel, IN)
     acceptor.loop.advance(0.1)
     assert acceptor.loop.stopped

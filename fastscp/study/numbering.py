@@ -1,4 +1,4 @@
-"""The plan of ``--rename-on-eostudy``: which file of a study gets which name. Pure.
+"""The numbers of ``--rename-on-eostudy``: which file of a study gets which name. Pure.
 
 storescp's pattern is two letters and six digits from 000001. Its two faults are mended: numbers have no gaps
 when an object was sent twice, and late objects are numbered after the highest number that is there, so that

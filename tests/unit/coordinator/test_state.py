@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fastscp.coordinator.state import FILE_NAME, SqliteState
 from fastscp.errors import ProcessError
-from fastscp.study.state import FILE_NAME, ObjectRow, SqliteState, StudyRow, TaskRow
+from fastscp.study.state import ObjectRow, StudyRow, TaskRow
 
 
 def row(file: str, association: str = "a") -> ObjectRow:

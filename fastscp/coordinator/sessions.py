@@ -1,0 +1,216 @@
+"""What the workers tell the coordinator, and what they are told.
+
+Strategy: each worker's channel is a session. Its packets go to the studies and the event stream, or, where no
+study is tracked, straight to the lanes; answers gather until ``send_answers``, which the process calls when
+what they say is durable.
+
+Invariants: a ``stored`` that a worker repeats after the death of an earlier coordinator counts once, by
+(incarnation, event); it is answered each time. When a worker dies its associations end and its transfers are void.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Literal
+
+import orjson
+
+from fastscp.coordinator.channels import Channel, Transport
+from fastscp.coordinator.studies import Studies
+from fastscp.coordinator.tasks import Cause, HookTask, Lanes, Task
+from fastscp.log.names import APPLICATION
+from fastscp.process import packets
+from fastscp.process.loop import Loop
+from fastscp.study import events, variables
+from fastscp.study.commands import RECEPTION
+from fastscp.study.policy import HookPolicy
+
+_log = logging.getLogger(APPLICATION)
+
+
+class Session:
+    """One worker's channel, and what the worker told over it."""
+
+    def __init__(self, key: int, name: str, transport: Transport, loop: Loop, *,
+                 taken: Callable[[Session, bytes], None], lost: Callable[[Session], None]) -> None:
+        self.key = key
+        self.incarnation = name
+        self.highest_event = 0  #: taken over
+        self.associations: dict[str, tuple[dict[str, Any], bytes]] = {}  #: ``opened`` packets
+        self.requests: set[int] = set()  #: transfers under way
+        self.channel = Channel(transport, loop, taken=partial(taken, self), lost=partial(lost, self))
+
+
+class Sessions:
+    """The workers that are connected.
+
+    ``studies`` is None where none are tracked; objects then go into ``output_directory``. ``known`` holds the
+    highest event taken over from each worker of an earlier coordinator, ``changed`` is called when a round has work.
+    """
+
+    def __init__(self, loop: Loop, lanes: Lanes, studies: Studies | None, sink: events.EventSink | None,
+                 hooks: HookPolicy, output_directory: str, *, known: Mapping[str, int], changed: Callable[[], None],
+                 wall: Callable[[], float] = time.time) -> None:
+        self._loop = loop
+        self._lanes = lanes
+        self._studies = studies
+        self._sink = sink
+        self._hooks = hooks
+        self._output_directory = output_directory
+        self._changed = changed
+        self._wall = wall
+        self._events = dict(known)  #: highest event taken over, by incarnation
+        self._sessions: dict[int, Session] = {}
+        self._last_key = 0
+        self._outgoing: list[tuple[Session, bytes]] = []
+
+    def add(self, name: str, transport: Transport) -> None:
+        """Take the channel of a worker."""
+        self._last_key += 1
+        self._sessions[self._last_key] = Session(self._last_key, name, transport, self._loop, taken=self._take,
+                                                 lost=self._lose)
+
+    def read_all(self) -> None:
+        """Take over everything that is in the channels."""
+        for session in list(self._sessions.values()):
+            while session.channel.open and session.channel.read():
+                pass
+
+    def close(self) -> None:
+        """Close every channel."""
+        for session in self._sessions.values():
+            session.channel.close()
+
+    # -- what workers tell ------------------------------------------------------------------------
+
+    def _take(self, session: Session, octets: bytes) -> None:
+        packet = packets.decode_worker(octets)
+        self._changed()
+        if packet["kind"] == "stored":
+            self._take_stored(session, packet, octets)
+        elif packet["kind"] == "place":
+            self._take_place(session, packet)
+        elif packet["kind"] == "opened":
+            self._take_opened(session, packet, octets)
+        elif packet["kind"] == "closed":
+            self._close_association(session, packet["association"], packet["how"])
+        elif packet["kind"] == "abandoned":
+            self._abandon(session, packet["request"])
+        elif packet["kind"] == "hello":
+            session.incarnation = packet["incarnation"]
+            session.highest_event = self._events.get(session.incarnation, 0)
+
+    def _take_opened(self, session: Session, packet: packets.Opened, octets: bytes) -> None:
+        session.associations[packet["association"]] = dict(packet), octets
+        if self._sink is not None:
+            self._sink.put(events.association_opened(self._wall(), packet))
+
+    def _take_place(self, session: Session, packet: packets.Place) -> None:
+        if self._studies is None:
+            answer: packets.Placed = {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
+                                      "directory": self._output_directory}
+        else:
+            answer = self._studies.place(packet, session.incarnation, self._loop.now)
+            if not answer["status"]:
+                session.requests.add(packet["request"])
+        self._answer(session, answer)
+
+    def _abandon(self, session: Session, request: int) -> None:
+        if request in session.requests and self._studies is not None:
+            session.requests.discard(request)
+            self._studies.abandoned((session.incarnation, request), self._loop.now)
+
+    def _take_stored(self, session: Session, packet: packets.Stored, octets: bytes) -> None:
+        event = packet["event"]
+        cause = session.key, event
+        if event > session.highest_event:
+            session.highest_event = event
+            self._store(session, packet, octets, cause)
+        if self._studies is not None or not self._lanes.caused(cause):
+            self._answer(session, {"kind": "ack", "event": event})
+        if self._hooks.synchronous and not self._lanes.caused(cause):
+            self._answer(session, {"kind": "ran", "event": event})
+
+    def _store(self, session: Session, packet: packets.Stored, octets: bytes, cause: Cause) -> None:
+        opened, caller = self._caller(session, packet["association"])
+        if self._sink is not None:
+            self._sink.put(events.object_stored(self._wall(), opened, packet))
+        if self._studies is not None:
+            if packet["request"] is not None:
+                session.requests.discard(packet["request"])
+            self._studies.stored(packet, octets, opened, caller, session.incarnation, cause, self._loop.now)
+            self._events[session.incarnation] = packet["event"]
+        elif self._hooks.on_reception is not None:
+            self._lanes.add(HookTask(RECEPTION, 0, variables.reception(opened, packet), cause=cause), lane=None)
+
+    @staticmethod
+    def _caller(session: Session, association: str) -> tuple[Mapping[str, Any], bytes]:
+        """Return the ``opened`` packet of an association and its octets."""
+        known = session.associations.get(association)
+        if known is not None:
+            return known
+        _log.error("object of association %s, which was never opened", association)
+        return variables.NOBODY, orjson.dumps(variables.NOBODY)
+
+    def _close_association(self, session: Session, association: str, how: str) -> None:
+        session.associations.pop(association, None)
+        if self._studies is not None:
+            self._studies.closed(association)
+        if self._sink is not None:
+            self._sink.put(events.association_closed(self._wall(), association, how))
+
+    def _lose(self, session: Session) -> None:
+        """Take note that a worker died: its associations ended, its transfers are void."""
+        del self._sessions[session.key]
+        for request in sorted(session.requests):
+            self._abandon(session, request)
+        for association in list(session.associations):
+            self._close_association(session, association, "failed")
+        self._changed()
+
+    # -- an earlier coordinator --------------------------------------------------------------------------
+
+    def unheard(self, associations: Iterable[str]) -> list[str]:
+        """Return those of ``associations`` that no worker has open."""
+        heard = {name for session in self._sessions.values() for name in session.associations}
+        return [name for name in associations if name not in heard]
+
+    def forget_gone(self) -> list[str]:
+        """Drop the event numbers of workers that are not connected; return their incarnations."""
+        here = {session.incarnation for session in self._sessions.values()}
+        gone = [incarnation for incarnation in self._events if incarnation not in here]
+        for incarnation in gone:
+            del self._events[incarnation]
+        return gone
+
+    # -- what workers are told --------------------------------------------------------------------
+
+    def hook_started(self, task: Task) -> None:
+        """Acknowledge the event that caused a hook, where no state keeps it: from here on the hook runs, whatever happens."""
+        if self._studies is None:
+            self._answer_cause(task, "ack")
+
+    def task_finished(self, task: Task) -> None:
+        """With ``--exec-sync``: tell the worker when everything that its event caused is done."""
+        if task.cause is not None and self._hooks.synchronous and not self._lanes.caused(task.cause):
+            self._answer_cause(task, "ran")
+        self._changed()
+
+    def _answer_cause(self, task: Task, kind: Literal["ack", "ran"]) -> None:
+        """Tell the worker whose event caused ``task``, if it is still there."""
+        session = None if task.cause is None else self._sessions.get(task.cause[0])
+        if session is not None and task.cause is not None:
+            event = task.cause[1]
+            self._answer(session, {"kind": "ack", "event": event} if kind == "ack" else {"kind": "ran", "event": event})
+
+    def _answer(self, session: Session, packet: packets.CoordinatorPacket) -> None:
+        self._outgoing.append((session, packets.encode(packet)))
+
+    def send_answers(self) -> None:
+        """Send what is to be told; the caller has made it durable."""
+        for session, octets in self._outgoing:
+            session.channel.send(octets)
+        self._outgoing.clear()

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+
+import pytest
+
+from fastscp.coordinator.placing import ATTEMPTS, Placer, ensure, remove_unused
+from fastscp.errors import InstanceError
+from fastscp.study.naming import timestamp
+from fastscp.study.policy import Sorting, StudyPolicy
+
+WHEN = datetime.datetime(2026, 1, 2, 3, 4, 5, 998_000)
+BY_UID = StudyPolicy(sorting=Sorting.STUDY_UID)
+BY_TIME = StudyPolicy(sorting=Sorting.CONCURRENT_STUDIES)
+
+
+def placer(policy: StudyPolicy, output: Path) -> Placer:
+    return Placer(policy, str(output), frozenset({".kept"}), local_time=lambda: WHEN)
+
+
+def test_without_sorting_everything_goes_into_the_output_directory(tmp_path: Path) -> None:
+    assert placer(StudyPolicy(), tmp_path).open_directory("", "", "") == (str(tmp_path), False)
+    assert os.listdir(tmp_path) == []
+
+
+def test_directory_by_uid_is_made_once_and_taken_again(tmp_path: Path) -> None:
+    by_uid = placer(BY_UID, tmp_path)
+    assert by_uid.open_directory("1.2", "", "") == (f"{tmp_path}/1.2", True)
+    assert by_uid.open_directory("1.2", "", "") == (f"{tmp_path}/1.2", False)
+
+
+def test_same_millisecond_gives_the_next_free_name(tmp_path: Path) -> None:
+    by_time = placer(BY_TIME, tmp_path)
+    names = [by_time.open_directory(f"1.{number}", "", "")[0] for number in range(3)]
+    assert names == [f"{tmp_path}/20260102_03040{rest}" for rest in ("5998", "5999", "6000")]
+    assert all(map(os.path.isdir, names))
+
+
+def test_free_names_are_not_looked_for_without_end(tmp_path: Path) -> None:
+    by_time = placer(BY_TIME, tmp_path)
+    for attempt in range(ATTEMPTS):
+        (tmp_path / timestamp(WHEN + datetime.timedelta(milliseconds=attempt))).mkdir()
+    with pytest.raises(InstanceError, match="no free directory"):
+        by_time.open_directory("1.2", "", "")
+
+
+@pytest.mark.parametrize("uid", ["", ".", "..", ".kept"])
+def test_unacceptable_names_make_nothing(tmp_path: Path, uid: str) -> None:
+    with pytest.raises(InstanceError) as refusal:
+        placer(BY_UID, tmp_path).open_directory(uid, "", "")
+    assert refusal.value.status == 0xC000
+    assert os.listdir(tmp_path) == []
+
+
+def test_unusual_characters_are_replaced_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert placer(BY_UID, tmp_path).open_directory("../1\n2", "", "")[0] == f"{tmp_path}/.._1_2"
+    assert "Sanitized unusual characters" in caplog.text
+    assert "\n2" not in caplog.messages[0]
+
+
+def test_patients_are_spelt_and_the_nameless_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    by_name = placer(StudyPolicy(sorting=Sorting.PATIENT_NAME), tmp_path)
+    assert by_name.open_directory("1.2", "D\xf6e^J ", "")[0] == f"{tmp_path}/Doee_J_20260102_030405998"
+    assert caplog.messages == []
+    assert by_name.open_directory("1.3", " ", "")[0] == f"{tmp_path}/ANONYMOUS_20260102_030405998"
+    assert "PatientName (0010,0010) absent or empty" in caplog.text
+
+
+def test_patients_are_transliterated_when_asked_for(tmp_path: Path) -> None:
+    policy = StudyPolicy(sorting=Sorting.PATIENT_NAME, names_by_character_set=True)
+    name = "Ж".encode("iso8859_5").decode("latin-1")
+    directory, _ = placer(policy, tmp_path).open_directory("1.2", name, "ISO_IR 144")
+    assert directory == f"{tmp_path}/Zh_20260102_030405998"
+
+
+def test_file_in_the_way_is_a_refusal(tmp_path: Path) -> None:
+    (tmp_path / "1.2").write_text("")
+    with pytest.raises(InstanceError, match="it is a file"):
+        placer(BY_UID, tmp_path).open_directory("1.2", "", "")
+
+
+def test_directory_that_cannot_be_made_is_a_refusal(tmp_path: Path) -> None:
+    with pytest.raises(InstanceError, match="cannot make study directory"):
+        placer(BY_UID, tmp_path / "nowhere").open_directory("1.2", "", "")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InstanceError, match="cannot make study directory"):
+        ensure(f"{tmp_path}/file/1.2")
+
+
+def test_directory_of_an_earlier_time_is_made_again(tmp_path: Path) -> None:
+    ensure(f"{tmp_path}/1.2")
+    ensure(f"{tmp_path}/1.2")
+    assert os.listdir(tmp_path) == ["1.2"]
+
+
+def test_only_an_empty_directory_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "1.2").mkdir()
+    (tmp_path / "1.3").mkdir()
+    (tmp_path / "1.3" / "CT.1").write_text("x")
+    for name in ("1.2", "1.3", "never"):
+        remove_unused(f"{tmp_path}/{name}")
+    assert os.listdir(tmp_path) == ["1.3"]

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fastscp.coordinator.state_directory import RESERVED_NAMES, StateDirectory
+from fastscp.errors import ProcessError
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[int]:
+    """The lock of another service on ``tmp_path``."""
+    lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    yield lock
+    os.close(lock)
+
+
+def test_directory_is_hidden_in_the_output_directory_and_private(tmp_path: Path) -> None:
+    path = StateDirectory(None, str(tmp_path)).path
+    assert path == tmp_path / ".fastscp"
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert path.name in RESERVED_NAMES
+
+
+def test_configured_directory_is_made_with_its_parents(tmp_path: Path) -> None:
+    assert StateDirectory(f"{tmp_path}/a/b", "/nowhere").path == tmp_path / "a" / "b"
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_directory_in_use_is_refused_when_patience_is_over(tmp_path: Path, other: int) -> None:
+    assert other
+    waited: list[float] = []
+    with pytest.raises(ProcessError, match="in use by another service"):
+        StateDirectory(str(tmp_path), "", pause=waited.append)
+    assert sum(waited) == pytest.approx(2.0, abs=0.05)
+
+
+def test_predecessor_that_is_just_dying_is_waited_for(tmp_path: Path, other: int) -> None:
+    StateDirectory(str(tmp_path), "", pause=lambda _s: fcntl.flock(other, fcntl.LOCK_UN))
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_directory_that_cannot_be_made_is_a_process_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ProcessError, match="cannot be used"):
+        StateDirectory(f"{tmp_path}/file/state", "")

@@ -242,6 +242,16 @@ def test_abandoned_transfer_is_given_up_once_and_only_if_it_was_placed(tmp_path:
     assert os.listdir(tmp_path) == []
 
 
+def test_requests_are_remembered_only_while_they_are_under_way(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    session = bench.sessions._sessions[1]
+    bench.say(worker, said.place(1, ""), said.place(2, "1.1"), said.place(3, "1.1"))
+    assert session.requests == {2, 3}
+    bench.say(worker, said.stored(1, "1.1", f"{tmp_path}/1.1", request=2), said.abandoned(3))
+    assert session.requests == set()
+
+
 def test_refused_request_is_no_transfer(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     worker = bench.connect()

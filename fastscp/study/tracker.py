@@ -7,6 +7,9 @@ other than T with no holder and no transfer under way is complete. An associatio
 completes nothing by itself, because two consecutive associations may carry one study. When associations do
 not overlap this is exactly storescp's rule.
 
+That *a* moved on says nothing of what other associations are still to send. So where a timeout is given, it
+decides while others are open: an object then completes former studies only when *a* is the only open association.
+
 Invariant: a study with a transfer under way never ends, whatever the clock says. What ages beyond the maximum
 while objects are under way is *closing*: new objects open a new study, it ends with its last transfer.
 """
@@ -73,6 +76,7 @@ class Study:
     transfers: int = 0
     closing: bool = False
     directory_made: bool = False
+    late: bool = False  #: it has ended before: a repeated object may change nothing
 
 
 class Tracker:
@@ -87,6 +91,7 @@ class Tracker:
         self._open: dict[int, Study] = {}  #: in order of last activity
         self._transfers: dict[Transfer, Study] = {}
         self._holders: Holders[int] = Holders()
+        self._associations: set[str] = set()  #: open ones
 
     def __len__(self) -> int:
         return len(self._open)
@@ -98,6 +103,10 @@ class Tracker:
     def numbered(self, number: int) -> Study | None:
         """Return the open study of that number."""
         return self._open.get(number)
+
+    def directories(self) -> set[str]:
+        """Return the directories of the open studies."""
+        return {study.directory for study in self._open.values()}
 
     def of_transfer(self, transfer: Transfer) -> Study | None:
         """Return the study that ``transfer`` was placed in."""
@@ -143,7 +152,9 @@ class Tracker:
         if transfer is not None:
             self._end_transfer(transfer, now)
         self._holders.hold(association, study.number)
-        if self._literal_rule:
+        if not self.moving_on_ends(association):
+            candidates = []
+        elif self._literal_rule:
             candidates = [number for number in self._open if number != study.number]
         else:
             candidates = sorted(number for number in self._holders.free if number != study.number)
@@ -154,12 +165,23 @@ class Tracker:
             self._remove(other)
         return ended
 
+    def moving_on_ends(self, association: str) -> bool:
+        """Whether an object of ``association`` ends what nobody sends any more, at once."""
+        if self._literal_rule or self._timeout_s is None:
+            return True
+        return not self._associations - {association}
+
+    def open(self, association: str) -> None:
+        """Take note that ``association`` is open; repeating it changes nothing."""
+        self._associations.add(association)
+
     def hold(self, association: str, study: Study) -> None:
         """Restore what an earlier coordinator knew about a holder."""
         self._holders.hold(association, study.number)
 
     def close(self, association: str) -> None:
         """Take note that ``association`` ended; by itself this completes nothing."""
+        self._associations.discard(association)
         self._holders.release(association)
 
     def due(self, now: float) -> list[Study]:

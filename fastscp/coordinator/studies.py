@@ -216,12 +216,10 @@ class Studies:
             return
         self._series_of.setdefault(study.number, {})[series] = caller
         self._series.hold(association, (study.number, series))
-        if not self._tracker.moving_on_ends(association):
-            return  # it ends with its study
         for number, other in sorted(self._series.free):
             owner = self._tracker.numbered(number)
             # without a study it ended with this object; under a transfer it may get another object of the series
-            if owner is not None and not owner.transfers:
+            if owner is not None and not owner.transfers and self._tracker.may_end_at_once(owner):
                 self._end_series(owner, other, cause, after)
 
     def _end_series(self, study: Study, series: str, cause: Cause | None, after: Task | None) -> None:

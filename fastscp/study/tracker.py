@@ -8,7 +8,8 @@ completes nothing by itself, because two consecutive associations may carry one 
 not overlap this is exactly storescp's rule.
 
 That *a* moved on says nothing of what other associations are still to send. So where a timeout is given, it
-decides while others are open: an object then completes former studies only when *a* is the only open association.
+decides as soon as associations overlap: an object completes only studies that are open *alone*, which means that
+with each object since their first, of whichever study, no association was open but the one that brought it.
 
 Invariant: a study with a transfer under way never ends, whatever the clock says. What ages beyond the maximum
 while objects are under way is *closing*: new objects open a new study, it ends with its last transfer.
@@ -92,6 +93,7 @@ class Tracker:
         self._transfers: dict[Transfer, Study] = {}
         self._holders: Holders[int] = Holders()
         self._associations: set[str] = set()  #: open ones
+        self._alone: set[int] = set()  #: numbers of the studies that are open alone
 
     def __len__(self) -> int:
         return len(self._open)
@@ -152,24 +154,22 @@ class Tracker:
         if transfer is not None:
             self._end_transfer(transfer, now)
         self._holders.hold(association, study.number)
-        if not self.moving_on_ends(association):
-            candidates = []
-        elif self._literal_rule:
-            candidates = [number for number in self._open if number != study.number]
-        else:
-            candidates = sorted(number for number in self._holders.free if number != study.number)
-        ended = [other for number in candidates if not (other := self._open[number]).transfers and other.objects]
+        if self._associations - {association}:
+            self._alone.clear()
+        elif study.objects == 1:
+            self._alone.add(study.number)
+        candidates = self._open if self._literal_rule else sorted(self._holders.free)
+        ended = [other for number in candidates if (other := self._open[number]) is not study
+                 and self.may_end_at_once(other) and not other.transfers and other.objects]
         if study.closing and not study.transfers:
             ended.append(study)
         for other in ended:
             self._remove(other)
         return ended
 
-    def moving_on_ends(self, association: str) -> bool:
-        """Whether an object of ``association`` ends what nobody sends any more, at once."""
-        if self._literal_rule or self._timeout_s is None:
-            return True
-        return not self._associations - {association}
+    def may_end_at_once(self, study: Study) -> bool:
+        """Whether an object of another study may end ``study`` or a series of it, rather than its timeout."""
+        return self._literal_rule or self._timeout_s is None or study.number in self._alone
 
     def open(self, association: str) -> None:
         """Take note that ``association`` is open; repeating it changes nothing."""
@@ -223,6 +223,7 @@ class Tracker:
         self._open.clear()
         self._by_uid.clear()
         self._transfers.clear()
+        self._alone.clear()
         self._holders = Holders()
         return ended
 
@@ -249,5 +250,6 @@ class Tracker:
     def _remove(self, study: Study) -> None:
         self._open.pop(study.number, None)
         self._holders.forget(study.number)
+        self._alone.discard(study.number)
         if self._by_uid.get(study.uid) is study:
             del self._by_uid[study.uid]

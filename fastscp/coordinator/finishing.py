@@ -22,7 +22,7 @@ from fastscp.coordinator.renaming import Outcome, rename
 from fastscp.coordinator.tasks import FinishTask, Plan, row_of
 from fastscp.errors import StorageError
 from fastscp.log.names import APPLICATION
-from fastscp.study import events, manifest, numbering
+from fastscp.study import events, manifest, numbering, variables
 from fastscp.study.policy import LateObjects, StudyPolicy
 from fastscp.study.state import StudyState
 
@@ -153,14 +153,15 @@ class Finisher:
 
     def _conclude(self, task: FinishTask) -> None:
         plan = task.plan
-        objects = [(row.name, orjson.loads(row.body)) for row in self._state.objects(task.study)]
+        rows = self._state.objects(task.study)
+        objects = [(row.name, orjson.loads(row.body)) for row in rows]
         if self._policy.manifest:
             self._write_manifest(plan, objects)
         if self._sink is not None:
+            caller = orjson.loads(rows[-1].caller) if rows else variables.NOBODY
+            end: events.StudyEnd = {"study_uid": plan.uid, "directory": plan.directory, "reason": plan.reason}
             self._sink.put(events.study_completed(
-                self._wall(), plan.uid, plan.directory, plan.reason,
-                [{"file": name, "series_uid": stored["series"], **events.instance(stored)}
-                 for name, stored in objects]))
+                self._wall(), end, caller, [events.study_object(name, stored) for name, stored in objects]))
         if self._policy.on_late is not LateObjects.APPEND:
             self._state.forget_study(task.study)
         self._state.finish_task(task.number)

@@ -14,11 +14,15 @@ NOTICE = b'{"level":"warn","logger":"root","message":"%d log messages were lost"
 
 
 class JSONLayout:
-    """Lays a record out as ``{"time", "level", "logger", "process", "message"}``; the time is UTC."""
+    """Lays a record out as ``{"time", "level", "logger", "process", "message"}``; the time is UTC.
+
+    The facts of a message come as fields of their own: those that the record carries in ``fields``.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
         entry = {
+            **getattr(record, "fields", {}),
             "time": timestamp(record, "%Y-%m-%dT%H:%M:%S.%qZ", utc=True),
             "level": names.level_name(record.levelno).lower(),
             "logger": record.name,

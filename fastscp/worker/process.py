@@ -107,7 +107,7 @@ class Worker:
         elif order["kind"] == "drain":
             self.drain()
         elif order["kind"] == "stop":
-            self.loop.stop()
+            self._give_up()
         elif order["kind"] == "reload":
             self._reload()
         elif descriptor is not None:
@@ -131,7 +131,7 @@ class Worker:
             self.loop.unregister(self._channel.fileno())
             self._channel.close()
             self._channel = None
-            _log.error("the acceptor process is gone, finishing what is under way")
+            _log.debug("the acceptor process is gone")  # the coordinator says it, once for all
             self.drain()
 
     def _reload(self) -> None:
@@ -188,7 +188,7 @@ class Worker:
         for connection in list(self._connections):
             busy = connection.blocked or connection.storage.busy
             if not busy and now - connection.storage.idle_since >= _IDLE_S:
-                connection.abort(source=2, reason=0)
+                connection.abort("the service stops", source=2, reason=0)
         if self._connections:
             self.loop.call_later(_IDLE_S / 4, self._end_idle)
         else:
@@ -205,6 +205,6 @@ class Worker:
 
     def _give_up(self) -> None:
         for connection in list(self._connections):
-            connection.abort(source=2, reason=0)
-            connection.close()
+            connection.abort("the service stops", source=2, reason=0)
+            connection.close("the service stops")
         self.loop.stop()

@@ -15,7 +15,7 @@ def opened(association: str, calling: str = "SCU", peer: str = "127.0.0.1") -> d
 
 
 def closed(association: str, how: str = "released") -> dict[str, Any]:
-    return {"kind": "closed", "association": association, "how": how}
+    return {"kind": "closed", "association": association, "how": how, "stored": 0, "refused": 0, "octets": 0}
 
 
 def place(request: int, study: str, association: str = "a", patient: str = "A^B") -> dict[str, Any]:

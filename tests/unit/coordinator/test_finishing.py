@@ -46,7 +46,8 @@ class Bench:
             self.objects += 1
             (self.path / file).write_text(file)
             packet = said.stored(self.objects, f"1.{study}", self.directory, file)
-            self.state.add_object(study, ObjectRow(file, file, "a", b"{}", json.dumps(packet).encode()), self.objects,
+            self.state.add_object(study, ObjectRow(file, file, "a", json.dumps(said.opened("a")).encode(),
+                                             json.dumps(packet).encode()), self.objects,
                                   "w", self.objects)
 
     def end(self, study: int) -> FinishTask:

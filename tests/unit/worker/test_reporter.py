@@ -85,7 +85,7 @@ def test_nothing_is_lost_while_there_is_no_coordinator(coordinator: Coordinator)
     notices: list[str] = []
     coordinator.reporter.opened(opened("a"))
     coordinator.reporter.stored(stored(coordinator.reporter.next_event()), on_sent=lambda: notices.append("sent"))
-    coordinator.reporter.closed("a", "released")
+    coordinator.reporter.closed("a", "released", stored=0, refused=0, octets=0)
     assert notices == []
     coordinator.connect()
     assert kinds(coordinator.heard()) == ["hello", "opened", "stored", "closed"]
@@ -99,7 +99,7 @@ def test_association_is_forgotten_with_its_last_acknowledgement(coordinator: Coo
     reporter.opened(opened("a"))
     for _ in range(2):
         reporter.stored(stored(reporter.next_event()))
-    reporter.closed("a", "released")
+    reporter.closed("a", "released", stored=0, refused=0, octets=0)
     coordinator.answer({"kind": "ack", "event": 2})
     coordinator.connect()
     assert kinds(coordinator.heard()) == ["hello", "opened", "stored", "closed"]
@@ -119,7 +119,7 @@ def test_new_coordinator_hears_what_the_dead_one_did_not_answer(coordinator: Coo
         number = reporter.next_event()
         reporter.stored(stored(number), on_sent=lambda number=number: sent.append(number))
     request = reporter.place("a", "1.2", "P", "", placed.append)
-    reporter.closed("b", "released")
+    reporter.closed("b", "released", stored=0, refused=0, octets=0)
     coordinator.answer({"kind": "ack", "event": 1})
     assert coordinator.channel is not None
     coordinator.channel.close()

@@ -235,6 +235,7 @@ class AcceptorProcess:
             return
         if not self._pool.slots and not self._coordinator_told:
             self._coordinator_told = True
+            self._close_waiting()  # what a worker that was stopped has given back
             if self._workers_deadline is not None:  # the hooks have a time of their own
                 self._workers_deadline.cancel()
             self._supervisor.tell_coordinator({"kind": "stop" if self._stopping else "drain"})

@@ -22,11 +22,11 @@ class JSONLayout:
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
         entry = {
-            **getattr(record, "fields", {}),
             "time": timestamp(record, "%Y-%m-%dT%H:%M:%S.%qZ", utc=True),
             "level": names.level_name(record.levelno).lower(),
             "logger": record.name,
             "process": record.process,
             "message": message(record).encode("utf-8", "replace").decode("utf-8"),
         }
-        return orjson.dumps(entry).decode("utf-8") + "\n"
+        facts = getattr(record, "fields", {})
+        return orjson.dumps({**entry, **facts, **entry}).decode("utf-8") + "\n"

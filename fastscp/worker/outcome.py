@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastscp.dicom.uids import SOP_CLASS_NAMES
 from fastscp.dimse.command import C_STORE_RQ, Command
@@ -71,9 +71,18 @@ class Verdict:
     tag: str | None = None
     offset: int | None = None
 
+    end: str = ""  #: what cut off an object that would have been refused for another reason
+
+    @property
+    def told(self) -> str:
+        """The reason as events give it."""
+        return f"{self.reason}; {self.end}" if self.end else self.reason
+
     def __str__(self) -> str:
         text = self.reason if self.tag is None else f"({self.tag}) {self.reason}"
-        return text if self.offset is None else f"{text}, offset {self.offset}"
+        if self.offset is not None:
+            text += f", offset {self.offset}"
+        return f"{text}; {self.end}" if self.end else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +171,7 @@ class Outcomes:
         verdict = Verdict(why)
         if reception.failure is not None:
             known = _verdict(reception.failure)
-            verdict = Verdict(f"{known.reason}; {why}", None, known.tag, known.offset)
+            verdict = replace(known, status=None, end=why)
         self._tell(_Attempt(reception.context, reception.command, reception, duration_s), verdict)
 
     def not_served(self, request: UnrecognizedRequest) -> None:
@@ -198,7 +207,7 @@ class Outcomes:
             "duration_s": round(attempt.duration_s, 6), "status": verdict.status, "tag": verdict.tag,
             "offset": verdict.offset,
             # it may name a file that is not in UTF-8
-            "reason": packets.bounded(verdict.reason).encode("utf-8", "replace").decode(),
+            "reason": packets.bounded(verdict.told).encode("utf-8", "replace").decode(),
         }
 
 

@@ -4,7 +4,7 @@ Strategy: a connection whose host name is wanted waits here, without blocking an
 answers or gives up; then the access rules decide.
 
 Invariants: a connection that came in is submitted once, or closed; whoever is refused by a rule is logged and
-told of (``on_refused``).
+told of (``on_refused``), as is who still waits when the service stops.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fastscp.acceptor.resolver import HostName, Resolver
 from fastscp.access.policy import AccessPolicy
 from fastscp.errors import FastscpError
 from fastscp.log.names import NETWORK
+from fastscp.net.peer import Peer
 from fastscp.process.loop import IN, Loop
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ def start_command(command: str) -> Command:
 class Admission:
     """Stands between accept(2) and whoever serves.
 
-    ``submit`` takes a connection that is let in; ``on_refused`` is told of one that was closed. Without a
+    ``submit`` takes a connection that is let in; ``on_refused`` is told whose was closed, and why. Without a
     ``resolver`` nobody has a host name.
     """
 
     def __init__(self, access: AccessPolicy, loop: Loop, submit: Callable[[AcceptedConnection], None],
-                 on_refused: Callable[[], None], *, resolver: Resolver | None = None,
+                 on_refused: Callable[[Peer, str], None], *, resolver: Resolver | None = None,
                  start_command: Callable[[str], Command] = start_command) -> None:
         self._access = access
         self._loop = loop
@@ -122,9 +123,10 @@ class Admission:
         if decision.allowed:
             self._submit(connection)
             return
-        _log.warning("access denied to %s by %s", connection.peer.name, decision.rule or "the access rules")
+        rule = decision.rule or "the access rules"
+        _log.warning("access denied to %s by %s", connection.peer.name, rule)
         connection.sock.close()
-        self._on_refused()
+        self._on_refused(connection.peer, f"access denied by {rule}")
 
     def _judge(self, connection: AcceptedConnection, name: HostName) -> Decision:
         from fastscp.access.rules import ClientInfo, Decision, ServerInfo  # noqa: PLC0415 - as the rules
@@ -160,10 +162,11 @@ class Admission:
 
     def stop(self) -> None:
         """Refuse what still waits."""
-        for connections in self._waiting.values():
+        waiting, self._waiting = self._waiting, {}
+        for connections in waiting.values():
             for connection in connections:
                 connection.sock.close()
-        self._waiting.clear()
+                self._on_refused(connection.peer, "the service stops")
 
     def close(self) -> None:
         """End the resolver."""

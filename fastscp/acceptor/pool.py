@@ -174,11 +174,13 @@ class Pool:
         else:
             raise ProcessError(f"unexpected packet of a worker: {news}")
 
-    def close_waiting(self) -> None:
-        """Drop connections that no worker took (shutdown)."""
-        for connection in self._waiting:
-            connection.sock.close()
+    def close_waiting(self) -> list[Peer]:
+        """Drop connections that no worker took (shutdown); return whose they were."""
+        waiting = list(self._waiting)
         self._waiting.clear()
+        for connection in waiting:
+            connection.sock.close()
+        return [connection.peer for connection in waiting]
 
     def inherited_sockets(self) -> Iterable[socket.socket]:
         """Everything a newly forked process must close."""

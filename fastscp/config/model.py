@@ -43,7 +43,12 @@ class Config:
     @property
     def needs_coordinator(self) -> bool:
         """Whether workers report objects to the coordinator at all."""
-        return self.keeps_studies or self.hooks.on_reception is not None or self.hooks.event_log is not None
+        return self.keeps_studies or self.hooks.on_reception is not None or self.tells_events
+
+    @property
+    def tells_events(self) -> bool:
+        """Whether anybody reads the event stream: what concerns nobody else is told only then."""
+        return self.hooks.event_log is not None
 
     @property
     def looks_up_hosts(self) -> bool:

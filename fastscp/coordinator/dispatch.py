@@ -11,8 +11,9 @@ from collections.abc import Callable
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.hooks import HookRunner
 from fastscp.coordinator.tasks import FinishTask, HookTask, Lanes, Task
+from fastscp.log.text import printable
 from fastscp.study import events
-from fastscp.study.commands import Commands
+from fastscp.study.commands import Commands, command_line
 from fastscp.study.state import StudyState
 
 Notice = Callable[[Task], None]
@@ -86,9 +87,10 @@ class Dispatcher:
             return
         self._number = number = self._number + 1
         arguments = self._commands.arguments(task.kind, task.call["values"])
+        hook = _described(task, number, arguments)
         began = self._monotonic()
         if self._sink is not None:
-            self._sink.put(events.hook_started(self._wall(), task.kind, number, arguments))
+            self._sink.put(events.hook_started(self._wall(), hook, arguments))
 
         self._running += 1
 
@@ -96,10 +98,10 @@ class Dispatcher:
             self._running -= 1
             if self._sink is not None:
                 duration = self._monotonic() - began
-                self._sink.put(events.hook_ended(self._wall(), task.kind, number, status, duration))
+                self._sink.put(events.hook_ended(self._wall(), hook, status, duration))
             self._hook_done(task)
 
-        self._runner.start(f"{task.kind} hook {number}", arguments, task.call["environment"], ended)
+        self._runner.start(_name(hook), arguments, task.call["environment"], ended)
         self._started(task)
 
     def _hook_done(self, task: HookTask) -> None:
@@ -110,3 +112,16 @@ class Dispatcher:
     def _finish(self, task: Task) -> None:
         self._lanes.finish(task)
         self._finished(task)
+
+
+def _described(task: HookTask, number: int, arguments: list[str]) -> events.Hook:
+    """Return which hook is run, for which study, where, and by which command."""
+    call = task.call
+    return {"hook": task.kind, "number": number, "study_uid": call["environment"].get("FASTSCP_STUDY_UID", ""),
+            "directory": call["values"].get("p", ""), "command": command_line(arguments)}
+
+
+def _name(hook: events.Hook) -> str:
+    """Name a hook for the log."""
+    return (f"{hook['hook']} hook {hook['number']} of study {hook['study_uid'] or 'unknown'} in {hook['directory'] or 'no directory'}"
+            f" ({printable(hook['command'])})")

@@ -242,11 +242,11 @@ class Finisher:
         directory = _final(plan)
         objects = self._objects(progress)
         if self._sink is not None:
+            end: events.StudyEnd = {"study_uid": plan.uid, "directory": directory, "reason": plan.reason,
+                                    "revision": plan.revision}
             self._sink.put(events.study_completed(
-                self._wall(), plan.caller or variables.NOBODY,
-                {"study_uid": plan.uid, "directory": directory, "reason": plan.reason, "revision": plan.revision},
-                [{"file": row.name, "series_uid": stored["series"], **events.instance(stored)}
-                 for row, stored in objects]))
+                self._wall(), end, plan.caller or variables.NOBODY,
+                [events.study_object(row.name, stored) for row, stored in objects]))
         self._leave(progress)
         self._state.remember(plan.uid, [(stored["sop_instance"], f"{directory}/{row.name}")
                                         for row, stored in objects])

@@ -37,6 +37,7 @@ from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass, packets
 from fastscp.process.loop import IN, Loop, Timer
 from fastscp.study.commands import Commands
+from fastscp.study.events import stream_to
 from fastscp.study.state import Recovered, StudyState
 
 _log = logging.getLogger(APPLICATION)
@@ -103,6 +104,7 @@ class Coordinator:
         self._loop = loop
         self._state = state
         self._event_log = event_log
+        stream = stream_to(event_log)
         self._adopt = adopt
         self._round_pending = False
         self._draining = False
@@ -113,17 +115,17 @@ class Coordinator:
         finisher, recovered = None, Recovered()
         output_directory = config.store.output_directory
         if state is not None:
-            finisher = Finisher(config.study, state, event_log, has_hook=config.hooks.on_end_of_study is not None)
+            finisher = Finisher(config.study, state, stream, has_hook=config.hooks.on_end_of_study is not None)
             placer = Placer(config.study, output_directory, RESERVED_NAMES)
-            self._studies = Studies(config.study, config.hooks, state, self._lanes, placer, finisher, event_log)
+            self._studies = Studies(config.study, config.hooks, state, self._lanes, placer, finisher, stream)
             recovered = state.recover()
             self._studies.recover(recovered, loop.now)
-        self._sessions = Sessions(loop, self._lanes, self._studies, event_log, config.hooks, output_directory,
+        self._sessions = Sessions(loop, self._lanes, self._studies, stream, config.hooks, output_directory,
                                   known=recovered.events, changed=self._schedule_round)
         self._dispatcher = Dispatcher(
             self._lanes, Commands(config.hooks, ignore=config.store.ignore),
             HookRunner(loop, processes, jobs=config.hooks.jobs, timeout_s=config.hooks.timeout_s),
-            state=state, finisher=finisher, sink=event_log,
+            state=state, finisher=finisher, sink=stream,
             started=self._sessions.hook_started, finished=self._sessions.task_finished)
         self._expect_back(recovered)
 
@@ -156,6 +158,8 @@ class Coordinator:
             octets, descriptor = b"", None
         if not octets:
             self._loop.unregister(self._control.fileno())
+            if not self._draining:
+                _log.error("the acceptor process is gone, finishing what is under way")
             self._drain()
             return
         packet = packets.decode_control(octets)
@@ -165,6 +169,7 @@ class Coordinator:
         elif packet["kind"] == "drain":
             self._drain()
         elif packet["kind"] == "stop":
+            self._sessions.read_all()  # what the workers said at their end
             self._loop.stop()
         elif packet["kind"] == "reload" and self._event_log is not None:
             self._event_log.reopen()

@@ -96,12 +96,14 @@ class Sessions:
         elif packet["kind"] == "opened":
             self._take_opened(session, packet, octets)
         elif packet["kind"] == "closed":
-            self._close_association(session, packet["association"], packet["how"])
+            self._take_closed(session, packet)
         elif packet["kind"] == "abandoned":
             self._abandon(session, packet["request"])
         elif packet["kind"] == "hello":
             session.incarnation = packet["incarnation"]
             session.highest_event = self._events.get(session.incarnation, 0)
+        else:
+            self._take_note(packet)
 
     def _take_opened(self, session: Session, packet: packets.Opened, octets: bytes) -> None:
         session.associations[packet["association"]] = dict(packet), octets
@@ -157,12 +159,27 @@ class Sessions:
         _log.error("object of association %s, which was never opened", association)
         return variables.NOBODY, orjson.dumps(variables.NOBODY)
 
-    def _close_association(self, session: Session, association: str, how: str) -> None:
+    def _take_closed(self, session: Session, packet: packets.Closed) -> None:
+        self._close_association(session, packet["association"])
+        if self._sink is not None:
+            self._sink.put(events.association_closed(self._wall(), packet))
+
+    def _close_association(self, session: Session, association: str) -> None:
         session.associations.pop(association, None)
         if self._studies is not None:
             self._studies.closed(association)
-        if self._sink is not None:
-            self._sink.put(events.association_closed(self._wall(), association, how))
+
+    def _take_note(self, packet: packets.Note | packets.Missed) -> None:
+        if self._sink is None:
+            return
+        if packet["kind"] == "refused":
+            self._sink.put(events.object_refused(self._wall(), packet))
+        elif packet["kind"] == "rejected":
+            self._sink.put(events.association_rejected(self._wall(), packet))
+        elif packet["kind"] == "turned_away":
+            self._sink.put(events.connection_refused(self._wall(), packet))
+        else:
+            self._sink.put(events.events_dropped(self._wall(), packet["count"]))
 
     def _lose(self, session: Session) -> None:
         """Take note that a worker died: its associations ended, its transfers are void."""
@@ -170,7 +187,9 @@ class Sessions:
         for request in sorted(session.requests):
             self._abandon(session, request)
         for association in list(session.associations):
-            self._close_association(session, association, "failed")
+            self._close_association(session, association)
+            if self._sink is not None:
+                self._sink.put(events.association_lost(self._wall(), association))
         self._changed()
 
     # -- an earlier coordinator --------------------------------------------------------------------------

@@ -55,9 +55,15 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
     worker = Worker(None, config, settings, only_one=True)
     if helper is not None:
         helper.attach(worker.loop, worker.reporter.attach)
+
+    def turn_away(peer: Peer, reason: str) -> None:
+        if config.tells_events:
+            worker.reporter.note(packets.turned_away(peer.address, peer.name, peer.port, reason))
+        worker.loop.stop()
+
     admission = Admission(
         config.access, worker.loop, lambda accepted: worker.adopt(1, accepted.sock, accepted.peer),
-        on_refused=worker.loop.stop, resolver=Resolver() if config.looks_up_hosts else None)
+        on_refused=turn_away, resolver=Resolver() if config.looks_up_hosts else None)
     admission.start()
     admission.admit(AcceptedConnection(sock, peer))
     status = worker.run()

@@ -5,6 +5,7 @@ Making ``Commands`` is also the check at start-up: it raises ``UsageError`` for 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 from fastscp.study import templates, variables
@@ -36,3 +37,10 @@ class Commands:
     def arguments(self, kind: str, values: Mapping[str, str]) -> list[str]:
         """Return the argument vector of one call."""
         return self._templates[kind].arguments(values)
+
+
+def command_line(arguments: list[str]) -> str:
+    """Return an argument vector as one line: what the shell is given, or what one would give to a shell."""
+    if tuple(arguments[:2]) == templates.SHELL:
+        return arguments[-1]
+    return shlex.join(arguments)

@@ -10,18 +10,20 @@ Invariants: the death of this process costs its own associations only; the death
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
 from fastscp.errors import FastscpError
-from fastscp.log.names import NETWORK
+from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.net.peer import Peer
 from fastscp.net.transport import PlainTransport, Transport
 from fastscp.process import fdpass, packets
@@ -36,6 +38,21 @@ if TYPE_CHECKING:
 _log = logging.getLogger(NETWORK)
 
 _IDLE_S = 1.0  #: at a drain, an association that asked for nothing that long is ended
+
+
+@contextlib.contextmanager
+def _said_once() -> Iterator[None]:
+    """Drop what TLS says of its files meanwhile: the acceptor process has just read them, and said it for all."""
+    logger = logging.getLogger(APPLICATION)
+    logger.addFilter(_drop)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_drop)
+
+
+def _drop(_record: logging.LogRecord) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -107,7 +124,7 @@ class Worker:
         elif order["kind"] == "drain":
             self.drain()
         elif order["kind"] == "stop":
-            self.loop.stop()
+            self._give_up()
         elif order["kind"] == "reload":
             self._reload()
         elif descriptor is not None:
@@ -131,7 +148,7 @@ class Worker:
             self.loop.unregister(self._channel.fileno())
             self._channel.close()
             self._channel = None
-            _log.error("the acceptor process is gone, finishing what is under way")
+            _log.debug("the acceptor process is gone")  # the coordinator says it, once for all
             self.drain()
 
     def _reload(self) -> None:
@@ -142,7 +159,8 @@ class Worker:
         from fastscp.tls.context import build_context  # noqa: PLC0415 - costs start-up time where there is no TLS
 
         try:
-            self._tls_context = build_context(tls)
+            with _said_once():
+                self._tls_context = build_context(tls)
         except (FastscpError, OSError) as error:
             _log.error("certificates not reloaded: %s", error)
 
@@ -188,7 +206,7 @@ class Worker:
         for connection in list(self._connections):
             busy = connection.blocked or connection.storage.busy
             if not busy and now - connection.storage.idle_since >= _IDLE_S:
-                connection.abort(source=2, reason=0)
+                connection.abort("the service stops", source=2, reason=0)
         if self._connections:
             self.loop.call_later(_IDLE_S / 4, self._end_idle)
         else:
@@ -205,6 +223,6 @@ class Worker:
 
     def _give_up(self) -> None:
         for connection in list(self._connections):
-            connection.abort(source=2, reason=0)
-            connection.close()
+            connection.abort("the service stops", source=2, reason=0)
+            connection.close("the service stops")
         self.loop.stop()

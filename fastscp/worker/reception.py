@@ -18,7 +18,7 @@ from fastscp.dicom.filemeta import encode as encode_file_meta
 from fastscp.dicom.rewrite import Rewriter, output_transfer_syntax
 from fastscp.dicom.uids import file_name_prefix, transfer_syntax
 from fastscp.dimse.command import Command
-from fastscp.errors import FastscpError, InstanceError, StorageError
+from fastscp.errors import InstanceError, ObjectError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.store import naming
@@ -60,7 +60,7 @@ class Reception:
         self.context = context
         self.command = command
         self.prefix = file_name_prefix(command.affected_sop_class_uid)
-        self.failure: FastscpError | None = None
+        self.failure: ObjectError | None = None
         self.status = 0
         self.digest: str | None = None  #: sha256 of the published file, where it is wanted
         self.unchanged = False  #: an earlier file of that name has the same octets (``compare`` found out)
@@ -73,7 +73,7 @@ class Reception:
         if not settings.store.ignore:
             try:
                 self._open(calling_ae_title)
-            except (InstanceError, StorageError) as error:
+            except ObjectError as error:
                 self.fail(error)
 
     def _open(self, calling_ae_title: str) -> None:
@@ -104,7 +104,7 @@ class Reception:
             return
         try:
             self._rewriter.feed(views)
-        except (InstanceError, StorageError) as error:
+        except ObjectError as error:
             self.fail(error)
 
     def finish(self) -> None:
@@ -115,7 +115,7 @@ class Reception:
             self._rewriter.finish()
             if not self._settings.output.bit_preserving:
                 self._check_identity()
-        except (InstanceError, StorageError) as error:
+        except ObjectError as error:
             self.fail(error)
 
     def _check_identity(self) -> None:
@@ -151,7 +151,7 @@ class Reception:
         """UID of the transfer syntax that is written."""
         return self._rewriter.transfer_syntax_out if self._rewriter else self.context.transfer_syntax
 
-    def fail(self, error: InstanceError | StorageError) -> None:
+    def fail(self, error: ObjectError) -> None:
         """Remember the first failure and drop what was written."""
         if self.failure is not None:
             return
@@ -198,7 +198,7 @@ class Reception:
             if self._settings.digest:
                 self.digest = self._sink.sha256()
             published = self._publish_surely(self._sink, directory, now)
-        except (InstanceError, StorageError) as error:
+        except ObjectError as error:
             self.fail(error)
             return None
         return published

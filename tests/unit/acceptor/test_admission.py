@@ -38,14 +38,14 @@ class Door:
         self.loop = FakeLoop()
         self.resolver = resolver
         self.let_in = []
-        self.refused = 0
+        self.refused = []
         self.commands = []
         self.no_process = False
         self.admission = Admission(access, self.loop, self.let_in.append, self.refuse, resolver=resolver,
                                    start_command=self.start_command)
 
-    def refuse(self):
-        self.refused += 1
+    def refuse(self, peer, reason):
+        self.refused.append((peer.name, reason))
 
     def start_command(self, text):
         if self.no_process:
@@ -111,12 +111,12 @@ def test_refused_connection_is_closed_logged_and_told(door, caplog):
     closed = door(rules="ALL: 192.0.2.66\n")
     connection = closed.arrive("192.0.2.66")
     assert connection.sock.closed
-    assert closed.refused == 1
+    assert closed.refused == [("192.0.2.66", f"access denied by {closed.deny}:1")]
     assert closed.let_in == []
     assert caplog.messages == [f"access denied to 192.0.2.66 by {closed.deny}:1"]
     friend = closed.arrive("192.0.2.7")
     assert closed.let_in == [friend]
-    assert closed.refused == 1
+    assert len(closed.refused) == 1
 
 
 def test_name_decides_and_is_logged(door, caplog):
@@ -125,7 +125,7 @@ def test_name_decides_and_is_logged(door, caplog):
     connection = closed.arrive()
     resolver.answer(closed.loop, "192.0.2.7", "host.evil.example")
     assert connection.sock.closed
-    assert closed.refused == 1
+    assert closed.refused == [("host.evil.example", f"access denied by {closed.deny}:1")]
     assert caplog.messages[0].startswith("access denied to host.evil.example by ")
 
 
@@ -213,6 +213,7 @@ def test_stop_refuses_who_waits_and_nobody_is_answered_any_more(door):
     connection = waiting.arrive()
     waiting.admission.stop()
     assert connection.sock.closed
+    assert waiting.refused == [("192.0.2.7", "the service stops")]
     assert waiting.admission.pending_count == 0
     resolver.answer(waiting.loop, "192.0.2.7", "late.example")
     assert waiting.let_in == []

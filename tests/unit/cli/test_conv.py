@@ -66,7 +66,9 @@ def test_a_failure_leaves_the_target_as_it_was(tmp_path: Path, capsys: pytest.Ca
     target = tmp_path / "out.dcm"
     target.write_bytes(b"precious")
     assert conv.main([str(source), str(target)]) == 1
-    assert "(fffe,e0dd), offset 52" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "(FFFE,E0DD)" in told
+    assert "offset 52" in told
     assert target.read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.dcm", "out.dcm"]
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from fastscp.coordinator.dispatch import Dispatcher
 from fastscp.coordinator.finishing import RENAMES_PER_STEP, Finisher
 from fastscp.coordinator.hooks import NOT_STARTED, HookRunner
@@ -162,3 +164,18 @@ def test_hook_after_a_finish_starts_in_the_same_run(tmp_path: Path) -> None:
     bench.hook("CT.1", lane=1, number=2)
     bench.dispatcher.run()
     assert bench.processes.running == [501]
+
+
+def test_hook_is_named_by_study_directory_and_command(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    call = Call(values=dict(zip("pfacr", ["/data/S_1", "CT.1", "A", "B", "h"], strict=True)),
+                environment={"FASTSCP_STUDY_UID": "1.2.3"})
+    bench.add(HookTask("reception", 1, call, 1))
+    bench.dispatcher.run()
+    bench.end(501, 3)
+    for event in bench.sink.events:
+        assert (event["hook"], event["number"]) == ("reception", 1)
+        assert (event["study_uid"], event["directory"], event["command"]) == ("1.2.3", "/data/S_1", "echo 'CT.1'")
+    assert bench.sink.kinds == ["hook.started", "hook.ended"]
+    assert caplog.messages == [
+        "reception hook 1 of study 1.2.3 in /data/S_1 (echo 'CT.1') ended with exit status 3"]

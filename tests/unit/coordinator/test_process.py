@@ -414,3 +414,29 @@ def test_state_directory_that_cannot_be_used_ends_the_process(
     assert process.main(control, config) == 1
     assert "cannot be used" in caplog.text
     assert ignored == [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+
+
+def test_end_of_the_acceptor_process_is_said_here_once_for_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(tmp_path)
+    bench.control.dead = True
+    bench.loop.fire(bench.control.fd, IN)
+    assert caplog.messages == ["the acceptor process is gone, finishing what is under way"]
+
+
+def test_end_of_the_control_channel_behind_an_order_to_drain_is_nothing_to_say(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(tmp_path)
+    bench.order("drain")
+    bench.control.dead = True
+    bench.loop.fire(bench.control.fd, IN)
+    assert caplog.messages == []
+
+
+def test_stop_takes_what_workers_said_at_their_end(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, event_log=True)
+    worker = bench.worker()
+    worker.put(said.refused("a", None))
+    bench.order("stop")
+    bench.coordinator.close()
+    assert bench.destination is not None
+    assert b"object.refused" in bench.destination.written[0]

@@ -296,3 +296,32 @@ def test_everything_in_the_channels_is_read_also_to_their_end(tmp_path: Path) ->
     assert second.closed
     bench.sessions.close()
     assert first.closed
+
+
+def test_notes_are_events_and_nothing_else(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.refused("of no association any more"), said.rejected("bad"),
+              {"kind": "turned_away", "peer": "192.0.2.7", "peer_host": "x", "port": 5, "reason": "access denied"},
+              {"kind": "missed", "count": 3})
+    refused, rejected, turned_away, missed = bench.sink.events[1:]
+    assert (refused["event"], refused["status"], refused["tag"], refused["offset"]) == (
+        "object.refused", 0xC000, "0010,0010", 236)
+    assert (refused["calling_aet"], refused["peer_host"]) == ("SCU", "localhost")
+    assert (rejected["event"], rejected["reason"], rejected["called_aet"]) == ("association.rejected", "bad", "SCP")
+    assert (turned_away["event"], turned_away["peer"], turned_away["reason"]) == (
+        "connection.refused", "192.0.2.7", "access denied")
+    assert (missed["event"], missed["count"]) == ("events.dropped", 3)
+    assert bench.told(worker) == []
+
+
+def test_closed_association_tells_its_numbers_and_a_lost_one_does_not_know_them(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.opened("b"), {**said.closed("b"), "stored": 3, "refused": 2, "octets": 100})
+    closed = bench.sink.events[-1]
+    assert (closed["stored"], closed["refused"], closed["octets"]) == (3, 2, 100)
+    bench.die(worker)
+    lost = bench.sink.events[-1]
+    assert (lost["association"], lost["how"]) == ("a", "failed")
+    assert (lost["stored"], lost["refused"], lost["octets"]) == (None, None, None)

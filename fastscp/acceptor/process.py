@@ -27,6 +27,7 @@ from fastscp.acceptor.supervisor import Supervisor
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.net.peer import peer_at
 from fastscp.net.systemd import notify
+from fastscp.process import packets
 from fastscp.process.child import Processes, SystemProcesses
 from fastscp.process.loop import IN, Loop, Timer
 
@@ -54,7 +55,8 @@ class AcceptorProcess:
         self._notify = notify
         processes = processes or SystemProcesses()
         self._pool = Pool(self._pool_changed, policy.connections_per_worker, clock)
-        self._admission = Admission(policy.access, loop, self._pool.submit, self._update_listening, resolver=resolver)
+        self._admission = Admission(policy.access, loop, self._pool.submit, self._update_listening,
+                                    on_name=self._tell_name, resolver=resolver, names_wanted=policy.names_wanted)
         self._supervisor = Supervisor(children, processes, loop, self._pool, self._own_sockets,
                                       on_ready=self._start_workers, on_start_failure=self._give_up, clock=clock)
         self._started = False  #: from here on workers are replaced, not started
@@ -155,6 +157,13 @@ class AcceptorProcess:
     def _resume(self) -> None:
         self._pausing = False
         self._update_listening()
+
+    def _tell_name(self, address: str, name: str) -> None:
+        """Tell everybody who may want it the name of a host; the connections are theirs already."""
+        packet: packets.Host = {"kind": "host", "address": address, "host": name}
+        self._pool.name_peers(address, name)
+        self._supervisor.tell_coordinator(packet)
+        self._supervisor.tell_workers(packet)
 
     # -- signals ----------------------------------------------------------------------------------
 

@@ -18,6 +18,11 @@ _PATIENCE_S = 2.0
 _STEP_S = 0.02
 
 
+def state_path(configured: str | None, output_directory: str) -> Path:
+    """Return where the state of a service is, whether or not it is there."""
+    return Path(configured) if configured is not None else Path(output_directory) / DEFAULT_NAME
+
+
 class StateDirectory:
     """Makes and locks the state directory; the lock lasts as long as this process.
 
@@ -26,7 +31,7 @@ class StateDirectory:
 
     def __init__(self, configured: str | None, output_directory: str, *, patience_s: float = _PATIENCE_S,
                  pause: Callable[[float], None] = time.sleep) -> None:
-        self.path = Path(configured) if configured is not None else Path(output_directory) / DEFAULT_NAME
+        self.path = state_path(configured, output_directory)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -234,7 +234,7 @@ class Connection:
             reporter.opened({
                 "kind": "opened", "association": self.name,
                 "calling_aet": request.calling_ae_title, "called_aet": request.called_ae_title,
-                "peer": self.peer.address, "peer_host": self.peer.name, "port": self.peer.port,
+                "peer": self.peer.address, "peer_host": "" if self.peer.host_follows else self.peer.name, "port": self.peer.port,
                 "max_pdu": request.max_pdu_length,
             })
         if 0 < request.max_pdu_length < SHORTEST_DATA:

@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
@@ -98,12 +98,14 @@ class Worker:
     def _follow(self, order: packets.WorkerOrder, descriptor: int | None) -> None:
         if order["kind"] == "connection" and descriptor is not None:
             self._tell({"kind": "taken", "number": order["number"]})
-            peer = Peer(order["address"], order["port"], order["host"])
+            peer = Peer(order["address"], order["port"], order["host"], order["host_follows"])
             # what the descriptor is, is known: asking the kernel would cost three calls per association
             family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
             self.adopt(order["number"], socket.socket(family, socket.SOCK_STREAM, 0, descriptor), peer)
         elif order["kind"] == "event_channel" and descriptor is not None:
             self.reporter.attach(descriptor)
+        elif order["kind"] == "host":
+            self.name_peers(order["address"], order["host"])
         elif order["kind"] == "drain":
             self.drain()
         elif order["kind"] == "stop":
@@ -154,6 +156,12 @@ class Worker:
         connection = Connection(self._context, number, self._transport(sock), peer, self._finished)
         self._connections.add(connection)
         connection.start()
+
+    def name_peers(self, address: str, name: str) -> None:
+        """Take note of the host name of an address, "" when it has none."""
+        for connection in self._connections:
+            if connection.peer.host_follows and connection.peer.address == address:
+                connection.peer = replace(connection.peer, host=name, host_follows=False)
 
     def _transport(self, sock: socket.socket) -> Transport:
         if self._tls_context is None:

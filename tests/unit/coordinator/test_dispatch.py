@@ -3,9 +3,11 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.dispatch import Dispatcher
 from fastscp.coordinator.finishing import RENAMES_PER_STEP, Finisher
 from fastscp.coordinator.hooks import NOT_STARTED, HookRunner
+from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.state import SqliteState
 from fastscp.coordinator.tasks import FinishTask, HookTask, Lanes, Plan, Task, row_of
 from fastscp.study.commands import Commands
@@ -17,24 +19,30 @@ POLICY = HookPolicy(on_reception="echo #f", jobs=2)
 
 
 class Bench:
-    def __init__(self, *, keeps_state: bool = True) -> None:
+    def __init__(self, *, retries: int = 0, policy: HookPolicy = POLICY) -> None:
         self.loop = FakeLoop()
         self.processes = FakeProcesses()
         self.lanes = Lanes()
-        self.state = SqliteState(None) if keeps_state else None
+        self.state = SqliteState(None)
         self.sink = FakeSink()
         self.clock = Clock()
         self.notices: list[tuple[str, Task]] = []
-        finisher = Finisher(StudyPolicy(rename=True), self.state, self.sink) if self.state is not None else None
+        self.changes = 0
+        self.names = HostNames(self.loop)
+        self.finisher = Finisher(StudyPolicy(rename=True), self.state, self.sink)
+        self.backlog = Backlog(self.lanes, self.state, wall=Clock())
         self.dispatcher = Dispatcher(
-            self.lanes, Commands(POLICY), HookRunner(self.loop, self.processes, jobs=POLICY.jobs, timeout_s=None),
-            state=self.state, finisher=finisher, sink=self.sink, monotonic=self.clock, wall=Clock(),
+            self.loop, self.lanes, Commands(policy),
+            HookRunner(self.loop, self.processes, jobs=policy.jobs, timeout_s=None), self.backlog, names=self.names,
+            retries=retries, finisher=self.finisher, sink=self.sink, monotonic=self.clock, wall=Clock(),
             started=lambda task: self.notices.append(("started", task)),
-            finished=lambda task: self.notices.append(("finished", task)))
-        self.finisher = finisher
+            finished=lambda task: self.notices.append(("finished", task)), changed=self.change)
+
+    def change(self) -> None:
+        self.changes += 1
 
     def add(self, task: Task, lane: int | None = None) -> Task:
-        if self.state is not None:
+        if not isinstance(task, HookTask) or task.kept:
             self.state.add_task(row_of(task))
         if isinstance(task, FinishTask):
             self.finisher.take(task)
@@ -51,7 +59,6 @@ class Bench:
 
     @property
     def kept(self) -> list[int]:
-        assert self.state is not None
         return [row.number for row in self.state.recover().tasks]
 
 
@@ -63,7 +70,7 @@ def test_hook_is_started_told_and_stays_in_the_state_until_it_ended() -> None:
     assert bench.notices == [("started", task)]
     assert bench.kept == [1]
     assert bench.lanes.pending == 1
-    bench.end(501, 3)
+    bench.end(501)
     assert bench.notices == [("started", task), ("finished", task)]
     assert bench.kept == []
     assert bench.lanes.pending == 0
@@ -131,14 +138,6 @@ def test_program_that_cannot_be_started_ends_its_task_from_the_loop() -> None:
     bench.loop.advance(0)
     assert bench.notices == [("started", task), ("finished", task)]
     assert bench.sink.events[-1]["status"] == NOT_STARTED
-
-
-def test_without_state_hooks_run_all_the_same() -> None:
-    bench = Bench(keeps_state=False)
-    task = bench.hook("CT.1", number=0)
-    bench.dispatcher.run()
-    bench.end(501)
-    assert bench.notices == [("started", task), ("finished", task)]
 
 
 def test_long_finish_is_continued_and_lets_others_have_their_turn(tmp_path: Path) -> None:

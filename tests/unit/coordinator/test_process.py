@@ -73,8 +73,9 @@ class Bench:
         self.sockets: dict[int, FakeSocket] = {}
         state = JournalState(self.state_directory, self.journal) if self.config.keeps_studies else None
         event_log = EventLog(self.destination, self.loop) if self.destination is not None else None
-        self.coordinator = Coordinator(self.control, self.config, loop=self.loop, state=state, event_log=event_log,
-                                       processes=self.processes, adopt=self.sockets.__getitem__)
+        hook_state = state or JournalState(self.state_directory, self.journal)
+        self.coordinator = Coordinator(self.control, self.config, loop=self.loop, state=state, hook_state=hook_state,
+                                       event_log=event_log, processes=self.processes, adopt=self.sockets.__getitem__)
         self.coordinator.run()
 
     def order(self, kind: str, **fields: Any) -> None:
@@ -152,17 +153,22 @@ def test_state_that_cannot_be_written_answers_nobody(tmp_path: Path) -> None:
     assert worker.sent == []
 
 
-def test_acknowledgement_that_a_starting_hook_allows_leaves_in_the_same_round(tmp_path: Path) -> None:
+def test_hook_that_starts_is_acknowledged_without_the_state_and_one_that_waits_once_it_is_in_it(tmp_path: Path) -> None:
     bench = Bench(tmp_path, StudyPolicy(), HookPolicy(on_reception="r", jobs=1))
     worker = bench.worker()
+    bench.journal.clear()
     for event in (1, 2):
         bench.say(worker, said.stored(event, "1.1", str(tmp_path), f"CT.{event}"))
     bench.turn()
-    assert worker.sent == [ack(1)]
-    assert bench.journal.index("spawn") < bench.journal.index(ack(1))
+    assert worker.sent == [ack(1), ack(2)]
+    journal = bench.journal[bench.journal.index("spawn"):]
+    assert journal == ["spawn", ack(1), "write", "write", "commit", ack(2)]
+    assert [row.number for row in bench.coordinator._state.recover().tasks] == [2]
     bench.end(501)
     bench.turn()
-    assert worker.sent == [ack(1), ack(2)]
+    bench.end(502)
+    bench.turn()
+    assert bench.coordinator._state.recover().tasks == []
 
 
 def test_blocked_worker_holds_nobody_up(tmp_path: Path) -> None:

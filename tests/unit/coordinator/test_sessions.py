@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.placing import Placer
 from fastscp.coordinator.sessions import Sessions
@@ -36,7 +37,8 @@ class Bench:
             finisher = Finisher(BY_UID, self.state, self.sink)
             placer = Placer(BY_UID, str(output), frozenset())
             self.studies = Studies(BY_UID, hooks, self.state, self.lanes, placer, finisher, self.sink)
-        self.sessions = Sessions(self.loop, self.lanes, self.studies, self.sink, hooks, str(output),
+        self.backlog = Backlog(self.lanes, self.state)
+        self.sessions = Sessions(self.loop, self.lanes, self.studies, self.backlog, self.sink, hooks, str(output),
                                  known=known or {}, changed=self.change)
 
     def change(self) -> None:
@@ -138,7 +140,7 @@ def test_without_state_the_acknowledgement_waits_for_the_start_of_the_hook(tmp_p
     worker = bench.connect()
     bench.say(worker, said.stored(1, "1.1", str(tmp_path)))
     assert bench.told(worker) == []
-    bench.sessions.hook_started(bench.lanes.ready_hooks[0])
+    bench.sessions.hook_taken(bench.lanes.ready_hooks[0])
     assert bench.told(worker) == [ack(1)]
 
 
@@ -155,7 +157,7 @@ def test_with_state_the_start_of_a_hook_is_no_news(tmp_path: Path) -> None:
     worker = bench.connect()
     bench.say(worker, said.stored(1, "1.1", f"{tmp_path}/1.1"))
     bench.told(worker)
-    bench.sessions.hook_started(bench.lanes.ready_hooks[0])
+    bench.sessions.hook_taken(bench.lanes.ready_hooks[0])
     assert bench.told(worker) == []
 
 

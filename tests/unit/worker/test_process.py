@@ -67,7 +67,7 @@ class Acceptor:
         peer = socket.create_connection(listener.getsockname())
         accepted, _ = listener.accept()
         listener.close()
-        self.order(accepted.fileno(), kind="connection", number=number, address=address, port=1, host="")
+        self.order(accepted.fileno(), kind="connection", number=number, address=address, port=1, host="", host_follows=False)
         accepted.close()
         peer.settimeout(10)
         self.peers.append(peer)

@@ -55,8 +55,10 @@ def waiting(directory: Path) -> list[Request]:
     """Return what is asked for and was not carried out, the oldest first; what is no request is passed over."""
     try:
         names = [name for name in os.listdir(directory) if name.startswith(_PREFIX) and name.endswith(_SUFFIX)]
+    except FileNotFoundError:
+        return []
     except OSError as error:
-        _log.debug("cannot look for requests in %s: %s", directory, error.strerror)
+        _log.error("cannot look for requests in %s: %s", directory, error.strerror)
         return []
     found = [(path.stat().st_mtime_ns, request) for path in map(directory.joinpath, names)
              if (request := _read(path)) is not None]

@@ -13,7 +13,7 @@ from fastscp.errors import ProcessError
 DEFAULT_NAME = ".fastscp"
 #: names that no study directory may have
 RESERVED_NAMES = frozenset({DEFAULT_NAME})
-_LOCK_NAME = "lock"
+LOCK_NAME = "lock"
 _PATIENCE_S = 2.0
 _STEP_S = 0.02
 
@@ -34,7 +34,7 @@ class StateDirectory:
         self.path = state_path(configured, output_directory)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(self.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ProcessError(f"state directory {self.path} cannot be used: {error.strerror}") from error
         self._take_lock(patience_s, pause)

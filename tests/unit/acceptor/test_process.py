@@ -239,7 +239,7 @@ def test_connection_that_waits_for_its_name_counts(service, tmp_path):
     (tmp_path / "deny").write_text("ALL: .evil.example\n")
     access = AccessPolicy(enabled=True, allow_file=str(tmp_path / "allow"), deny_file=str(tmp_path / "deny"))
     running = service(max_associations=1, resolver=resolver, access=access).start()
-    running.connect("192.0.2.7")
+    running.arrive((socket.socket(), ("192.0.2.7", 40000)))
     assert not running.listening
     resolver.answer(running.loop, "192.0.2.7", "pacs.example")
     assert running.far.workers[0].hear()[0]["host"] == "pacs.example"

@@ -234,7 +234,7 @@ class Coordinator:
         directory = self._state.directory
         if directory is None:
             return
-        for request in requests.waiting(directory):
+        for request in requests.waiting(directory, discard=True):
             carry_out = self._backlog.retry if request.kind == requests.RETRY else self._backlog.forget
             count = carry_out(request.numbers)
             _log.info("%s: %d hooks that failed", request.kind, count)

@@ -51,8 +51,11 @@ def put(directory: Path, kind: str, numbers: Iterable[int] | None) -> None:
         raise
 
 
-def waiting(directory: Path) -> list[Request]:
-    """Return what is asked for and was not carried out, the oldest first; what is no request is passed over."""
+def waiting(directory: Path, *, discard: bool = False) -> list[Request]:
+    """Return what is asked for and was not carried out, the oldest first.
+
+    What is no request is passed over; with ``discard`` it is logged and removed.
+    """
     try:
         names = [name for name in os.listdir(directory) if name.startswith(_PREFIX) and name.endswith(_SUFFIX)]
     except FileNotFoundError:
@@ -60,28 +63,32 @@ def waiting(directory: Path) -> list[Request]:
     except OSError as error:
         _log.error("cannot look for requests in %s: %s", directory, error.strerror)
         return []
-    found = [(path.stat().st_mtime_ns, request) for path in map(directory.joinpath, names)
-             if (request := _read(path)) is not None]
+    found: list[tuple[int, Request]] = []
+    for path in map(directory.joinpath, names):
+        try:
+            found.append((path.stat().st_mtime_ns, _read(path)))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if discard:
+                _log.error("%s is no request, removed: %s", path, error)
+                _unlink(path)
     return [request for _, request in sorted(found, key=lambda entry: entry[0])]
 
 
-def _read(path: Path) -> Request | None:
-    try:
-        content = orjson.loads(path.read_bytes())
-        kind, numbers = content["kind"], content["numbers"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _log.error("%s is no request: %s", path, error)
-        return None
-    known = kind in {RETRY, FORGET} and (numbers is None or all(isinstance(number, int) for number in numbers))
-    if not known:
-        _log.error("%s is no request", path)
-        return None
+def _read(path: Path) -> Request:
+    content = orjson.loads(path.read_bytes())
+    kind, numbers = content["kind"], content["numbers"]
+    if kind not in {RETRY, FORGET} or not all(isinstance(number, int) for number in numbers or ()):
+        raise ValueError("neither retry nor forget, with numbers")
     return Request(path, kind, numbers)
 
 
 def remove(request: Request) -> None:
     """Drop a request that was carried out."""
+    _unlink(request.path)
+
+
+def _unlink(path: Path) -> None:
     try:
-        request.path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     except OSError as error:
-        _log.error("cannot remove %s: %s", request.path, error.strerror)
+        _log.error("cannot remove %s: %s", path, error.strerror)

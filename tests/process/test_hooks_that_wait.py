@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -327,6 +328,23 @@ def test_hook_that_wants_no_name_waits_for_none(tmp_path: Path, output: Path) ->
         assert server.role("resolver")  # for the log
         (tmp_path / "gate").touch()
         assert server.stop() == 0
+
+
+def test_hook_of_one_association_from_inetd_gets_the_name(tmp_path: Path, output: Path) -> None:
+    calls = tmp_path / "calls"
+    command = [sys.executable, "-c", WITHOUT_NAME_SERVER, "--inetd", "-od", str(output), "-xcr", f"echo #r #f >>{calls}"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with RawSCU(*listener.getsockname()) as scu:
+            accepted, _ = listener.accept()
+            process = subprocess.Popen(command, stdin=accepted, cwd=tmp_path, env=environment)
+            accepted.close()
+            scu.associate(CT_CONTEXT)
+            assert scu.store(1, CT, "1.2.1", data_set("1.2.1", pixels=16)) == 0
+            scu.release()
+        (tmp_path / "gate").touch()
+        assert process.wait(60) == 0
+    assert lines(calls) == ["pacs.example CT.1.2.1"]
 
 
 def test_rule_that_needs_a_name_waits_for_it(tmp_path: Path, output: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -298,3 +299,24 @@ def test_everything_in_the_channels_is_read_also_to_their_end(tmp_path: Path) ->
     assert second.closed
     bench.sessions.close()
     assert first.closed
+
+
+def test_hook_of_an_object_without_study_goes_into_the_backlog_with_its_worker(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, HookPolicy(on_reception="r"), tracks=False)
+    worker = bench.connect()
+    bench.say(worker, said.stored(4, "1.1", str(tmp_path)))
+    bench.backlog.settle()
+    assert bench.state.recover().events == {"w": 4}
+
+
+def test_name_of_a_host_is_that_of_its_open_associations_from_then_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, {**said.opened("b", peer="10.0.0.9"), "peer_host": ""})
+    bench.say(worker, {**said.opened("c", peer="10.0.0.8"), "peer_host": ""})
+    bench.sessions.host_known("127.0.0.1", "other")
+    bench.sessions.host_known("10.0.0.9", "pacs")
+    bench.sessions.host_known("10.0.0.8", "")
+    known = {name: (packet["peer_host"], json.loads(octets)["peer_host"])
+             for name, (packet, octets) in bench.sessions._sessions[1].associations.items()}
+    assert known == {"a": ("127.0.0.1", "127.0.0.1"), "b": ("pacs", "pacs"), "c": ("10.0.0.8", "10.0.0.8")}

@@ -6,13 +6,15 @@ import os
 
 from fastscp.config.network import NetworkPolicy, ProcessMode
 from fastscp.store.policy import StorePolicy
+from fastscp.study.naming import parent_directory
+from fastscp.study.policy import StudyPolicy
 
 _FIRST_UNPRIVILEGED_PORT = 1024
 
 
-def complaint(network: NetworkPolicy, store: StorePolicy) -> str:
+def complaint(network: NetworkPolicy, store: StorePolicy, study: StudyPolicy) -> str:
     """Return the reason why the service cannot start, "" when it can."""
-    return _port_complaint(network) or _directory_complaint(store.output_directory)
+    return _port_complaint(network) or _directory_complaint(store.output_directory) or _prefix_complaint(store, study)
 
 
 def _port_complaint(network: NetworkPolicy) -> str:
@@ -38,3 +40,11 @@ def _directory_complaint(directory: str) -> str:
     if not os.access(directory, os.W_OK):
         return "specified output directory is not writeable"
     return ""
+
+
+def _prefix_complaint(store: StorePolicy, study: StudyPolicy) -> str:
+    """Complain about a prefix like ``a/b`` where there is no ``a``; storescp starts and then refuses every object."""
+    parent = parent_directory(study, store.output_directory)
+    if os.path.isdir(parent):
+        return ""
+    return f"prefix {study.prefix} of study directories: directory {parent} does not exist"

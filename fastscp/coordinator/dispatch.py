@@ -17,7 +17,7 @@ from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.hooks import HookRunner
 from fastscp.coordinator.host_names import HostNames
-from fastscp.coordinator.tasks import HookTask, Lanes, Task
+from fastscp.coordinator.tasks import FinishTask, HookTask, Lanes, Task
 from fastscp.process.loop import Loop
 from fastscp.study import events, variables
 from fastscp.study.commands import Commands
@@ -58,25 +58,54 @@ class Dispatcher:
         self._pausing = False
         self._nameless = 0  #: hooks that wait for a host name
         self._resting = 0  #: hooks that wait to be retried
+        self._paused: list[tuple[float, FinishTask]] = []  #: to be tried again, and when
 
     def run(self) -> bool:
         """Do and start what is ready; return whether some of it is to be continued at once."""
         finishes, hooks = self._lanes.ready_finishes, self._lanes.ready_hooks
+        self._resume()
         for _ in range(len(finishes)):
-            task = finishes.popleft()
-            if self._finisher is None or self._finisher.step(task):
-                self._finish(task)
-            else:
-                finishes.append(task)
+            self._work(finishes.popleft())
         while hooks and self._runner.has_room and not self._pausing:
             self._start(hooks.popleft())
         return bool(finishes)
 
     @property
-    def only_retries(self) -> bool:
-        """Whether nothing goes on before a hook is retried."""
-        busy = self._runner.busy or self._lanes.ready_hooks or self._lanes.ready_finishes or self._nameless
-        return bool(self._resting) and not busy
+    def deadline(self) -> float | None:
+        """When ``run`` has to be called next for files that wait to be worked on again."""
+        return min((when for when, _ in self._paused), default=None)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether anything gets done before a task that waits to be tried again."""
+        busy = self._runner.busy or self._lanes.ready_finishes or self._lanes.ready_hooks or self._nameless
+        return bool(busy) or not (self._paused or self._resting)
+
+    @property
+    def retries_hooks(self) -> bool:
+        """Whether a hook waits to be retried."""
+        return bool(self._resting)
+
+    def _resume(self) -> None:
+        if self._paused:
+            now = self._monotonic()
+            self._lanes.ready_finishes.extend(task for when, task in self._paused if when <= now)
+            self._paused = [(when, task) for when, task in self._paused if when > now]
+
+    def _work(self, task: FinishTask) -> None:
+        """Do a piece of a task."""
+        if self._finisher is None:
+            self._finish(task)
+            return
+        step = self._finisher.step(task)
+        if step.pause_s:
+            self._paused.append((self._monotonic() + step.pause_s, task))
+        elif not step.done:
+            self._lanes.ready_finishes.append(task)
+        elif step.then is not None:
+            self._lanes.replace(task, step.then)
+        else:
+            self._finish(task)
 
     # -- starting ---------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from fastscp.coordinator.state import FILE_NAME, FORMAT_VERSION
 from fastscp.coordinator.state_directory import LOCK_NAME
 from fastscp.errors import ProcessError
 
-_FIRST_FORMAT = 2  #: that has failed hooks, and the times of objects
+_FIRST_FORMAT = 3  #: that has failed hooks, and the times of objects
 
 
 @dataclass(frozen=True)

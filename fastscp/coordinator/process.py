@@ -33,7 +33,12 @@ from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.placing import Placer
 from fastscp.coordinator.sessions import Sessions
 from fastscp.coordinator.state import FILE_NAME, SqliteState
-from fastscp.coordinator.state_directory import RESERVED_NAMES, StateDirectory, state_path
+from fastscp.coordinator.state_directory import (
+    RESERVED_NAMES,
+    StateDirectory,
+    make_completed_directory,
+    state_path,
+)
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes
 from fastscp.errors import ProcessError
@@ -81,6 +86,8 @@ def _build(control: socket.socket, config: Config) -> Coordinator:
     event_log = EventLog(Destination(destination), loop) if destination else None
     state = open_state(config) if config.keeps_studies else None
     hook_state = state or open_hook_state(config)
+    if config.study.completed_directory is not None:
+        make_completed_directory(config.study.completed_directory, config.store.output_directory)
     processes = HookProcesses(sockets_as_output=config.network.mode is not ProcessMode.INETD)
     return Coordinator(control, config, loop=loop, state=state, hook_state=hook_state, event_log=event_log,
                        processes=processes, adopt=adopt)
@@ -142,7 +149,7 @@ class Coordinator:
         recovered = hook_state.recover()
         self._backlog = Backlog(self._lanes, hook_state, last_task=recovered.last_task)
         if state is not None:
-            finisher = Finisher(config.study, state, event_log)
+            finisher = Finisher(config.study, state, event_log, has_hook=config.hooks.on_end_of_study is not None)
             placer = Placer(config.study, output_directory, RESERVED_NAMES)
             self._studies = Studies(config.study, config.hooks, state, self._lanes, placer, finisher, event_log)
             self._studies.recover(recovered, loop.now)
@@ -250,7 +257,7 @@ class Coordinator:
         """Give the workers and associations of an earlier coordinator time to be heard of."""
         if recovered.events:
             self._loop.call_later(FORGET_WORKERS_S, self._forget_workers)
-        if recovered.studies:
+        if recovered.studies or recovered.events:
             associations = list(recovered.holders)
             self._loop.call_later(RECOVERY_S, lambda: self._forget_unheard(associations))
 
@@ -293,15 +300,17 @@ class Coordinator:
             self._end_drain()
 
     def _end_drain(self) -> None:
-        """Stop when every task is done. What only waits to be retried is for the next start."""
+        """Stop when every task is done. What only waits to be tried again is for the next start."""
+        lasting = self._state.directory is not None or not self._dispatcher.retries_hooks
         if not self._lanes.pending:
             self._loop.stop()
-        elif self._dispatcher.only_retries and self._state.directory is not None:
+        elif lasting and not self._dispatcher.goes_on:
             self._leave()
 
     def _watch_deadline(self) -> None:
-        """Wake up when a study's time is over."""
-        deadline = None if self._studies is None else self._studies.deadline()
+        """Wake up when a study's time is over, or a task is to be tried again."""
+        times = (None if self._studies is None else self._studies.deadline(), self._dispatcher.deadline)
+        deadline = min((time for time in times if time is not None), default=None)
         if deadline == self._deadline:
             return
         self._deadline = deadline

@@ -11,8 +11,9 @@ alone while it waits: memory is bounded for each task, however many wait.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -25,13 +26,32 @@ Cause = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class Move:
+    """The way of a study's directory to where it is handed over (``fastscp.coordinator.moving``)."""
+
+    target: str
+    identity: tuple[int, int]  #: device and inode of the directory
+    copy: str = ""  #: hidden name of its copy on another file system
+    copied: bool = False  #: the copy is complete
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What is done to the files of a study that ended, as kept in the durable state."""
+    """What is done to the files of a study that ended, and how far it has come, as kept in the durable state.
+
+    The defaults are those of an ended study that an earlier version kept.
+    """
 
     uid: str
     directory: str
     reason: str
     renames: tuple[tuple[str, str], ...] = ()  #: (name, new name)
+    caller: Mapping[str, Any] | None = None  #: whose object was the last; None: the hook is a task of its own
+    last: int | None = None  #: number of the last object that belongs to this end
+    decided: bool = True  #: whether ``revision`` is known
+    revision: int = 1  #: 0: nothing changed
+    repeats: tuple[tuple[str, str], ...] = ()  #: (file to be removed, the name under which its octets are kept here)
+    move: Move | None = None
 
 
 @dataclass(eq=False)
@@ -75,8 +95,12 @@ def task_of(row: TaskRow) -> Task:
     if row.kind != FINISH:
         return HookTask(row.kind, row.study, orjson.loads(row.body) if row.body else None, row.number)
     body = orjson.loads(row.body)
-    renames = tuple((old, new) for old, new in body["renames"])
-    return FinishTask(row.study, Plan(body["uid"], body["directory"], body["reason"], renames), row.number)
+    for name in ("renames", "repeats"):
+        body[name] = tuple((old, new) for old, new in body.get(name, ()))
+    move = body.pop("move", None)
+    if move is not None:
+        move = Move(**{**move, "identity": tuple(move["identity"])})
+    return FinishTask(row.study, Plan(**body, move=move), row.number)
 
 
 @dataclass(eq=False)
@@ -147,6 +171,13 @@ class Lanes:
             successor.waits_for -= 1
             if not successor.waits_for:
                 self._make_ready(successor.task)
+
+    def replace(self, task: Task, by: Task) -> None:
+        """Let ``by``, of the same cause, take the place of ``task``, which was ready; it is ready at once."""
+        self.put_away(by)
+        entry = self._entries[by] = self._entries.pop(task)
+        entry.task = by
+        self._make_ready(by)
 
     def _make_ready(self, task: Task) -> None:
         if isinstance(task, FinishTask):

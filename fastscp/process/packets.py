@@ -91,17 +91,22 @@ class Stored(TypedDict):
     size: int
     duration_s: float
     replaced: bool
+    unchanged: bool  #: what it replaced had the same octets
     sha256: str | None
 
 
 class Placed(TypedDict):
-    """Publish there (the directory exists); a ``status`` other than 0 refuses the object."""
+    """Publish there (the directory exists); a ``status`` other than 0 refuses the object.
+
+    ``late``: the study has ended before, so it is of interest whether an object changes anything.
+    """
 
     kind: Literal["placed"]
     request: int
     directory: str
     status: int
     message: str
+    late: bool
 
 
 class Ack(TypedDict):

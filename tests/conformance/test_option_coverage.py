@@ -53,9 +53,8 @@ NEWER = """
 #: fastscp's own.
 OWN = """
 --workers | --drain-timeout | --user | --hosts-allow | --hosts-deny | --on-late | --study-max-age | --study-manifest
---state-dir | --transliterate-names | --exec-on-eoseries | --exec-argv | --hook-jobs | --hook-timeout | --hook-retries
---event-log
---event-digest | --log-json
+--state-dir | --transliterate-names | --exec-on-eoseries | --exec-argv | --hook-jobs | --hook-timeout | --event-log
+--event-digest | --log-json | --completed-directory | --hook-retries
 """
 
 

@@ -11,6 +11,7 @@ from fastscp.cli import startup
 from fastscp.cli.help import usage, version
 from fastscp.config.network import NetworkPolicy, ProcessMode
 from fastscp.store.policy import StorePolicy
+from fastscp.study.policy import StudyPolicy
 
 
 @pytest.fixture
@@ -77,13 +78,13 @@ def test_module_can_be_run():
 
 def test_directory_must_exist_and_be_writable(tmp_path, monkeypatch):
     network = NetworkPolicy(port=11112)
-    assert startup.complaint(network, StorePolicy(str(tmp_path))) == ""
-    assert startup.complaint(network, StorePolicy(str(tmp_path / "no"))) == "specified output directory does not exist"
+    assert startup.complaint(network, StorePolicy(str(tmp_path)), StudyPolicy()) == ""
+    assert startup.complaint(network, StorePolicy(str(tmp_path / "no")), StudyPolicy()) == "specified output directory does not exist"
     (tmp_path / "file").touch()
-    assert startup.complaint(network, StorePolicy(str(tmp_path / "file"))) == (
+    assert startup.complaint(network, StorePolicy(str(tmp_path / "file")), StudyPolicy()) == (
         "specified output directory does not exist")
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    assert startup.complaint(network, StorePolicy(str(tmp_path))) == "specified output directory is not writeable"
+    assert startup.complaint(network, StorePolicy(str(tmp_path)), StudyPolicy()) == "specified output directory is not writeable"
 
 
 @pytest.mark.parametrize(("port", "user", "first_free", "refused"), [
@@ -93,9 +94,9 @@ def test_directory_must_exist_and_be_writable(tmp_path, monkeypatch):
 def test_privileged_ports(tmp_path, monkeypatch, port, user, first_free, refused):
     monkeypatch.setattr("os.geteuid", lambda: user)
     monkeypatch.setattr(startup, "_first_free_port", lambda: first_free)
-    complaint = startup.complaint(NetworkPolicy(port=port), StorePolicy(str(tmp_path)))
+    complaint = startup.complaint(NetworkPolicy(port=port), StorePolicy(str(tmp_path)), StudyPolicy())
     assert complaint == (f"cannot listen on port {port}, insufficient privileges" if refused else "")
-    assert startup.complaint(NetworkPolicy(port=port, mode=ProcessMode.INETD), StorePolicy(str(tmp_path))) == ""
+    assert startup.complaint(NetworkPolicy(port=port, mode=ProcessMode.INETD), StorePolicy(str(tmp_path)), StudyPolicy()) == ""
 
 
 COMMAND = f"{shlex.quote(sys.executable)} -m fastscp"

@@ -221,7 +221,7 @@ def test_hook_that_failed_runs_again_with_growing_pauses_and_its_study_waits() -
         bench.end(pid, 3 if pid != 503 else -9)
         bench.dispatcher.run()
         assert bench.processes.running == []
-        assert bench.dispatcher.only_retries
+        assert not bench.dispatcher.goes_on
         assert task.call is None  # the state has it
         bench.loop.advance(pause_s - 0.01)
         bench.dispatcher.run()
@@ -234,7 +234,7 @@ def test_hook_that_failed_runs_again_with_growing_pauses_and_its_study_waits() -
     bench.dispatcher.run()
     assert bench.kept == [2]
     assert bench.processes.spawned[506][1] == {"FASTSCP_FILE": "CT.2"}
-    assert not bench.dispatcher.only_retries
+    assert bench.dispatcher.goes_on
 
 
 @pytest.mark.parametrize("retries", [0, 2])
@@ -282,7 +282,7 @@ def test_hook_that_wants_the_name_of_its_peer_waits_for_it_and_nobody_else_does(
     nameless(bench, "", "study", number=3, lane=2)
     bench.dispatcher.run()
     assert bench.processes.spawned == {501: (["/bin/sh", "-c", "true"], {"FASTSCP_PEER": "10.0.0.9"})}
-    assert not bench.dispatcher.only_retries
+    assert bench.dispatcher.goes_on
     changes = bench.changes
     bench.names.heard("10.0.0.9", "pacs.example")
     assert bench.changes == changes + 1

@@ -85,7 +85,7 @@ def test_answers_wait_until_they_are_sent_and_leave_once(tmp_path: Path) -> None
     bench.say(worker, said.place(1, "1.1"))
     assert worker.sent == []
     assert bench.told(worker) == [
-        {"kind": "placed", "request": 1, "directory": f"{tmp_path}/1.1", "status": 0, "message": ""}]
+        {"kind": "placed", "request": 1, "directory": f"{tmp_path}/1.1", "status": 0, "message": "", "late": False}]
     assert bench.told(worker) == []
 
 
@@ -116,7 +116,7 @@ def test_object_is_acknowledged_and_its_hook_waited_for(tmp_path: Path) -> None:
 
 
 def test_synchronous_worker_waits_for_everything_its_event_caused(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, HookPolicy(on_end_of_study="e", synchronous=True))
+    bench = Bench(tmp_path, HookPolicy(on_end_of_series="s", synchronous=True))
     worker = bench.connect()
     bench.say(worker, said.stored(1, "1.1", f"{tmp_path}/1.1"))
     assert bench.told(worker) == [ack(1), ran(1)]

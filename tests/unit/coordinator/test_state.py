@@ -56,7 +56,7 @@ def test_ended_studies_are_remembered_until_forgotten(tmp_path: Path) -> None:
     assert state.recover().studies == []
     state.name_objects(2, [("CT.1", "CT000001")])
     assert state.objects(2)[0].name == "CT000001"
-    state.forget_ended(22.0)
+    state.forget_ended(22.0, 100)
     state.forget_study(2)
     assert state.ended_study("1.2") is None
     assert state.objects(1) == []

@@ -29,6 +29,7 @@ from fastscp.errors import FastscpError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.net.peer import Peer, peer_at
 from fastscp.net.systemd import notify
+from fastscp.process import packets
 from fastscp.process.child import Processes, SystemProcesses
 from fastscp.process.loop import IN, Loop, Timer
 
@@ -56,7 +57,8 @@ class AcceptorProcess:
         self._notify = notify
         processes = processes or SystemProcesses()
         self._pool = Pool(self._pool_changed, policy.connections_per_worker, clock)
-        self._admission = Admission(policy.access, loop, self._pool.submit, self._refused, resolver=resolver)
+        self._admission = Admission(policy.access, loop, self._pool.submit, self._refused,
+                                    on_name=self._tell_name, resolver=resolver, names_wanted=policy.names_wanted)
         self._supervisor = Supervisor(children, processes, loop, self._pool, self._own_sockets,
                                       on_ready=self._coordinator_ready, on_start_failure=self._give_up, clock=clock)
         self._children = children
@@ -181,6 +183,13 @@ class AcceptorProcess:
         for peer in self._pool.close_waiting():
             _log.info("connection of %s closed: the service stops", peer.name)
             self._notices.turned_away(peer, "the service stops")
+
+    def _tell_name(self, address: str, name: str) -> None:
+        """Tell everybody who may want it the name of a host; the connections are theirs already."""
+        packet: packets.Host = {"kind": "host", "address": address, "host": name}
+        self._pool.name_peers(address, name)
+        self._supervisor.tell_coordinator(packet)
+        self._supervisor.tell_workers(packet)
 
     # -- signals ----------------------------------------------------------------------------------
 

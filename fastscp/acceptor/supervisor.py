@@ -237,7 +237,7 @@ class Supervisor:
 
     # -- telling ----------------------------------------------------------------------------------
 
-    def tell_coordinator(self, order: packets.Order) -> None:
+    def tell_coordinator(self, order: packets.Order | packets.Host) -> None:
         """Send one order without a descriptor; a dead coordinator needs none."""
         if self._coordinator is None:
             return
@@ -246,7 +246,7 @@ class Supervisor:
         except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
             _log.warning("coordinator did not take the order to %s: %s", order["kind"], error)
 
-    def tell_workers(self, order: packets.Order) -> None:
+    def tell_workers(self, order: packets.Order | packets.Host) -> None:
         """Send one order to all workers; one whose channel is full is drained by a signal."""
         for slot in self._pool.slots.values():
             if tell(slot.channel, order):
@@ -266,7 +266,7 @@ class Supervisor:
         return len(self._born)
 
 
-def tell(channel: socket.socket, order: packets.Order) -> bool:
+def tell(channel: socket.socket, order: packets.Order | packets.Host) -> bool:
     """Send one order; False when the process behind the channel is gone or deaf."""
     try:
         channel.send(packets.encode(order))

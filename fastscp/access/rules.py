@@ -142,6 +142,8 @@ class Rules:
 
     def _apply(self, rule: Rule, client: ClientInfo, server: ServerInfo) -> Decision:
         verdict = rule.options.verdict
+        if client.host_name is None and any(map(_expands_name, rule.options.commands)):
+            raise NameNeededError
         values = self._expansions(client, server)
         commands = tuple(_expand(command, values) for command in rule.options.commands)
         return Decision(rule.allows if verdict is None else verdict, commands, rule=rule.place)
@@ -281,6 +283,11 @@ def _expand(command: str, values: dict[str, str]) -> str:
         result.append("".join(letter if letter in _HARMLESS else "_" for letter in value) + part[1:])
         position += 1
     return "".join(result)
+
+
+def _expands_name(command: str) -> bool:
+    """Tell whether a command has an expansion that is, or may be, the client's host name."""
+    return any(f"%{letter}" in command for letter in "chn")
 
 
 def _read_host_file(pattern: str, patterns: dict[str, tuple[str, ...]],

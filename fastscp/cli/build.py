@@ -253,6 +253,7 @@ def hook_policy(line: Settings) -> HookPolicy:
         synchronous=line.has("--exec-sync"),
         jobs=HookPolicy.jobs if jobs is None else jobs,
         timeout_s=line.number("--hook-timeout"),
+        retries=line.number("--hook-retries") or 0,
         event_log=line.value("--event-log"),
         event_digest=line.has("--event-digest"),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fastscp import __date__, __version__
-from fastscp.cli import conv
+from fastscp.cli import conv, studies
 from fastscp.cli.option import Kind, Option, Origin
 from fastscp.cli.options import OPTIONS, headings
 
@@ -57,6 +57,17 @@ _CONV_COMMAND_LINE = (
 _CONV_EXIT_STATUS = (
     ("0", "The output was written, or fastscp-conv printed what it was asked to print."),
     ("1", "The command line was refused, or a file could not be read, converted or written; a message says why."),
+)
+
+_STUDIES_DESCRIPTION = (
+    ("fastscp-studies shows what a running or stopped fastscp keeps of its studies and hooks: the studies that are open, "
+    "and the hooks that failed for good. It has such hooks executed again, or forgotten."),
+    ("It reads the state without disturbing the service. What it asks for is done by the service: within seconds while it "
+    "runs, else at its next start."),
+)
+_STUDIES_EXIT_STATUS = (
+    ("0", "The list was printed, or the request was made."),
+    ("1", "The command line was refused, there is no such hook, or the state could not be read; a message says why."),
 )
 
 
@@ -138,7 +149,7 @@ def manual_page() -> str:
         ".SH LOGGING",
         _roff(_LOGGING),
         *_lists((("EXIT STATUS", _EXIT_STATUS), ("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES))),
-        *_see_also("fastscp-conv (1)", "storescp (1)", "storescu (1)", "hosts_access (5)"),
+        *_see_also("fastscp-conv (1)", "fastscp-studies (1)", "storescp (1)", "storescu (1)", "hosts_access (5)"),
     ]) + "\n"
 
 
@@ -157,6 +168,21 @@ def conv_manual_page() -> str:
         _roff(_CONV_COMMAND_LINE),
         *_lists((("EXIT STATUS", _CONV_EXIT_STATUS), ("ENVIRONMENT", _ENVIRONMENT[:1]))),
         *_see_also("fastscp (1)", "dcmconv (1)"),
+    ]) + "\n"
+
+
+def studies_manual_page() -> str:
+    """Return the manual page fastscp-studies(1) in the man macros of roff."""
+    return "\n".join([
+        *_beginning("fastscp-studies", "list open studies and failed hooks of fastscp, and retry these",
+                    "[\\fIoptions\\fR] \\fIcommand\\fR [\\fInumber\\fR ...]", "the program's tables"),
+        ("\n.PP\n").join(_roff(paragraph) for paragraph in _STUDIES_DESCRIPTION),
+        ".SH COMMANDS",
+        *(line for command, parameters, text in studies.COMMANDS for line in _conv_entry((command,), "B", parameters, text)),
+        ".SH OPTIONS",
+        *(line for short, long, argument, text in studies.OPTIONS for line in _conv_entry((short, long), "B", argument, text)),
+        *_lists((("EXIT STATUS", _STUDIES_EXIT_STATUS),)),
+        *_see_also("fastscp (1)"),
     ]) + "\n"
 
 

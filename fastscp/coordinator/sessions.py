@@ -1,8 +1,8 @@
 """What the workers tell the coordinator, and what they are told.
 
 Strategy: each worker's channel is a session. Its packets go to the studies and the event stream, or, where no
-study is tracked, straight to the lanes; answers gather until ``send_answers``, which the process calls when
-what they say is durable.
+study is tracked, straight to the backlog of hooks; answers gather until ``send_answers``, which the process calls
+when what they say is durable. The host name of a peer may come after its association.
 
 Invariants: a ``stored`` that a worker repeats after the death of an earlier coordinator counts once, by
 (incarnation, event); it is answered each time. When a worker dies its associations end and its transfers are void.
@@ -18,9 +18,10 @@ from typing import Any, Literal
 
 import orjson
 
+from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.channels import Channel, Transport
 from fastscp.coordinator.studies import Studies
-from fastscp.coordinator.tasks import Cause, HookTask, Lanes, Task
+from fastscp.coordinator.tasks import Cause, Lanes, Task
 from fastscp.log.names import APPLICATION
 from fastscp.process import packets
 from fastscp.process.loop import Loop
@@ -47,16 +48,18 @@ class Session:
 class Sessions:
     """The workers that are connected.
 
-    ``studies`` is None where none are tracked; objects then go into ``output_directory``. ``known`` holds the
+    ``studies`` is None where none are tracked; objects then go into ``output_directory``, their hooks into the
+    ``backlog``. ``known`` holds the
     highest event taken over from each worker of an earlier coordinator, ``changed`` is called when a round has work.
     """
 
-    def __init__(self, loop: Loop, lanes: Lanes, studies: Studies | None, sink: events.EventSink | None,
-                 hooks: HookPolicy, output_directory: str, *, known: Mapping[str, int], changed: Callable[[], None],
-                 wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, loop: Loop, lanes: Lanes, studies: Studies | None, backlog: Backlog,
+                 sink: events.EventSink | None, hooks: HookPolicy, output_directory: str, *, known: Mapping[str, int],
+                 changed: Callable[[], None], wall: Callable[[], float] = time.time) -> None:
         self._loop = loop
         self._lanes = lanes
         self._studies = studies
+        self._backlog = backlog
         self._sink = sink
         self._hooks = hooks
         self._output_directory = output_directory
@@ -148,7 +151,7 @@ class Sessions:
             self._studies.stored(packet, octets, opened, caller, session.incarnation, cause, self._loop.now)
             self._events[session.incarnation] = packet["event"]
         elif self._hooks.on_reception is not None:
-            self._lanes.add(HookTask(RECEPTION, 0, variables.reception(opened, packet), cause=cause), lane=None)
+            self._backlog.add(RECEPTION, variables.reception(opened, packet), cause, session.incarnation)
 
     @staticmethod
     def _caller(session: Session, association: str) -> tuple[Mapping[str, Any], bytes]:
@@ -192,6 +195,14 @@ class Sessions:
                 self._sink.put(events.association_lost(self._wall(), association))
         self._changed()
 
+    def host_known(self, address: str, name: str) -> None:
+        """Take note of the name of a host whose associations may be open already."""
+        for session in self._sessions.values():
+            for association, (packet, _) in session.associations.items():
+                if packet["peer"] == address and not packet["peer_host"]:
+                    named = {**packet, "peer_host": name or address}
+                    session.associations[association] = named, orjson.dumps(named)
+
     # -- an earlier coordinator --------------------------------------------------------------------------
 
     def unheard(self, associations: Iterable[str]) -> list[str]:
@@ -209,8 +220,8 @@ class Sessions:
 
     # -- what workers are told --------------------------------------------------------------------
 
-    def hook_started(self, task: Task) -> None:
-        """Acknowledge the event that caused a hook, where no state keeps it: from here on the hook runs, whatever happens."""
+    def hook_taken(self, task: Task) -> None:
+        """Acknowledge the event that caused a hook, where it was not at once: it was started, or is in the state."""
         if self._studies is None:
             self._answer_cause(task, "ack")
 

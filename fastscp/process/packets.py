@@ -40,7 +40,8 @@ class Opened(TypedDict):
     calling_aet: str
     called_aet: str
     peer: str  #: address
-    peer_host: str  #: host name, or the address where names are not looked up; the value of ``#r``
+    #: host name, the address where there is none or names are not looked up; empty when it is still to come
+    peer_host: str
     port: int
     max_pdu: int
 
@@ -203,12 +204,21 @@ class Ready(TypedDict):
 
 
 class NewConnection(TypedDict):
-    """An accepted connection; its socket comes along. ``host`` is empty when it was not looked up."""
+    """An accepted connection; its socket comes along. ``host`` is empty when it is not known."""
 
     kind: Literal["connection"]
     number: int
     address: str
     port: int
+    host: str
+    host_follows: bool  #: it is being looked up, and told as soon as it is known
+
+
+class Host(TypedDict):
+    """The host name of an address, empty where there is none; told to everybody once it is known."""
+
+    kind: Literal["host"]
+    address: str
     host: str
 
 
@@ -236,9 +246,9 @@ Note = Refused | Rejected | TurnedAway
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
 CoordinatorPacket = Placed | Ack | Ran
 #: between the acceptor process and the coordinator
-ControlPacket = Worker | Order | Ready
+ControlPacket = Worker | Order | Host | Ready
 #: from the acceptor process to a worker
-WorkerOrder = NewConnection | EventChannel | Order
+WorkerOrder = NewConnection | EventChannel | Host | Order
 #: from a worker to the acceptor process
 WorkerNews = Up | Progress
 Packet = WorkerPacket | CoordinatorPacket | ControlPacket | WorkerOrder | WorkerNews

@@ -113,6 +113,7 @@ def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
         max_associations=1 if single else network.max_associations,
         connections_per_worker=connections_per_worker(descriptors),
         drain_timeout_s=network.drain_timeout_s,
+        names_wanted=config.names_wanted,
         access=config.access,
         tells_events=config.tells_events,
     )

@@ -50,5 +50,6 @@ class HookPolicy:
     synchronous: bool = False  #: ``-xs``
     jobs: int = 8  #: ``--hook-jobs``: hooks running at once
     timeout_s: float | None = None  #: ``--hook-timeout``
+    retries: int = 0  #: ``--hook-retries``: of a hook that failed
     event_log: str | None = None  #: ``--event-log``
     event_digest: bool = False  #: ``--event-digest``: sha256 of each stored file in its event

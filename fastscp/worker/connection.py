@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fastscp.dimse.command import Command
@@ -66,6 +67,10 @@ class Connection:
         self._inbox = Inbox()
         self._blocked = False
         self._pumping = False
+
+    def name_peer(self, host: str) -> None:
+        """Take the host name that was looked up meanwhile; "" when there is none."""
+        self.peer = self.storage.caller.peer = replace(self.peer, host=host, host_follows=False)
 
     # -- life -------------------------------------------------------------------------------------
 

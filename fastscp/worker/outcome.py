@@ -135,8 +135,9 @@ class Outcomes:
         """Tell that the association is established."""
         self.caller.introduce(request)
         if self.reporter is not None:
+            host = "" if self.caller.peer.host_follows else self.caller.peer.name  # the coordinator is told it then, too
             self.reporter.opened({"kind": "opened", "association": self.association, **self.caller.fields(),
-                                  "max_pdu": request.max_pdu_length})
+                                  "peer_host": host, "max_pdu": request.max_pdu_length})
 
     def rejected(self, request: AAssociateRQ, reason: str) -> None:
         """Tell that the association was rejected."""

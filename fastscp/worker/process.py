@@ -115,12 +115,14 @@ class Worker:
     def _follow(self, order: packets.WorkerOrder, descriptor: int | None) -> None:
         if order["kind"] == "connection" and descriptor is not None:
             self._tell({"kind": "taken", "number": order["number"]})
-            peer = Peer(order["address"], order["port"], order["host"])
+            peer = Peer(order["address"], order["port"], order["host"], order["host_follows"])
             # what the descriptor is, is known: asking the kernel would cost three calls per association
             family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
             self.adopt(order["number"], socket.socket(family, socket.SOCK_STREAM, 0, descriptor), peer)
         elif order["kind"] == "event_channel" and descriptor is not None:
             self.reporter.attach(descriptor)
+        elif order["kind"] == "host":
+            self.name_peers(order["address"], order["host"])
         elif order["kind"] == "drain":
             self.drain()
         elif order["kind"] == "stop":
@@ -172,6 +174,12 @@ class Worker:
         connection = Connection(self._context, number, self._transport(sock), peer, self._finished)
         self._connections.add(connection)
         connection.start()
+
+    def name_peers(self, address: str, name: str) -> None:
+        """Take note of the host name of an address, "" when it has none."""
+        for connection in self._connections:
+            if connection.peer.host_follows and connection.peer.address == address:
+                connection.name_peer(name)
 
     def _transport(self, sock: socket.socket) -> Transport:
         if self._tls_context is None:

@@ -209,7 +209,7 @@ def test_connection_goes_to_a_worker(service):
     running = service().start()
     sock = running.connect("::ffff:192.0.2.7")
     assert running.far.workers[0].hear() == [{"kind": "connection", "number": 1, "address": "192.0.2.7", "port": 40000,
-                                              "host": "", "descriptor": True}]
+                                              "host": "", "host_follows": False, "descriptor": True}]
     assert not sock.getblocking()
     running.work_off(0, 1)
     assert sock.fileno() == -1
@@ -237,16 +237,32 @@ def test_as_many_connections_as_the_workers_have_descriptors_for(service):
     assert running.listening
 
 
-def test_connection_that_waits_for_its_name_counts(service):
+def test_connection_that_waits_for_its_name_counts(service, tmp_path):
     resolver = FakeResolver()
-    running = service(max_associations=1, resolver=resolver).start()
-    running.connect("192.0.2.7")
+    (tmp_path / "deny").write_text("ALL: .evil.example\n")
+    access = AccessPolicy(enabled=True, allow_file=str(tmp_path / "allow"), deny_file=str(tmp_path / "deny"))
+    running = service(max_associations=1, resolver=resolver, access=access).start()
+    running.arrive((socket.socket(), ("192.0.2.7", 40000)))
     assert not running.listening
     resolver.answer(running.loop, "192.0.2.7", "pacs.example")
     assert running.far.workers[0].hear()[0]["host"] == "pacs.example"
     assert not running.listening
     running.work_off(0, 1)
     assert running.listening
+
+
+def test_name_that_is_wanted_follows_to_everybody(service):
+    resolver = FakeResolver()
+    running = service(workers=1, resolver=resolver, names_wanted=True).start()
+    running.connect("192.0.2.7")
+    assert running.far.workers[0].hear()[0]["host_follows"]
+    running.coordinator.hear()
+    resolver.answer(running.loop, "192.0.2.7", "pacs.example")
+    told = {"kind": "host", "address": "192.0.2.7", "host": "pacs.example"}
+    assert running.far.workers[0].hear() == [told]
+    assert running.coordinator.hear() == [told]
+    untaken = running.process._pool.slots.popitem()[1].untaken.popitem()[1]
+    assert untaken.peer.name == "pacs.example"
 
 
 def test_connection_that_died_in_the_queue_is_nothing_to_stop_for(service, caplog):

@@ -131,6 +131,7 @@ def test_defaults_are_those_of_the_policies():
     ("--exec-argv", {"hooks.argv": True}),
     ("--hook-jobs 2", {"hooks.jobs": 2}),
     ("--hook-timeout 4", {"hooks.timeout_s": 4}),
+    ("--hook-retries 3", {"hooks.retries": 3}),
     ("--event-log f --event-digest", {"hooks.event_log": "f", "hooks.event_digest": True}),
 ])
 def test_option(options, expected):

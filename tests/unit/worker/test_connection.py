@@ -10,6 +10,7 @@ import pytest
 from fastscp.config import Config
 from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.errors import ProcessError
+from fastscp.net.peer import Peer
 from fastscp.net.transport import HandshakeState, TransportError
 from fastscp.process.loop import IN, OUT
 from fastscp.store.policy import StorePolicy
@@ -64,6 +65,12 @@ def test_association_is_answered_told_and_released(durable: Bench) -> None:
     assert durable.loop.timers == 0
     assert FD not in durable.loop
     assert durable.reporter.kinds.count("closed") == 1
+
+
+def test_host_name_that_follows_is_told_as_not_known_yet(durable: Bench) -> None:
+    durable.connection.storage.caller.peer = Peer("10.0.0.9", 4711, host_follows=True)
+    durable.established()
+    assert durable.reporter.told[0][1]["peer_host"] == ""
 
 
 def test_everything_in_one_read_is_handled_in_order(plain: Bench) -> None:

@@ -7,11 +7,12 @@ a name that storescp refuses, and, where names carry a time, never one that exis
 from __future__ import annotations
 
 import datetime
+import errno
 import logging
 import os
 from collections.abc import Callable
 
-from fastscp.errors import InstanceError
+from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.study import naming
@@ -19,6 +20,9 @@ from fastscp.study.policy import Sorting, StudyPolicy
 
 _log = logging.getLogger(APPLICATION)
 
+#: a directory that cannot be made for these reasons never can be: it is the name
+_BAD_NAME = frozenset({errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR})
+_LATIN_1 = "ISO_IR 100"
 ATTEMPTS = 1000  #: directories whose names differ by a millisecond each
 _MODE = 0o777  #: less the umask
 
@@ -36,7 +40,7 @@ class Placer:
     def open_directory(self, study_uid: str, patient: str, charset: str) -> tuple[str, bool]:
         """Return the directory for a study that opens now, and whether it was made for it.
 
-        Raises ``InstanceError`` (C000) when it has no acceptable name or cannot be made.
+        Raises ``InstanceError`` (C000) when it has no acceptable name, ``StorageError`` (A700) when it cannot be made.
         """
         if self._policy.sorting is Sorting.NONE:
             return self._output_directory, False
@@ -67,7 +71,7 @@ class Placer:
                 return False
             raise InstanceError(f"cannot make study directory {path}: it is a file") from None
         except OSError as error:
-            raise InstanceError(f"cannot make study directory {path}: {error.strerror}") from error
+            raise _refusal(path, error) from error
         return True
 
     def _spell(self, patient: str, charset: str) -> str:
@@ -79,7 +83,24 @@ class Placer:
             from fastscp.study.transliterate import transliterate  # noqa: PLC0415 - imports pydicom
 
             return transliterate(patient, charset)
+        if _is_beyond_latin_1(patient, charset):
+            _log.warning("Patient name not in Latin-1 (charset: %s), ASCII dir name may be broken",
+                         printable(charset.rstrip(" \0")))
         return naming.spell_patient(patient)
+
+
+def _is_beyond_latin_1(patient: str, charset: str) -> bool:
+    """Whether Latin-1 is the wrong way to read a name: another character set, and more than ASCII or a switch in it."""
+    declared = charset.rstrip(" \0")
+    return declared not in {"", _LATIN_1} and (not patient.isascii() or "\x1b" in patient)
+
+
+def _refusal(path: str, error: OSError) -> InstanceError | StorageError:
+    """Return why an object is refused: for the name that its study would have, or because the file system cannot."""
+    message = f"cannot make study directory {path}: {error.strerror}"
+    if error.errno in _BAD_NAME:
+        return InstanceError(message)
+    return StorageError(message, errno=error.errno, path=path)
 
 
 def remove_unused(directory: str) -> None:
@@ -91,8 +112,8 @@ def remove_unused(directory: str) -> None:
 
 
 def ensure(directory: str) -> None:
-    """Make the directory of an earlier time again if it is gone. Raises ``InstanceError``."""
+    """Make the directory of an earlier time again if it is gone. Raises ``InstanceError``, ``StorageError``."""
     try:
         os.makedirs(directory, _MODE, exist_ok=True)
     except OSError as error:
-        raise InstanceError(f"cannot make study directory {directory}: {error.strerror}") from error
+        raise _refusal(directory, error) from error

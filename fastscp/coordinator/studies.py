@@ -17,7 +17,7 @@ import orjson
 from fastscp.coordinator.finishing import Finisher, manifest_path
 from fastscp.coordinator.placing import Placer, ensure, remove_unused
 from fastscp.coordinator.tasks import Cause, FinishTask, HookTask, Lanes, Task, row_of, task_of
-from fastscp.errors import InstanceError
+from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.process import packets
 from fastscp.study import events, naming, variables
@@ -102,7 +102,7 @@ class Studies:
             uid = naming.study_uid(packet["study"])
             study = self._tracker.find(uid) or self._open(uid, packet, now)
             self._finisher.settle(study.directory)
-        except InstanceError as error:
+        except (InstanceError, StorageError) as error:
             return {"kind": "placed", "request": packet["request"], "directory": "", "status": error.status,
                     "message": str(error)}
         self._tracker.begin((incarnation, packet["request"]), study)

@@ -16,9 +16,8 @@ from fastscp.cli.option import Option
 from fastscp.cli.options import BY_FLAG, DEFAULTS
 from fastscp.errors import UsageError
 
-
-#: ratios of difflib: a letter dropped from a short flag, and one dropped from a long flag
-_LIKE_ENOUGH = 0.66
+#: ratios of difflib: two letters of a short flag exchanged, and one letter of a long flag missing
+_LIKE_ENOUGH = 0.74
 _ALMOST_THE_SAME = 0.9
 
 

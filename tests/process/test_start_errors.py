@@ -11,10 +11,11 @@ import pytest
 
 from tests.support.objects import CT, CT_CONTEXT, data_set
 from tests.support.rawscu import RawSCU
-from tests.support.servers import FastscpServer, listens, wait_until
+from tests.support.servers import FastscpServer, free_port, listens, wait_until
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
+PORT = str(free_port())
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -26,36 +27,36 @@ def start(*arguments: str | Path) -> tuple[int, str]:
 
 
 def test_mistyped_option(tmp_path: Path) -> None:
-    assert start("--forq", "-od", tmp_path, "11112") == (
+    assert start("--forq", "-od", tmp_path, PORT) == (
         1, "error: Unknown option --forq\nhint: did you mean --fork?\n")
 
 
 def test_tls_with_one_argument(tmp_path: Path) -> None:
-    status, complaint = start("-od", tmp_path, "+tls", "key.pem", "11112")
+    status, complaint = start("-od", tmp_path, "+tls", "key.pem", PORT)
     assert (status, complaint.splitlines()[0]) == (1, "error: Missing parameter port")
-    assert "'11112' was taken for the certificate of --enable-tls" in complaint
+    assert f"'{PORT}' was taken for the certificate of --enable-tls" in complaint
 
 
 def test_title_that_is_too_long(tmp_path: Path) -> None:
-    assert start("-od", tmp_path, "-aet", "A_TITLE_THAT_IS_LONG", "11112") == (
+    assert start("-od", tmp_path, "-aet", "A_TITLE_THAT_IS_LONG", PORT) == (
         1, "error: Invalid value for option --aetitle (A_TITLE_THAT_IS_LONG): more than 16 characters\n")
 
 
 def test_output_directory_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert start("-od", tmp_path / "file", "11112") == (
+    assert start("-od", tmp_path / "file", PORT) == (
         1, f"F: specified output directory is not a directory: {tmp_path}/file\n")
 
 
 @pytest.mark.parametrize("options", [[], ["--exec-argv"]])
 def test_hook_whose_program_is_not_there(tmp_path: Path, options: list[str]) -> None:
-    assert start("-od", tmp_path, *options, "-xcr", "nosuchprogram #p/#f", "11112") == (
+    assert start("-od", tmp_path, *options, "-xcr", "nosuchprogram #p/#f", PORT) == (
         1, "F: --exec-on-reception: no such program: nosuchprogram\n")
 
 
 @pytest.mark.parametrize("option", ["--hosts-allow", "--hosts-deny"])
 def test_named_table_of_access_rules_that_is_not_there(tmp_path: Path, option: str) -> None:
-    assert start("-od", tmp_path, "+ac", option, tmp_path / "rules", "11112") == (
+    assert start("-od", tmp_path, "+ac", option, tmp_path / "rules", PORT) == (
         1, f"F: cannot read access rules: {tmp_path}/rules: No such file or directory\n")
 
 

@@ -56,6 +56,8 @@ class Placer:
                                          when + datetime.timedelta(milliseconds=attempt))
             made = self._make(name)
             if made or not naming.is_new_each_time(self._policy.sorting):
+                _log.info("%s subdirectory for study: %s/%s", "created new" if made else "using existing",
+                          self._output_directory, name)
                 return f"{self._output_directory}/{name}", made
         raise InstanceError(f"no free directory name like {name}")
 

@@ -119,11 +119,11 @@ class StorageService:
         self._started = context.loop.now
         self._placed = self._place_request = None
         self._reception = reception = Reception(context.reception, item.context, command, self.calling_ae_title)
-        _application_log.info("Received Store Request (MsgID %d, %s)", command.message_id, reception.prefix)
         if reception.cleaned_uid:
             uid = command.affected_sop_instance_uid
             _application_log.warning('Sanitized unusual characters in SOP Instance UID, converted from "%s" to "%s".',
                                      printable(uid), clean_file_name(uid))
+        _application_log.info("Received Store Request (MsgID %d, %s)", command.message_id, reception.prefix)
         if command.uid_padding and not context.reception.store.uid_padding:
             _application_log.warning("%s sends UIDs padded with blanks, corrected", self._connection.peer.name)
         if context.faults.abort_during:

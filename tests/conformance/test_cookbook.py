@@ -23,7 +23,7 @@ from fastscp.cli.options import BY_FLAG
 from tests.support.objects import CT, CT_CONTEXT, data_set, element, fresh_uid
 from tests.support.postgres import Postgres, needed
 from tests.support.rawscu import RawSCU
-from tests.support.servers import FastscpServer, StorescpServer, free_port, wait_until
+from tests.support.servers import FastscpServer, StorescpServer, wait_until
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "cookbook.md"

@@ -43,6 +43,8 @@ OWN = (
                origin=_OWN),
         Option("--study-manifest", "", "write a list of its files into the directory of\neach study that ends",
                requires=_SORTING, origin=_OWN),
+        Option("--completed-directory", "", "move the directory of each study that ends to\ndirectory d, before its command is executed",
+               "[d]irectory: string", directory(), requires=_SORTING, conflicts=("--inetd",), origin=_OWN),
         Option("--state-dir", "", "keep the state of open studies in directory d\n(default: hidden in the output directory)",
                "[d]irectory: string", directory(), origin=_OWN),
         Option("--transliterate-names", "", "spell Patient's Name directories by the\nSpecific Character Set",

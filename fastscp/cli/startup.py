@@ -7,14 +7,16 @@ import os
 from fastscp.cli.programs import missing_program
 from fastscp.config.network import NetworkPolicy, ProcessMode
 from fastscp.store.policy import StorePolicy
-from fastscp.study.policy import HookPolicy
+from fastscp.study.naming import parent_directory
+from fastscp.study.policy import HookPolicy, StudyPolicy
 
 _FIRST_UNPRIVILEGED_PORT = 1024
 
 
-def complaint(network: NetworkPolicy, store: StorePolicy, hooks: HookPolicy) -> str:
+def complaint(network: NetworkPolicy, store: StorePolicy, study: StudyPolicy, hooks: HookPolicy) -> str:
     """Return the reason why the service cannot start, "" when it can."""
-    return _port_complaint(network) or _directory_complaint(store) or missing_program(hooks)
+    return (_port_complaint(network) or _directory_complaint(store) or _prefix_complaint(store, study)
+            or missing_program(hooks))
 
 
 def _port_complaint(network: NetworkPolicy) -> str:
@@ -44,3 +46,11 @@ def _directory_complaint(store: StorePolicy) -> str:
     if not store.ignore and not os.access(directory, os.W_OK):
         return "specified output directory is not writeable"
     return ""
+
+
+def _prefix_complaint(store: StorePolicy, study: StudyPolicy) -> str:
+    """Complain about a prefix like ``a/b`` where there is no ``a``; storescp starts and then refuses every object."""
+    parent = parent_directory(study, store.output_directory)
+    if os.path.isdir(parent):
+        return ""
+    return f"prefix {study.prefix} of study directories: directory {parent} does not exist"

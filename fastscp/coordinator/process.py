@@ -29,7 +29,7 @@ from fastscp.coordinator.hooks import HookProcesses, HookRunner, Processes
 from fastscp.coordinator.placing import Placer
 from fastscp.coordinator.sessions import Sessions
 from fastscp.coordinator.state import SqliteState
-from fastscp.coordinator.state_directory import RESERVED_NAMES, StateDirectory
+from fastscp.coordinator.state_directory import RESERVED_NAMES, StateDirectory, make_completed_directory
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes
 from fastscp.errors import ProcessError
@@ -74,6 +74,8 @@ def _build(control: socket.socket, config: Config) -> Coordinator:
     destination = config.hooks.event_log
     event_log = EventLog(Destination(destination), loop) if destination else None
     state = open_state(config) if config.keeps_studies else None
+    if config.study.completed_directory is not None:
+        make_completed_directory(config.study.completed_directory, config.store.output_directory)
     processes = HookProcesses(sockets_as_output=config.network.mode is not ProcessMode.INETD)
     return Coordinator(control, config, loop=loop, state=state, event_log=event_log, processes=processes, adopt=adopt)
 
@@ -111,7 +113,7 @@ class Coordinator:
         finisher, recovered = None, Recovered()
         output_directory = config.store.output_directory
         if state is not None:
-            finisher = Finisher(config.study, state, event_log)
+            finisher = Finisher(config.study, state, event_log, has_hook=config.hooks.on_end_of_study is not None)
             placer = Placer(config.study, output_directory, RESERVED_NAMES)
             self._studies = Studies(config.study, config.hooks, state, self._lanes, placer, finisher, event_log)
             recovered = state.recover()
@@ -183,7 +185,7 @@ class Coordinator:
         """Give the workers and associations of an earlier coordinator time to be heard of."""
         if recovered.events:
             self._loop.call_later(FORGET_WORKERS_S, self._forget_workers)
-        if recovered.studies:
+        if recovered.studies or recovered.events:
             associations = list(recovered.holders)
             self._loop.call_later(RECOVERY_S, lambda: self._forget_unheard(associations))
 
@@ -220,12 +222,13 @@ class Coordinator:
         if self._event_log is not None:
             self._event_log.flush()
         self._watch_deadline()
-        if self._draining and not self._lanes.pending:
+        if self._draining and not (self._lanes.pending and self._dispatcher.goes_on):
             self._loop.stop()
 
     def _watch_deadline(self) -> None:
-        """Wake up when a study's time is over."""
-        deadline = None if self._studies is None else self._studies.deadline()
+        """Wake up when a study's time is over, or a task is to be tried again."""
+        times = (None if self._studies is None else self._studies.deadline(), self._dispatcher.deadline)
+        deadline = min((time for time in times if time is not None), default=None)
         if deadline == self._deadline:
             return
         self._deadline = deadline

@@ -110,13 +110,15 @@ class Sessions:
             for name, text, reduced in variables.reductions(packet):
                 _log.warning('Sanitized unusual characters in %s, converted from "%s" to "%s".', name,
                              printable(text), reduced)
+        if self._studies is not None:
+            self._studies.opened(packet["association"])
         if self._sink is not None:
             self._sink.put(events.association_opened(self._wall(), packet))
 
     def _take_place(self, session: Session, packet: packets.Place) -> None:
         if self._studies is None:
             answer: packets.Placed = {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
-                                      "directory": self._output_directory}
+                                      "directory": self._output_directory, "late": False}
         else:
             answer = self._studies.place(packet, session.incarnation, self._loop.now)
             if not answer["status"]:

@@ -18,6 +18,19 @@ _PATIENCE_S = 2.0
 _STEP_S = 0.02
 
 
+def make_completed_directory(directory: str, output_directory: str) -> None:
+    """Make the directory for completed studies, where it is missing. Raises ``ProcessError`` when it cannot be used."""
+    try:
+        os.makedirs(directory, exist_ok=True)
+        same = os.path.samefile(directory, output_directory)
+    except OSError as error:
+        raise ProcessError(f"directory for completed studies {directory} cannot be used: {error.strerror}") from error
+    if same:
+        raise ProcessError(f"directory for completed studies {directory} is the output directory")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise ProcessError(f"directory for completed studies {directory} is not writeable")
+
+
 class StateDirectory:
     """Makes and locks the state directory; the lock lasts as long as this process.
 

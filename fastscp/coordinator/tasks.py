@@ -10,7 +10,9 @@ Invariants: a task never changes; it is ready once, and done once.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -23,13 +25,32 @@ Cause = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class Move:
+    """The way of a study's directory to where it is handed over (``fastscp.coordinator.moving``)."""
+
+    target: str
+    identity: tuple[int, int]  #: device and inode of the directory
+    copy: str = ""  #: hidden name of its copy on another file system
+    copied: bool = False  #: the copy is complete
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What is done to the files of a study that ended, as kept in the durable state."""
+    """What is done to the files of a study that ended, and how far it has come, as kept in the durable state.
+
+    The defaults are those of an ended study that an earlier version kept.
+    """
 
     uid: str
     directory: str
     reason: str
     renames: tuple[tuple[str, str], ...] = ()  #: (name, new name)
+    caller: Mapping[str, Any] | None = None  #: whose object was the last; None: the hook is a task of its own
+    last: int | None = None  #: number of the last object that belongs to this end
+    decided: bool = True  #: whether ``revision`` is known
+    revision: int = 1  #: 0: nothing changed
+    repeats: tuple[tuple[str, str], ...] = ()  #: (file to be removed, the name under which its octets are kept here)
+    move: Move | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +89,12 @@ def task_of(row: TaskRow) -> Task:
     body = orjson.loads(row.body)
     if row.kind != FINISH:
         return HookTask(row.kind, row.study, body, row.number)
-    renames = tuple((old, new) for old, new in body["renames"])
-    return FinishTask(row.study, Plan(body["uid"], body["directory"], body["reason"], renames), row.number)
+    for name in ("renames", "repeats"):
+        body[name] = tuple((old, new) for old, new in body.get(name, ()))
+    move = body.pop("move", None)
+    if move is not None:
+        move = Move(**{**move, "identity": tuple(move["identity"])})
+    return FinishTask(row.study, Plan(**body, move=move), row.number)
 
 
 @dataclass(eq=False)
@@ -131,6 +156,12 @@ class Lanes:
             if not successor.waits_for:
                 self._make_ready(successor.task)
 
+    def replace(self, task: Task, by: Task) -> None:
+        """Let ``by``, of the same cause, take the place of ``task``, which was ready; it is ready at once."""
+        entry = self._entries[by] = self._entries.pop(task)
+        entry.task = by
+        self._make_ready(by)
+
     def _make_ready(self, task: Task) -> None:
         if isinstance(task, FinishTask):
             self.ready_finishes.append(task)
@@ -139,6 +170,5 @@ class Lanes:
 
 
 def _wait(entry: _Entry, other: _Entry) -> None:
-    if entry not in other.successors:
-        other.successors.append(entry)
-        entry.waits_for += 1
+    other.successors.append(entry)
+    entry.waits_for += 1

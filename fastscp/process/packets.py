@@ -90,17 +90,22 @@ class Stored(TypedDict):
     size: int
     duration_s: float
     replaced: bool
+    unchanged: bool  #: what it replaced had the same octets
     sha256: str | None
 
 
 class Placed(TypedDict):
-    """Publish there (the directory exists); a ``status`` other than 0 refuses the object."""
+    """Publish there (the directory exists); a ``status`` other than 0 refuses the object.
+
+    ``late``: the study has ended before, so it is of interest whether an object changes anything.
+    """
 
     kind: Literal["placed"]
     request: int
     directory: str
     status: int
     message: str
+    late: bool
 
 
 class Ack(TypedDict):
@@ -136,7 +141,7 @@ class Ready(TypedDict):
     kind: Literal["ready"]
 
 
-class Connection(TypedDict):
+class NewConnection(TypedDict):
     """An accepted connection; its socket comes along. ``host`` is empty when it was not looked up."""
 
     kind: Literal["connection"]
@@ -170,7 +175,7 @@ CoordinatorPacket = Placed | Ack | Ran
 #: between the acceptor process and the coordinator
 ControlPacket = Worker | Order | Ready
 #: from the acceptor process to a worker
-WorkerOrder = Connection | EventChannel | Order
+WorkerOrder = NewConnection | EventChannel | Order
 #: from a worker to the acceptor process
 WorkerNews = Up | Progress
 Packet = WorkerPacket | CoordinatorPacket | ControlPacket | WorkerOrder | WorkerNews

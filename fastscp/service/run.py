@@ -22,8 +22,8 @@ from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.net.listener import connections_per_worker, open_listener, raise_descriptor_limit, tune
 from fastscp.net.systemd import adopt_listeners
 from fastscp.process.titles import set_title
+from fastscp.store.leftovers import remove_stale_temporaries
 from fastscp.store.policy import StorePolicy
-from fastscp.store.sink import remove_stale_temporaries
 from fastscp.worker.process import Worker, WorkerSettings
 
 if TYPE_CHECKING:
@@ -75,15 +75,15 @@ def serve(config: Config, settings: WorkerSettings) -> int:
             raise ProcessError("no port to listen on")
         listeners = [open_listener(network.port, network.address_family)]
     descriptors = raise_descriptor_limit()
+    policy, started = acceptor_policy(config, descriptors), children(config, settings)
+    preload(config.output)  # all code and tables are read while the files they are in can be
     if network.user is not None:
         from fastscp.service.privileges import drop_privileges  # noqa: PLC0415 - only with --user
 
         drop_privileges(network.user)
     set_title(f"acceptor [{listeners[0].getsockname()[1]}]")
-    preload(config.output)
-    process = AcceptorProcess(acceptor_policy(config, descriptors), listeners, children(config, settings),
-                              resolver=Resolver() if config.looks_up_hosts else None)
-    return process.run()
+    resolver = Resolver() if config.looks_up_hosts else None
+    return AcceptorProcess(policy, listeners, started, resolver=resolver).run()
 
 
 def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:

@@ -52,11 +52,13 @@ def study_opened(when: float, uid: str, directory: str) -> Event:
     return _event("study.opened", when, study_uid=uid, directory=directory)
 
 
-def study_completed(when: float, uid: str, directory: str, reason: str, objects: Iterable[Event]) -> Event:
-    """A study ended and its files have their final names. ``reason``: see ``docs/events.md``."""
+def study_completed(when: float, opened: Mapping[str, Any], study: Event, objects: Iterable[Event]) -> Event:
+    """A study ended and its files have their final names.
+
+    ``opened`` is the association of its last object, ``study`` has ``study_uid``, ``directory``, ``reason``, ``revision``.
+    """
     listed = list(objects)
-    return _event("study.completed", when, study_uid=uid, directory=directory, reason=reason, count=len(listed),
-                  objects=listed)
+    return _event("study.completed", when, **study, **caller(opened), count=len(listed), objects=listed)
 
 
 def series_completed(when: float, study_uid: str, series_uid: str, directory: str) -> Event:

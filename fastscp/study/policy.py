@@ -34,6 +34,7 @@ class StudyPolicy:
     on_late: LateObjects = LateObjects.NEW_STUDY
     literal_rule: bool = False  #: ``--single-process``: any object of another study ends the open one
     manifest: bool = False  #: ``--study-manifest``
+    completed_directory: str | None = None  #: ``--completed-directory``: where the directory of an ended study goes
     state_directory: str | None = None  #: ``--state-dir``; None: hidden inside the output directory
     names_by_character_set: bool = False  #: ``--transliterate-names``
 

@@ -28,13 +28,17 @@ class StudyRow:
 
 @dataclass(frozen=True)
 class ObjectRow:
-    """An object as kept: ``name`` is its file's name now, ``body`` its ``stored`` packet, ``caller`` its ``opened``."""
+    """An object as kept: ``name`` is its file's name now, ``body`` its ``stored`` packet, ``caller`` its ``opened``.
+
+    ``changed`` tells whether it changed its study since that ended last.
+    """
 
     file: str
     name: str
     association: str
     caller: bytes
     body: bytes
+    changed: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,14 +82,32 @@ class StudyState(Protocol):
     def ended_study(self, uid: str) -> StudyRow | None:
         """Return the most recently ended study of that UID."""
 
-    def forget_ended(self, before: float) -> None:
-        """Drop what ended before that time."""
+    def forget_ended(self, before: float, keep: int) -> None:
+        """Drop what ended before that time, and the objects of all but the latest studies, up to ``keep`` objects."""
+
+    def revision(self, uid: str) -> int:
+        """Return how often the study of that UID ended, 0 for one that never did or was forgotten."""
+
+    def set_revision(self, uid: str, revision: int, when: float) -> None:
+        """Keep how often a study ended, and that it did now."""
+
+    def remember(self, uid: str, files: Iterable[tuple[str, str]]) -> None:
+        """Keep where files of an ended study are, as (SOP Instance UID, path); the latest one of an instance counts."""
+
+    def remembered(self, uid: str) -> dict[str, str]:
+        """Return the paths of an ended study's files by SOP Instance UID."""
 
     def add_object(self, study: int, row: ObjectRow, number: int, incarnation: str, event: int) -> None:
         """Keep an object and the event that told of it; it takes the place of an earlier one of the same name."""
 
-    def objects(self, study: int) -> list[ObjectRow]:
-        """Return the objects of a study in order of their first arrival."""
+    def objects(self, study: int, last: int | None = None) -> list[ObjectRow]:
+        """Return the objects of a study in order of their first arrival, up to number ``last``."""
+
+    def forget_object(self, study: int, file: str) -> None:
+        """Drop an object."""
+
+    def settle_objects(self, study: int, last: int) -> None:
+        """Take note that the objects up to number ``last`` belong to the study's latest end."""
 
     def last_caller(self, study: int) -> bytes | None:
         """Return the ``opened`` packet of the association of the most recent object."""

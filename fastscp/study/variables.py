@@ -44,9 +44,10 @@ def end_of_series(opened: Mapping[str, Any], directory: str, study_uid: str, ser
 
 
 def end_of_study(opened: Mapping[str, Any], directory: str, study_uid: str, *, reason: str, objects: int,
-                 manifest: str | None) -> Call:
+                 revision: int, manifest: str | None) -> Call:
     """Return the call for a study that ended; ``opened`` is its own last association."""
-    variables = {"FASTSCP_STUDY_UID": study_uid, "FASTSCP_REASON": reason, "FASTSCP_OBJECTS": str(objects)}
+    variables = {"FASTSCP_STUDY_UID": study_uid, "FASTSCP_REASON": reason, "FASTSCP_OBJECTS": str(objects),
+                 "FASTSCP_REVISION": str(revision)}
     call = _call("end-of-study", {"p": directory, **_caller(opened)}, opened, variables)
     if manifest is not None:
         call["environment"]["FASTSCP_MANIFEST"] = manifest

@@ -8,9 +8,10 @@ Nothing here knows of sockets, messages to the coordinator, or time beyond what 
 from __future__ import annotations
 
 import datetime
+import errno
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from fastscp.dicom.filemeta import encode as encode_file_meta
@@ -63,6 +64,7 @@ class Reception:
         self.status = 0
         self.digest: str | None = None  #: sha256 of the published file, where it is wanted
         self.cleaned_uid = False  #: the file's name is not made of the UID as it is
+        self.unchanged = False  #: an earlier file of that name has the same octets (``compare`` found out)
         self._file_name = ""
         self._size = 0
         self._settings = settings
@@ -174,6 +176,19 @@ class Reception:
         """Octets of the file."""
         return self._size
 
+    def compare(self, directory: str | None) -> Generator[None, None, None]:
+        """Find out, a piece at a time, whether the object changes anything in ``directory``."""
+        if self._sink is None or not self._file_name:
+            return
+        shown = self._settings.store.output_directory if directory is None else directory
+        try:
+            name = self._file_name
+            if naming.may_collide(name):
+                name = self._distinct_name(shown, name)
+            self.unchanged = yield from self._sink.compare(self._path(shown, name))
+        except StorageError as error:
+            self.fail(error)
+
     def publish(self, directory: str | None, now: datetime.datetime) -> Published | None:
         """Give the object its name in ``directory`` (None: the output directory).
 
@@ -185,11 +200,23 @@ class Reception:
             self._size = self._sink.size
             if self._settings.digest:
                 self.digest = self._sink.sha256()
-            published = self._publish(self._sink, directory, now)
+            published = self._publish_surely(self._sink, directory, now)
         except (InstanceError, StorageError) as error:
             self.fail(error)
             return None
         return published
+
+    def _publish_surely(self, sink: InstanceSink, directory: str | None, now: datetime.datetime) -> Published:
+        """Publish, also where somebody took the study's directory away since the coordinator made it."""
+        try:
+            return self._publish(sink, directory, now)
+        except StorageError as error:
+            inside = "" if directory is None else os.path.dirname(self._path(directory, "x"))
+            if error.errno != errno.ENOENT or not inside or os.path.isabs(inside):
+                raise
+            self._settings.directory.make_again(inside)
+            _log.info("made subdirectory for study again: %s", directory)
+        return self._publish(sink, directory, now)
 
     def _publish(self, sink: InstanceSink, directory: str | None, now: datetime.datetime) -> Published:
         store = self._settings.store

@@ -39,6 +39,8 @@ from fastscp.worker.reception import (
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
 
+_PAUSE_S = 0.001  #: between two pieces of a comparison: other associations have their turn
+
 
 class Dialogue(Protocol):
     """What the service asks of the connection it serves."""
@@ -153,7 +155,7 @@ class StorageService:
                 self._awaiting_place = self.waiting = True
                 self._connection.block()
                 return
-        self._publish(reception)
+        self._compare_and_publish(reception)
 
     # -- place, publish, report, answer -----------------------------------------------------------
 
@@ -174,7 +176,7 @@ class StorageService:
             reception.fail(InstanceError(packet["message"], status=packet["status"]))
         if self._awaiting_place:
             self._awaiting_place = self.waiting = False
-            self._publish(reception)
+            self._compare_and_publish(reception)
 
     def give_up(self) -> None:
         """Answer with a failure, because the coordinator stays silent: it cannot write its state, for example.
@@ -186,6 +188,28 @@ class StorageService:
             self._awaiting_place = False
             reception.fail(StorageError("the state of the study cannot be kept"))
             self._publish(reception)
+
+    def _compare_and_publish(self, reception: Reception) -> None:
+        """Publish; where it counts whether the object changes anything, find that out first, without haste."""
+        placed = self._placed
+        if reception.failure is not None or not self._context.durable or (placed is not None and not placed["late"]):
+            self._publish(reception)
+            return
+        pieces = reception.compare(None if placed is None else placed["directory"])
+
+        def go_on() -> None:
+            if self._reception is not reception:
+                pieces.close()
+                return
+            try:
+                next(pieces)
+            except StopIteration:
+                self._publish(reception)
+            else:
+                self._connection.block()
+                self._context.loop.call_later(_PAUSE_S, go_on)
+
+        go_on()
 
     def _publish(self, reception: Reception) -> None:
         """Give the object its name, or find out why it cannot have one."""
@@ -234,6 +258,7 @@ class StorageService:
                 "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
                 "transfer_syntax": reception.transfer_syntax_out, "size": reception.size,
                 "duration_s": round(time.monotonic() - self._started, 6), "replaced": published.replaced,
+                "unchanged": published.replaced and reception.unchanged,
                 "sha256": reception.digest,
             },
             on_sent=None if context.durable else answer,

@@ -110,10 +110,10 @@ class FakeReporter:
         self.packets[packet["event"]] = packet
         self.notices[packet["event"]] = notices
 
-    def placed(self, directory: Path, request: int = 1, status: int = 0) -> None:
+    def placed(self, directory: Path, request: int = 1, status: int = 0, *, late: bool = False) -> None:
         """Answer a question for a place."""
         self.answers.pop(request)({"kind": "placed", "request": request, "directory": str(directory),
-                                   "status": status, "message": "no" if status else ""})
+                                   "status": status, "message": "no" if status else "", "late": late})
 
     def notify(self, what: str, event: int = 1) -> None:
         """Follow an event to ``on_sent``, ``on_acknowledged`` or ``on_ran``."""

@@ -30,6 +30,9 @@ def test_everything_committed_is_recovered(tmp_path: Path) -> None:
     assert (recovered.last_study, recovered.last_task, recovered.last_object) == (3, 7, 3)
     assert [entry.file for entry in state.objects(1)] == ["CT.1", "CT.2"]
     assert state.last_caller(1) == b"caller b"
+    state.add_object(1, row("CT.1", "c"), 4, "w", 6)
+    assert state.last_caller(1) == b"caller c"
+    assert state.last_caller(2) is None
 
 
 def test_nothing_uncommitted_is_recovered(tmp_path: Path) -> None:
@@ -52,7 +55,7 @@ def test_ended_studies_are_remembered_until_forgotten(tmp_path: Path) -> None:
     assert state.recover().studies == []
     state.name_objects(2, [("CT.1", "CT000001")])
     assert state.objects(2)[0].name == "CT000001"
-    state.forget_ended(22.0)
+    state.forget_ended(22.0, 100)
     state.forget_study(2)
     assert state.ended_study("1.2") is None
     assert state.objects(1) == []

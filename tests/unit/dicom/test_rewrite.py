@@ -8,7 +8,7 @@ import pytest
 
 from fastscp.dicom.filesink import FileSink
 from fastscp.dicom.options import GroupLengths, OutputOptions
-from fastscp.dicom.rewrite import COLLECTED, Rewriter, rewrite
+from fastscp.dicom.rewrite import COLLECTED, Rewriter, Shapes, rewrite
 from fastscp.errors import InstanceError, StorageError
 from tests.support import datasets as ds
 from tests.support.memory import MemorySink, outcome, pieces, rewritten
@@ -282,3 +282,15 @@ def test_unknown_numbers_are_little_endian_when_they_get_their_vr() -> None:
     assert big == ds.BIG_HEAD + ds.explicit(0x00280100, "US", b"\0\x10", order=">")
     little = rewritten(dataset, ds.BIG, OutputOptions(convert_un=True, transfer_syntax=ds.EXPLICIT))
     assert little == ds.HEAD + ds.explicit(0x00280100, "US", b"\x10\0")
+
+
+def test_worked_example_of_the_documentation() -> None:
+    modality = ds.explicit(0x00080060, "CS", b"CT")
+    pixels = ds.explicit(0x7FE00010, "OW", bytes(10), 100_000)
+    octets = modality + ds.explicit(0x00100010, "PN", b"A^B   ") + pixels
+    assert len(octets) == 46
+    sink = MemorySink(400)
+    rewriter = Rewriter(ds.EXPLICIT, OutputOptions(), sink, 400, shapes=Shapes())
+    rewriter.feed([octets])
+    assert sink.dataset == modality + ds.explicit(0x00100010, "PN", b"A^B ") + pixels
+    assert len(sink.dataset) == 44

@@ -130,7 +130,7 @@ def test_new_coordinator_hears_what_the_dead_one_did_not_answer(coordinator: Coo
     assert heard[0]["unacknowledged"] == 1
     assert heard[2]["event"] == 2
     assert sent == [1, 2]
-    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": ""})
+    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": "", "late": False})
     assert placed[0]["directory"] == "d"
 
 
@@ -141,14 +141,14 @@ def test_new_coordinator_hears_of_transfers_under_way(coordinator: Coordinator) 
     reporter.opened(opened("a"))
     requests = [reporter.place("a", "1.2", "P", "", placed.append) for _ in range(3)]
     for request in requests:
-        coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": ""})
+        coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": "", "late": False})
     reporter.abandoned(requests[0])
     reporter.stored({**stored(reporter.next_event()), "request": requests[1]})
     coordinator.connect()
     heard = coordinator.heard()
     assert [packet.get("request") for packet in heard if packet["kind"] in {"stored", "place"}] == requests[1:]
     assert kinds(heard) == ["hello", "opened", "stored", "place"]
-    coordinator.answer({"kind": "placed", "request": requests[2], "directory": "d", "status": 0, "message": ""})
+    coordinator.answer({"kind": "placed", "request": requests[2], "directory": "d", "status": 0, "message": "", "late": False})
     assert len(placed) == 3  # the repeated answer is not heard
 
 
@@ -179,7 +179,7 @@ def test_abandoned_request_is_not_answered(coordinator: Coordinator) -> None:
     coordinator.reporter.opened(opened("a"))
     request = coordinator.reporter.place("a", "1.2", "P", "", placed.append)
     coordinator.reporter.abandoned(request)
-    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": ""})
+    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": "", "late": False})
     assert placed == []
     assert kinds(coordinator.heard())[-2:] == ["place", "abandoned"]
 

@@ -169,13 +169,18 @@ class Rules:
 def load_rules(policy: AccessPolicy) -> Rules:
     """Read both tables and the files they refer to.
 
-    Raises UsageError when one is there but cannot be read. A table that is not there is empty.
+    Raises UsageError when one is there but cannot be read, and when one that the operator named is not there. The
+    system's own tables may be missing: they are empty then.
     """
     sources: dict[str, tuple[int, int, int] | None] = {}
     warnings: list[str] = []
     rules: list[Rule] = []
-    for path, allows in ((policy.allow_file, True), (policy.deny_file, False)):
-        rules += _read_table(path, _read(path, sources), warnings, allows=allows)
+    for path, named, allows in ((policy.allow_file, policy.allow_named, True),
+                                (policy.deny_file, policy.deny_named, False)):
+        text = _read(path, sources)
+        if text is None and named:
+            raise UsageError(f"cannot read access rules: {path}: No such file or directory")
+        rules += _read_table(path, text, warnings, allows=allows)
     patterns: dict[str, tuple[str, ...]] = {}
     for rule in rules:
         for token in (*rule.daemons, *rule.clients):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from fastscp import __date__, __version__
@@ -43,6 +44,8 @@ _ENVIRONMENT = (
 _FILES = (
     ("/etc/hosts.allow, /etc/hosts.deny", "Host access rules for --access-control, see hosts_access(5)."),
 )
+#: how help texts state a default
+_DEFAULT = re.compile(r"\s*\(default(?:: ([^)]*))?\)")
 _Entries = tuple[tuple[str, str], ...]
 
 _CONV_DESCRIPTION = (
@@ -87,6 +90,8 @@ def rules(option: Option) -> list[str]:
         if argument.kind is Kind.INTEGER and argument.minimum is not None:
             upper = f" to {argument.maximum}" if argument.maximum is not None else " or more"
             sentences.append(f"{argument.name.capitalize()}: {argument.minimum}{upper}.")
+        if argument.longest is not None:
+            sentences.append(f"{argument.name.capitalize()}: at most {argument.longest} characters.")
     return sentences
 
 
@@ -108,6 +113,7 @@ def options_markdown() -> str:
         "    fastscp [options] [port]",
         "",
         *(f"{paragraph}\n" for paragraph in _COMMAND_LINE),
+        'The column "Default" says what holds without the option: of several that exclude one another, the one that is "on".',
         'The column "Of" says whose option it is: of storescp as its 3.6.1 manual has it, of later versions of',
         "storescp, or fastscp's own.",
     ]
@@ -118,7 +124,7 @@ def options_markdown() -> str:
             group = heading
         if subheading:
             lines += ["", f"### {subheading[0].upper()}{subheading[1:]}"]
-        lines += ["", "| Option | Arguments | Meaning | Of |", "| --- | --- | --- | --- |"]
+        lines += ["", "| Option | Arguments | Meaning | Default | Of |", "| --- | --- | --- | --- | --- |"]
         lines += (_row(option) for option in options)
     return "\n".join(lines) + "\n"
 
@@ -127,10 +133,22 @@ def _row(option: Option) -> str:
     flags = " ".join(f"`{flag}`" for flag in option.flags)
     arguments = " ".join(f"*{argument.name}*" for argument in option.arguments)
     choices = " ".join(f"One of {_any_of(argument.choices)}." for argument in option.arguments if argument.choices)
-    meaning = _one_line(option.help)
+    meaning = _one_line(_DEFAULT.sub("", option.help))
     text = " ".join(filter(None, (f"{meaning[0].upper()}{meaning[1:]}.", choices, *rules(option))))
     owner = {Origin.MANUAL: "3.6.1", Origin.NEWER: "newer", Origin.OWN: "fastscp"}[option.origin]
-    return f"| {flags} | {arguments} | {text.replace('|', chr(92) + '|')} | {owner} |"
+    return f"| {flags} | {arguments} | {text.replace('|', chr(92) + '|')} | {default(option)} | {owner} |"
+
+
+def default(option: Option) -> str:
+    """Return what holds when ``option`` is not given, as its help says it."""
+    if option.default or "(default)" in option.help:
+        return "on"
+    stated = _DEFAULT.search(_one_line(f"{option.label} {option.help}"))
+    if stated is not None:
+        return stated[1].strip('"')
+    if option.ends:
+        return ""
+    return "none" if option.arguments else "off"
 
 
 def manual_page() -> str:

@@ -84,7 +84,7 @@ def _start(line: CommandLine) -> int:
     except UsageError as error:
         logger.critical("%s", error)
         return error.exit_status
-    reason = complaint(config.network, config.store, config.study)
+    reason = complaint(config.network, config.store, config.study, config.hooks)
     if reason:
         logger.critical("%s", reason)
         return 1

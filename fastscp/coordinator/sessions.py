@@ -23,6 +23,7 @@ from fastscp.coordinator.channels import Channel, Transport
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Cause, Lanes, Task
 from fastscp.log.names import APPLICATION
+from fastscp.log.text import printable
 from fastscp.process import packets
 from fastscp.process.loop import Loop
 from fastscp.study import events, variables
@@ -110,6 +111,10 @@ class Sessions:
 
     def _take_opened(self, session: Session, packet: packets.Opened, octets: bytes) -> None:
         session.associations[packet["association"]] = dict(packet), octets
+        if self._hooks.configured:
+            for name, text, reduced in variables.reductions(packet):
+                _log.warning('Sanitized unusual characters in %s, converted from "%s" to "%s".', name,
+                             printable(text), reduced)
         if self._studies is not None:
             self._studies.opened(packet["association"])
         if self._sink is not None:

@@ -17,7 +17,7 @@ import orjson
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.placing import Placer, ensure, remove_unused
 from fastscp.coordinator.tasks import Cause, FinishTask, HookTask, Lanes, Task, row_of, task_of
-from fastscp.errors import InstanceError
+from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.process import packets
 from fastscp.study import events, naming, variables
@@ -111,7 +111,7 @@ class Studies:
             else:
                 ensure(study.directory)
             self._finisher.settle(study.directory)
-        except InstanceError as error:
+        except (InstanceError, StorageError) as error:
             return {"kind": "placed", "request": packet["request"], "directory": "", "status": error.status,
                     "message": str(error), "late": False}
         self._tracker.begin((incarnation, packet["request"]), study)

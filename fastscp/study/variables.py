@@ -6,10 +6,10 @@ addresses. Paths are the service's own and arrive as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
-from fastscp.study.naming import clean
+from fastscp.study.naming import clean, is_clean
 from fastscp.study.templates import VARIABLES
 
 #: placeholders available in each hook
@@ -64,6 +64,15 @@ def with_host_name(call: Call, name: str) -> Call:
     """Return the call with the peer's host name in it."""
     text = clean(name)
     return {"values": {**call["values"], "r": text}, "environment": {**call["environment"], VARIABLES["r"]: text}}
+
+
+def reductions(opened: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield what hooks are not told as it was sent: whose text, the text, and what is left of it."""
+    for name, text in (("calling aetitle", opened["calling_aet"].strip(" ")),
+                       ("called aetitle", opened["called_aet"].strip(" ")),
+                       ("calling presentation address", opened["peer_host"] or opened["peer"])):
+        if not is_clean(text):
+            yield name, text, clean(text)
 
 
 def _caller(opened: Mapping[str, Any]) -> dict[str, str]:

@@ -49,7 +49,7 @@ class Published:
     directory: str  #: as the operator wrote it, with the study directory when sorting
     file: str
     replaced: bool
-    warning: str = ""  #: why the name is not made from the UID as it is
+    warning: str = ""  #: why the name is not the one that the UID leads to
 
 
 class Reception:
@@ -63,6 +63,7 @@ class Reception:
         self.failure: ObjectError | None = None
         self.status = 0
         self.digest: str | None = None  #: sha256 of the published file, where it is wanted
+        self.cleaned_uid = False  #: the file's name is not made of the UID as it is
         self.unchanged = False  #: an earlier file of that name has the same octets (``compare`` found out)
         self._file_name = ""
         self._size = 0
@@ -82,6 +83,8 @@ class Reception:
         if store.file_names is FileNames.INSTANCE_UID:  # before a single octet is written
             self._file_name = naming.instance_file_name(self.prefix, command.affected_sop_instance_uid,
                                                         store.extension)
+            self.cleaned_uid = naming.may_collide(self._file_name) and naming.clean_file_name(
+                command.affected_sop_instance_uid) != command.affected_sop_instance_uid
         received = self.context.transfer_syntax
         meta = b""
         if output.file_format:
@@ -230,17 +233,13 @@ class Reception:
     def _publish_apart(self, sink: InstanceSink, directory: str, name: str) -> Published:
         """Keep apart two UIDs that clean up to one name, also when they arrive at once: the first one owns it."""
         uid = self.command.affected_sop_instance_uid
-        warning = ""
-        if naming.clean_file_name(uid) != uid:
-            warning = f"SOP Instance UID {uid} has characters that have no place in a file name"
         try:
             sink.publish(self._path(directory, name), replace=False)
         except FileExistsError:
             own_name = self._distinct_name(directory, name)
         else:
-            return Published(directory, name, replaced=False, warning=warning)
-        if own_name != name:
-            warning = f"file name {name} belongs to another SOP Instance UID than {uid}"
+            return Published(directory, name, replaced=False)
+        warning = f"file name {name} belongs to another SOP Instance UID than {uid}" if own_name != name else ""
         return Published(directory, own_name, sink.publish(self._path(directory, own_name), replace=True), warning)
 
     def _publish_first_free(self, sink: InstanceSink, directory: str, names: Iterator[str]) -> Published:

@@ -24,6 +24,7 @@ from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable, printable_lines
 from fastscp.net.peer import Peer
 from fastscp.process import packets
+from fastscp.store.naming import clean_file_name
 from fastscp.worker.context import Reporter, ServiceContext
 from fastscp.worker.outcome import Caller, Outcomes, error_comment
 from fastscp.worker.reception import (
@@ -131,6 +132,10 @@ class StorageService:
         self._started = time.monotonic()
         self._placed = self._place_request = self._published = None
         self._reception = reception = Reception(context.reception, item.context, command, self.caller.calling_aet)
+        if reception.cleaned_uid:
+            uid = command.affected_sop_instance_uid
+            _application_log.warning('Sanitized unusual characters in SOP Instance UID, converted from "%s" to "%s".',
+                                     printable(uid), clean_file_name(uid))
         _application_log.info("Received Store Request (MsgID %d, %s)", command.message_id, reception.prefix)
         if command.uid_padding and not context.reception.store.uid_padding:
             _application_log.warning("%s sends UIDs padded with blanks, corrected", self._connection.peer.name)

@@ -41,6 +41,15 @@ def test_tables_that_are_not_there_are_empty(tmp_path):
     assert rules.decide(CLIENT).allowed
 
 
+@pytest.mark.parametrize("named", ["allow", "deny"])
+def test_table_that_the_operator_named_has_to_be_there(tmp_path, named):
+    policy = AccessPolicy(True, str(tmp_path / "allow"), str(tmp_path / "deny"), **{f"{named}_named": True})
+    with pytest.raises(UsageError, match=rf"cannot read access rules: .*/{named}: No such file or directory"):
+        load_rules(policy)
+    (tmp_path / named).write_text("")
+    assert load_rules(policy).decide(CLIENT).allowed
+
+
 def test_table_that_cannot_be_read_is_an_error(tmp_path):
     (tmp_path / "allow").mkdir()
     with pytest.raises(UsageError, match=r"cannot read access rules: .*/allow: Is a directory"):

@@ -64,7 +64,9 @@ def test_defaults_are_those_of_the_policies():
     ("+ac", {"access.enabled": True}),
     ("+ac -ac", {}),
     ("+ac --hosts-allow a --hosts-deny b", {
-        "access.enabled": True, "access.allow_file": "a", "access.deny_file": "b"}),
+        "access.enabled": True, "access.allow_file": "a", "access.deny_file": "b", "access.allow_named": True,
+        "access.deny_named": True}),
+    ("+ac --hosts-deny ''", {"access.enabled": True, "access.deny_file": "", "access.deny_named": True}),
     ("-ts 5", {"network.socket_timeout_s": 5}),
     ("-ts 0", {"network.socket_timeout_s": None}),
     ("-ts -1", {"network.socket_timeout_s": None}),

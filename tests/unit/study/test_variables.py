@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from fastscp.study import events, variables
 from fastscp.study.commands import Commands, names_peer
 from fastscp.study.policy import HookPolicy
+from fastscp.study.variables import reductions
 from tests.support import said
 
 
@@ -36,3 +39,18 @@ def test_commands_that_want_the_name_of_the_peer() -> None:
     assert not any(map(names_peer, [None, "echo #p", 'echo "$FASTSCP_PEER_ADDRESS"', "echo MYFASTSCP_PEER"]))
     commands = Commands(HookPolicy(on_reception="echo #r", on_end_of_study="true"))
     assert [commands.names_peer(kind) for kind in ("reception", "study", "series")] == [True, False, False]
+
+
+def called_by(calling: str = "A", called: str = "B", host: str = "ct1.example", peer: str = "192.0.2.1") -> dict[str, object]:
+    return {"calling_aet": calling, "called_aet": called, "peer_host": host, "peer": peer, "port": 1}
+
+
+@pytest.mark.parametrize(("packet", "reduced"), [
+    (called_by(), []), (called_by(" A b-1.2:3@_ "), []), (called_by(host="", peer="fe80::1"), []),
+    (called_by("A`B "), [("calling aetitle", "A`B", "A_B")]),
+    (called_by(called="$B"), [("called aetitle", "$B", "_B")]),
+    (called_by("\xc4", "\n", "a/b"), [("calling aetitle", "\xc4", "_"), ("called aetitle", "\n", "_"),
+                                  ("calling presentation address", "a/b", "a_b")]),
+])
+def test_reductions(packet: dict[str, object], reduced: list[tuple[str, str, str]]) -> None:
+    assert list(reductions(packet)) == reduced

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from fastscp.dicom import uid_value
 from fastscp.dicom.filemeta import encode as encode_file_meta
 from fastscp.dicom.rewrite import Rewriter, output_transfer_syntax
 from fastscp.dicom.uids import file_name_prefix, transfer_syntax
@@ -121,14 +122,14 @@ class Reception:
         command = self.command
         self._check_uid(SOP_CLASS_UID, command.affected_sop_class_uid)
         self._check_uid(SOP_INSTANCE_UID, command.affected_sop_instance_uid)
-        if self._settings.sorted and not self.text(STUDY_INSTANCE_UID):
+        if self._settings.sorted and not self.uid(STUDY_INSTANCE_UID):
             raise InstanceError("data set without Study Instance UID cannot be sorted",
                                 status=CANNOT_UNDERSTAND, tag=STUDY_INSTANCE_UID)
 
     def _check_uid(self, tag: int, wanted: str) -> None:
-        found = self.text(tag)
+        found = self.uid(tag)
         if found != wanted:
-            if not found:
+            if self._rewriter is not None and tag not in self._rewriter.attributes:
                 raise InstanceError("data set without a UID", status=CANNOT_UNDERSTAND, tag=tag)
             raise InstanceError("UIDs of data set and command differ", status=MISMATCH, tag=tag)
 
@@ -137,6 +138,12 @@ class Reception:
         if self._rewriter is None:
             return ""
         return self._rewriter.attributes.get(tag, b"").decode("latin-1").strip("\0 ")
+
+    def uid(self, tag: int) -> str:
+        """Return the UID that a collected value means; "" when it was not met."""
+        if self._rewriter is None:
+            return ""
+        return uid_value.meant(self._rewriter.attributes.get(tag, b"")).decode("latin-1")
 
     def raw_text(self, tag: int) -> str:
         """Return a collected value octet for octet."""

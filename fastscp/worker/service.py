@@ -154,7 +154,7 @@ class StorageService:
 
     def _ask_for_place(self, reception: Reception) -> None:
         """Ask for the directory as soon as the study is known; the stream goes on meanwhile."""
-        study, reporter = reception.text(STUDY_INSTANCE_UID), self._context.reporter
+        study, reporter = reception.uid(STUDY_INSTANCE_UID), self._context.reporter
         if study and reporter is not None:
             self._place_request = reporter.place(
                 self._connection.name, study, reception.raw_text(PATIENT_NAME),
@@ -224,8 +224,8 @@ class StorageService:
                 "kind": "stored", "event": reporter.next_event(), "request": self._place_request,
                 "association": self._connection.name, "directory": published.directory, "file": published.file,
                 "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
-                "study": packets.bounded(reception.text(STUDY_INSTANCE_UID)),
-                "series": packets.bounded(reception.text(SERIES_INSTANCE_UID)),
+                "study": packets.bounded(reception.uid(STUDY_INSTANCE_UID)),
+                "series": packets.bounded(reception.uid(SERIES_INSTANCE_UID)),
                 "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
                 "transfer_syntax": reception.transfer_syntax_out, "size": reception.size,
                 "duration_s": round(time.monotonic() - self._started, 6), "replaced": published.replaced,

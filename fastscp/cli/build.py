@@ -21,7 +21,7 @@ from fastscp.config.network import (
     TLSPolicy,
 )
 from fastscp.dicom.dictionary import environment_paths
-from fastscp.dicom.options import GroupLengths, OutputOptions
+from fastscp.dicom.options import GroupLengths, OutputOptions, PrivateDictionary
 from fastscp.log.policy import LogPolicy
 from fastscp.store.policy import FileNames, StorePolicy
 from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
@@ -196,6 +196,7 @@ def output_options(line: Settings) -> OutputOptions:
         compression_level=6 if level is None else level,
         convert_un=line.has("--convert-un"),
         dictionary_paths=tuple(environment_paths(os.environ.get("DCMDICTPATH"))),
+        private_dictionary=PrivateDictionary((line.value("--private-dictionary") or "automatic").lower()),
     )
 
 

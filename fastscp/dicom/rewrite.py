@@ -21,7 +21,7 @@ from fastscp.dicom.engine.plan import Plan
 from fastscp.dicom.engine.recognise.shapes import Shapes
 from fastscp.dicom.engine.scan import new_reader
 from fastscp.dicom.engine.sink import Sink
-from fastscp.dicom.options import OutputOptions
+from fastscp.dicom.options import OutputOptions, PrivateDictionary
 from fastscp.errors import InstanceError
 
 __all__ = ["COLLECTED", "Rewriter", "Shapes", "Sink", "output_transfer_syntax", "rewrite", "shared_dictionary"]
@@ -37,9 +37,10 @@ COLLECTED: Final = frozenset({
 
 
 @functools.cache
-def shared_dictionary(paths: tuple[str, ...] = ()) -> Dictionary:
+def shared_dictionary(paths: tuple[str, ...] = (),
+                      private: PrivateDictionary = PrivateDictionary.AUTOMATIC) -> Dictionary:
     """Return pydicom's dictionary with additional files; built once per process and combination."""
-    return dictionaries.load(paths)
+    return dictionaries.load(paths, private)
 
 
 def output_transfer_syntax(received: str, options: OutputOptions) -> str:
@@ -54,7 +55,7 @@ def _plan(transfer_syntax_uid: str, options: OutputOptions, dictionary: Dictiona
     """Return what all data sets of a transfer syntax have in common."""
     return Plan(uids.transfer_syntax(transfer_syntax_uid),
                 uids.transfer_syntax(output_transfer_syntax(transfer_syntax_uid, options)),
-                options, dictionary or shared_dictionary(options.dictionary_paths), COLLECTED)
+                options, dictionary or shared_dictionary(options.dictionary_paths, options.private_dictionary), COLLECTED)
 
 
 class Rewriter:

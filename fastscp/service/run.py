@@ -180,7 +180,7 @@ def preload(output: OutputOptions) -> None:
     from fastscp.dicom.rewrite import shared_dictionary  # noqa: PLC0415 - an inetd start does not always need it
 
     if not output.bit_preserving:
-        shared_dictionary(output.dictionary_paths)
+        shared_dictionary(output.dictionary_paths, output.private_dictionary)
 
 
 def usable_cpus() -> int:

@@ -11,7 +11,7 @@ from fastscp.acceptor.policy import WorkerStart
 from fastscp.access.policy import AccessPolicy
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
-from fastscp.dicom.options import OutputOptions
+from fastscp.dicom.options import OutputOptions, PrivateDictionary
 from fastscp.errors import ProcessError, StorageError, UsageError
 from fastscp.service import run as module
 from fastscp.store.policy import StorePolicy
@@ -54,11 +54,11 @@ def test_dictionary_is_read_before_the_forks_unless_nothing_is_rewritten(monkeyp
     from fastscp.dicom import rewrite
 
     read = []
-    monkeypatch.setattr(rewrite, "shared_dictionary", read.append)
+    monkeypatch.setattr(rewrite, "shared_dictionary", lambda *given: read.append(given))
     module.preload(OutputOptions(bit_preserving=True))
     assert read == []
     module.preload(OutputOptions(dictionary_paths=("private.dic",)))
-    assert read == [("private.dic",)]
+    assert read == [(("private.dic",), PrivateDictionary.AUTOMATIC)]
 
 
 # -- what the acceptor process is given -----------------------------------------------------------

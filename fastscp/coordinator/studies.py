@@ -189,9 +189,8 @@ class Studies:
         if self._hooks.on_end_of_series is None and self._sink is None:
             return
         self._series_of.setdefault(study.number, {})[series] = caller
-        key = study.number, series
-        self._series.hold(association, key)
-        for number, other in sorted(self._series.free - {key}):
+        self._series.hold(association, (study.number, series))
+        for number, other in sorted(self._series.free):
             owner = self._tracker.numbered(number)
             # without a study it ended with this object; under a transfer it may get another object of the series
             if owner is not None and not owner.transfers:

@@ -139,6 +139,5 @@ class Lanes:
 
 
 def _wait(entry: _Entry, other: _Entry) -> None:
-    if entry not in other.successors:
-        other.successors.append(entry)
-        entry.waits_for += 1
+    other.successors.append(entry)
+    entry.waits_for += 1

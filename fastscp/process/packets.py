@@ -136,7 +136,7 @@ class Ready(TypedDict):
     kind: Literal["ready"]
 
 
-class Connection(TypedDict):
+class NewConnection(TypedDict):
     """An accepted connection; its socket comes along. ``host`` is empty when it was not looked up."""
 
     kind: Literal["connection"]
@@ -170,7 +170,7 @@ CoordinatorPacket = Placed | Ack | Ran
 #: between the acceptor process and the coordinator
 ControlPacket = Worker | Order | Ready
 #: from the acceptor process to a worker
-WorkerOrder = Connection | EventChannel | Order
+WorkerOrder = NewConnection | EventChannel | Order
 #: from a worker to the acceptor process
 WorkerNews = Up | Progress
 Packet = WorkerPacket | CoordinatorPacket | ControlPacket | WorkerOrder | WorkerNews

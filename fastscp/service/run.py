@@ -75,15 +75,15 @@ def serve(config: Config, settings: WorkerSettings) -> int:
             raise ProcessError("no port to listen on")
         listeners = [open_listener(network.port, network.address_family)]
     descriptors = raise_descriptor_limit()
+    policy, started = acceptor_policy(config, descriptors), children(config, settings)
+    preload(config.output)  # all code and tables are read while the files they are in can be
     if network.user is not None:
         from fastscp.service.privileges import drop_privileges  # noqa: PLC0415 - only with --user
 
         drop_privileges(network.user)
     set_title(f"acceptor [{listeners[0].getsockname()[1]}]")
-    preload(config.output)
-    process = AcceptorProcess(acceptor_policy(config, descriptors), listeners, children(config, settings),
-                              resolver=Resolver() if config.looks_up_hosts else None)
-    return process.run()
+    resolver = Resolver() if config.looks_up_hosts else None
+    return AcceptorProcess(policy, listeners, started, resolver=resolver).run()
 
 
 def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:

@@ -30,6 +30,9 @@ def test_everything_committed_is_recovered(tmp_path: Path) -> None:
     assert (recovered.last_study, recovered.last_task, recovered.last_object) == (3, 7, 3)
     assert [entry.file for entry in state.objects(1)] == ["CT.1", "CT.2"]
     assert state.last_caller(1) == b"caller b"
+    state.add_object(1, row("CT.1", "c"), 4, "w", 6)
+    assert state.last_caller(1) == b"caller c"
+    assert state.last_caller(2) is None
 
 
 def test_nothing_uncommitted_is_recovered(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_a_cause_is_over_when_all_it_caused_is_done() -> None:
     assert lanes.caused(cause) == 1
     lanes.finish(second)
     assert lanes.caused(cause) == 0
+    assert lanes._caused == {}
     assert lanes.caused((1, 8)) == 0
 
 

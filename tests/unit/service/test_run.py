@@ -211,14 +211,14 @@ def start(monkeypatch):
 def test_privileges_are_dropped_after_the_port_is_bound_and_before_the_first_child(start):
     config = Config(network=NetworkPolicy(port=104, workers=2, user="nobody"))
     assert module.run(config) == 0
-    assert start.steps == ["listen", "limit", "become nobody", "title acceptor [11112]", "preload",
+    assert start.steps == ["listen", "limit", "preload", "become nobody", "title acceptor [11112]",
                            "acceptor of 2 on 1, without names"]
 
 
 def test_socket_of_the_service_manager_is_taken_instead_of_the_port(start):
     start.adopted += [Listener(), Listener()]
     assert module.run(Config(network=NetworkPolicy(workers=2), access=AccessPolicy(enabled=True))) == 0
-    assert start.steps == ["tune", "tune", "limit", "title acceptor [11112]", "preload", "acceptor of 2 on 2, with names"]
+    assert start.steps == ["tune", "tune", "limit", "preload", "title acceptor [11112]", "acceptor of 2 on 2, with names"]
 
 
 def test_no_port_at_all_is_an_error(start, caplog):

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastscp.study import naming
-from fastscp.study.numbering import highest_number, plan
 from fastscp.study.policy import Sorting, StudyPolicy
 from fastscp.study.transliterate import transliterate
 
@@ -75,10 +74,3 @@ def test_transliteration(octets: bytes, charset: str, spelt: str | None) -> None
     assert result
     assert result.replace("_", "a").isalnum()
     assert result.isascii()
-
-
-def test_rename_plan_goes_on_after_the_highest_number() -> None:
-    after = highest_number(["CT000002", "MR000011", "CT.1", "CT1", "XYZ000099", "CT000003.bak"])
-    assert after == 11
-    assert plan([("CT.1", "CT"), ("x", "UNKNOWN")], after) == [("CT.1", "CT000012"), ("x", "UN000013")]
-    assert highest_number([]) == 0

@@ -1,0 +1,416 @@
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastscp.config import Config
+from fastscp.config.network import NetworkPolicy, ProcessMode
+from fastscp.coordinator import process
+from fastscp.coordinator.event_log import EventLog
+from fastscp.coordinator.finishing import RENAMES_PER_STEP
+from fastscp.coordinator.process import FORGET_WORKERS_S, PAUSE_S, RECOVERY_S, Coordinator
+from fastscp.coordinator.state import FILE_NAME, SqliteState
+from fastscp.errors import ProcessError
+from fastscp.process.loop import IN
+from fastscp.store.policy import StorePolicy
+from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
+from tests.support import said
+from tests.support.fakes import FakeDestination, FakeLoop, FakeProcesses, FakeSocket
+
+BY_UID = StudyPolicy(sorting=Sorting.STUDY_UID)
+
+
+class JournalState(SqliteState):
+    """Writes down when something is written and committed."""
+
+    def __init__(self, directory: Path | None, journal: list[Any]) -> None:
+        super().__init__(directory)
+        self.journal = journal
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        self.journal.append("write")
+        super()._write(statement, values)
+
+    def commit(self) -> None:
+        super().commit()
+        self.journal.append("commit")
+
+
+class JournalProcesses(FakeProcesses):
+    """Writes down when a hook is started."""
+
+    def __init__(self, journal: list[Any]) -> None:
+        super().__init__()
+        self.journal = journal
+
+    def spawn(self, arguments: list[str], variables: Mapping[str, str]) -> int:
+        self.journal.append("spawn")
+        return super().spawn(arguments, variables)
+
+
+class Bench:
+    """A coordinator without anything of the outside; ``turn`` ends its round."""
+
+    def __init__(self, output: Path, study: StudyPolicy = BY_UID, hooks: HookPolicy | None = None, *,
+                 state_directory: Path | None = None, event_log: bool = False) -> None:
+        self.output = output
+        self.config = Config(store=StorePolicy(output_directory=str(output)), study=study,
+                             hooks=hooks or HookPolicy(jobs=2))
+        self.journal: list[Any] = []
+        self.state_directory = state_directory
+        self.destination = FakeDestination() if event_log else None
+        self.start()
+
+    def start(self) -> None:
+        self.loop = FakeLoop()
+        self.control = FakeSocket(self.journal)
+        self.processes = JournalProcesses(self.journal)
+        self.sockets: dict[int, FakeSocket] = {}
+        state = JournalState(self.state_directory, self.journal) if self.config.keeps_studies else None
+        event_log = EventLog(self.destination, self.loop) if self.destination is not None else None
+        self.coordinator = Coordinator(self.control, self.config, loop=self.loop, state=state, event_log=event_log,
+                                       processes=self.processes, adopt=self.sockets.__getitem__)
+        self.coordinator.run()
+
+    def order(self, kind: str, **fields: Any) -> None:
+        self.control.put({"kind": kind, **fields})
+        self.loop.fire(self.control.fd, IN)
+
+    def worker(self, incarnation: str = "w", association: str = "a") -> FakeSocket:
+        worker = FakeSocket(self.journal)
+        self.sockets[worker.fd] = worker
+        self.control.put({"kind": "worker", "name": incarnation}, worker.fd)
+        self.loop.fire(self.control.fd, IN)
+        self.say(worker, said.hello(incarnation), said.opened(association))
+        self.turn()
+        return worker
+
+    def say(self, worker: FakeSocket, *packets: Mapping[str, Any]) -> None:
+        for packet in packets:
+            worker.put(packet)
+        self.loop.fire(worker.fd, IN)
+
+    def turn(self) -> None:
+        self.loop.advance(0)
+
+    def end(self, pid: int, status: int = 0) -> None:
+        self.processes.end(pid, status)
+        self.loop.send_signal(signal.SIGCHLD)
+
+    def store(self, worker: FakeSocket, event: int, study: str, file: str = "CT.1", **fields: Any) -> None:
+        (self.output / study).mkdir(exist_ok=True)
+        (self.output / study / file).write_text("x")
+        self.say(worker, said.stored(event, study, f"{self.output}/{study}", file, **fields))
+
+
+def ack(event: int) -> dict[str, Any]:
+    return {"kind": "ack", "event": event}
+
+
+def test_ready_is_told_once_before_anything_else(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert bench.control.sent == [{"kind": "ready"}]
+
+
+def test_round_commits_then_answers_then_starts_hooks(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, hooks=HookPolicy(on_reception="r"))
+    worker = bench.worker()
+    bench.journal.clear()
+    bench.say(worker, said.place(1, "1.1"))
+    bench.store(worker, 1, "1.1", request=1)
+    assert set(bench.journal) == {"write"}
+    bench.turn()
+    told = [entry if isinstance(entry, str) else entry["kind"] for entry in bench.journal]
+    assert [entry for entry in told if entry != "write"] == ["commit", "placed", "ack", "spawn", "commit"]
+    assert told.index("commit") > max(index for index, entry in enumerate(told) if entry == "write")
+
+
+def test_many_packets_are_one_transaction(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    one, two = bench.worker("w"), bench.worker("v", "b")
+    bench.journal.clear()
+    bench.store(one, 1, "1.1")
+    bench.store(two, 1, "1.1", "CT.2", association="b")
+    bench.turn()
+    assert bench.journal.index("commit") < bench.journal.index(ack(1))
+    assert "write" not in bench.journal[bench.journal.index("commit"):]
+    assert one.sent == two.sent == [ack(1)]
+
+
+def test_state_that_cannot_be_written_answers_nobody(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.worker()
+    bench.coordinator._state._connection.execute("PRAGMA max_page_count=1")
+    bench.store(worker, 1, "1.1", series="x" * 100_000)
+    with pytest.raises(ProcessError, match="cannot be written"):
+        bench.turn()
+    assert worker.sent == []
+
+
+def test_acknowledgement_that_a_starting_hook_allows_leaves_in_the_same_round(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, StudyPolicy(), HookPolicy(on_reception="r", jobs=1))
+    worker = bench.worker()
+    for event in (1, 2):
+        bench.say(worker, said.stored(event, "1.1", str(tmp_path), f"CT.{event}"))
+    bench.turn()
+    assert worker.sent == [ack(1)]
+    assert bench.journal.index("spawn") < bench.journal.index(ack(1))
+    bench.end(501)
+    bench.turn()
+    assert worker.sent == [ack(1), ack(2)]
+
+
+def test_blocked_worker_holds_nobody_up(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    slow, quick = bench.worker("slow"), bench.worker("quick", "b")
+    slow.room = 0
+    bench.store(slow, 1, "1.1")
+    bench.store(quick, 1, "1.1", "CT.2", association="b")
+    bench.turn()
+    assert (slow.sent, quick.sent) == ([], [ack(1)])
+
+
+def test_deadline_of_a_study_wakes_the_process_and_moves_with_its_objects(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, StudyPolicy(sorting=Sorting.STUDY_UID, timeout_s=10), HookPolicy(on_end_of_study="e"))
+    worker = bench.worker()
+    bench.store(worker, 1, "1.1")
+    bench.turn()
+    bench.loop.advance(9)
+    bench.store(worker, 2, "1.1", "CT.2")
+    bench.turn()
+    bench.loop.advance(9.9)
+    assert bench.processes.spawned == {}
+    bench.loop.advance(0.1)
+    assert list(bench.processes.spawned) == [501]
+    bench.end(501)
+    bench.turn()
+    assert bench.loop.next_timer is None
+
+
+def test_deadline_is_not_kept_for_a_study_that_ended_before(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, StudyPolicy(sorting=Sorting.STUDY_UID, timeout_s=10))
+    worker = bench.worker()
+    bench.store(worker, 1, "1.1")
+    bench.turn()
+    bench.loop.advance(5)
+    bench.store(worker, 2, "1.2")
+    bench.turn()
+    assert bench.loop.next_timer == bench.loop.now + 10
+
+
+def test_long_renames_let_the_channels_have_their_turn(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, StudyPolicy(sorting=Sorting.STUDY_UID, rename=True))
+    worker = bench.worker()
+    for event in range(RENAMES_PER_STEP + 1):
+        bench.store(worker, event + 1, "1.1", f"CT.{event}")
+    bench.store(worker, 100, "1.2")
+    bench.turn()
+    left = [path for path in (tmp_path / "1.1").iterdir() if "." in path.name]
+    assert len(left) == 1
+    bench.loop.advance(PAUSE_S)
+    assert not left[0].exists()
+
+
+# -- orders -------------------------------------------------------------------------------------------
+
+
+def test_drain_takes_over_the_channels_ends_the_studies_and_waits_for_their_hooks(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, hooks=HookPolicy(on_end_of_study="e"))
+    worker = bench.worker()
+    (tmp_path / "1.1").mkdir()
+    worker.put(said.stored(1, "1.1", f"{tmp_path}/1.1"))
+    bench.order("drain")
+    bench.turn()
+    assert worker.sent == [ack(1)]
+    assert list(bench.processes.spawned) == [501]
+    assert not bench.loop.stopped
+    bench.end(501)
+    bench.turn()
+    assert bench.loop.stopped
+
+
+def test_drain_without_anything_to_do_ends_at_once_and_may_be_repeated(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.order("drain")
+    bench.order("drain")
+    bench.turn()
+    assert bench.loop.stopped
+
+
+def test_end_of_the_control_channel_drains(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.control.dead = True
+    bench.loop.fire(bench.control.fd, IN)
+    assert bench.control.fd not in bench.loop
+    bench.turn()
+    assert bench.loop.stopped
+
+
+def test_reset_of_the_control_channel_drains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path)
+
+    def reset(*_: object) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(bench.control, "recvmsg", reset)
+    bench.loop.fire(bench.control.fd, IN)
+    bench.turn()
+    assert bench.loop.stopped
+
+
+def test_stop_ends_at_once_and_keeps_everything(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, hooks=HookPolicy(on_end_of_study="e"), state_directory=tmp_path)
+    worker = bench.worker()
+    bench.store(worker, 1, "1.1")
+    bench.order("stop")
+    assert bench.loop.stopped
+    bench.coordinator.close()
+    assert bench.processes.spawned == {}
+    assert [row.uid for row in SqliteState(tmp_path).recover().studies] == ["1.1"]
+
+
+def test_spurious_wake_up_and_worker_without_descriptor_are_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.loop.fire(bench.control.fd, IN)
+    bench.order("worker", name="w")
+    bench.order("reload")
+    assert not bench.loop.stopped
+
+
+def test_close_gives_everything_back(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, event_log=True)
+    worker = bench.worker()
+    bench.coordinator.close()
+    assert worker.closed
+    assert bench.control.closed
+    assert bench.loop.closed
+    assert bench.destination is not None
+    assert bench.destination.fd < 0
+
+
+def test_events_are_written_at_the_end_of_the_round_and_reopened_on_reload(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, StudyPolicy(), event_log=True)
+    worker = bench.worker()
+    bench.say(worker, said.closed("a"))
+    bench.turn()
+    bench.order("reload")
+    bench.say(worker, said.opened("b"))
+    bench.turn()
+    assert bench.destination is not None
+    written = [[json.loads(line)["event"] for line in part.splitlines()] for part in bench.destination.written]
+    assert written == [["association.opened", "association.closed"], ["association.opened"]]
+
+
+# -- an earlier life ----------------------------------------------------------------------------------
+
+
+def restart(bench: Bench) -> None:
+    """Let the process be killed and start the next one."""
+    bench.coordinator._state._connection.close()
+    bench.journal.clear()
+    bench.start()
+
+
+def test_pending_hooks_of_an_earlier_life_run_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, hooks=HookPolicy(on_reception="r"), state_directory=tmp_path)
+    bench.store(bench.worker(), 1, "1.1")
+    bench.turn()
+    assert list(bench.processes.spawned) == [501]
+    restart(bench)
+    assert list(bench.processes.spawned) == [501]
+    bench.end(501)
+    bench.turn()
+    restart(bench)
+    assert list(bench.processes.spawned) == []
+
+
+def test_event_repeated_to_the_next_life_counts_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, hooks=HookPolicy(on_reception="r"), state_directory=tmp_path)
+    bench.store(bench.worker(), 1, "1.1")
+    bench.turn()
+    restart(bench)
+    worker = bench.worker()
+    bench.store(worker, 1, "1.1")
+    bench.turn()
+    assert worker.sent == [ack(1)]
+    assert list(bench.processes.spawned) == [501]
+
+
+def test_event_never_committed_is_taken_over_by_the_next_life(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, hooks=HookPolicy(on_reception="r"), state_directory=tmp_path)
+    bench.store(bench.worker(), 1, "1.1")
+    restart(bench)
+    assert bench.processes.spawned == {}
+    worker = bench.worker()
+    bench.store(worker, 1, "1.1")
+    bench.turn()
+    assert list(bench.processes.spawned) == [501]
+    assert worker.sent == [ack(1)]
+
+
+def test_associations_that_are_not_heard_of_give_up_their_studies(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, hooks=HookPolicy(on_end_of_study="e"), state_directory=tmp_path)
+    bench.store(bench.worker("w", "a"), 1, "1.1")
+    bench.store(bench.worker("v", "b"), 1, "1.2", association="b")
+    bench.turn()
+    restart(bench)
+    worker = bench.worker("v", "b")
+    bench.loop.advance(RECOVERY_S - 0.1)
+    bench.store(worker, 2, "1.2", "CT.2", association="b")
+    bench.turn()
+    assert bench.processes.spawned == {}
+    bench.loop.advance(0.1)
+    bench.store(worker, 3, "1.2", "CT.3", association="b")
+    bench.turn()
+    assert [call[1]["FASTSCP_STUDY_UID"] for call in bench.processes.spawned.values()] == ["1.1"]
+
+
+def test_event_numbers_are_kept_while_workers_may_come_back(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, state_directory=tmp_path)
+    bench.store(bench.worker("w"), 5, "1.1")
+    bench.turn()
+    bench.order("drain")
+    bench.turn()
+    restart(bench)
+    bench.loop.advance(FORGET_WORKERS_S - 1)
+    restart(bench)
+    worker = bench.worker("w")
+    bench.store(worker, 5, "1.1")
+    bench.turn()
+    assert [row.objects for row in bench.coordinator._state.recover().studies] == []
+    bench.loop.advance(FORGET_WORKERS_S)
+    assert bench.coordinator._state.recover().events == {"w": 5}
+    bench.order("stop")
+    restart(bench)
+    bench.loop.advance(FORGET_WORKERS_S)
+    restart(bench)
+    assert bench.coordinator._state.recover().events == {}
+
+
+# -- what the process is made of ----------------------------------------------------------------------
+
+
+def test_state_lies_in_the_output_directory_and_under_inetd_nowhere(tmp_path: Path) -> None:
+    store = StorePolicy(output_directory=str(tmp_path))
+    process.open_state(Config(store=store, network=NetworkPolicy(mode=ProcessMode.INETD))).close()
+    assert list(tmp_path.iterdir()) == []
+    process.open_state(Config(store=store)).close()
+    assert (tmp_path / ".fastscp" / FILE_NAME).exists()
+
+
+def test_state_directory_that_cannot_be_used_ends_the_process(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    ignored: list[int] = []
+    monkeypatch.setattr(signal, "signal", lambda number, _handler: ignored.append(number))
+    (tmp_path / "file").write_text("")
+    config = Config(store=StorePolicy(output_directory=str(tmp_path)),
+                    study=StudyPolicy(sorting=Sorting.STUDY_UID, state_directory=f"{tmp_path}/file/state"))
+    control: Any = FakeSocket()
+    assert process.main(control, config) == 1
+    assert "cannot be used" in caplog.text
+    assert ignored == [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]

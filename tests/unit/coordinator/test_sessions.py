@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastscp.coordinator.finishing import Finisher
+from fastscp.coordinator.placing import Placer
+from fastscp.coordinator.sessions import Sessions
+from fastscp.coordinator.state import SqliteState
+from fastscp.coordinator.studies import Studies
+from fastscp.coordinator.tasks import Lanes, Task
+from fastscp.process.loop import IN
+from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
+from tests.support import said
+from tests.support.fakes import FakeLoop, FakeSink, FakeSocket
+
+BY_UID = StudyPolicy(sorting=Sorting.STUDY_UID)
+SYNCHRONOUS = HookPolicy(on_reception="r", synchronous=True)
+
+
+class Bench:
+    def __init__(self, output: Path, hooks: HookPolicy = SYNCHRONOUS, *, tracks: bool = True,
+                 known: Mapping[str, int] | None = None) -> None:
+        self.output = output
+        self.loop = FakeLoop()
+        self.lanes = Lanes()
+        self.sink = FakeSink()
+        self.changes = 0
+        self.state = SqliteState(None)
+        self.studies = None
+        if tracks:
+            finisher = Finisher(BY_UID, self.state, self.sink)
+            placer = Placer(BY_UID, str(output), frozenset())
+            self.studies = Studies(BY_UID, hooks, self.state, self.lanes, placer, finisher, self.sink)
+        self.sessions = Sessions(self.loop, self.lanes, self.studies, self.sink, hooks, str(output),
+                                 known=known or {}, changed=self.change)
+
+    def change(self) -> None:
+        self.changes += 1
+
+    def connect(self, incarnation: str = "w") -> FakeSocket:
+        worker = FakeSocket()
+        self.sessions.add(f"channel of {incarnation}", worker)
+        self.say(worker, said.hello(incarnation), said.opened("a"))
+        return worker
+
+    def say(self, worker: FakeSocket, *said_packets: Mapping[str, Any]) -> None:
+        for packet in said_packets:
+            worker.put(packet)
+        self.loop.fire(worker.fd, IN)
+
+    def die(self, worker: FakeSocket) -> None:
+        worker.dead = True
+        self.loop.fire(worker.fd, IN)
+
+    def told(self, worker: FakeSocket) -> list[dict[str, Any]]:
+        self.sessions.send_answers()
+        return worker.take_sent()
+
+    def do_next(self) -> Task:
+        task: Task = (self.lanes.ready_finishes or self.lanes.ready_hooks).popleft()
+        self.lanes.finish(task)
+        self.sessions.task_finished(task)
+        return task
+
+
+def ack(event: int) -> dict[str, Any]:
+    return {"kind": "ack", "event": event}
+
+
+def ran(event: int) -> dict[str, Any]:
+    return {"kind": "ran", "event": event}
+
+
+def test_answers_wait_until_they_are_sent_and_leave_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.place(1, "1.1"))
+    assert worker.sent == []
+    assert bench.told(worker) == [
+        {"kind": "placed", "request": 1, "directory": f"{tmp_path}/1.1", "status": 0, "message": ""}]
+    assert bench.told(worker) == []
+
+
+def test_every_packet_asks_for_a_round(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    before = bench.changes
+    bench.say(worker, said.place(1, "1.1"))
+    assert bench.changes == before + 1
+    bench.die(worker)
+    assert bench.changes > before + 1
+
+
+def test_without_studies_everything_goes_into_the_output_directory(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, tracks=False)
+    worker = bench.connect()
+    bench.say(worker, said.place(1, ""))
+    assert bench.told(worker)[0]["directory"] == str(tmp_path)
+
+
+def test_object_is_acknowledged_and_its_hook_waited_for(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.stored(1, "1.1", f"{tmp_path}/1.1"))
+    assert bench.told(worker) == [ack(1)]
+    bench.do_next()
+    assert bench.told(worker) == [ran(1)]
+
+
+def test_synchronous_worker_waits_for_everything_its_event_caused(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, HookPolicy(on_end_of_study="e", synchronous=True))
+    worker = bench.connect()
+    bench.say(worker, said.stored(1, "1.1", f"{tmp_path}/1.1"))
+    assert bench.told(worker) == [ack(1), ran(1)]
+    bench.say(worker, said.stored(2, "1.2", f"{tmp_path}/1.2"))
+    assert bench.told(worker) == [ack(2)]
+    bench.do_next()
+    assert bench.told(worker) == []
+    bench.do_next()
+    assert bench.told(worker) == [ran(2)]
+
+
+def test_nobody_is_told_ran_unless_hooks_are_synchronous(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, HookPolicy(on_reception="r"))
+    worker = bench.connect()
+    bench.say(worker, said.stored(1, "1.1", f"{tmp_path}/1.1"))
+    bench.do_next()
+    assert bench.told(worker) == [ack(1)]
+
+
+def test_without_state_the_acknowledgement_waits_for_the_start_of_the_hook(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, HookPolicy(on_reception="r"), tracks=False)
+    worker = bench.connect()
+    bench.say(worker, said.stored(1, "1.1", str(tmp_path)))
+    assert bench.told(worker) == []
+    bench.sessions.hook_started(bench.lanes.ready_hooks[0])
+    assert bench.told(worker) == [ack(1)]
+
+
+def test_without_state_and_hook_the_acknowledgement_comes_at_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, HookPolicy(), tracks=False)
+    worker = bench.connect()
+    bench.say(worker, said.stored(1, "1.1", str(tmp_path)))
+    assert bench.told(worker) == [ack(1)]
+    assert bench.lanes.pending == 0
+
+
+def test_with_state_the_start_of_a_hook_is_no_news(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.stored(1, "1.1", f"{tmp_path}/1.1"))
+    bench.told(worker)
+    bench.sessions.hook_started(bench.lanes.ready_hooks[0])
+    assert bench.told(worker) == []
+
+
+def test_repeated_event_counts_once_and_is_answered_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    packet = said.stored(1, "1.1", f"{tmp_path}/1.1")
+    bench.say(worker, packet, packet)
+    assert bench.told(worker) == [ack(1), ack(1)]
+    assert bench.lanes.pending == 1
+    assert bench.sink.kinds.count("object.stored") == 1
+
+
+def test_events_taken_over_by_an_earlier_life_count_no_more(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, known={"w": 5})
+    worker = bench.connect()
+    bench.say(worker, said.stored(5, "1.1", f"{tmp_path}/1.1"))
+    assert bench.told(worker) == [ack(5), ran(5)]
+    assert bench.lanes.pending == 0
+    bench.say(worker, said.stored(6, "1.1", f"{tmp_path}/1.1"))
+    assert bench.lanes.pending == 1
+
+
+def test_numbers_of_one_worker_are_not_those_of_another(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, known={"w": 5})
+    other = bench.connect("other")
+    bench.say(other, said.stored(1, "1.1", f"{tmp_path}/1.1"))
+    assert bench.lanes.pending == 1
+
+
+def test_repeated_hello_remembers_what_was_taken_over(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    packet = said.stored(1, "1.1", f"{tmp_path}/1.1")
+    bench.say(worker, packet)
+    bench.die(worker)
+    bench.say(again := bench.connect(), packet)
+    assert bench.lanes.pending == 1
+    assert bench.told(again)[0] == ack(1)
+
+
+def test_dead_worker_gives_up_its_transfers_and_associations(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.place(1, "1.1"), said.place(2, "1.2"))
+    bench.say(worker, said.stored(1, "1.2", f"{tmp_path}/1.2", request=2))
+    bench.die(worker)
+    assert os.listdir(tmp_path) == ["1.2"]
+    assert [event["how"] for event in bench.sink.events if event["event"] == "association.closed"] == ["failed"]
+    assert worker.closed
+
+
+def test_dead_worker_holds_no_study(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, HookPolicy())
+    first, second = bench.connect("first"), FakeSocket()
+    bench.sessions.add("second", second)
+    bench.say(second, said.hello("second"), said.opened("b"))
+    bench.say(first, said.stored(1, "1.1", f"{tmp_path}/1.1", association="a"))
+    bench.say(second, said.stored(1, "1.2", f"{tmp_path}/1.2", association="b"))
+    assert bench.lanes.pending == 0
+    bench.die(first)
+    bench.say(second, said.stored(2, "1.2", f"{tmp_path}/1.2", "CT.2", association="b"))
+    assert bench.lanes.pending == 1
+
+
+def test_late_ends_of_hooks_of_a_dead_worker_are_told_nobody(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.stored(1, "1.1", f"{tmp_path}/1.1"))
+    bench.die(worker)
+    again = bench.connect()
+    bench.do_next()
+    assert bench.told(again) == []
+    assert worker.sent == []
+
+
+def test_abandoned_transfer_is_given_up_once_and_only_if_it_was_placed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.place(1, "1.1"), said.place(2, "1.1"))
+    bench.say(worker, said.abandoned(1), said.abandoned(1), said.abandoned(9))
+    assert os.listdir(tmp_path) == ["1.1"]
+    bench.say(worker, said.abandoned(2))
+    assert os.listdir(tmp_path) == []
+
+
+def test_requests_are_remembered_only_while_they_are_under_way(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    session = bench.sessions._sessions[1]
+    bench.say(worker, said.place(1, ""), said.place(2, "1.1"), said.place(3, "1.1"))
+    assert session.requests == {2, 3}
+    bench.say(worker, said.stored(1, "1.1", f"{tmp_path}/1.1", request=2), said.abandoned(3))
+    assert session.requests == set()
+
+
+def test_refused_request_is_no_transfer(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.place(1, ""), said.abandoned(1))
+    assert [answer["status"] for answer in bench.told(worker)] == [0xC000]
+
+
+def test_object_of_an_unknown_association_is_taken_with_an_unknown_caller(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.closed("a"), said.stored(1, "1.1", f"{tmp_path}/1.1"))
+    assert "object of association a, which was never opened" in caplog.text
+    assert bench.lanes.ready_hooks[0].call["values"]["a"] == ""
+
+
+def test_events_of_a_session_in_order(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, tracks=False)
+    worker = bench.connect()
+    bench.say(worker, said.stored(1, "1.1", str(tmp_path)), said.closed("a", "aborted"))
+    assert bench.sink.kinds == ["association.opened", "object.stored", "association.closed"]
+    assert bench.sink.events[-1]["how"] == "aborted"
+
+
+def test_what_an_earlier_life_knew_is_compared_with_who_is_here(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, known={"w": 5, "gone": 7})
+    bench.connect("w")
+    assert bench.sessions.unheard(["a", "b"]) == ["b"]
+    assert bench.sessions.forget_gone() == ["gone"]
+    assert bench.sessions.forget_gone() == []
+
+
+def test_everything_in_the_channels_is_read_also_to_their_end(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    first, second = bench.connect("first"), bench.connect("second")
+    for event in range(1, 301):
+        first.put(said.stored(event, "1.1", f"{tmp_path}/1.1", f"CT.{event}"))
+    second.put(said.stored(1, "1.1", f"{tmp_path}/1.1", "MR.1"))
+    second.dead = True
+    bench.sessions.read_all()
+    assert len(bench.state.objects(1)) == 301
+    assert second.closed
+    bench.sessions.close()
+    assert first.closed

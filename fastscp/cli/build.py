@@ -202,12 +202,14 @@ def output_options(line: Settings) -> OutputOptions:
 
 def store_policy(line: Settings) -> StorePolicy:
     """Where files go and what they are called."""
+    quarantine = line.value("--quarantine")
     names = FileNames.UNIQUE if line.has("--unique-filenames") else FileNames.INSTANCE_UID
     return StorePolicy(
         output_directory=normalize_directory(line.value("--output-directory") or "."),
         file_names=FileNames.TIME if line.has("--timenames") else names,
         extension=line.value("--filename-extension") or "",
         ignore=line.has("--ignore"),
+        quarantine=None if quarantine is None else normalize_directory(quarantine),
         uid_padding=line.has("--uid-padding"),
     )
 

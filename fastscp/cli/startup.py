@@ -12,7 +12,10 @@ _FIRST_UNPRIVILEGED_PORT = 1024
 
 def complaint(network: NetworkPolicy, store: StorePolicy) -> str:
     """Return the reason why the service cannot start, "" when it can."""
-    return _port_complaint(network) or _directory_complaint(store.output_directory)
+    reason = _port_complaint(network) or _directory_complaint("output", store.output_directory)
+    if not reason and store.quarantine is not None:
+        reason = _directory_complaint("quarantine", store.quarantine)
+    return reason
 
 
 def _port_complaint(network: NetworkPolicy) -> str:
@@ -32,9 +35,9 @@ def _first_free_port() -> int:
         return _FIRST_UNPRIVILEGED_PORT
 
 
-def _directory_complaint(directory: str) -> str:
+def _directory_complaint(purpose: str, directory: str) -> str:
     if not os.path.isdir(directory):
-        return "specified output directory does not exist"
+        return f"specified {purpose} directory does not exist"
     if not os.access(directory, os.W_OK):
-        return "specified output directory is not writeable"
+        return f"specified {purpose} directory is not writeable"
     return ""

@@ -99,6 +99,9 @@ class Sessions:
             self._close_association(session, packet["association"], packet["how"])
         elif packet["kind"] == "abandoned":
             self._abandon(session, packet["request"])
+        elif packet["kind"] == "quarantined":
+            if self._sink is not None:
+                self._sink.put(events.object_quarantined(self._wall(), packet))
         elif packet["kind"] == "hello":
             session.incarnation = packet["incarnation"]
             session.highest_event = self._events.get(session.incarnation, 0)

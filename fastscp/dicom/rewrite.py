@@ -8,7 +8,7 @@ forwards everything and looks at nothing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, Final
 
 from fastscp.dicom import dictionary as dictionaries
@@ -21,6 +21,7 @@ from fastscp.dicom.engine.plan import Plan
 from fastscp.dicom.engine.recognise.shapes import Shapes
 from fastscp.dicom.engine.scan import new_reader
 from fastscp.dicom.engine.sink import Sink
+from fastscp.dicom.engine.trace import Trace
 from fastscp.dicom.options import OutputOptions, PrivateDictionary
 from fastscp.errors import InstanceError
 
@@ -70,6 +71,7 @@ class Rewriter:
                  dictionary: Dictionary | None = None, shapes: Shapes | None = None) -> None:
         self.transfer_syntax_out: str = transfer_syntax_uid
         self.attributes: dict[int, bytes] = {}
+        self.before_sorting: Callable[[], None] | None = None  #: what was written is about to change places
         self._sink = sink
         self._base = base
         self._options = options
@@ -126,6 +128,12 @@ class Rewriter:
         except INFLATE_ERRORS as error:
             raise InstanceError(f"deflated data set: {error}", status=0xC000) from error
 
+    def trace(self) -> Trace | None:
+        """Return what tells, from the beginning on, which stretches are written as they come; None: none will be."""
+        if self._preserve or self._inflater is not None or self._deflation is not None:
+            return None
+        return Trace(self._reader.cursor, self._output, self._value)
+
     def finish(self) -> None:
         """End the data set."""
         if self._preserve:
@@ -143,6 +151,8 @@ class Rewriter:
 
     def _sort(self) -> None:
         """Put the elements in order."""
+        if self.before_sorting is not None:
+            self.before_sorting()
         plan = self._plan
         sorter = Sorter(self._target, self._base, plan.syntax_out, plan.dictionary, plan.options)
         for piece in sorter.run(self._output.size):

@@ -93,6 +93,32 @@ class Stored(TypedDict):
     sha256: str | None
 
 
+class Quarantined(TypedDict):
+    """An object that could not be stored is kept as ``directory/file``; for the event stream only."""
+
+    kind: Literal["quarantined"]
+    association: str
+    calling_aet: str
+    called_aet: str
+    peer: str
+    peer_host: str
+    port: int
+    directory: str
+    file: str
+    size: int
+    sop_class: str
+    sop_instance: str
+    study: str
+    series: str
+    modality: str
+    transfer_syntax: str  #: as received
+    duration_s: float
+    status: int  #: what it would have been refused with
+    tag: str | None  #: GGGG,EEEE
+    offset: int | None  #: octets from the first one of the data set as received
+    reason: str
+
+
 class Placed(TypedDict):
     """Publish there (the directory exists); a ``status`` other than 0 refuses the object."""
 
@@ -165,7 +191,9 @@ class Progress(TypedDict):
     number: int
 
 
-WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored
+#: for the event stream: nothing follows from them, and nobody waits for them
+Note = Quarantined
+WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note
 CoordinatorPacket = Placed | Ack | Ran
 #: between the acceptor process and the coordinator
 ControlPacket = Worker | Order | Ready

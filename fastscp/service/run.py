@@ -23,6 +23,7 @@ from fastscp.net.listener import connections_per_worker, open_listener, raise_de
 from fastscp.net.systemd import adopt_listeners
 from fastscp.process.titles import set_title
 from fastscp.store.policy import StorePolicy
+from fastscp.store.quarantine import undo_unfinished
 from fastscp.store.sink import remove_stale_temporaries
 from fastscp.worker.process import Worker, WorkerSettings
 
@@ -127,11 +128,14 @@ def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> 
 
 
 def remove_temporaries(store: StorePolicy, pid: int) -> None:
-    """Remove what a dead worker may have left in the output directory."""
+    """Remove what a dead worker may have left in the output directory and in the quarantine."""
     if store.ignore:
         return
     try:
         remove_stale_temporaries(store.output_directory, pid)
+        if store.quarantine is not None:
+            undo_unfinished(store.quarantine, pid)
+            remove_stale_temporaries(store.quarantine, pid)
     except OSError as error:
         _network_log.warning("cannot remove what process %d may have left: %s", pid, error)
 

@@ -27,6 +27,9 @@ _COPY_OCTETS = 1 << 20
 TEMPORARY_PREFIX = ".fastscp-"
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)  #: link(2) cannot, a copy may
 
+#: copy_file_range(2) cannot, between these file systems
+_NO_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
+
 
 def storage_error(action: str, path: str, error: OSError) -> StorageError:
     """Translate an OSError; the text names what was tried and why it failed."""
@@ -175,6 +178,30 @@ class InstanceSink:
         except OSError as error:
             raise storage_error("write to a file in", self._directory.path, error) from error
         self.size = size
+
+    def leave_out(self, octets: int) -> None:
+        """Go on writing that many octets further; ``patch`` and ``copy`` fill the gap."""
+        if self._head:
+            self.write([])
+        try:
+            os.lseek(self._fd, octets, os.SEEK_CUR)
+        except OSError as error:
+            raise storage_error("write to a file in", self._directory.path, error) from error
+        self.size += octets
+
+    def copy(self, source: InstanceSink, offset: int, at: int, octets: int) -> None:
+        """Overwrite at ``at`` with octets that ``source`` has at ``offset``; in the kernel where it can."""
+        while octets:
+            try:
+                copied = os.copy_file_range(source._fd, self._fd, octets, offset, at)
+            except OSError as error:
+                if error.errno not in _NO_COPY:
+                    raise storage_error("write to a file in", self._directory.path, error) from error
+                self.patch(at, piece := source.read(offset, min(octets, _COPY_OCTETS)))
+                copied = len(piece)
+            if not copied:
+                raise StorageError(f"a file in {source._directory.path} is shorter than what was written")
+            offset, at, octets = offset + copied, at + copied, octets - copied
 
     def spool(self) -> IO[bytes]:
         """Return an unnamed file beside the output for what must be kept until its length is known."""

@@ -47,6 +47,16 @@ def object_stored(when: float, opened: Mapping[str, Any], stored: Mapping[str, A
         duration_s=stored["duration_s"], replaced=stored["replaced"], sha256=stored["sha256"])
 
 
+def object_quarantined(when: float, quarantined: Mapping[str, Any]) -> Event:
+    """An object that could not be stored was kept in the quarantine."""
+    return _event(
+        "object.quarantined", when, association=quarantined["association"], **caller(quarantined),
+        directory=quarantined["directory"], file=quarantined["file"], study_uid=quarantined["study"],
+        series_uid=quarantined["series"], modality=quarantined["modality"], **instance(quarantined),
+        size=quarantined["size"], duration_s=quarantined["duration_s"], status=quarantined["status"],
+        tag=quarantined["tag"], offset=quarantined["offset"], reason=quarantined["reason"])
+
+
 def study_opened(when: float, uid: str, directory: str) -> Event:
     """The first object of a study is on its way."""
     return _event("study.opened", when, study_uid=uid, directory=directory)

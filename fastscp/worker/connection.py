@@ -228,15 +228,15 @@ class Connection:
         self._stream.output += self._association.take_output()  # before the answers to what came in the same read
         request = event.request
         self.storage.calling_ae_title = request.calling_ae_title
+        self.storage.caller = caller = {
+            "calling_aet": request.calling_ae_title, "called_aet": request.called_ae_title,
+            "peer": self.peer.address, "peer_host": self.peer.name, "port": self.peer.port,
+        }
         log_established(event, self.peer, with_contexts=self._context.log_contexts)
         reporter = self._context.service.reporter
         if reporter is not None:
-            reporter.opened({
-                "kind": "opened", "association": self.name,
-                "calling_aet": request.calling_ae_title, "called_aet": request.called_ae_title,
-                "peer": self.peer.address, "peer_host": self.peer.name, "port": self.peer.port,
-                "max_pdu": request.max_pdu_length,
-            })
+            reporter.opened({"kind": "opened", "association": self.name, **caller,  # type: ignore[typeddict-item]
+                             "max_pdu": request.max_pdu_length})
         if 0 < request.max_pdu_length < SHORTEST_DATA:
             _log.error("%s takes PDUs of at most %d octets, no answer fits; aborting association",
                        self.peer.name, request.max_pdu_length)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import datetime
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fastscp.dicom import uid_value
 from fastscp.dicom.filemeta import encode as encode_file_meta
@@ -50,6 +51,16 @@ class Published:
     file: str
     replaced: bool
     warning: str = ""  #: why the name is not made from the UID as it is
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where an object is that could not be stored."""
+
+    directory: str
+    file: str
+    size: int  #: octets of the file
+    refusal: InstanceError  #: why it could not be stored
 
 
 class Reception:
@@ -163,6 +174,10 @@ class Reception:
         self.failure = error
         self.status = error.status
         self.discard()
+
+    def keep(self, caller: Mapping[str, Any]) -> Kept | None:  # noqa: ARG002 - see KeepingReception
+        """Keep an object that could not be stored, where that is wanted."""
+        return None
 
     def discard(self) -> None:
         """Drop the temporary (aborted transfer)."""

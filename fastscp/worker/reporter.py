@@ -221,6 +221,10 @@ class Reporter:
         self._places.pop(request, None)
         self._put({"kind": "abandoned", "request": request})
 
+    def note(self, packet: packets.Note) -> None:
+        """Tell something to the event stream that nothing follows from."""
+        self._put(packet)
+
     def next_event(self) -> int:
         """Return the number of the next event, for its packet."""
         self._event_number += 1

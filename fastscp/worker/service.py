@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from fastscp.dimse import describe, status
@@ -25,12 +25,14 @@ from fastscp.log.text import printable, printable_lines
 from fastscp.net.peer import Peer
 from fastscp.process import packets
 from fastscp.worker.context import Reporter, ServiceContext
+from fastscp.worker.quarantine import new_reception, quarantined
 from fastscp.worker.reception import (
     MODALITY,
     PATIENT_NAME,
     SERIES_INSTANCE_UID,
     SPECIFIC_CHARACTER_SET,
     STUDY_INSTANCE_UID,
+    Kept,
     Published,
     Reception,
 )
@@ -67,6 +69,7 @@ class StorageService:
 
     def __init__(self, connection: Dialogue, context: ServiceContext) -> None:
         self.calling_ae_title = ""
+        self.caller: Mapping[str, Any] = {}  #: who is at the other end, by the names of events
         self.idle_since = context.loop.now
         self._connection = connection
         self._context = context
@@ -117,7 +120,7 @@ class StorageService:
         self._dump(item)
         self._started = context.loop.now
         self._placed = self._place_request = None
-        self._reception = reception = Reception(context.reception, item.context, command, self.calling_ae_title)
+        self._reception = reception = new_reception(context.reception, item.context, command, self.calling_ae_title)
         _application_log.info("Received Store Request (MsgID %d, %s)", command.message_id, reception.prefix)
         if command.uid_padding and not context.reception.store.uid_padding:
             _application_log.warning("%s sends UIDs padded with blanks, corrected", self._connection.peer.name)
@@ -166,7 +169,8 @@ class StorageService:
             return
         self._placed = packet
         if packet["status"]:
-            reception.fail(InstanceError(packet["message"], status=packet["status"]))
+            failed = StorageError if packet["status"] >> 8 == status.OUT_OF_RESOURCES >> 8 else InstanceError
+            reception.fail(failed(packet["message"], status=packet["status"]))
         if self._awaiting_place:
             self._awaiting_place = self.waiting = False
             self._publish(reception)
@@ -192,7 +196,10 @@ class StorageService:
             self._report(reception, Published("", "", replaced=False), self._context.reporter)
             return
         if published is None:
-            if reception.failure is not None:
+            kept = reception.keep(self.caller)
+            if kept is not None:
+                self._tell_kept(reception, kept)
+            elif reception.failure is not None:
                 _application_log.error("cannot store object of %s: %s (status %04x)", self._connection.peer.name,
                                        printable(str(reception.failure)), reception.status)
             self._abandon()
@@ -208,6 +215,16 @@ class StorageService:
             self._report(reception, published, self._context.reporter)
         else:
             self._answer(reception)
+
+    def _tell_kept(self, reception: Reception, kept: Kept) -> None:
+        """Log that an object is in the quarantine, and tell the event stream."""
+        refusal, reporter = kept.refusal, self._context.reporter
+        _application_log.warning("object of %s cannot be stored, quarantined as %s/%s: %s (status %04x)",
+                                 self._connection.peer.name, kept.directory, kept.file, printable(str(refusal)),
+                                 refusal.status)
+        if reporter is not None:
+            reporter.note(quarantined(reception, kept, self.caller, self._connection.name,
+                                      time.monotonic() - self._started))
 
     def _report(self, reception: Reception, published: Published, reporter: Reporter) -> None:
         """Tell the coordinator; the answer follows when the event is in its channel, or durable."""

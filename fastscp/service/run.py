@@ -22,9 +22,8 @@ from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.net.listener import connections_per_worker, open_listener, raise_descriptor_limit, tune
 from fastscp.net.systemd import adopt_listeners
 from fastscp.process.titles import set_title
+from fastscp.store.leftovers import remove_stale_temporaries, undo_unfinished
 from fastscp.store.policy import StorePolicy
-from fastscp.store.quarantine import undo_unfinished
-from fastscp.store.sink import remove_stale_temporaries
 from fastscp.worker.process import Worker, WorkerSettings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ Strategy: two names cannot appear at once, so the report gets its name first, th
 going on (``.fastscp-<pid>-<n>.keep``, which holds NAME) stands beside them until both are there.
 
 Invariants: where there is an object there is its report, and both are complete; what a process leaves that dies in
-between is undone by ``undo_unfinished``.
+between is undone by ``fastscp.store.leftovers``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import contextlib
 import os
 
 from fastscp.errors import StorageError
-from fastscp.store.sink import TEMPORARY_PREFIX, InstanceSink, OutputDirectory, storage_error
+from fastscp.store.sink import InstanceSink, OutputDirectory, storage_error
 
 REPORT_SUFFIX = ".json"
-_NOTE_SUFFIX = ".keep"
-_NAME_OCTETS = 255
+NOTE_SUFFIX = ".keep"
 
 
 class Quarantine:
@@ -36,7 +35,7 @@ class Quarantine:
 
         Raises StorageError; neither is there then, and ``sink`` is to be discarded.
         """
-        note = self._directory.hidden_name().removesuffix(".tmp") + _NOTE_SUFFIX
+        note = self._directory.hidden_name().removesuffix(".tmp") + NOTE_SUFFIX
         self._write(note, os.fsencode(name))
         try:
             self._publish_report(name + REPORT_SUFFIX, report)
@@ -82,27 +81,3 @@ class Quarantine:
                 os.unlink(name, dir_fd=self._directory.fd)
         except OSError as error:
             raise storage_error("remove a file of", self.path, error) from error
-
-
-def undo_unfinished(directory: str, pid: int | None = None) -> list[str]:
-    """Remove what processes that died between report and object left: that of ``pid``, or of all that are gone.
-
-    Returns the names removed. OSError passes through.
-    """
-    removed = []
-    for name in os.listdir(directory):
-        if not name.startswith(TEMPORARY_PREFIX) or not name.endswith(_NOTE_SUFFIX):
-            continue
-        owner = name.removeprefix(TEMPORARY_PREFIX).partition("-")[0]
-        if owner != str(pid) if pid is not None else os.path.exists(f"/proc/{owner}"):
-            continue
-        note = os.path.join(directory, name)
-        with open(note, "rb") as file:
-            kept = os.path.basename(os.fsdecode(file.read(_NAME_OCTETS)))
-        if kept and not os.path.lexists(os.path.join(directory, kept)):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(directory, kept + REPORT_SUFFIX))
-                removed.append(kept + REPORT_SUFFIX)
-        os.unlink(note)
-        removed.append(name)
-    return removed

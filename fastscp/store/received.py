@@ -8,6 +8,8 @@ Memory: ``_IN_MEMORY_OCTETS`` and ``_MOST_SEGMENTS`` pairs of numbers. perf/benc
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from typing import IO, Final
 
@@ -17,6 +19,9 @@ from fastscp.store.sink import InstanceSink, storage_error
 _IN_MEMORY_OCTETS: Final = 262144
 _MOST_SEGMENTS: Final = 8192  #: ranges beyond are copied like everything else
 _STEP_OCTETS: Final = 1 << 22  #: copied at a time, about a millisecond
+_PIECE_OCTETS: Final = 1 << 20
+#: copy_file_range(2) cannot, between these file systems
+_NO_COPY: Final = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 _COPIED: Final = -1  #: in the place of a file offset
 
 View = bytes | memoryview
@@ -86,7 +91,7 @@ class Received:
                     target.patch(at, self._read(copied, size))
                     copied += size
                 else:
-                    target.copy(self._sink, offset + done, at, size)
+                    _copy(self._sink, target, offset + done, at, size)
                 at += size
                 done += size
                 yield size
@@ -168,3 +173,19 @@ class Received:
                         raise StorageError("a temporary file is shorter than what was written")
                     yield piece
                 done += size
+
+
+def _copy(source: InstanceSink, target: InstanceSink, offset: int, at: int, octets: int) -> None:
+    """Overwrite at ``at`` with octets that ``source`` has at ``offset``; in the kernel where it can."""
+    while octets:
+        try:
+            copied = os.copy_file_range(source.fd, target.fd, octets, offset, at)
+        except OSError as error:
+            if error.errno not in _NO_COPY:
+                raise storage_error("write to", "a file of the quarantine", error) from error
+            piece = source.read(offset, min(octets, _PIECE_OCTETS))
+            target.patch(at, piece)
+            copied = len(piece)
+        if not copied:
+            raise StorageError("a temporary file is shorter than what was written")
+        offset, at, octets = offset + copied, at + copied, octets - copied

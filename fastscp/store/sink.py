@@ -27,9 +27,6 @@ _COPY_OCTETS = 1 << 20
 TEMPORARY_PREFIX = ".fastscp-"
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)  #: link(2) cannot, a copy may
 
-#: copy_file_range(2) cannot, between these file systems
-_NO_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
-
 
 def storage_error(action: str, path: str, error: OSError) -> StorageError:
     """Translate an OSError; the text names what was tried and why it failed."""
@@ -180,7 +177,7 @@ class InstanceSink:
         self.size = size
 
     def leave_out(self, octets: int) -> None:
-        """Go on writing that many octets further; ``patch`` and ``copy`` fill the gap."""
+        """Go on writing that many octets further; who leaves a gap fills it."""
         if self._head:
             self.write([])
         try:
@@ -189,19 +186,10 @@ class InstanceSink:
             raise storage_error("write to a file in", self._directory.path, error) from error
         self.size += octets
 
-    def copy(self, source: InstanceSink, offset: int, at: int, octets: int) -> None:
-        """Overwrite at ``at`` with octets that ``source`` has at ``offset``; in the kernel where it can."""
-        while octets:
-            try:
-                copied = os.copy_file_range(source._fd, self._fd, octets, offset, at)
-            except OSError as error:
-                if error.errno not in _NO_COPY:
-                    raise storage_error("write to a file in", self._directory.path, error) from error
-                self.patch(at, piece := source.read(offset, min(octets, _COPY_OCTETS)))
-                copied = len(piece)
-            if not copied:
-                raise StorageError(f"a file in {source._directory.path} is shorter than what was written")
-            offset, at, octets = offset + copied, at + copied, octets - copied
+    @property
+    def fd(self) -> int:
+        """Descriptor of the temporary."""
+        return self._fd
 
     def spool(self) -> IO[bytes]:
         """Return an unnamed file beside the output for what must be kept until its length is known."""
@@ -353,14 +341,3 @@ def _exists(path: str, dir_fd: int) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def remove_stale_temporaries(directory: str, pid: int) -> list[str]:
-    """Remove what a dead worker process left under hidden names; return the names removed."""
-    removed = []
-    for name in os.listdir(directory):
-        if name.startswith(f"{TEMPORARY_PREFIX}{pid}-") and name.endswith(".tmp"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(directory, name))
-                removed.append(name)
-    return removed

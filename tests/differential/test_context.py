@@ -71,6 +71,9 @@ EXPLICIT = {
        for bits in (0, 1, 8, 16)},
 }
 
+#: what storescp writes in implicit VR, and then cannot read
+UNREADABLE = {"OB for a sequence", "UN for a sequence, of garbage"}
+
 
 @pytest.fixture(scope="module")
 def dictionary(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -91,7 +94,8 @@ def _compare(cases: dict[str, bytes], syntax: str, words: str, dictionary: Path,
             try:
                 ours = rewritten(dataset, syntax, options, base=base)
             except InstanceError as error:
-                if answer.status is not None:  # what storescp aborts on is refused
+                unreadable = options.transfer_syntax == ds.IMPLICIT and name in UNREADABLE
+                if answer.status is not None and not unreadable:  # what storescp aborts on is refused
                     different.append((name, str(error)))
                 continue
             if ours != theirs:

@@ -40,6 +40,7 @@ def run(config: Config) -> int:
     try:
         check_directory_name(config.store, named_in_events=config.needs_coordinator)
         config = completed(config)
+        tidy_quarantine(config.store)
         settings = worker_settings(config.network.tls)
         if config.network.mode is ProcessMode.INETD:
             from fastscp.service.inetd import serve_descriptor  # noqa: PLC0415 - one mode's own module
@@ -137,6 +138,16 @@ def remove_temporaries(store: StorePolicy, pid: int) -> None:
             remove_stale_temporaries(store.quarantine, pid)
     except OSError as error:
         _network_log.warning("cannot remove what process %d may have left: %s", pid, error)
+
+
+def tidy_quarantine(store: StorePolicy) -> None:
+    """Undo what processes of an earlier run had not finished in the quarantine."""
+    if store.quarantine is None:
+        return
+    try:
+        undo_unfinished(store.quarantine)
+    except OSError as error:
+        _log.warning("cannot tidy up the quarantine: %s", error)
 
 
 def check_directory_name(store: StorePolicy, *, named_in_events: bool) -> None:

@@ -53,7 +53,7 @@ NEWER = """
 #: fastscp's own.
 OWN = """
 --workers | --drain-timeout | --user | --hosts-allow | --hosts-deny | --on-late | --study-max-age | --study-manifest
---state-dir | --transliterate-names | --private-dictionary | --exec-on-eoseries | --exec-argv | --hook-jobs | --hook-timeout | --event-log
+--state-dir | --transliterate-names | --private-dictionary | --quarantine | --exec-on-eoseries | --exec-argv | --hook-jobs | --hook-timeout | --event-log
 --event-digest | --log-json
 """
 

@@ -129,6 +129,7 @@ def test_defaults_are_those_of_the_policies():
     ("--state-dir d", {"study.state_directory": "d"}),
     ("--exec-on-eoseries c", {"hooks.on_end_of_series": "c"}),
     ("--exec-argv", {"hooks.argv": True}),
+    ("--quarantine q/", {"store.quarantine": "q"}),
     ("--private-dictionary none", {"output.private_dictionary": PrivateDictionary.NONE}),
     ("--private-dictionary PYDICOM", {"output.private_dictionary": PrivateDictionary.PYDICOM}),
     ("--hook-jobs 2", {"hooks.jobs": 2}),

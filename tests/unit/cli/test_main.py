@@ -79,6 +79,9 @@ def test_directory_must_exist_and_be_writable(tmp_path, monkeypatch):
     network = NetworkPolicy(port=11112)
     assert startup.complaint(network, StorePolicy(str(tmp_path))) == ""
     assert startup.complaint(network, StorePolicy(str(tmp_path / "no"))) == "specified output directory does not exist"
+    assert startup.complaint(network, StorePolicy(str(tmp_path), quarantine=str(tmp_path))) == ""
+    assert startup.complaint(network, StorePolicy(str(tmp_path), quarantine=str(tmp_path / "no"))) == (
+        "specified quarantine directory does not exist")
     (tmp_path / "file").touch()
     assert startup.complaint(network, StorePolicy(str(tmp_path / "file"))) == (
         "specified output directory does not exist")

@@ -126,6 +126,26 @@ def test_successor_removes_what_the_dead_one_left_before_it_begins(worker):
     assert worker == [("removed", "/data", 4711), ("made", "channel"), ("ran",)]
 
 
+def test_successor_tidies_up_the_quarantine(worker, tmp_path):
+    (tmp_path / ".fastscp-4711-1.keep").write_text("CT.X.1")
+    (tmp_path / "CT.X.1.json").write_text("{}")
+    config = replace(CONFIG, store=StorePolicy("/data", quarantine=str(tmp_path)))
+    module.run_worker(WorkerStart(0, "channel", predecessor=4711), config, WorkerSettings())
+    assert list(tmp_path.iterdir()) == []
+    assert worker == [("removed", "/data", 4711), ("removed", str(tmp_path), 4711), ("made", "channel"), ("ran",)]
+
+
+def test_quarantine_is_tidied_up_at_the_start(tmp_path, caplog):
+    (tmp_path / ".fastscp-999999999-1.keep").write_text("CT.X.1")
+    (tmp_path / "CT.X.1.json").write_text("{}")
+    module.tidy_quarantine(StorePolicy(quarantine=str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+    module.tidy_quarantine(StorePolicy())
+    assert caplog.messages == []
+    module.tidy_quarantine(StorePolicy(quarantine=str(tmp_path / "none")))
+    assert "cannot tidy up the quarantine" in caplog.text
+
+
 def test_nothing_is_removed_where_nothing_is_stored(worker):
     config = replace(CONFIG, store=StorePolicy("/data", ignore=True))
     module.run_worker(WorkerStart(0, "channel", predecessor=4711), config, WorkerSettings())

@@ -102,6 +102,9 @@ class FakeReporter:
     def abandoned(self, request: int) -> None:
         self.told.append(("abandoned", request))
 
+    def note(self, packet: Any) -> None:
+        self.told.append((packet["kind"], packet))
+
     def next_event(self) -> int:
         return next(self._events)
 

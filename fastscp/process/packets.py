@@ -127,6 +127,32 @@ class Refused(TypedDict):
     reason: str
 
 
+class Quarantined(TypedDict):
+    """An object that could not be stored is kept as ``directory/file``; ``status`` is what it would have been refused with."""
+
+    kind: Literal["quarantined"]
+    association: str
+    calling_aet: str
+    called_aet: str
+    peer: str
+    peer_host: str
+    port: int
+    directory: str
+    file: str
+    size: int
+    sop_class: str
+    sop_instance: str
+    study: str
+    series: str
+    modality: str
+    transfer_syntax: str
+    duration_s: float
+    status: int
+    tag: str | None  #: GGGG,EEEE
+    offset: int | None  #: see ``errors.ObjectError``
+    reason: str
+
+
 class Rejected(TypedDict):
     """An association was rejected."""
 
@@ -242,7 +268,7 @@ class Progress(TypedDict):
 
 
 #: for the event stream: nothing follows from them, and nobody waits for them
-Note = Refused | Rejected | TurnedAway
+Note = Refused | Quarantined | Rejected | TurnedAway
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
 CoordinatorPacket = Placed | Ack | Ran
 #: between the acceptor process and the coordinator

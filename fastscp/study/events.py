@@ -118,6 +118,24 @@ class ObjectRefused(Occurrence, Caller, Instance):
     reason: str
 
 
+class ObjectQuarantined(Occurrence, Caller, Instance):
+    """An object that could not be stored is kept as ``directory/file``; ``status`` is what it would have been refused with."""
+
+    event: Literal["object.quarantined"]
+    association: str
+    directory: str
+    file: str
+    study_uid: str
+    series_uid: str
+    modality: str
+    size: int
+    duration_s: float
+    status: int
+    tag: str | None
+    offset: int | None
+    reason: str
+
+
 class StudyOpened(Occurrence):
     """The first object of a study is on its way."""
 
@@ -185,7 +203,7 @@ class EventsDropped(Occurrence):
 
 
 Event = (AssociationOpened | AssociationClosed | AssociationRejected | ConnectionRefused | ObjectStored | ObjectRefused
-         | StudyOpened | StudyCompleted | SeriesCompleted | HookStarted | HookEnded | EventsDropped)
+         | ObjectQuarantined | StudyOpened | StudyCompleted | SeriesCompleted | HookStarted | HookEnded | EventsDropped)
 #: every type of event
 KINDS: tuple[type[Any], ...] = get_args(Event)
 
@@ -263,6 +281,16 @@ def object_refused(when: float, refused: Mapping[str, Any]) -> ObjectRefused:
             "series_uid": refused["series"], "modality": refused["modality"], **instance(refused),
             "duration_s": refused["duration_s"], "status": refused["status"], "tag": refused["tag"],
             "offset": refused["offset"], "reason": refused["reason"]}
+
+
+def object_quarantined(when: float, kept: Mapping[str, Any]) -> ObjectQuarantined:
+    """An object that could not be stored was kept in the quarantine, and answered with a warning."""
+    return {"schema": SCHEMA_VERSION, "event": "object.quarantined", "time": _time(when),
+            "association": kept["association"], **caller(kept),
+            "directory": kept["directory"], "file": kept["file"], "study_uid": kept["study"],
+            "series_uid": kept["series"], "modality": kept["modality"], **instance(kept), "size": kept["size"],
+            "duration_s": kept["duration_s"], "status": kept["status"], "tag": kept["tag"],
+            "offset": kept["offset"], "reason": kept["reason"]}
 
 
 def study_opened(when: float, uid: str, directory: str) -> StudyOpened:

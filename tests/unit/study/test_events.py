@@ -21,6 +21,7 @@ MADE: list[events.Event] = [
     events.association_opened(WHEN, CALLER), events.association_closed(WHEN, said.closed("a")),
     events.association_lost(WHEN, "a"), events.association_rejected(WHEN, NOTE), events.connection_refused(WHEN, NOTE),
     events.object_stored(WHEN, CALLER, said.stored(1, "1.2", "/d")), events.object_refused(WHEN, NOTE),
+    events.object_quarantined(WHEN, {**NOTE, "size": 1000}),
     events.study_opened(WHEN, "1.2", "/d"),
     events.study_completed(WHEN, {"study_uid": "1.2", "directory": "/d", "reason": "timeout", "revision": 1}, CALLER,
                            [events.study_object("CT1", said.stored(1, "1.2", "/d"))]),

@@ -19,6 +19,7 @@ from fastscp.ul.pdu import AcceptedContext
 from fastscp.worker.context import ReceptionContext
 from fastscp.worker.reception import Reception
 from tests.corpus import wire
+from tests.support import datasets as ds
 from tests.support.fake_worker import data_set
 
 NOW = datetime.datetime(2024, 2, 3, 4, 5, 6, 789000)
@@ -178,3 +179,23 @@ def test_deflated_data_is_inflating_until_it_fails(tmp_path: Path) -> None:
     made.finish()
     assert made.failure is not None
     assert not made.inflating
+
+
+@pytest.mark.parametrize("octets", [b"1.2.3.4.5\t", b"1.2 .3.4.5\n\0", b" 1.2.3.4.5", b"1.2.3.4.5\0ab"], ids=repr)
+def test_uid_of_the_data_set_is_compared_by_what_it_means(tmp_path: Path, octets: bytes) -> None:
+    value = octets + b"\0" * (len(octets) & 1)
+    data = data_set()[:data_set().index(b"\x08\0\x18\0")] + ds.implicit(0x00080018, value)
+    assert received(settings(tmp_path), data=data).failure is None
+
+
+@pytest.mark.parametrize(("octets", "status"), [(b"", 0xA900), (b"\t\0", 0xA900), (b"1.2", 0xA900), (None, 0xC000)])
+def test_uid_that_is_another_one_or_is_not_there(tmp_path: Path, octets: bytes | None, status: int) -> None:
+    data = data_set()[:data_set().index(b"\x08\0\x18\0")]
+    if octets is not None:
+        data += ds.implicit(0x00080018, octets + b"\0" * (len(octets) & 1))
+    assert received(settings(tmp_path), data=data).status == status
+
+
+def test_study_uid_of_nothing_but_blanks_has_no_place(tmp_path: Path) -> None:
+    data = data_set(study="") + ds.implicit(0x0020000D, b"\t\n\0\0")
+    assert received(settings(tmp_path, sorted=True), data=data).status == 0xC000

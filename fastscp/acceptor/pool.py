@@ -138,19 +138,13 @@ class Pool:
         return True
 
     def read(self, slot: WorkerSlot) -> bool:
-        """Follow the records of one worker; False when its channel is at its end.
-
-        A worker that dies with unread orders leaves a connection reset in front of its last records; the
-        end of file comes behind them.
-        """
+        """Follow the records of one worker; False when its channel is at its end."""
         alive, news = True, False
         while alive:
             try:
                 packet, descriptor = fdpass.receive(slot.channel)
             except BlockingIOError:
                 break
-            except ConnectionResetError:
-                continue
             if descriptor is not None:
                 os.close(descriptor)
                 raise ProcessError("a worker sent a descriptor")

@@ -30,6 +30,7 @@ _log = logging.getLogger(NETWORK)
 _SHORT_LIFE_S = 2.0
 _FIRST_DELAY_S = 0.2  #: after the second short life in a row; doubled with each further one
 _LONGEST_DELAY_S = 30.0
+_LONGEST_AFTER_SIGNAL_S = 0.4  #: whoever was killed is back within two seconds, however often it is killed
 _RETRY_S = 0.05
 _COORDINATOR = -1  #: its place among the indexes of workers
 
@@ -40,13 +41,13 @@ class Backoff:
     def __init__(self) -> None:
         self._next_s = 0.0  #: after the next short life
 
-    def delay_s(self, lifetime_s: float) -> float:
-        """Return the pause after a child that lived ``lifetime_s`` seconds."""
+    def delay_s(self, lifetime_s: float, longest_s: float = _LONGEST_DELAY_S) -> float:
+        """Return the pause after a child that lived ``lifetime_s`` seconds, at most ``longest_s``."""
         if lifetime_s >= _SHORT_LIFE_S:
             self._next_s = 0.0
             return 0.0
-        delay_s = self._next_s
-        self._next_s = min(_LONGEST_DELAY_S, 2 * delay_s) if delay_s else _FIRST_DELAY_S
+        delay_s = min(longest_s, self._next_s)
+        self._next_s = min(longest_s, 2 * delay_s) if delay_s else _FIRST_DELAY_S
         return delay_s
 
 
@@ -150,8 +151,6 @@ class Supervisor:
             packet, _ = fdpass.receive(channel)
         except BlockingIOError:
             return
-        except ConnectionResetError:
-            packet = b""
         if not packet:
             self._drop_coordinator_channel()
         elif packets.decode_control(packet)["kind"] == "ready":
@@ -182,11 +181,12 @@ class Supervisor:
         self._drop_coordinator_channel()
         if not self._needs_coordinator():
             return
-        if not self._coordinator_was_ready:
+        if not self._coordinator_was_ready and exit_code >= 0:  # it said why, and would say so again
             self._on_start_failure()
             return
         _log.error("coordinator ended (%s), starting another", describe_exit(exit_code))
-        self._replace(_COORDINATOR, lifetime_s, self.start_coordinator, self._needs_coordinator)
+        self._replace(_COORDINATOR, lifetime_s, self.start_coordinator, self._needs_coordinator,
+                      longest_delay(exit_code))
 
     def _bury_worker(self, pid: int, exit_code: int, lifetime_s: float) -> None:
         slot = self._pool.slots[pid]
@@ -199,9 +199,10 @@ class Supervisor:
             _log.error("worker %d ended (%s), %d associations lost, starting another",
                        slot.index + 1, describe_exit(exit_code), lost)
             self._replace(slot.index, lifetime_s, lambda: self.start_worker(slot.index, predecessor=pid),
-                          lambda: self._replacing)
+                          lambda: self._replacing, longest_delay(exit_code))
 
-    def _replace(self, index: int, lifetime_s: float, start: Callable[[], None], wanted: Callable[[], bool]) -> None:
+    def _replace(self, index: int, lifetime_s: float, start: Callable[[], None], wanted: Callable[[], bool],
+                 longest_s: float = _LONGEST_DELAY_S) -> None:
         """Start another child; go on trying when the system has no process or descriptor to give."""
         backoff = self._backoffs.setdefault(index, Backoff())
 
@@ -214,7 +215,7 @@ class Supervisor:
                 _log.error("cannot start a process: %s; trying again", error)
                 self._loop.call_later(backoff.delay_s(0.0), try_to_start)
 
-        self._loop.call_later(backoff.delay_s(lifetime_s), try_to_start)
+        self._loop.call_later(backoff.delay_s(lifetime_s, longest_s), try_to_start)
 
     def _needs_coordinator(self) -> bool:
         """Whether there is none and somebody may have to tell it something: while draining the workers have."""
@@ -265,6 +266,11 @@ def tell(channel: socket.socket, order: packets.Order) -> bool:
     except (BlockingIOError, BrokenPipeError, ConnectionResetError, ConnectionRefusedError):
         return False
     return True
+
+
+def longest_delay(exit_code: int) -> float:
+    """Return how long the replacement of a child may be put off: one that ends by itself would do so again."""
+    return _LONGEST_AFTER_SIGNAL_S if exit_code < 0 else _LONGEST_DELAY_S
 
 
 def describe_exit(exit_code: int) -> str:

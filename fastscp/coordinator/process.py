@@ -6,7 +6,7 @@ it is in the state; without, there is no state, and it is acknowledged when its 
 there is none), so that the workers keep what a dying coordinator had not begun.
 
 Invariants: answers leave and hooks start after the commit; hooks, the event log and slow workers never block a
-round.
+round; it ends by what it was told, or, when the acceptor process is gone, with the last worker.
 
 What it does not do: receive, name or publish objects (workers), start processes other than hooks.
 """
@@ -45,6 +45,8 @@ _log = logging.getLogger(APPLICATION)
 RECOVERY_S = 5.0
 #: events of workers known from the state are remembered that long until the worker is back
 FORGET_WORKERS_S = 60.0
+#: beyond the drain timeout, which a worker without an acceptor process keeps to
+ORPHAN_GRACE_S = 5.0
 #: between two portions of renames, for a look at the channels
 PAUSE_S = 0.001
 _IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -104,6 +106,8 @@ class Coordinator:
         self._adopt = adopt
         self._round_pending = False
         self._draining = False
+        self._orphan = False  #: the acceptor process is gone; the last worker's end is ours
+        self._orphan_limit_s = config.network.drain_timeout_s + ORPHAN_GRACE_S
         self._deadline: float | None = None
         self._deadline_timer: Timer | None = None
         self._lanes = Lanes()
@@ -150,11 +154,9 @@ class Coordinator:
             octets, descriptor = fdpass.receive(self._control)
         except BlockingIOError:
             return
-        except ConnectionResetError:
-            octets, descriptor = b"", None
         if not octets:
             self._loop.unregister(self._control.fileno())
-            self._drain()
+            self._abandoned()
             return
         packet = packets.decode_control(octets)
         if packet["kind"] == "worker":
@@ -166,6 +168,15 @@ class Coordinator:
             self._loop.stop()
         elif packet["kind"] == "reload" and self._event_log is not None:
             self._event_log.reopen()
+
+    def _abandoned(self) -> None:
+        """Stay for the workers, which finish what is under way; nobody will tell when they have."""
+        if self._draining:
+            return
+        _log.error("the acceptor process is gone, finishing what its workers have under way")
+        self._orphan = True
+        self._loop.call_later(self._orphan_limit_s, self._drain)
+        self._schedule_round()
 
     def _drain(self) -> None:
         """Take over what is still in the channels, end the open studies, stop when every task is done."""
@@ -207,6 +218,8 @@ class Coordinator:
     def _end_round(self) -> None:
         """Commit, answer, start what is ready."""
         self._round_pending = False
+        if self._orphan and not self._sessions.connected:
+            self._drain()
         if self._studies is not None:
             self._studies.due(self._loop.now)
         if self._state is not None:

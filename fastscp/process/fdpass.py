@@ -38,7 +38,11 @@ def receive(channel: socket.socket) -> tuple[bytes, int | None]:
     The caller owns the descriptor. Raises BlockingIOError when nothing is there, ProcessError when the
     packet or its descriptors were truncated (whatever arrived is closed).
     """
-    packet, ancillary, flags, _ = channel.recvmsg(PACKET_OCTETS, _CONTROL_OCTETS, socket.MSG_CMSG_CLOEXEC)
+    try:
+        packet, ancillary, flags, _ = channel.recvmsg(PACKET_OCTETS, _CONTROL_OCTETS, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        # told once, in front of the last packets of a process that died with unread ones of its own (unix(7))
+        packet, ancillary, flags, _ = channel.recvmsg(PACKET_OCTETS, _CONTROL_OCTETS, socket.MSG_CMSG_CLOEXEC)
     descriptors: list[int] = []
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

@@ -88,8 +88,6 @@ class Worker:
             packet, descriptor = fdpass.receive(self._channel)
         except BlockingIOError:
             return
-        except ConnectionResetError:
-            packet, descriptor = b"", None
         if packet:
             self._follow(packets.decode_order(packet), descriptor)
         else:

@@ -143,8 +143,8 @@ class Reporter:
                 octets = self._channel.recv(fdpass.PACKET_OCTETS)
             except BlockingIOError:
                 return
-            except ConnectionResetError:
-                octets = b""
+            except ConnectionResetError:  # in front of the last answers of a coordinator that died
+                continue
             if not octets:
                 _log.debug("event channel closed, waiting for another coordinator")
                 self._detach()

@@ -104,6 +104,15 @@ def test_delay_has_a_limit():
     assert backoff.delay_s(0.1) == 30.0
 
 
+def test_child_that_is_killed_again_and_again_is_back_within_two_seconds(family):
+    family.start()
+    for _ in range(12):
+        before = len(family.far.workers)
+        family.end("worker 1", -signal.SIGKILL, far_end=family.far.workers[-1])
+        family.loop.advance(0.5)
+        assert len(family.far.workers) == before + 1
+
+
 def test_child_that_lived_starts_from_anew():
     backoff = Backoff()
     for _ in range(5):
@@ -304,6 +313,14 @@ def test_coordinator_that_was_never_ready_is_given_up(family):
     family.loop.advance(100)
     assert family.failures == 1
     assert len(family.far.coordinators) == 1
+
+
+def test_coordinator_killed_before_it_was_ready_is_replaced(family):
+    family.supervisor.start_coordinator()
+    family.end("coordinator", -signal.SIGKILL, far_end=family.far.coordinators[0])
+    family.loop.advance(0)
+    assert family.failures == 0
+    assert len(family.far.coordinators) == 2
 
 
 def test_coordinator_that_was_ready_once_is_replaced_and_meets_every_worker(family, caplog):

@@ -51,6 +51,16 @@ def test_more_descriptors_than_agreed_are_closed_and_refused(count: int) -> None
     os.close(writer)
 
 
+def test_packets_behind_a_reset_are_received_before_the_end() -> None:
+    left, right = fdpass.channel_pair()
+    with right:
+        right.send(b"never read")
+        left.send(b"last words")
+        left.close()
+        assert fdpass.receive(right) == (b"last words", None)
+        assert fdpass.receive(right) == (b"", None)
+
+
 def test_packet_longer_than_agreed_is_refused() -> None:
     left, right = fdpass.channel_pair()
     with left, right:

@@ -53,6 +53,20 @@ def coordinator() -> Iterator[Coordinator]:
     made.loop.close()
 
 
+def test_answers_behind_a_reset_are_taken(coordinator: Coordinator) -> None:
+    """A coordinator that dies with unread packets leaves a reset in front of its last answers (unix(7))."""
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    told: list[str] = []
+    coordinator.reporter.stored(stored(1), on_acknowledged=lambda: told.append("ack"))
+    assert coordinator.channel is not None
+    coordinator.channel.send(orjson.dumps({"kind": "ack", "event": 1}))
+    coordinator.channel.close()
+    coordinator.turn()
+    assert told == ["ack"]
+    assert coordinator.reporter.idle
+
+
 def opened(name: str) -> packets.Opened:
     return {"kind": "opened", "association": name, "calling_aet": "A", "called_aet": "B", "peer": "127.0.0.1",
             "peer_host": "localhost", "port": 1, "max_pdu": 0}

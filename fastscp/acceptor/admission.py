@@ -103,9 +103,16 @@ class Admission:
             self._decide(connection, answer)
 
     def _answers(self) -> None:
-        if self._resolver is None:
-            return
-        for address, name in self._resolver.on_readable():
+        if self._resolver is not None:
+            self._take(self._resolver.on_readable())
+
+    def look(self) -> None:
+        """Go on without the names that a resolver that hangs does not find; call it now and then."""
+        if self._resolver is not None:
+            self._take(self._resolver.give_up())
+
+    def _take(self, answers: Iterable[tuple[str, HostName]]) -> None:
+        for address, name in answers:
             for connection in self._waiting.pop(address, []):
                 self._decide(connection, name)
 

@@ -24,6 +24,7 @@ from fastscp.acceptor.policy import AcceptorPolicy, Children
 from fastscp.acceptor.pool import AcceptedConnection, Pool
 from fastscp.acceptor.resolver import Resolver
 from fastscp.acceptor.supervisor import Supervisor
+from fastscp.acceptor.watch import Watch
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.net.peer import peer_at
 from fastscp.net.systemd import notify
@@ -35,6 +36,7 @@ _application_log = logging.getLogger(APPLICATION)
 
 _PAUSE_WHEN_EXHAUSTED_S = 0.1
 _KILL_AFTER_S = 5.0
+_GRACE_S = 1.0  #: a worker that has not ended so long after the drain timeout does not come round
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -47,7 +49,8 @@ class AcceptorProcess:
 
     def __init__(self, policy: AcceptorPolicy, listeners: Iterable[socket.socket], children: Children, *,
                  resolver: Resolver | None = None, loop: Loop | None = None, processes: Processes | None = None,
-                 notify: Callable[..., bool] = notify, clock: Callable[[], float] = time.monotonic) -> None:
+                 notify: Callable[..., bool] = notify, watchdog_s: float | None = None,
+                 clock: Callable[[], float] = time.monotonic) -> None:
         self._policy = policy
         self._listeners = list(listeners)
         self._loop = loop = loop or Loop()
@@ -56,7 +59,9 @@ class AcceptorProcess:
         self._pool = Pool(self._pool_changed, policy.connections_per_worker, clock)
         self._admission = Admission(policy.access, loop, self._pool.submit, self._update_listening, resolver=resolver)
         self._supervisor = Supervisor(children, processes, loop, self._pool, self._own_sockets,
-                                      on_ready=self._start_workers, on_start_failure=self._give_up, clock=clock)
+                                      on_ready=self._start_workers, on_look=self._admission.look, on_start_failure=self._give_up,
+                                      watch=Watch(policy.hang_timeout_s), clock=clock)
+        self._watchdog_s = watchdog_s
         self._started = False  #: from here on workers are replaced, not started
         self._announced = False  #: the service manager knows that we serve
         self._listening = False
@@ -85,6 +90,14 @@ class AcceptorProcess:
         loop.on_signal(signal.SIGHUP, self._reload)
         loop.on_signal(signal.SIGCHLD, self._children_changed)
         self._supervisor.start_coordinator()
+        self._supervisor.watch()
+        if self._watchdog_s is not None:
+            self._tell_watchdog(self._watchdog_s)
+
+    def _tell_watchdog(self, limit_s: float) -> None:
+        """Give the service manager a sign of life, twice in the time it waits for one."""
+        self._notify("WATCHDOG=1")
+        self._loop.call_later(limit_s / 2, lambda: self._tell_watchdog(limit_s))
 
     def finish(self) -> int:
         """Give everything back after the loop has stopped; return the exit status."""
@@ -171,7 +184,8 @@ class AcceptorProcess:
         self._admission.stop()
         self._pool.close_waiting()
         self._supervisor.drain()
-        self._workers_deadline = self._loop.call_later(self._policy.drain_timeout_s + _KILL_AFTER_S, self._stop_now)
+        self._workers_deadline = self._loop.call_later(self._policy.drain_timeout_s + _GRACE_S,
+                                                       self._supervisor.kill_workers)
         self._children_changed()
 
     def _stop_now(self) -> None:

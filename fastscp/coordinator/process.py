@@ -35,6 +35,7 @@ from fastscp.coordinator.tasks import Lanes
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass, packets
+from fastscp.process.heartbeat import Heartbeat
 from fastscp.process.loop import IN, Loop, Timer
 from fastscp.study.commands import Commands
 from fastscp.study.state import Recovered, StudyState
@@ -52,15 +53,20 @@ PAUSE_S = 0.001
 _IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def main(control: socket.socket, config: Config) -> int:
+def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = None) -> int:
     """Run the process until it is drained or stopped; return its exit status. Owns ``control``.
+
+    ``heartbeat`` gives the signs of life that its parent wants.
 
     A state directory or an event log that cannot be used is logged and ends the process with status 1.
     """
     for number in _IGNORED_SIGNALS:  # the acceptor process tells what they mean
         signal.signal(number, signal.SIG_IGN)
     try:
-        coordinator = _build(control, config)
+        loop = Loop()
+        coordinator = _build(control, config, loop)
+        if heartbeat is not None:
+            heartbeat.beat_in(loop)
         try:
             coordinator.run()
         finally:
@@ -71,8 +77,7 @@ def main(control: socket.socket, config: Config) -> int:
     return 0
 
 
-def _build(control: socket.socket, config: Config) -> Coordinator:
-    loop = Loop()
+def _build(control: socket.socket, config: Config, loop: Loop) -> Coordinator:
     destination = config.hooks.event_log
     event_log = EventLog(Destination(destination), loop) if destination else None
     state = open_state(config) if config.keeps_studies else None

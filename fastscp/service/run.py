@@ -20,7 +20,7 @@ from fastscp.dicom.options import OutputOptions
 from fastscp.errors import FastscpError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.net.listener import connections_per_worker, open_listener, raise_descriptor_limit, tune
-from fastscp.net.systemd import adopt_listeners
+from fastscp.net.systemd import adopt_listeners, watchdog_s
 from fastscp.process.titles import set_title
 from fastscp.store.policy import StorePolicy
 from fastscp.store.sink import remove_stale_temporaries
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import socket
 
     from fastscp.acceptor.policy import AcceptorPolicy, Children, WorkerStart
+    from fastscp.process.heartbeat import Heartbeat
 
 _log = logging.getLogger(APPLICATION)
 _network_log = logging.getLogger(NETWORK)
@@ -83,7 +84,7 @@ def serve(config: Config, settings: WorkerSettings) -> int:
         drop_privileges(network.user)
     set_title(f"acceptor [{listeners[0].getsockname()[1]}]")
     resolver = Resolver() if config.looks_up_hosts else None
-    return AcceptorProcess(policy, listeners, started, resolver=resolver).run()
+    return AcceptorProcess(policy, listeners, started, resolver=resolver, watchdog_s=watchdog_s()).run()
 
 
 def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
@@ -96,6 +97,7 @@ def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
         workers=1 if single else network.workers or usable_cpus(),
         max_associations=1 if single else network.max_associations,
         connections_per_worker=connections_per_worker(descriptors),
+        hang_timeout_s=network.hang_timeout_s,
         drain_timeout_s=network.drain_timeout_s,
         access=config.access,
     )
@@ -109,8 +111,8 @@ def children(config: Config, settings: WorkerSettings) -> Children:
     def worker(start: WorkerStart) -> int:
         return run_worker(start, config, settings)
 
-    def run_coordinator(control: socket.socket) -> int:
-        return coordinator.main(control, config)
+    def run_coordinator(control: socket.socket, heartbeat: Heartbeat) -> int:
+        return coordinator.main(control, config, heartbeat)
 
     return Children(worker, run_coordinator)
 
@@ -120,7 +122,7 @@ def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> 
     if start.predecessor:
         remove_temporaries(config.store, start.predecessor)
     try:
-        return Worker(start.control, config, settings).run()
+        return Worker(start.control, config, settings, heartbeat=start.heartbeat).run()
     except (FastscpError, OSError) as error:
         _network_log.critical("worker %d cannot go on: %s", start.index + 1, error)
         return 1

@@ -52,7 +52,7 @@ NEWER = """
 
 #: fastscp's own.
 OWN = """
---workers | --drain-timeout | --user | --hosts-allow | --hosts-deny | --on-late | --study-max-age | --study-manifest
+--workers | --drain-timeout | --hang-timeout | --user | --hosts-allow | --hosts-deny | --on-late | --study-max-age | --study-manifest
 --state-dir | --transliterate-names | --exec-on-eoseries | --exec-argv | --hook-jobs | --hook-timeout | --event-log
 --event-digest | --log-json
 """

@@ -16,7 +16,7 @@ from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy
 from fastscp.net.peer import Peer
 from fastscp.process import fdpass
-from fastscp.process.loop import IN
+from fastscp.process.loop import IN, OUT
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy
 from fastscp.worker import process
@@ -182,6 +182,24 @@ def test_full_channel_to_the_acceptor_process_loses_no_news(acceptor: Acceptor) 
         peer.close()
     acceptor.serve()
     assert sorted(packet["number"] for packet in acceptor.heard()) == [1, 2, 3]
+
+
+def test_acceptor_process_that_does_not_read_holds_nobody_up(acceptor: Acceptor) -> None:
+    """What it is not told now it is told later, in order."""
+    filled = 0
+    try:
+        while True:
+            acceptor.worker._channel.send(b'{"kind":"up"}')
+            filled += 1
+    except BlockingIOError:
+        pass
+    acceptor.worker._tell({"kind": "finished", "number": 1})
+    acceptor.worker._tell({"kind": "finished", "number": 2})
+    assert acceptor.loop.watched(acceptor.control) == IN | OUT
+    acceptor.heard()
+    acceptor.loop.fire(acceptor.control, OUT)
+    assert [packet["number"] for packet in acceptor.heard()] == [1, 2]
+    assert acceptor.loop.watched(acceptor.control) == IN
 
 
 def test_worker_for_one_connection_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

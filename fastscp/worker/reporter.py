@@ -6,7 +6,8 @@ coordinator after the death of one: associations, events without ``ack``, ``plac
 way (answered ones too: a study must not end under its transfers), in this order. Callbacks fire once, whatever
 is repeated.
 
-Invariant: ``on_sent`` of an event fires only when its packet is in a channel.
+Invariants: ``on_sent`` of an event fires only when its packet is in a channel. A callback runs after the loop that found
+it, never inside it, and never inside another callback: what it leads to may be any number of further packets.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from fastscp.log.names import NETWORK
 from fastscp.process import fdpass, packets
@@ -59,6 +61,8 @@ class Reporter:
         self._request_number = 0
         self._acknowledged = 0
         self._watching_out = False
+        self._due: deque[Notice] = deque()  #: callbacks to be made
+        self._calling = False
 
     # -- channel ----------------------------------------------------------------------------------
 
@@ -84,11 +88,9 @@ class Reporter:
             if association.closed is not None:
                 self._enqueue(association.closed)
                 self._forget(name)
-        self._flush()
         # hooks of acknowledged events are run by the new coordinator; their peers are answered without waiting
-        notices, self._awaiting_hooks = self._awaiting_hooks, {}
-        for notice in notices.values():
-            notice()
+        waiting, self._awaiting_hooks = self._awaiting_hooks, {}
+        self._flush(then=waiting.values())
 
     def _detach(self) -> None:
         if self._channel is not None:
@@ -103,7 +105,24 @@ class Reporter:
         self._enqueue(packet, event_number)
         self._flush()
 
-    def _flush(self) -> None:
+    def _flush(self, then: Iterable[Notice] = ()) -> None:
+        """Send what the channel takes, then make the callbacks."""
+        self._send_queue()
+        self._due.extend(then)
+        self._call_back()
+
+    def _call_back(self) -> None:
+        """Make the callbacks that are due, those included that become due meanwhile."""
+        if self._calling:
+            return
+        self._calling = True
+        try:
+            while self._due:
+                self._due.popleft()()
+        finally:
+            self._calling = False
+
+    def _send_queue(self) -> None:
         channel, queue = self._channel, self._queue
         if channel is None:
             return
@@ -119,8 +138,6 @@ class Reporter:
             queue.popleft()
             if number:
                 self._sent(number)
-                if self._channel is not channel:  # what followed from it met the coordinator's death
-                    return
         if self._watching_out != bool(queue):
             self._watching_out = bool(queue)
             self._loop.modify(channel.fileno(), IN | OUT if queue else IN)
@@ -128,14 +145,15 @@ class Reporter:
     def _sent(self, number: int) -> None:
         event = self._events.get(number)
         if event is not None and event.on_sent is not None:
-            notice, event.on_sent = event.on_sent, None
-            notice()
+            self._due.append(event.on_sent)
+            event.on_sent = None
 
     def _ready(self, mask: int) -> None:
         if mask & OUT:
             self._flush()
         if mask & ~OUT:
             self._read()
+            self._call_back()
 
     def _read(self) -> None:
         while self._channel is not None:
@@ -153,14 +171,17 @@ class Reporter:
 
     def _take(self, packet: packets.CoordinatorPacket) -> None:
         if packet["kind"] == "placed":
-            place, answer = self._places.get(packet["request"], (None, None))
-            if place is not None and answer is not None:
-                self._places[packet["request"]] = place, None
-                answer(packet)
+            self._due.append(partial(self._answer_place, packet))
         elif packet["kind"] == "ack":
             self._acknowledge(packet["event"])
         else:
             self._hooks_ran(packet["event"])
+
+    def _answer_place(self, packet: packets.Placed) -> None:
+        place, answer = self._places.get(packet["request"], (None, None))  # it may have been abandoned
+        if place is not None and answer is not None:
+            self._places[packet["request"]] = place, None
+            answer(packet)
 
     def _hooks_ran(self, number: int) -> None:
         notice = self._awaiting_hooks.pop(number, None)
@@ -168,7 +189,7 @@ class Reporter:
         if event is not None:  # the hooks were quicker than the acknowledgement
             notice, event.on_ran = event.on_ran, None
         if notice is not None:
-            notice()
+            self._due.append(notice)
 
     def _acknowledge(self, number: int) -> None:
         event = self._events.pop(number, None)
@@ -184,7 +205,7 @@ class Reporter:
         if event.on_ran is not None:
             self._awaiting_hooks[number] = event.on_ran
         if event.on_acknowledged is not None:
-            event.on_acknowledged()
+            self._due.append(event.on_acknowledged)
 
     def _forget(self, name: str) -> None:
         if not self._associations[name].unacknowledged:

@@ -7,7 +7,8 @@ import signal
 SHORT_LIFE_S = 2.0
 FIRST_DELAY_S = 0.2  #: after the second short life in a row; doubled with each further one
 LONGEST_DELAY_S = 30.0
-_LONGEST_AFTER_SIGNAL_S = 0.4  #: whoever was killed is back within two seconds, however often it is killed
+#: whoever was killed, or lacked a descriptor, is back within two seconds, however often that happens
+LONGEST_WITHOUT_FAULT_S = 0.4
 
 
 class Backoff:
@@ -28,7 +29,7 @@ class Backoff:
 
 def longest_delay(exit_code: int) -> float:
     """Return how long the replacement of a child may be put off: one that ends by itself would do so again."""
-    return _LONGEST_AFTER_SIGNAL_S if exit_code < 0 else LONGEST_DELAY_S
+    return LONGEST_WITHOUT_FAULT_S if exit_code < 0 else LONGEST_DELAY_S
 
 
 def describe_exit(exit_code: int) -> str:

@@ -17,6 +17,7 @@ class AcceptorPolicy:
     workers: int = 1
     max_associations: int | None = None  #: further connections wait in the kernel's queue
     connections_per_worker: int | None = None  #: what one worker has descriptors for
+    connections_held: int | None = None  #: what the acceptor process has descriptors for
     hang_timeout_s: float | None = None  #: a child whose loop does not come round for so long is killed; None: never
     drain_timeout_s: float = 30.0  #: a drain waits that long for associations, and as long again for hooks
     access: AccessPolicy = field(default_factory=AccessPolicy)

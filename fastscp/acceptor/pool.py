@@ -46,6 +46,8 @@ class WorkerSlot:
     channel: socket.socket
     far_end: socket.socket  #: the worker's own end, to take back what it does not read
     up: bool = False
+    declined: bool = False  #: it had no descriptor for a connection, and none has been finished since
+    event_channel: int = 0  #: number of the channel to the coordinator that it was given last
     suspect: bool = False  #: something was taken back from it, and it has given no sign of life since
     untaken: dict[int, AcceptedConnection] = field(default_factory=dict)
     open_numbers: set[int] = field(default_factory=set)
@@ -77,6 +79,12 @@ class Pool:
         self._waiting: deque[AcceptedConnection] = deque()
         self._next_number = 1
         self._on_change = on_change
+        self.on_unconnected: Callable[[WorkerSlot, int], None] = lambda _slot, _number: None  #: an event channel ended
+
+    @property
+    def held_count(self) -> int:
+        """Connections that no worker has taken: their sockets are open here."""
+        return len(self._waiting) + sum(len(slot.untaken) for slot in self.slots.values())
 
     @property
     def open_count(self) -> int:
@@ -86,7 +94,9 @@ class Pool:
     @property
     def full(self) -> bool:
         """Whether the workers have no descriptors for another connection."""
-        return self._capacity is not None and self.open_count >= self._capacity * len(self.slots)
+        if self._capacity is not None and self.open_count >= self._capacity * len(self.slots):
+            return True
+        return all(slot.declined for slot in self.slots.values())
 
     @property
     def up_count(self) -> int:
@@ -125,7 +135,7 @@ class Pool:
                 return
 
     def _has_room(self, slot: WorkerSlot) -> bool:
-        return self._capacity is None or slot.load < self._capacity
+        return not slot.declined and (self._capacity is None or slot.load < self._capacity)
 
     def _hand_to(self, slot: WorkerSlot, connection: AcceptedConnection) -> bool:
         """Send the socket to one worker; False when its channel is full or it is dying."""
@@ -212,10 +222,26 @@ class Pool:
             slot.untaken.pop(news["number"]).sock.close()
         elif news["kind"] == "finished":
             slot.open_numbers.discard(news["number"])
+            slot.declined = False
         elif news["kind"] == "up":
             slot.up = True
+        elif news["kind"] == "declined":
+            self._take_back(slot, news["number"])
+        elif news["kind"] == "unconnected":
+            self.on_unconnected(slot, news["number"])
         else:
             raise ProcessError(f"unexpected packet of a worker: {news}")
+
+    def _take_back(self, slot: WorkerSlot, number: int) -> None:
+        """Keep a connection that a worker has no descriptor for; where none will ever be given back it is lost."""
+        connection = slot.untaken.pop(number)
+        slot.open_numbers.discard(number)
+        if slot.load:
+            slot.declined = True
+            self._waiting.appendleft(connection)
+            return
+        _log.error("worker %d has no descriptor for a connection of %s, closing it", slot.index + 1, connection.peer.name)
+        connection.sock.close()
 
     def close_waiting(self) -> None:
         """Drop connections that no worker took (shutdown)."""

@@ -66,6 +66,7 @@ class AcceptorProcess:
         self._announced = False  #: the service manager knows that we serve
         self._listening = False
         self._pausing = False
+        self._exhausted = False  #: there was nothing left for the last connection that came
         self._draining = False
         self._stopping = False
         self._coordinator_told = False
@@ -112,7 +113,7 @@ class AcceptorProcess:
             return
         self._started = True
         for index in range(self._policy.workers):
-            self._supervisor.start_worker(index)
+            self._supervisor.launch_worker(index)
 
     def _pool_changed(self) -> None:
         """Adapt to a worker that came up or went, or a connection that ended."""
@@ -132,6 +133,8 @@ class AcceptorProcess:
         """Listen while there is room for another association."""
         limit = self._policy.max_associations
         full = limit is not None and self._pool.open_count + self._admission.pending_count >= limit
+        held = self._policy.connections_held
+        full = full or (held is not None and self._pool.held_count + self._admission.pending_count >= held)
         wanted = not (full or self._pool.full or self._draining or self._pausing) and bool(self._pool.slots)
         if wanted == self._listening:
             return
@@ -151,6 +154,7 @@ class AcceptorProcess:
         except OSError as error:
             self._accept_failed(error)
             return
+        self._exhausted = False
         sock.setblocking(False)
         self._admission.admit(AcceptedConnection(sock, peer_at(address)))
         self._update_listening()
@@ -160,7 +164,9 @@ class AcceptorProcess:
         if error.errno not in _OUT_OF_RESOURCES:
             _log.info("connection lost before it was accepted: %s", error)
             return
-        _log.error("cannot accept: %s; pausing", error)
+        if not self._exhausted:  # once, until a connection was accepted again
+            self._exhausted = True
+            _log.error("cannot accept: %s; trying again", error)
         self._pausing = True
         self._update_listening()
         self._loop.call_later(_PAUSE_WHEN_EXHAUSTED_S, self._resume)

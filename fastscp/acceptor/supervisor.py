@@ -18,7 +18,14 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 
-from fastscp.acceptor.backoff import LONGEST_DELAY_S, SHORT_LIFE_S, Backoff, describe_exit, longest_delay
+from fastscp.acceptor.backoff import (
+    LONGEST_DELAY_S,
+    LONGEST_WITHOUT_FAULT_S,
+    SHORT_LIFE_S,
+    Backoff,
+    describe_exit,
+    longest_delay,
+)
 from fastscp.acceptor.policy import Children, WorkerStart
 from fastscp.acceptor.pool import Pool, WorkerSlot
 from fastscp.acceptor.watch import TICK_S, Watch
@@ -58,6 +65,8 @@ class Supervisor:
         self._backoffs: dict[int, Backoff] = {}
         self._watch = watch or Watch(None)
         self._looked = 0.0  #: when the children were looked at, monotonic seconds
+        self._channels = 0  #: event channels made so far
+        pool.on_unconnected = self._reconnect
         self._replacing = True  #: False once the service goes down
 
     # -- starting ---------------------------------------------------------------------------------
@@ -73,6 +82,10 @@ class Supervisor:
         self._loop.register(ours.fileno(), IN, lambda _mask: self._read_coordinator())
         for slot in self._pool.slots.values():
             self._connect_to_coordinator(slot)
+
+    def launch_worker(self, index: int) -> None:
+        """Start worker ``index`` as soon as the system has what it needs."""
+        self._attempt(index, lambda: self.start_worker(index), lambda: self._replacing)
 
     def start_worker(self, index: int, predecessor: int = 0) -> None:
         """Start worker ``index`` and connect it to the coordinator; ``predecessor`` is the pid it replaces."""
@@ -93,7 +106,11 @@ class Supervisor:
 
     def _start(self, run: Callable[[Heartbeat], int], title: str, ours: socket.socket) -> int:
         """Start a child that has no descriptor of the others; only its own end of a channel stays open in it."""
-        heartbeat = Heartbeat()
+        try:
+            heartbeat = Heartbeat()
+        except OSError:
+            ours.close()
+            raise
         belonging: list[Closeable] = [self._loop, ours, *self._own_sockets(), *self._pool.inherited_sockets()]
         if self._coordinator is not None:
             belonging.append(self._coordinator)
@@ -122,17 +139,28 @@ class Supervisor:
             _log.error("no event channel for worker %d: %s; trying again", slot.index + 1, error)
             self._loop.call_later(_RETRY_S, lambda: self._connect_to_coordinator(slot))
             return
+        self._channels = slot.event_channel = self._channels + 1
         try:
             packet = packets.encode({"kind": "worker", "name": f"worker {slot.index + 1} ({slot.pid})"})
             fdpass.send_with_descriptor(self._coordinator, packet, coordinator_end.fileno())
-            fdpass.send_with_descriptor(slot.channel, packets.encode({"kind": "event_channel"}), worker_end.fileno())
-        except BlockingIOError:
-            self._loop.call_later(_RETRY_S, lambda: self._connect_to_coordinator(slot))
+            packet = packets.encode({"kind": "event_channel", "number": slot.event_channel})
+            fdpass.send_with_descriptor(slot.channel, packet, worker_end.fileno())
         except (BrokenPipeError, ConnectionResetError):
             _log.debug("event channel of worker %d not made: a process is dying", slot.index + 1)
+        except OSError:  # too much is under way
+            self._loop.call_later(_RETRY_S, lambda: self._connect_to_coordinator(slot))
         finally:
             worker_end.close()
             coordinator_end.close()
+
+    def _reconnect(self, slot: WorkerSlot, number: int) -> None:
+        """Make another event channel for a worker whose last one was lost, though nobody died."""
+        if number == slot.event_channel:
+            self._loop.call_later(_RETRY_S, lambda: self._connect_again(slot, number))
+
+    def _connect_again(self, slot: WorkerSlot, number: int) -> None:
+        if number == slot.event_channel:  # no new coordinator has got one meanwhile
+            self._connect_to_coordinator(slot)
 
     # -- watching ---------------------------------------------------------------------------------
 
@@ -215,19 +243,20 @@ class Supervisor:
 
     def _replace(self, index: int, lifetime_s: float, start: Callable[[], None], wanted: Callable[[], bool],
                  longest_s: float = LONGEST_DELAY_S) -> None:
-        """Start another child; go on trying when the system has no process or descriptor to give."""
-        backoff = self._backoffs.setdefault(index, Backoff())
+        """Start another child after a while."""
+        delay_s = self._backoffs.setdefault(index, Backoff()).delay_s(lifetime_s, longest_s)
+        self._loop.call_later(delay_s, lambda: self._attempt(index, start, wanted))
 
-        def try_to_start() -> None:
-            if not wanted():
-                return
-            try:
-                start()
-            except OSError as error:
-                _log.error("cannot start a process: %s; trying again", error)
-                self._loop.call_later(backoff.delay_s(0.0), try_to_start)
-
-        self._loop.call_later(backoff.delay_s(lifetime_s, longest_s), try_to_start)
+    def _attempt(self, index: int, start: Callable[[], None], wanted: Callable[[], bool]) -> None:
+        """Start a child; go on trying when the system has no process or descriptor to give."""
+        if not wanted():
+            return
+        try:
+            start()
+        except OSError as error:
+            _log.error("cannot start a process: %s; trying again", error)
+            delay_s = self._backoffs.setdefault(index, Backoff()).delay_s(0.0, LONGEST_WITHOUT_FAULT_S)
+            self._loop.call_later(delay_s, lambda: self._attempt(index, start, wanted))
 
     def _needs_coordinator(self) -> bool:
         """Whether there is none and somebody may have to tell it something: while draining the workers have."""

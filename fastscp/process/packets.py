@@ -150,6 +150,7 @@ class EventChannel(TypedDict):
     """A worker's end of the channel to a (new) coordinator comes along as one descriptor."""
 
     kind: Literal["event_channel"]
+    number: int  #: of this channel
 
 
 class Up(TypedDict):
@@ -165,6 +166,20 @@ class Progress(TypedDict):
     number: int
 
 
+class Declined(TypedDict):
+    """The worker has no descriptor left for that connection; it was not taken."""
+
+    kind: Literal["declined"]
+    number: int
+
+
+class Unconnected(TypedDict):
+    """The event channel of that number has ended, or did not arrive."""
+
+    kind: Literal["unconnected"]
+    number: int
+
+
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored
 CoordinatorPacket = Placed | Ack | Ran
 #: between the acceptor process and the coordinator
@@ -172,7 +187,7 @@ ControlPacket = Worker | Order | Ready
 #: from the acceptor process to a worker
 WorkerOrder = NewConnection | EventChannel | Order
 #: from a worker to the acceptor process
-WorkerNews = Up | Progress
+WorkerNews = Up | Progress | Declined | Unconnected
 Packet = WorkerPacket | CoordinatorPacket | ControlPacket | WorkerOrder | WorkerNews
 
 

@@ -19,7 +19,13 @@ from fastscp.config.network import ProcessMode, TLSPolicy
 from fastscp.dicom.options import OutputOptions
 from fastscp.errors import FastscpError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
-from fastscp.net.listener import connections_per_worker, open_listener, raise_descriptor_limit, tune
+from fastscp.net.listener import (
+    connections_held,
+    connections_per_worker,
+    open_listener,
+    raise_descriptor_limit,
+    tune,
+)
 from fastscp.net.systemd import adopt_listeners, watchdog_s
 from fastscp.process.titles import set_title
 from fastscp.store.policy import StorePolicy
@@ -93,10 +99,12 @@ def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
 
     network = config.network
     single = network.mode is ProcessMode.SINGLE
+    workers = 1 if single else network.workers or usable_cpus()
     return AcceptorPolicy(
-        workers=1 if single else network.workers or usable_cpus(),
+        workers=workers,
         max_associations=1 if single else network.max_associations,
         connections_per_worker=connections_per_worker(descriptors),
+        connections_held=connections_held(descriptors, workers),
         hang_timeout_s=network.hang_timeout_s,
         drain_timeout_s=network.drain_timeout_s,
         access=config.access,

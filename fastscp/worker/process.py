@@ -58,12 +58,13 @@ class Worker:
         """
         self.loop = Loop()
         incarnation = new_incarnation(time.time())
-        self.reporter = Reporter(self.loop, incarnation)
+        self.reporter = Reporter(self.loop, incarnation, self._unconnected)
         self._context = worker_context(config, self.loop, self.reporter, incarnation)
         self._network = config.network
         self._only_one = only_one
         self._heartbeat = heartbeat
         self._channel = channel
+        self._event_channel = 0  #: number of the one that came last
         self._news: deque[bytes] = deque()  #: not told yet
         self._news_blocked = False
         self._tls_context = settings.tls_context
@@ -107,14 +108,21 @@ class Worker:
             self._acceptor_died()
 
     def _follow(self, order: packets.WorkerOrder, descriptor: int | None) -> None:
-        if order["kind"] == "connection" and descriptor is not None:
+        if order["kind"] == "connection":
+            if descriptor is None:  # no number left for it: the acceptor process still has the socket
+                self._tell({"kind": "declined", "number": order["number"]})
+                return
             self._tell({"kind": "taken", "number": order["number"]})
             peer = Peer(order["address"], order["port"], order["host"])
             # what the descriptor is, is known: asking the kernel would cost three calls per association
             family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
             self.adopt(order["number"], socket.socket(family, socket.SOCK_STREAM, 0, descriptor), peer)
-        elif order["kind"] == "event_channel" and descriptor is not None:
-            self.reporter.attach(descriptor)
+        elif order["kind"] == "event_channel":
+            self._event_channel = order["number"]
+            if descriptor is None:
+                self._unconnected()
+            else:
+                self.reporter.attach(descriptor)
         elif order["kind"] == "drain":
             self.drain()
         elif order["kind"] == "stop":
@@ -123,6 +131,9 @@ class Worker:
             self._reload()
         elif descriptor is not None:
             os.close(descriptor)
+
+    def _unconnected(self) -> None:
+        self._tell({"kind": "unconnected", "number": self._event_channel})
 
     def _tell(self, news: packets.WorkerNews) -> None:
         """Tell the acceptor process, now or, where it does not read what it was told, as soon as it does."""

@@ -48,8 +48,10 @@ class _Event:
 class Reporter:
     """Tells the coordinator what happens in one worker process."""
 
-    def __init__(self, loop: Loop, incarnation: str) -> None:
+    def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None) -> None:
+        """``on_lost`` is called when a channel has ended."""
         self._loop = loop
+        self._on_lost = on_lost
         self._incarnation = incarnation
         self._channel: socket.socket | None = None
         self._queue: deque[tuple[bytes, int]] = deque()  #: octets, event number or 0
@@ -134,6 +136,7 @@ class Reporter:
                 break
             except (BrokenPipeError, ConnectionResetError):
                 self._detach()  # the coordinator died; a new channel repeats what counts
+                self._on_lost()
                 return
             queue.popleft()
             if number:
@@ -166,6 +169,7 @@ class Reporter:
             if not octets:
                 _log.debug("event channel closed, waiting for another coordinator")
                 self._detach()
+                self._on_lost()
                 return
             self._take(packets.decode_coordinator(octets))
 

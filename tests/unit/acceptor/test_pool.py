@@ -386,3 +386,46 @@ def test_worker_held_up_gets_nothing_until_it_gives_a_sign_of_life(sign: str) ->
         stopped.say("finished", 99)
     clocked.pool.submit(connection())
     assert stopped.take() == 4
+
+
+# -- no descriptor left ---------------------------------------------------------------------------
+
+
+def test_connection_that_a_worker_has_no_descriptor_for_waits_until_it_has(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    worker.say("up")
+    for _ in range(2):
+        pool.submit(connection())
+    worker.say("taken", worker.take() or 0)
+    worker.say("declined", worker.take() or 0)
+    assert pool.full
+    assert pool.held_count == 1
+    assert worker.take() is None
+    worker.say("finished", 1)
+    assert not pool.full
+    assert worker.take() == 3
+
+
+def test_connection_that_one_worker_declines_goes_to_another(pool: Pool) -> None:
+    first, second = FakeWorker(pool, 1), FakeWorker(pool, 2)
+    first.say("up")
+    for _ in range(2):
+        pool.submit(connection())
+    first.say("taken", first.take() or 0)
+    second.say("up")
+    first.say("declined", first.take() or 0)
+    assert second.take() == 3
+    assert not pool.full
+
+
+def test_worker_that_declines_though_it_has_nothing_costs_one_connection(
+        pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
+    worker = FakeWorker(pool, 1)
+    worker.say("up")
+    lost = connection()
+    pool.submit(lost)
+    worker.say("declined", worker.take() or 0)
+    assert lost.sock.fileno() == -1
+    assert "worker 2 has no descriptor for a connection of 127.0.0.1, closing it" in caplog.messages
+    pool.submit(connection())
+    assert worker.take() == 2

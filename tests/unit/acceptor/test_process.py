@@ -272,6 +272,28 @@ def test_accepting_pauses_when_the_system_has_nothing_to_give(service, number):
     assert running.listening
 
 
+def test_want_of_descriptors_is_logged_once_until_it_is_over(service, caplog):
+    running = service().start()
+    for _ in range(5):
+        running.arrive(OSError(errno.EMFILE, "no more"))
+        running.loop.advance(0.2)
+    assert caplog.text.count("cannot accept") == 1
+    running.connect()
+    running.arrive(OSError(errno.EMFILE, "no more"))
+    assert caplog.text.count("cannot accept") == 2
+
+
+def test_acceptor_process_takes_no_more_than_it_has_descriptors_for(service):
+    running = service(connections_held=2).start()
+    running.connect()
+    running.connect()
+    assert not running.listening
+    running.far.workers[0].hear()
+    running.far.workers[0].say("taken", number=1)
+    pump(running.loop)
+    assert running.listening
+
+
 def test_pause_does_not_outlast_the_limit_nor_open_what_is_full(service):
     running = service(max_associations=1).start()
     running.connect()

@@ -130,7 +130,7 @@ def test_worker_and_coordinator_get_the_two_ends_of_a_channel(family):
     family.supervisor.start_worker(0)
     (to_coordinator,) = family.far.coordinators[0].hear()
     assert to_coordinator == {"kind": "worker", "name": "worker 1 (1001)", "descriptor": True}
-    assert family.far.workers[0].hear() == [{"kind": "event_channel", "descriptor": True}]
+    assert family.far.workers[0].hear() == [{"kind": "event_channel", "number": 1, "descriptor": True}]
 
 
 def test_child_is_not_told_of_the_service_manager(family, monkeypatch):
@@ -290,6 +290,38 @@ def test_pool_is_asked_to_look_again_after_a_death(family):
     before = family.changes
     family.end("worker 1", 1)
     assert family.changes > before
+
+
+def test_event_channel_that_did_not_arrive_is_made_again(family):
+    family.start(1)
+    number = family.supervisor._channels
+    family.far.workers[0].say("unconnected", number=number)
+    pump(family.loop)
+    family.loop.advance(0.05)
+    assert family.far.coordinators[0].kinds() == ["worker"]
+    [packet] = family.far.workers[0].hear()
+    assert (packet["kind"], packet["number"]) == ("event_channel", number + 1)
+
+
+def test_channel_to_a_dead_coordinator_is_made_once(family):
+    family.start(1)
+    number = family.supervisor._channels
+    family.end("coordinator", -signal.SIGKILL, far_end=family.far.coordinators[0])
+    family.loop.advance(0)
+    family.far.workers[0].say("unconnected", number=number)  # told late
+    pump(family.loop)
+    family.loop.advance(1)
+    assert family.far.coordinators[1].kinds() == ["worker"]
+
+
+def test_first_worker_is_tried_again_when_there_is_no_process(family, caplog):
+    family.start(0)
+    family.processes.refusals = 2
+    family.supervisor.launch_worker(0)
+    assert len(family.far.workers) == 0
+    family.loop.advance(1)
+    assert len(family.far.workers) == 1
+    assert "cannot start a process" in caplog.text
 
 
 # -- dying coordinators ---------------------------------------------------------------------------

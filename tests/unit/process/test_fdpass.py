@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import array
 import os
+import resource
 import socket
 
 import pytest
@@ -67,3 +68,22 @@ def test_packet_longer_than_agreed_is_refused() -> None:
         left.send(b"x" * (fdpass.PACKET_OCTETS + 1))
         with pytest.raises(ProcessError):
             fdpass.receive(right)
+
+
+def test_descriptor_that_there_is_no_number_for_costs_itself_and_not_the_packet() -> None:
+    left, right = fdpass.channel_pair()
+    reader, writer = os.pipe()
+    lowest = os.dup(writer)
+    os.close(lowest)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with left, right:
+        fdpass.send_with_descriptor(left, b"packet", writer)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
+        try:
+            received = fdpass.receive(right)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert received == (b"packet", None)
+    os.close(writer)
+    assert os.read(reader, 1) == b""  # the kernel has not kept it either
+    os.close(reader)

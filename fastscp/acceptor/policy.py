@@ -20,7 +20,9 @@ class AcceptorPolicy:
     connections_held: int | None = None  #: what the acceptor process has descriptors for
     hang_timeout_s: float | None = None  #: a child whose loop does not come round for so long is killed; None: never
     drain_timeout_s: float = 30.0  #: a drain waits that long for associations, and as long again for hooks
+    names_wanted: bool = False  #: hooks, the event log or log lines want the host names of peers
     access: AccessPolicy = field(default_factory=AccessPolicy)
+    tells_events: bool = False  #: somebody wants to know of refused connections
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,5 @@ class Children:
 
     worker: Callable[[WorkerStart], int]
     coordinator: Callable[[socket.socket, Heartbeat], int]  #: owns its end of the control channel
+    #: tries what workers are about to do at a reload, so that a problem is told once; raises FastscpError or OSError
+    try_reload: Callable[[], None] = lambda: None

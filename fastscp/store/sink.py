@@ -17,10 +17,11 @@ import hashlib
 import itertools
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import IO
 
 from fastscp.errors import StorageError
+from fastscp.store.comparing import Likeness, compare_with
 
 _IOV_MAX = 1000  #: below the kernel's 1024 buffers a writev takes
 _COPY_OCTETS = 1 << 20
@@ -99,6 +100,15 @@ class OutputDirectory:
             return InstanceSink(self, os.open(name, flags, 0o666, dir_fd=self._fd), name, head)
         except OSError as error:
             raise storage_error("create a file in", self.path, error) from error
+
+    def make_again(self, name: str) -> None:
+        """Make the directory ``name``, relative to this one, if somebody took it away. Raises StorageError."""
+        try:
+            os.mkdir(name, 0o777, dir_fd=self._fd)
+        except FileExistsError:
+            return  # somebody else was quicker
+        except OSError as error:
+            raise storage_error("make directory", f"{self.path}/{name}", error) from error
 
     @property
     def fd(self) -> int:
@@ -201,6 +211,13 @@ class InstanceSink:
             digest.update(octets)
             offset += len(octets)
         return digest.hexdigest()
+
+    def compare(self, target: str) -> Generator[None, None, bool]:
+        """Find out, a piece at a time, whether ``target`` has the same octets; nobody must write meanwhile."""
+        if self._head:
+            self.write([])
+        likeness = yield from compare_with(self._fd, target, self._directory.fd)
+        return likeness is Likeness.EQUAL
 
     def publish(self, target: str, *, replace: bool) -> bool:
         """Give the complete object its final name; return True when it replaced an earlier file.
@@ -326,14 +343,3 @@ def _exists(path: str, dir_fd: int) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def remove_stale_temporaries(directory: str, pid: int) -> list[str]:
-    """Remove what a dead worker process left under hidden names; return the names removed."""
-    removed = []
-    for name in os.listdir(directory):
-        if name.startswith(f"{TEMPORARY_PREFIX}{pid}-") and name.endswith(".tmp"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(directory, name))
-                removed.append(name)
-    return removed

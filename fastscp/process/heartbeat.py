@@ -1,6 +1,6 @@
 """Signs of life: a counter in memory that a process and the one that started it share.
 
-Strategy: whoever is watched counts from a timer of its loop, once a second, so that a loop that does not come round
+Strategy: whoever is watched counts from a timer of its loop, a few times a second, so that a loop that does not come round
 stops counting, whether it is stopped, in an endless loop or waiting for something. Nothing is sent, nobody is
 waited for, and a busy loop pays nothing for it.
 """
@@ -11,7 +11,7 @@ import mmap
 from collections.abc import Callable
 from typing import Protocol
 
-BEAT_S = 1.0
+BEAT_S = 0.25
 _OCTETS = 8
 
 

@@ -73,7 +73,7 @@ def test_stopped_process_is_killed_and_replaced(tmp_path: Path, role: str) -> No
 
 
 def test_process_that_works_hard_is_not_killed(tmp_path: Path) -> None:
-    with FastscpServer(["--workers", "1", "--hang-timeout", "1", "-dhl", "-od", tmp_path]) as server:
+    with FastscpServer(["--workers", "1", "--hang-timeout", "2", "-dhl", "-od", tmp_path]) as server:
         worker = server.role("worker")[0]
         end = time.monotonic() + 3
         while time.monotonic() < end:
@@ -95,7 +95,7 @@ def test_drain_takes_no_longer_for_a_stopped_worker(tmp_path: Path) -> None:
 
 
 def test_stopped_resolver_holds_up_nobody_for_long(tmp_path: Path) -> None:
-    with FastscpServer(["--workers", "1", "-xcr", "true", "-od", tmp_path]) as server:
+    with FastscpServer(["--workers", "1", "-xcr", "true #r", "-od", tmp_path]) as server:
         store_one(server.port)  # starts it
         resolver = server.role("resolver")[0]
         resolver.suspend()

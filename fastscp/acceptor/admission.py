@@ -121,9 +121,16 @@ class Admission:
 
     def answers(self) -> None:
         """Take what the resolver has found."""
-        if self._resolver is None:
-            return
-        for address, name in self._resolver.on_readable():
+        if self._resolver is not None:
+            self._take(self._resolver.on_readable())
+
+    def look(self) -> None:
+        """Go on without the names that a resolver that hangs does not find; call it now and then."""
+        if self._resolver is not None:
+            self._take(self._resolver.give_up())
+
+    def _take(self, answers: Iterable[tuple[str, HostName]]) -> None:
+        for address, name in answers:
             if address in self._followed:
                 self._followed.discard(address)
                 self._on_name(address, name)

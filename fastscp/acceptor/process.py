@@ -25,6 +25,7 @@ from fastscp.acceptor.policy import AcceptorPolicy, Children
 from fastscp.acceptor.pool import AcceptedConnection, Pool
 from fastscp.acceptor.resolver import Resolver
 from fastscp.acceptor.supervisor import Supervisor
+from fastscp.acceptor.watch import Watch
 from fastscp.errors import FastscpError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.net.peer import Peer, peer_at
@@ -38,6 +39,7 @@ _application_log = logging.getLogger(APPLICATION)
 
 _PAUSE_WHEN_EXHAUSTED_S = 0.1
 _KILL_AFTER_S = 5.0
+_GRACE_S = 1.0  #: a worker that has not ended so long after the drain timeout does not come round
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -50,7 +52,8 @@ class AcceptorProcess:
 
     def __init__(self, policy: AcceptorPolicy, listeners: Iterable[socket.socket], children: Children, *,
                  resolver: Resolver | None = None, loop: Loop | None = None, processes: Processes | None = None,
-                 notify: Callable[..., bool] = notify, clock: Callable[[], float] = time.monotonic) -> None:
+                 notify: Callable[..., bool] = notify, watchdog_s: float | None = None,
+                 clock: Callable[[], float] = time.monotonic) -> None:
         self._policy = policy
         self._listeners = list(listeners)
         self._loop = loop = loop or Loop()
@@ -60,13 +63,16 @@ class AcceptorProcess:
         self._admission = Admission(policy.access, loop, self._pool.submit, self._refused,
                                     on_name=self._tell_name, resolver=resolver, names_wanted=policy.names_wanted)
         self._supervisor = Supervisor(children, processes, loop, self._pool, self._own_sockets,
-                                      on_ready=self._coordinator_ready, on_start_failure=self._give_up, clock=clock)
+                                      on_ready=self._coordinator_ready, on_look=self._admission.look,
+                                      on_start_failure=self._give_up, watch=Watch(policy.hang_timeout_s), clock=clock)
+        self._watchdog_s = watchdog_s
         self._children = children
         self._notices = Notices(loop, self._supervisor.introduce, wanted=policy.tells_events)
         self._started = False  #: from here on workers are replaced, not started
         self._announced = False  #: the service manager knows that we serve
         self._listening = False
         self._pausing = False
+        self._exhausted = False  #: there was nothing left for the last connection that came
         self._draining = False
         self._stopping = False
         self._coordinator_told = False
@@ -92,6 +98,14 @@ class AcceptorProcess:
         loop.on_signal(signal.SIGHUP, self._reload)
         loop.on_signal(signal.SIGCHLD, self._children_changed)
         self._supervisor.start_coordinator()
+        self._supervisor.watch()
+        if self._watchdog_s is not None:
+            self._tell_watchdog(self._watchdog_s)
+
+    def _tell_watchdog(self, limit_s: float) -> None:
+        """Give the service manager a sign of life, twice in the time it waits for one."""
+        self._notify("WATCHDOG=1")
+        self._loop.call_later(limit_s / 2, lambda: self._tell_watchdog(limit_s))
 
     def finish(self) -> int:
         """Give everything back after the loop has stopped; return the exit status."""
@@ -116,7 +130,7 @@ class AcceptorProcess:
             return
         self._started = True
         for index in range(self._policy.workers):
-            self._supervisor.start_worker(index)
+            self._supervisor.launch_worker(index)
 
     def _pool_changed(self) -> None:
         """Adapt to a worker that came up or went, or a connection that ended."""
@@ -136,6 +150,8 @@ class AcceptorProcess:
         """Listen while there is room for another association."""
         limit = self._policy.max_associations
         full = limit is not None and self._pool.open_count + self._admission.pending_count >= limit
+        held = self._policy.connections_held
+        full = full or (held is not None and self._pool.held_count + self._admission.pending_count >= held)
         wanted = not (full or self._pool.full or self._draining or self._pausing) and bool(self._pool.slots)
         if wanted == self._listening:
             return
@@ -155,6 +171,7 @@ class AcceptorProcess:
         except OSError as error:
             self._accept_failed(error)
             return
+        self._exhausted = False
         sock.setblocking(False)
         self._admission.admit(AcceptedConnection(sock, peer_at(address)))
         self._update_listening()
@@ -164,7 +181,9 @@ class AcceptorProcess:
         if error.errno not in _OUT_OF_RESOURCES:
             _log.info("connection lost before it was accepted: %s", error)
             return
-        _log.error("cannot accept: %s; pausing", error)
+        if not self._exhausted:  # once, until a connection was accepted again
+            self._exhausted = True
+            _log.error("cannot accept: %s; trying again", error)
         self._pausing = True
         self._update_listening()
         self._loop.call_later(_PAUSE_WHEN_EXHAUSTED_S, self._resume)
@@ -208,7 +227,8 @@ class AcceptorProcess:
         self._admission.stop()
         self._close_waiting()
         self._supervisor.drain()
-        self._workers_deadline = self._loop.call_later(self._policy.drain_timeout_s + _KILL_AFTER_S, self._stop_now)
+        self._workers_deadline = self._loop.call_later(self._policy.drain_timeout_s + _GRACE_S,
+                                                       self._supervisor.kill_workers)
         self._children_changed()
 
     def _stop_now(self) -> None:

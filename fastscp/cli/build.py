@@ -116,6 +116,7 @@ def network_policy(line: Settings) -> NetworkPolicy:
         lookup_hosts=not line.has("--disable-host-lookup"),
         user=line.value("--user"),
         drain_timeout_s=_seconds(line, "--drain-timeout", defaults.drain_timeout_s),
+        hang_timeout_s=_seconds(line, "--hang-timeout", defaults.hang_timeout_s or 0.0) or None,
         tls=tls_policy(line) if line.has("--enable-tls") else None,
     )
 

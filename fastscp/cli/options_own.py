@@ -27,6 +27,8 @@ OWN = (
                "[n]umber: integer", count(), conflicts=("--single-process", "--inetd"), origin=_OWN),
         Option("--drain-timeout", "", "on SIGTERM wait s seconds for open associations", "[s]econds: integer (default: 30)",
                seconds(0), origin=_OWN),
+        Option("--hang-timeout", "", "kill and replace a process that hangs for s seconds\n(0: never)",
+               "[s]econds: integer (default: 30)", seconds(0), origin=_OWN),
         Option("--user", "", "become user u after the port is bound", "[u]ser name: string", text("user"), origin=_OWN),
         Option("--hosts-allow", "", "read host access rules from f\n(only with --access-control)",
                "[f]ilename: string (default: /etc/hosts.allow)", file(), requires=("--access-control",), origin=_OWN),

@@ -6,7 +6,7 @@ it is in the state; without, when its hook was started or is in the state (at on
 workers keep what a dying coordinator had not begun.
 
 Invariants: answers leave and hooks start after the commit; hooks, the event log and slow workers never block a
-round.
+round; it ends by what it was told, or, when the acceptor process is gone, with the last worker.
 
 What it does not do: receive, name or publish objects (workers), start processes other than hooks.
 """
@@ -44,6 +44,7 @@ from fastscp.coordinator.tasks import Lanes
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass, packets
+from fastscp.process.heartbeat import Heartbeat
 from fastscp.process.loop import IN, Loop, Timer
 from fastscp.study.commands import Commands
 from fastscp.study.events import stream_to
@@ -55,6 +56,8 @@ _log = logging.getLogger(APPLICATION)
 RECOVERY_S = 5.0
 #: events of workers known from the state are remembered that long until the worker is back
 FORGET_WORKERS_S = 60.0
+#: beyond the drain timeout, which a worker without an acceptor process keeps to
+ORPHAN_GRACE_S = 5.0
 #: between two looks for what operators ask of hooks that failed
 REQUESTS_S = 1.0
 #: between two portions of renames, for a look at the channels
@@ -62,15 +65,20 @@ PAUSE_S = 0.001
 _IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def main(control: socket.socket, config: Config) -> int:
+def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = None) -> int:
     """Run the process until it is drained or stopped; return its exit status. Owns ``control``.
+
+    ``heartbeat`` gives the signs of life that its parent wants.
 
     A state directory or an event log that cannot be used is logged and ends the process with status 1.
     """
     for number in _IGNORED_SIGNALS:  # the acceptor process tells what they mean
         signal.signal(number, signal.SIG_IGN)
     try:
-        coordinator = _build(control, config)
+        loop = Loop()
+        coordinator = _build(control, config, loop)
+        if heartbeat is not None:
+            heartbeat.beat_in(loop)
         try:
             coordinator.run()
         finally:
@@ -81,8 +89,7 @@ def main(control: socket.socket, config: Config) -> int:
     return 0
 
 
-def _build(control: socket.socket, config: Config) -> Coordinator:
-    loop = Loop()
+def _build(control: socket.socket, config: Config, loop: Loop) -> Coordinator:
     destination = config.hooks.event_log
     event_log = EventLog(Destination(destination), loop) if destination else None
     state = open_state(config) if config.keeps_studies else None
@@ -141,6 +148,8 @@ class Coordinator:
         self._adopt = adopt
         self._round_pending = False
         self._draining = False
+        self._orphan = False  #: the acceptor process is gone; the last worker's end is ours
+        self._orphan_limit_s = config.network.drain_timeout_s + ORPHAN_GRACE_S
         self._deadline: float | None = None
         self._deadline_timer: Timer | None = None
         self._lanes = Lanes()
@@ -193,13 +202,9 @@ class Coordinator:
             octets, descriptor = fdpass.receive(self._control)
         except BlockingIOError:
             return
-        except ConnectionResetError:
-            octets, descriptor = b"", None
         if not octets:
             self._loop.unregister(self._control.fileno())
-            if not self._draining:
-                _log.error("the acceptor process is gone, finishing what is under way")
-            self._drain()
+            self._abandoned()
             return
         self._follow(packets.decode_control(octets), descriptor)
 
@@ -216,6 +221,15 @@ class Coordinator:
             self._stop()
         elif packet["kind"] == "reload" and self._event_log is not None:
             self._event_log.reopen()
+
+    def _abandoned(self) -> None:
+        """Stay for the workers, which finish what is under way; nobody will tell when they have."""
+        if self._draining:
+            return
+        _log.error("the acceptor process is gone, finishing what is under way")
+        self._orphan = True
+        self._loop.call_later(self._orphan_limit_s, self._drain)
+        self._schedule_round()
 
     def _drain(self) -> None:
         """Take over what is still in the channels, end the open studies, stop when every task is done."""
@@ -286,6 +300,8 @@ class Coordinator:
     def _end_round(self) -> None:
         """Commit, answer, start what is ready."""
         self._round_pending = False
+        if self._orphan and not self._sessions.connected:
+            self._drain()
         if self._studies is not None:
             self._studies.due(self._loop.now)
         self._state.commit()

@@ -77,6 +77,11 @@ class Sessions:
         self._sessions[self._last_key] = Session(self._last_key, name, transport, self._loop, taken=self._take,
                                                  lost=self._lose)
 
+    @property
+    def connected(self) -> int:
+        """How many workers there are."""
+        return len(self._sessions)
+
     def read_all(self) -> None:
         """Take over everything that is in the channels."""
         for session in list(self._sessions.values()):

@@ -252,6 +252,7 @@ class EventChannel(TypedDict):
     """A worker's end of the channel to a (new) coordinator comes along as one descriptor."""
 
     kind: Literal["event_channel"]
+    number: int  #: of this channel
 
 
 class Up(TypedDict):
@@ -267,6 +268,20 @@ class Progress(TypedDict):
     number: int
 
 
+class Declined(TypedDict):
+    """The worker has no descriptor left for that connection; it was not taken."""
+
+    kind: Literal["declined"]
+    number: int
+
+
+class Unconnected(TypedDict):
+    """The event channel of that number has ended, or did not arrive."""
+
+    kind: Literal["unconnected"]
+    number: int
+
+
 #: for the event stream: nothing follows from them, and nobody waits for them
 Note = Refused | Quarantined | Rejected | TurnedAway
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
@@ -276,7 +291,7 @@ ControlPacket = Worker | Order | Host | Ready
 #: from the acceptor process to a worker
 WorkerOrder = NewConnection | EventChannel | Host | Order
 #: from a worker to the acceptor process
-WorkerNews = Up | Progress
+WorkerNews = Up | Progress | Declined | Unconnected
 Packet = WorkerPacket | CoordinatorPacket | ControlPacket | WorkerOrder | WorkerNews
 
 

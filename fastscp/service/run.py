@@ -20,8 +20,14 @@ from fastscp.dicom.options import OutputOptions
 from fastscp.errors import FastscpError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable
-from fastscp.net.listener import connections_per_worker, open_listener, raise_descriptor_limit, tune
-from fastscp.net.systemd import adopt_listeners
+from fastscp.net.listener import (
+    connections_held,
+    connections_per_worker,
+    open_listener,
+    raise_descriptor_limit,
+    tune,
+)
+from fastscp.net.systemd import adopt_listeners, watchdog_s
 from fastscp.process.titles import set_title
 from fastscp.store.leftovers import remove_stale_temporaries, undo_unfinished
 from fastscp.store.policy import StorePolicy
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     import socket
 
     from fastscp.acceptor.policy import AcceptorPolicy, Children, WorkerStart
+    from fastscp.process.heartbeat import Heartbeat
 
 _log = logging.getLogger(APPLICATION)
 _network_log = logging.getLogger(NETWORK)
@@ -87,7 +94,7 @@ def serve(config: Config, settings: WorkerSettings) -> int:
     announce([address_text(listener.getsockname()) for listener in listeners], policy.workers, config.store,
              tls=network.tls is not None)
     resolver = Resolver() if config.looks_up_hosts else None
-    return AcceptorProcess(policy, listeners, started, resolver=resolver).run()
+    return AcceptorProcess(policy, listeners, started, resolver=resolver, watchdog_s=watchdog_s()).run()
 
 
 def announce(addresses: list[str], workers: int, store: StorePolicy, *, tls: bool) -> None:
@@ -109,10 +116,13 @@ def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
 
     network = config.network
     single = network.mode is ProcessMode.SINGLE
+    workers = 1 if single else network.workers or usable_cpus()
     return AcceptorPolicy(
-        workers=1 if single else network.workers or usable_cpus(),
+        workers=workers,
         max_associations=1 if single else network.max_associations,
         connections_per_worker=connections_per_worker(descriptors),
+        connections_held=connections_held(descriptors, workers),
+        hang_timeout_s=network.hang_timeout_s,
         drain_timeout_s=network.drain_timeout_s,
         names_wanted=config.names_wanted,
         access=config.access,
@@ -128,8 +138,8 @@ def children(config: Config, settings: WorkerSettings) -> Children:
     def worker(start: WorkerStart) -> int:
         return run_worker(start, config, settings)
 
-    def run_coordinator(control: socket.socket) -> int:
-        return coordinator.main(control, config)
+    def run_coordinator(control: socket.socket, heartbeat: Heartbeat) -> int:
+        return coordinator.main(control, config, heartbeat)
 
     def try_reload() -> None:
         worker_settings(config.network.tls)
@@ -142,7 +152,7 @@ def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> 
     if start.predecessor:
         remove_temporaries(config.store, start.predecessor)
     try:
-        return Worker(start.control, config, settings).run()
+        return Worker(start.control, config, settings, heartbeat=start.heartbeat).run()
     except (FastscpError, OSError) as error:
         _network_log.critical("worker %d cannot go on: %s", start.index + 1, error)
         return 1

@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,7 +28,8 @@ from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.net.peer import Peer
 from fastscp.net.transport import PlainTransport, Transport
 from fastscp.process import fdpass, packets
-from fastscp.process.loop import IN, Loop
+from fastscp.process.heartbeat import Heartbeat
+from fastscp.process.loop import IN, OUT, Loop
 from fastscp.worker.connection import Connection
 from fastscp.worker.context import worker_context
 from fastscp.worker.reporter import Reporter, new_incarnation
@@ -66,18 +68,22 @@ class Worker:
     """One worker process."""
 
     def __init__(self, channel: socket.socket | None, config: Config, settings: WorkerSettings, *,
-                 only_one: bool = False) -> None:
+                 only_one: bool = False, heartbeat: Heartbeat | None = None) -> None:
         """Make a worker; without a ``channel`` to the acceptor process nobody but ``adopt`` brings connections.
 
         ``only_one``: the process ends with its first connection. Raises StorageError.
         """
         self.loop = Loop()
         incarnation = new_incarnation(time.time())
-        self.reporter = Reporter(self.loop, incarnation)
+        self.reporter = Reporter(self.loop, incarnation, self._unconnected)
         self._context = worker_context(config, self.loop, self.reporter, incarnation)
         self._network = config.network
         self._only_one = only_one
+        self._heartbeat = heartbeat
         self._channel = channel
+        self._event_channel = 0  #: number of the one that came last
+        self._news: deque[bytes] = deque()  #: not told yet
+        self._news_blocked = False
         self._tls_context = settings.tls_context
         self._connections: set[Connection] = set()
         self._draining = False
@@ -90,14 +96,22 @@ class Worker:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.loop.on_signal(signal.SIGTERM, self.drain)
         gc.freeze()
+        if self._heartbeat is not None:
+            self._heartbeat.beat_in(self.loop)
         if self._channel is not None:
-            self.loop.register(self._channel.fileno(), IN, self._read_control)
+            self.loop.register(self._channel.fileno(), IN, self._control_ready)
             self._tell({"kind": "up"})
         self.loop.run()
         self.reporter.close()
         return 0
 
-    def _read_control(self, _mask: int) -> None:
+    def _control_ready(self, mask: int) -> None:
+        if mask & OUT:
+            self._send_news()
+        if mask & ~OUT:
+            self._read_control()
+
+    def _read_control(self) -> None:
         """Follow one order. Not a loop: epoll reports the next, and a read that finds none is a wasted call."""
         if self._channel is None:
             return
@@ -105,22 +119,27 @@ class Worker:
             packet, descriptor = fdpass.receive(self._channel)
         except BlockingIOError:
             return
-        except ConnectionResetError:
-            packet, descriptor = b"", None
         if packet:
             self._follow(packets.decode_order(packet), descriptor)
         else:
             self._acceptor_died()
 
     def _follow(self, order: packets.WorkerOrder, descriptor: int | None) -> None:
-        if order["kind"] == "connection" and descriptor is not None:
+        if order["kind"] == "connection":
+            if descriptor is None:  # no number left for it: the acceptor process still has the socket
+                self._tell({"kind": "declined", "number": order["number"]})
+                return
             self._tell({"kind": "taken", "number": order["number"]})
             peer = Peer(order["address"], order["port"], order["host"], order["host_follows"])
             # what the descriptor is, is known: asking the kernel would cost three calls per association
             family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
             self.adopt(order["number"], socket.socket(family, socket.SOCK_STREAM, 0, descriptor), peer)
-        elif order["kind"] == "event_channel" and descriptor is not None:
-            self.reporter.attach(descriptor)
+        elif order["kind"] == "event_channel":
+            self._event_channel = order["number"]
+            if descriptor is None:
+                self._unconnected()
+            else:
+                self.reporter.attach(descriptor)
         elif order["kind"] == "host":
             self.name_peers(order["address"], order["host"])
         elif order["kind"] == "drain":
@@ -132,18 +151,31 @@ class Worker:
         elif descriptor is not None:
             os.close(descriptor)
 
+    def _unconnected(self) -> None:
+        self._tell({"kind": "unconnected", "number": self._event_channel})
+
     def _tell(self, news: packets.WorkerNews) -> None:
-        """Tell the acceptor process. Its channel is deep enough; only its death makes this fail."""
+        """Tell the acceptor process, now or, where it does not read what it was told, as soon as it does."""
         if self._channel is None:
             return
-        try:
-            self._channel.send(packets.encode(news))
-        except BlockingIOError:
-            self._channel.setblocking(True)
-            self._channel.send(packets.encode(news))
-            self._channel.setblocking(False)
-        except (BrokenPipeError, ConnectionResetError):
-            self._acceptor_died()
+        self._news.append(packets.encode(news))
+        if len(self._news) == 1:
+            self._send_news()
+
+    def _send_news(self) -> None:
+        news, blocked = self._news, False
+        while news and self._channel is not None and not blocked:
+            try:
+                self._channel.send(news[0])
+            except BlockingIOError:
+                blocked = True
+            except (BrokenPipeError, ConnectionResetError):
+                self._acceptor_died()
+            else:
+                news.popleft()
+        if blocked != self._news_blocked and self._channel is not None:
+            self._news_blocked = blocked
+            self.loop.modify(self._channel.fileno(), IN | OUT if blocked else IN)
 
     def _acceptor_died(self) -> None:
         if self._channel is not None:

@@ -7,7 +7,8 @@ way (answered ones too: a study must not end under its transfers), in this order
 is repeated. Notes for the event stream go in between, and wait for a coordinator, a bounded number of them; each is
 told at most once.
 
-Invariant: ``on_sent`` of an event fires only when its packet is in a channel.
+Invariants: ``on_sent`` of an event fires only when its packet is in a channel. A callback runs after the loop that found
+it, never inside it, and never inside another callback: what it leads to may be any number of further packets.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from fastscp.log.names import NETWORK
 from fastscp.process import fdpass, packets
@@ -50,8 +52,10 @@ class _Event:
 class Reporter:
     """Tells the coordinator what happens in one worker process."""
 
-    def __init__(self, loop: Loop, incarnation: str) -> None:
+    def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None) -> None:
+        """``on_lost`` is called when a channel has ended."""
         self._loop = loop
+        self._on_lost = on_lost
         self._incarnation = incarnation
         self._channel: socket.socket | None = None
         self._queue: deque[tuple[bytes, int]] = deque()  #: octets; event number, 0 or _NOTE
@@ -65,6 +69,8 @@ class Reporter:
         self._request_number = 0
         self._acknowledged = 0
         self._watching_out = False
+        self._due: deque[Notice] = deque()  #: callbacks to be made
+        self._calling = False
 
     # -- channel ----------------------------------------------------------------------------------
 
@@ -92,11 +98,9 @@ class Reporter:
             if association.closed is not None:
                 self._enqueue(association.closed)
                 self._forget(name)
-        self._flush()
         # hooks of acknowledged events are run by the new coordinator; their peers are answered without waiting
-        notices, self._awaiting_hooks = self._awaiting_hooks, {}
-        for notice in notices.values():
-            notice()
+        waiting, self._awaiting_hooks = self._awaiting_hooks, {}
+        self._flush(then=waiting.values())
 
     def _detach(self) -> None:
         if self._channel is not None:
@@ -112,7 +116,24 @@ class Reporter:
             self._enqueue(packet, event_number)
             self._flush()
 
-    def _flush(self) -> None:
+    def _flush(self, then: Iterable[Notice] = ()) -> None:
+        """Send what the channel takes, then make the callbacks."""
+        self._send_queue()
+        self._due.extend(then)
+        self._call_back()
+
+    def _call_back(self) -> None:
+        """Make the callbacks that are due, those included that become due meanwhile."""
+        if self._calling:
+            return
+        self._calling = True
+        try:
+            while self._due:
+                self._due.popleft()()
+        finally:
+            self._calling = False
+
+    def _send_queue(self) -> None:
         channel, queue = self._channel, self._queue
         if channel is None:
             return
@@ -124,14 +145,13 @@ class Reporter:
                 break
             except (BrokenPipeError, ConnectionResetError):
                 self._detach()  # the coordinator died; a new channel repeats what counts
+                self._on_lost()
                 return
             queue.popleft()
             if number == _NOTE:
                 self._note_sent()
             elif number:
                 self._sent(number)
-                if self._channel is not channel:  # what followed from it met the coordinator's death
-                    return
         if self._watching_out != bool(queue):
             self._watching_out = bool(queue)
             self._loop.modify(channel.fileno(), IN | OUT if queue else IN)
@@ -145,14 +165,15 @@ class Reporter:
     def _sent(self, number: int) -> None:
         event = self._events.get(number)
         if event is not None and event.on_sent is not None:
-            notice, event.on_sent = event.on_sent, None
-            notice()
+            self._due.append(event.on_sent)
+            event.on_sent = None
 
     def _ready(self, mask: int) -> None:
         if mask & OUT:
             self._flush()
         if mask & ~OUT:
             self._read()
+            self._call_back()
 
     def _read(self) -> None:
         while self._channel is not None:
@@ -160,24 +181,28 @@ class Reporter:
                 octets = self._channel.recv(fdpass.PACKET_OCTETS)
             except BlockingIOError:
                 return
-            except ConnectionResetError:
-                octets = b""
+            except ConnectionResetError:  # in front of the last answers of a coordinator that died
+                continue
             if not octets:
                 _log.debug("event channel closed, waiting for another coordinator")
                 self._detach()
+                self._on_lost()
                 return
             self._take(packets.decode_coordinator(octets))
 
     def _take(self, packet: packets.CoordinatorPacket) -> None:
         if packet["kind"] == "placed":
-            place, answer = self._places.get(packet["request"], (None, None))
-            if place is not None and answer is not None:
-                self._places[packet["request"]] = place, None
-                answer(packet)
+            self._due.append(partial(self._answer_place, packet))
         elif packet["kind"] == "ack":
             self._acknowledge(packet["event"])
         else:
             self._hooks_ran(packet["event"])
+
+    def _answer_place(self, packet: packets.Placed) -> None:
+        place, answer = self._places.get(packet["request"], (None, None))  # it may have been abandoned
+        if place is not None and answer is not None:
+            self._places[packet["request"]] = place, None
+            answer(packet)
 
     def _hooks_ran(self, number: int) -> None:
         notice = self._awaiting_hooks.pop(number, None)
@@ -185,7 +210,7 @@ class Reporter:
         if event is not None:  # the hooks were quicker than the acknowledgement
             notice, event.on_ran = event.on_ran, None
         if notice is not None:
-            notice()
+            self._due.append(notice)
 
     def _acknowledge(self, number: int) -> None:
         event = self._events.pop(number, None)
@@ -201,7 +226,7 @@ class Reporter:
         if event.on_ran is not None:
             self._awaiting_hooks[number] = event.on_ran
         if event.on_acknowledged is not None:
-            event.on_acknowledged()
+            self._due.append(event.on_acknowledged)
 
     def _forget(self, name: str) -> None:
         if not self._associations[name].unacknowledged:

@@ -14,6 +14,7 @@ import pytest
 
 from fastscp.acceptor.policy import AcceptorPolicy
 from fastscp.acceptor.process import AcceptorProcess
+from fastscp.acceptor.resolver import HostName
 from fastscp.access.policy import AccessPolicy
 from fastscp.errors import UsageError
 from fastscp.process import fdpass
@@ -32,7 +33,7 @@ from tests.support.fakes import FakeLoop
 class Service:
     """An acceptor process and the world around it."""
 
-    def __init__(self, *, resolver=None, **policy) -> None:
+    def __init__(self, *, resolver=None, watchdog_s=None, **policy) -> None:
         self.loop = FakeLoop()
         self.processes = FakeProcesses()
         self.far = FakeChildren()
@@ -41,7 +42,7 @@ class Service:
         self.resolver = resolver
         self.process = AcceptorProcess(
             AcceptorPolicy(**{"workers": 2, "drain_timeout_s": 30.0, **policy}), [self.listener], self.far.children,
-            resolver=resolver, loop=self.loop, processes=self.processes, clock=lambda: self.loop.now,
+            resolver=resolver, watchdog_s=watchdog_s, loop=self.loop, processes=self.processes, clock=lambda: self.loop.now,
             notify=lambda *assignments: self.told.append(assignments) is None)
 
     @property
@@ -290,13 +291,39 @@ def test_accepting_pauses_when_the_system_has_nothing_to_give(service, number):
     assert running.listening
 
 
+def test_want_of_descriptors_is_logged_once_until_it_is_over(service, caplog):
+    running = service().start()
+    for _ in range(5):
+        running.arrive(OSError(errno.EMFILE, "no more"))
+        running.loop.advance(0.2)
+    assert caplog.text.count("cannot accept") == 1
+    running.connect()
+    running.arrive(OSError(errno.EMFILE, "no more"))
+    assert caplog.text.count("cannot accept") == 2
+
+
+def test_acceptor_process_takes_no_more_than_it_has_descriptors_for(service):
+    running = service(connections_held=2).start()
+    running.connect()
+    running.connect()
+    assert not running.listening
+    running.far.workers[0].hear()
+    running.far.workers[0].say("taken", number=1)
+    pump(running.loop)
+    assert running.listening
+
+
 def test_pause_does_not_outlast_the_limit_nor_open_what_is_full(service):
     running = service(max_associations=1).start()
     running.connect()
+    running.far.workers[0].hear()
+    running.far.workers[0].say("taken", number=1)
+    pump(running.loop)
     running.process._accept_failed(OSError(errno.EMFILE, "no more"))
     running.loop.advance(1)
     assert not running.listening
-    running.work_off(0, 1)
+    running.far.workers[0].say("finished", number=1)
+    pump(running.loop)
     assert running.listening
 
 
@@ -370,17 +397,66 @@ def test_worker_that_dies_while_draining_is_not_replaced(service):
     assert running.coordinator.kinds() == ["drain"]
 
 
-def test_workers_that_do_not_end_are_stopped_then_killed(service):
+def test_workers_that_do_not_end_within_the_drain_are_killed_and_the_hooks_run_all_the_same(service):
     running = service(drain_timeout_s=30.0).start()
     running.loop.send_signal(signal.SIGTERM)
-    running.far.workers[0].hear()
-    running.loop.advance(34.9)
-    assert running.far.workers[0].hear() == []
-    running.loop.advance(0.2)
-    assert running.far.workers[0].kinds() == ["stop"]
+    running.loop.advance(30.9)
     assert running.processes.killed == []
-    running.loop.advance(5)
+    running.loop.advance(0.2)
+    assert sorted(running.processes.killed) == [(1001, signal.SIGKILL), (1002, signal.SIGKILL)]
+    running.end("worker 1", -signal.SIGKILL)
+    running.end("worker 2", -signal.SIGKILL)
+    assert running.coordinator.kinds() == ["drain"]
+
+
+def test_service_that_does_not_stop_at_once_is_killed(service):
+    running = service(drain_timeout_s=600.0).start()
+    running.loop.send_signal(signal.SIGTERM)
+    running.loop.send_signal(signal.SIGTERM)
+    running.loop.advance(4.9)
+    assert running.processes.killed == []
+    running.loop.advance(0.2)
     assert sorted(running.processes.killed) == [(1000, signal.SIGKILL), (1001, signal.SIGKILL), (1002, signal.SIGKILL)]
+
+
+def test_service_manager_gets_a_sign_of_life_twice_in_the_time_it_waits(service):
+    running = service(watchdog_s=10.0).start()
+    running.loop.advance(10.0)
+    assert running.told.count(("WATCHDOG=1",)) == 3
+
+
+def test_nobody_who_does_not_want_a_sign_of_life_gets_one(service):
+    running = service().start()
+    running.loop.advance(100.0)
+    assert ("WATCHDOG=1",) not in running.told
+
+
+def test_process_that_hangs_is_killed_and_one_that_lives_is_not(service, caplog):
+    running = service(hang_timeout_s=5.0).start()
+    hearts = running.far.heartbeats
+    for _ in range(20):
+        for heart in hearts:
+            heart.beat()
+        running.loop.advance(0.5)
+    assert running.processes.killed == []
+    for _ in range(11):
+        for heart in (hearts[0], hearts[2]):
+            heart.beat()
+        running.loop.advance(0.5)
+    assert running.processes.killed == [(1001, signal.SIGKILL)]
+    assert "worker 1 does not come round (process 1001), killing it" in caplog.messages
+
+
+def test_names_that_a_hanging_resolver_does_not_find_are_done_without(service):
+    resolver = FakeResolver()
+    running = service(resolver=resolver, names_wanted=True).start()
+    running.connect("192.0.2.2")
+    resolver.answers.append(("192.0.2.2", HostName()))
+    running.loop.advance(0.5)
+    assert "host" not in running.far.workers[0].kinds()
+    resolver.hangs = True
+    running.loop.advance(0.3)
+    assert "host" in running.far.workers[0].kinds()
 
 
 def test_coordinator_whose_hooks_do_not_end_is_stopped_after_the_same_time_again(service):

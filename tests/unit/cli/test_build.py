@@ -85,6 +85,8 @@ def test_defaults_are_those_of_the_policies():
     ("--abort-during", {"faults.abort_during": True}),
     ("-up", {"store.uid_padding": True}),
     ("--drain-timeout 5", {"network.drain_timeout_s": 5}),
+    ("--hang-timeout 5", {"network.hang_timeout_s": 5}),
+    ("--hang-timeout 0", {"network.hang_timeout_s": None}),
     ("--user dicom", {"network.user": "dicom"}),
     ("-od /a/b/", {"store.output_directory": "/a/b"}),
     ("-od //", {"store.output_directory": "/"}),

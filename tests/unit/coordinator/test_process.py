@@ -14,7 +14,14 @@ from fastscp.config.network import NetworkPolicy, ProcessMode
 from fastscp.coordinator import process, requests
 from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import RENAMES_PER_STEP
-from fastscp.coordinator.process import FORGET_WORKERS_S, PAUSE_S, RECOVERY_S, REQUESTS_S, Coordinator
+from fastscp.coordinator.process import (
+    FORGET_WORKERS_S,
+    ORPHAN_GRACE_S,
+    PAUSE_S,
+    RECOVERY_S,
+    REQUESTS_S,
+    Coordinator,
+)
 from fastscp.coordinator.state import FILE_NAME, SqliteState
 from fastscp.errors import ProcessError
 from fastscp.process.loop import IN
@@ -250,7 +257,7 @@ def test_drain_without_anything_to_do_ends_at_once_and_may_be_repeated(tmp_path:
     assert bench.loop.stopped
 
 
-def test_end_of_the_control_channel_drains(tmp_path: Path) -> None:
+def test_end_of_the_control_channel_without_workers_drains(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.control.dead = True
     bench.loop.fire(bench.control.fd, IN)
@@ -259,15 +266,40 @@ def test_end_of_the_control_channel_drains(tmp_path: Path) -> None:
     assert bench.loop.stopped
 
 
-def test_reset_of_the_control_channel_drains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(tmp_path)
-
-    def reset(*_: object) -> None:
-        raise ConnectionResetError
-
-    monkeypatch.setattr(bench.control, "recvmsg", reset)
+def test_acceptor_process_dies_and_the_last_worker_is_waited_for(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, hooks=HookPolicy(on_reception="r", on_end_of_study="e"))
+    one, two = bench.worker("w"), bench.worker("v", "b")
+    bench.control.dead = True
     bench.loop.fire(bench.control.fd, IN)
+    bench.say(one, said.place(1, "1.1"))
     bench.turn()
+    assert [packet["kind"] for packet in one.take_sent()] == ["placed"]
+    two.dead = True
+    bench.loop.fire(two.fd, IN)
+    bench.turn()
+    bench.store(one, 1, "1.1", request=1)
+    bench.turn()
+    assert ack(1) in one.take_sent()
+    assert not bench.loop.stopped
+    one.dead = True
+    bench.loop.fire(one.fd, IN)
+    for _ in range(2):  # the hook of the object, then that of its study
+        bench.turn()
+        assert not bench.loop.stopped
+        bench.end(bench.processes.running[0])
+    bench.turn()
+    assert bench.loop.stopped
+
+
+def test_worker_that_hangs_does_not_keep_an_orphan_for_ever(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.worker()
+    bench.control.dead = True
+    bench.loop.fire(bench.control.fd, IN)
+    limit_s = bench.config.network.drain_timeout_s + ORPHAN_GRACE_S
+    bench.loop.advance(limit_s - 0.1)
+    assert not bench.loop.stopped
+    bench.loop.advance(0.1)
     assert bench.loop.stopped
 
 

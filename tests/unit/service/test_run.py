@@ -69,7 +69,7 @@ def test_policy_of_a_pool():
     config = Config(network=NetworkPolicy(workers=3, max_associations=7, drain_timeout_s=5.0), access=AccessPolicy(enabled=True))
     policy = module.acceptor_policy(config, descriptors=1032)
     assert (policy.workers, policy.max_associations, policy.drain_timeout_s) == (3, 7, 5.0)
-    assert policy.connections_per_worker == 500
+    assert (policy.connections_per_worker, policy.connections_held) == (250, 982)
     assert policy.access is config.access
 
 
@@ -107,7 +107,7 @@ def worker(monkeypatch):
     done = []
 
     class Worker:
-        def __init__(self, channel, config, settings):
+        def __init__(self, channel, config, settings, *, heartbeat=None):
             done.append(("made", channel))
 
         def run(self):
@@ -170,7 +170,7 @@ def test_temporaries_that_cannot_be_removed_do_not_keep_a_worker_from_starting(w
 @pytest.mark.parametrize("error", [StorageError("no directory"), OSError(5, "Input/output error")])
 def test_worker_that_cannot_go_on_says_so(monkeypatch, caplog, error):
     class Worker:
-        def __init__(self, channel, config, settings):
+        def __init__(self, channel, config, settings, *, heartbeat=None):
             raise error
 
     monkeypatch.setattr(module, "Worker", Worker)
@@ -181,8 +181,8 @@ def test_worker_that_cannot_go_on_says_so(monkeypatch, caplog, error):
 def test_coordinator_gets_its_channel_and_the_configuration(monkeypatch):
     from fastscp.coordinator import process as coordinator
 
-    monkeypatch.setattr(coordinator, "main", lambda control, config: (control, config))
-    assert module.children(CONFIG, WorkerSettings()).coordinator("channel") == ("channel", CONFIG)
+    monkeypatch.setattr(coordinator, "main", lambda control, config, heartbeat: (control, config, heartbeat))
+    assert module.children(CONFIG, WorkerSettings()).coordinator("channel", "heart") == ("channel", CONFIG, "heart")
 
 
 # -- the order of a start -------------------------------------------------------------------------
@@ -221,7 +221,7 @@ class Start:
 
         return take
 
-    def acceptor(self, policy, listeners, children, *, resolver):
+    def acceptor(self, policy, listeners, children, *, resolver, watchdog_s):
         self.steps.append(f"acceptor of {policy.workers} on {len(listeners)}, {'with' if resolver else 'without'} names")
         return self
 

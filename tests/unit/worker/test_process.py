@@ -16,7 +16,7 @@ from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy
 from fastscp.net.peer import Peer
 from fastscp.process import fdpass
-from fastscp.process.loop import IN
+from fastscp.process.loop import IN, OUT
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy
 from fastscp.worker import process
@@ -195,6 +195,41 @@ def test_full_channel_to_the_acceptor_process_loses_no_news(acceptor: Acceptor) 
     assert sorted(packet["number"] for packet in acceptor.heard()) == [1, 2, 3]
 
 
+def test_connection_without_its_descriptor_is_declined(acceptor: Acceptor) -> None:
+    acceptor.order(kind="connection", number=7, address="127.0.0.1", port=1, host="")
+    assert acceptor.heard() == [{"kind": "declined", "number": 7}]
+
+
+def test_event_channel_that_is_lost_is_told(acceptor: Acceptor) -> None:
+    acceptor.order(kind="event_channel", number=3)
+    assert acceptor.heard() == [{"kind": "unconnected", "number": 3}]
+    ours, theirs = fdpass.channel_pair()
+    acceptor.order(theirs.fileno(), kind="event_channel", number=4)
+    theirs.close()
+    channel = next(fd for fd in acceptor.loop.masks if fd != acceptor.control)
+    ours.close()
+    acceptor.loop.fire(channel, IN)
+    assert acceptor.heard() == [{"kind": "unconnected", "number": 4}]
+
+
+def test_acceptor_process_that_does_not_read_holds_nobody_up(acceptor: Acceptor) -> None:
+    """What it is not told now it is told later, in order."""
+    filled = 0
+    try:
+        while True:
+            acceptor.worker._channel.send(b'{"kind":"up"}')
+            filled += 1
+    except BlockingIOError:
+        pass
+    acceptor.worker._tell({"kind": "finished", "number": 1})
+    acceptor.worker._tell({"kind": "finished", "number": 2})
+    assert acceptor.loop.watched(acceptor.control) == IN | OUT
+    acceptor.heard()
+    acceptor.loop.fire(acceptor.control, OUT)
+    assert [packet["number"] for packet in acceptor.heard()] == [1, 2]
+    assert acceptor.loop.watched(acceptor.control) == IN
+
+
 def test_worker_for_one_connection_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "Loop", FakeLoop)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
@@ -213,7 +248,7 @@ def test_last_event_is_acknowledged_before_a_drained_worker_ends(tmp_path: Path,
     acceptor = Acceptor(tmp_path, monkeypatch, hooks=HookPolicy(event_log="-"))
     acceptor.start()
     ours, theirs = fdpass.channel_pair()
-    acceptor.order(theirs.fileno(), kind="event_channel")
+    acceptor.order(theirs.fileno(), kind="event_channel", number=1)
     theirs.close()
     reporter = acceptor.worker.reporter
     reporter.opened({"kind": "opened", "association": "a", "calling_aet": "", "called_aet": "", "peer": "",

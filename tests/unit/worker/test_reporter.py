@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import os
 import socket
 from collections.abc import Iterator
@@ -52,6 +53,20 @@ def coordinator() -> Iterator[Coordinator]:
     made = Coordinator()
     yield made
     made.loop.close()
+
+
+def test_answers_behind_a_reset_are_taken(coordinator: Coordinator) -> None:
+    """A coordinator that dies with unread packets leaves a reset in front of its last answers (unix(7))."""
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    told: list[str] = []
+    coordinator.reporter.stored(stored(1), on_acknowledged=lambda: told.append("ack"))
+    assert coordinator.channel is not None
+    coordinator.channel.send(orjson.dumps({"kind": "ack", "event": 1}))
+    coordinator.channel.close()
+    coordinator.turn()
+    assert told == ["ack"]
+    assert coordinator.reporter.idle
 
 
 def opened(name: str) -> packets.Opened:
@@ -213,6 +228,69 @@ def test_event_that_follows_from_a_repeated_one_comes_after_all_repeats(coordina
     coordinator.connect()
     events = [packet["event"] for packet in coordinator.heard() if packet["kind"] == "stored"]
     assert events == [1, 2, 3, 4, 5, 6]
+
+
+def test_any_number_of_events_that_follow_from_one_another_needs_no_depth(coordinator: Coordinator) -> None:
+    """150 pipelining associations whose events were all waiting for the next coordinator, and 2000 of one of them."""
+    reporter = coordinator.reporter
+    depths: list[int] = []
+
+    def next_object() -> None:
+        depths.append(len(inspect.stack(0)))
+        if len(depths) < 2000:
+            reporter.stored(stored(reporter.next_event()), on_sent=next_object)
+
+    for number in range(150):
+        reporter.opened(opened(str(number)))
+        reporter.stored(stored(reporter.next_event(), str(number)), on_sent=next_object)
+    coordinator.connect()
+    while len(depths) < 2000:
+        coordinator.heard()
+        coordinator.turn()
+    assert max(depths) - min(depths) < 5
+
+
+@pytest.mark.parametrize("kind", ["ack", "ran", "placed"])
+def test_answers_are_acted_upon_after_all_were_read(coordinator: Coordinator, kind: str) -> None:
+    coordinator.connect()
+    reporter = coordinator.reporter
+    reporter.opened(opened("a"))
+    inside: list[bool] = []
+    read = reporter._read
+
+    def note() -> None:
+        inside.append(reading)
+
+    def watched() -> None:
+        nonlocal reading
+        reading = True
+        read()
+        reading = False
+
+    reading = False
+    reporter._read = watched  # type: ignore[method-assign]
+    event = reporter.next_event()
+    reporter.stored(stored(event), on_acknowledged=note, on_ran=note)
+    request = reporter.place("a", "1.2", "P", "", lambda _packet: note())
+    answers: dict[str, dict[str, Any]] = {
+        "ack": {"event": event}, "ran": {"event": event},
+        "placed": {"request": request, "directory": "d", "status": 0, "message": ""}}
+    coordinator.answer({"kind": kind, **answers[kind]})
+    assert inside == [False]
+
+
+def test_place_that_another_callback_abandons_is_not_answered(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    reporter = coordinator.reporter
+    reporter.opened(opened("a"))
+    placed: list[packets.Placed] = []
+    requests: list[int] = []
+    reporter.stored(stored(reporter.next_event()), on_acknowledged=lambda: reporter.abandoned(requests[0]))
+    requests.append(reporter.place("a", "1.2", "P", "", placed.append))
+    assert coordinator.channel is not None
+    coordinator.channel.send(orjson.dumps({"kind": "ack", "event": 1}))
+    coordinator.answer({"kind": "placed", "request": requests[0], "directory": "d", "status": 0, "message": ""})
+    assert placed == []
 
 
 def test_coordinator_that_dies_while_an_event_leads_to_another(coordinator: Coordinator) -> None:

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Final, NamedTuple
 
 from fastscp.dicom.options import PrivateDictionary
-from fastscp.dicom.vr import KINDS, PLAIN
+from fastscp.dicom.vr import KINDS, PLAIN, SEQUENCE
 from fastscp.errors import UsageError
 
 _CHOICES: Final = {
@@ -61,7 +61,7 @@ class Dictionary:
 
     pydicom's private table is read when the first private attribute asks for it.
 
-    ``kinds`` is a plain mapping for the hot loops of the engine; it holds standard tags only.
+    ``kinds`` and ``sequences`` are plain for the hot loops of the engine; they hold standard tags only.
     """
 
     def __init__(self) -> None:
@@ -70,6 +70,7 @@ class Dictionary:
         self._private: dict[str, dict[tuple[int, int], str]] = {}  #: an element above FF is in one block only
         self._private_ranges: dict[str, list[_Range]] = {}
         self.kinds: dict[int, int] = {}  #: tag to kind (``fastscp.dicom.vr``); what is not in it is PLAIN
+        self.sequences: set[int] = set()  #: the tags whose kind is SEQUENCE
         self._builtin_private = True  #: pydicom's private table is wanted, and not read yet
 
     def vr(self, tag: int) -> str:
@@ -127,6 +128,10 @@ class Dictionary:
             self.kinds.pop(tag, None)
         else:
             self.kinds[tag] = kind
+        if kind == SEQUENCE:
+            self.sequences.add(tag)
+        else:
+            self.sequences.discard(tag)
 
     def know_only_added(self) -> None:
         """Leave pydicom's private attributes out."""

@@ -220,7 +220,7 @@ def recoded(plan: Plan, cursor: Cursor, out: Output, pos: int) -> int:
     kinds = KINDS_LITTLE if level.little else KINDS_BIG
     widths = None if level.little == out.little else WIDTHS_BY_NAME
     pack_implicit = None if out.explicit else out.pack_implicit
-    kind_of = plan.dictionary.kinds.get
+    silent, sequences = plan.silent, plan.dictionary.sequences
     pack_short = out.pack_short
     find_blank = values.find_blank
     pieces: list[bytes] = []
@@ -234,9 +234,14 @@ def recoded(plan: Plan, cursor: Cursor, out: Output, pos: int) -> int:
         if not 0 < kind < 4 or not last < tag <= limit or end > bound or length & 1 or not element:
             break
         value = buf[end - length:end]
-        if pack_implicit is not None and (kind_of(tag) == SEQUENCE or (
-                group & 1 and (element < 0x100 or value.startswith(ITEM_OCTETS)))):
-            break
+        if silent:
+            if tag in sequences:
+                break
+            if group & 1:
+                if value.startswith(ITEM_OCTETS):
+                    break
+                if 0x10 <= element <= 0xFF:
+                    plan.vrs.reserve(level, tag, value)
         if kind > 1 and length > 1:
             if kind == 2:
                 if value.endswith(b"  "):

@@ -123,7 +123,7 @@ class Coordinator:
         self._dispatcher = Dispatcher(
             self._lanes, Commands(config.hooks, ignore=config.store.ignore),
             HookRunner(loop, processes, jobs=config.hooks.jobs, timeout_s=config.hooks.timeout_s),
-            state=state, finisher=finisher, sink=event_log,
+            state=state, finisher=finisher, sink=event_log, monotonic=lambda: loop.now,
             started=self._sessions.hook_started, finished=self._sessions.task_finished)
         self._expect_back(recovered)
 

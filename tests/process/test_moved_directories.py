@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,14 +62,14 @@ def test_directory_of_an_open_study_is_made_again(output: Path, tmp_path: Path, 
 @SORTING
 @pytest.mark.parametrize("repeated", [False, True])
 def test_directory_that_goes_during_a_transfer_is_made_again_at_publication(output: Path, sorting: list[str],
-                                                                            repeated: bool) -> None:  # noqa: FBT001
+                                                                            repeated: bool) -> None:
     with FastscpServer(["-od", output, *sorting, *BASE]) as server, connect(server) as scu:
         if repeated:
             assert store(scu, "7.1") == 0
         octets = data_set("7.1", study=STUDY, pixels=64)
         scu.send(p_data(pdv(1, 3, c_store_rq(CT, "7.1", 9))) + p_data(pdv(1, 0, octets[:-40])))
         scu.send(p_data(pdv(1, 0, octets[-40:-20])))
-        wait_until(lambda: directories(output), "the directory was made")
+        wait_until(partial(directories, output), "the directory was made")
         (directory,) = directories(output)
         if repeated:  # placed once the first object was answered
             wait_until(lambda: (directory / "CT.7.1").exists(), "the first object is there")

@@ -72,7 +72,7 @@ def test_directory_that_goes_during_a_transfer_is_made_again_at_publication(outp
         wait_until(partial(directories, output), "the directory was made")
         (directory,) = directories(output)
         if repeated:  # placed once the first object was answered
-            wait_until(lambda: (directory / "CT.7.1").exists(), "the first object is there")
+            wait_until((directory / "CT.7.1").exists, "the first object is there")
         shutil.rmtree(directory)
         scu.send(p_data(pdv(1, 2, octets[-20:])))
         assert scu.read_status() == 0

@@ -17,7 +17,9 @@ class AcceptorPolicy:
     max_associations: int | None = None  #: further connections wait in the kernel's queue
     connections_per_worker: int | None = None  #: what one worker has descriptors for
     drain_timeout_s: float = 30.0  #: a drain waits that long for associations, and as long again for hooks
+    names_wanted: bool = False  #: hooks, the event log or log lines want the host names of peers
     access: AccessPolicy = field(default_factory=AccessPolicy)
+    tells_events: bool = False  #: somebody wants to know of refused connections
 
 
 @dataclass(frozen=True)
@@ -35,3 +37,5 @@ class Children:
 
     worker: Callable[[WorkerStart], int]
     coordinator: Callable[[socket.socket], int]  #: owns its end of the control channel
+    #: tries what workers are about to do at a reload, so that a problem is told once; raises FastscpError or OSError
+    try_reload: Callable[[], None] = lambda: None

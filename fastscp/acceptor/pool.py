@@ -12,7 +12,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastscp.errors import ProcessError
 from fastscp.net.peer import Peer
@@ -104,6 +104,12 @@ class Pool:
         self._waiting.append(connection)
         self._hand_out()
 
+    def name_peers(self, address: str, name: str) -> None:
+        """Take note of a host name for whoever may still have to be handed out, a first or another time."""
+        for connection in (*self._waiting, *(c for slot in self.slots.values() for c in slot.untaken.values())):
+            if connection.peer.host_follows and connection.peer.address == address:
+                connection.peer = replace(connection.peer, host=name, host_follows=False)
+
     def _hand_out(self) -> None:
         while self._waiting:
             now = self._clock()
@@ -122,7 +128,7 @@ class Pool:
         number = self._next_number
         peer = connection.peer
         packet = packets.encode({"kind": "connection", "number": number, "address": peer.address, "port": peer.port,
-                                 "host": peer.host})
+                                 "host": peer.host, "host_follows": peer.host_follows})
         try:
             fdpass.send_with_descriptor(slot.channel, packet, connection.sock.fileno())
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
@@ -174,11 +180,13 @@ class Pool:
         else:
             raise ProcessError(f"unexpected packet of a worker: {news}")
 
-    def close_waiting(self) -> None:
-        """Drop connections that no worker took (shutdown)."""
-        for connection in self._waiting:
-            connection.sock.close()
+    def close_waiting(self) -> list[Peer]:
+        """Drop connections that no worker took (shutdown); return whose they were."""
+        waiting = list(self._waiting)
         self._waiting.clear()
+        for connection in waiting:
+            connection.sock.close()
+        return [connection.peer for connection in waiting]
 
     def inherited_sockets(self) -> Iterable[socket.socket]:
         """Everything a newly forked process must close."""

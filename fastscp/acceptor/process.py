@@ -20,13 +20,16 @@ import time
 from collections.abc import Callable, Iterable
 
 from fastscp.acceptor.admission import Admission
+from fastscp.acceptor.notices import Notices
 from fastscp.acceptor.policy import AcceptorPolicy, Children
 from fastscp.acceptor.pool import AcceptedConnection, Pool
 from fastscp.acceptor.resolver import Resolver
 from fastscp.acceptor.supervisor import Supervisor
+from fastscp.errors import FastscpError
 from fastscp.log.names import APPLICATION, NETWORK
-from fastscp.net.peer import peer_at
+from fastscp.net.peer import Peer, peer_at
 from fastscp.net.systemd import notify
+from fastscp.process import packets
 from fastscp.process.child import Processes, SystemProcesses
 from fastscp.process.loop import IN, Loop, Timer
 
@@ -54,9 +57,12 @@ class AcceptorProcess:
         self._notify = notify
         processes = processes or SystemProcesses()
         self._pool = Pool(self._pool_changed, policy.connections_per_worker, clock)
-        self._admission = Admission(policy.access, loop, self._pool.submit, self._update_listening, resolver=resolver)
+        self._admission = Admission(policy.access, loop, self._pool.submit, self._refused,
+                                    on_name=self._tell_name, resolver=resolver, names_wanted=policy.names_wanted)
         self._supervisor = Supervisor(children, processes, loop, self._pool, self._own_sockets,
-                                      on_ready=self._start_workers, on_start_failure=self._give_up, clock=clock)
+                                      on_ready=self._coordinator_ready, on_start_failure=self._give_up, clock=clock)
+        self._children = children
+        self._notices = Notices(loop, self._supervisor.introduce, wanted=policy.tells_events)
         self._started = False  #: from here on workers are replaced, not started
         self._announced = False  #: the service manager knows that we serve
         self._listening = False
@@ -69,6 +75,7 @@ class AcceptorProcess:
     def _own_sockets(self) -> Iterable[socket.socket]:
         yield from self._listeners
         yield from self._admission.inherited_sockets()
+        yield from self._notices.sockets()
 
     def run(self) -> int:
         """Serve until told to stop; return the exit status."""
@@ -88,13 +95,23 @@ class AcceptorProcess:
 
     def finish(self) -> int:
         """Give everything back after the loop has stopped; return the exit status."""
-        self._pool.close_waiting()
+        self._close_waiting()
+        self._notices.close()
         self._loop.close()
         self._admission.close()
+        _application_log.info("stopped")
         return 0 if self._draining else 1
 
+    def _coordinator_ready(self) -> None:
+        """Tell a coordinator that has recovered what an earlier run left what only this process knows."""
+        try:
+            self._notices.connect()
+        except OSError as error:
+            _log.error("no event channel for the acceptor process: %s", error)
+        self._start_workers()
+
     def _start_workers(self) -> None:
-        """Serve: the coordinator has recovered what an earlier run left."""
+        """Serve from here on."""
         if self._draining or self._started:
             return
         self._started = True
@@ -156,6 +173,24 @@ class AcceptorProcess:
         self._pausing = False
         self._update_listening()
 
+    def _refused(self, peer: Peer, reason: str) -> None:
+        """Tell of a connection that was turned away; its place is free."""
+        self._notices.turned_away(peer, reason)
+        self._update_listening()
+
+    def _close_waiting(self) -> None:
+        """Turn away what no worker has taken."""
+        for peer in self._pool.close_waiting():
+            _log.info("connection of %s closed: the service stops", peer.name)
+            self._notices.turned_away(peer, "the service stops")
+
+    def _tell_name(self, address: str, name: str) -> None:
+        """Tell everybody who may want it the name of a host; the connections are theirs already."""
+        packet: packets.Host = {"kind": "host", "address": address, "host": name}
+        self._pool.name_peers(address, name)
+        self._supervisor.tell_coordinator(packet)
+        self._supervisor.tell_workers(packet)
+
     # -- signals ----------------------------------------------------------------------------------
 
     def _terminate(self) -> None:
@@ -163,19 +198,23 @@ class AcceptorProcess:
             self._stop_now()
             return
         self._draining = True
+        _application_log.info("draining: no further connections, %d may end within %g seconds", self._pool.open_count,
+                              self._policy.drain_timeout_s)
         self._notify("STOPPING=1")
         self._update_listening()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
         self._admission.stop()
-        self._pool.close_waiting()
+        self._close_waiting()
         self._supervisor.drain()
         self._workers_deadline = self._loop.call_later(self._policy.drain_timeout_s + _KILL_AFTER_S, self._stop_now)
         self._children_changed()
 
     def _stop_now(self) -> None:
         """End at once: what was acknowledged is on disk, what the hooks still owe is in the state."""
+        if not self._stopping:
+            _application_log.info("stopping at once")
         self._stopping = True
         self._supervisor.tell_workers({"kind": "stop"})
         if not self._pool.slots:
@@ -186,9 +225,15 @@ class AcceptorProcess:
         self._supervisor.kill_all()
 
     def _reload(self) -> None:
+        _application_log.info("reloading access rules, certificates and the event log")
         self._notify("RELOADING=1")
         self._admission.reload()
-        self._supervisor.tell_workers({"kind": "reload"})
+        try:
+            self._children.try_reload()
+        except (FastscpError, OSError) as error:  # said once, here; the workers keep what they have
+            _log.error("certificates not reloaded: %s", error)
+        else:
+            self._supervisor.tell_workers({"kind": "reload"})
         self._supervisor.tell_coordinator({"kind": "reload"})
         self._notify("READY=1")
 
@@ -199,6 +244,7 @@ class AcceptorProcess:
             return
         if not self._pool.slots and not self._coordinator_told:
             self._coordinator_told = True
+            self._close_waiting()  # what a worker that was stopped has given back
             if self._workers_deadline is not None:  # the hooks have a time of their own
                 self._workers_deadline.cancel()
             self._supervisor.tell_coordinator({"kind": "stop" if self._stopping else "drain"})

@@ -11,7 +11,9 @@ What it does not do: know what a worker or a coordinator is (``policy.Children``
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import signal
 import socket
 import time
@@ -113,6 +115,13 @@ class Supervisor:
         self._born[pid] = self._clock()
         return pid
 
+    def introduce(self, name: str, descriptor: int) -> None:
+        """Give the coordinator its end of an event channel. Raises OSError when it cannot take it."""
+        if self._coordinator is None:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        packet = packets.encode({"kind": "worker", "name": name})
+        fdpass.send_with_descriptor(self._coordinator, packet, descriptor)
+
     def _connect_to_coordinator(self, slot: WorkerSlot) -> None:
         """Give a worker and the coordinator the two ends of a fresh event channel."""
         if self._coordinator is None or slot.pid not in self._pool.slots:
@@ -124,8 +133,7 @@ class Supervisor:
             self._loop.call_later(_RETRY_S, lambda: self._connect_to_coordinator(slot))
             return
         try:
-            packet = packets.encode({"kind": "worker", "name": f"worker {slot.index + 1} ({slot.pid})"})
-            fdpass.send_with_descriptor(self._coordinator, packet, coordinator_end.fileno())
+            self.introduce(f"worker {slot.index + 1} ({slot.pid})", coordinator_end.fileno())
             fdpass.send_with_descriptor(slot.channel, packets.encode({"kind": "event_channel"}), worker_end.fileno())
         except BlockingIOError:
             self._loop.call_later(_RETRY_S, lambda: self._connect_to_coordinator(slot))
@@ -229,7 +237,7 @@ class Supervisor:
 
     # -- telling ----------------------------------------------------------------------------------
 
-    def tell_coordinator(self, order: packets.Order) -> None:
+    def tell_coordinator(self, order: packets.Order | packets.Host) -> None:
         """Send one order without a descriptor; a dead coordinator needs none."""
         if self._coordinator is None:
             return
@@ -238,7 +246,7 @@ class Supervisor:
         except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
             _log.warning("coordinator did not take the order to %s: %s", order["kind"], error)
 
-    def tell_workers(self, order: packets.Order) -> None:
+    def tell_workers(self, order: packets.Order | packets.Host) -> None:
         """Send one order to all workers; one whose channel is full is drained by a signal."""
         for slot in self._pool.slots.values():
             if tell(slot.channel, order):
@@ -258,7 +266,7 @@ class Supervisor:
         return len(self._born)
 
 
-def tell(channel: socket.socket, order: packets.Order) -> bool:
+def tell(channel: socket.socket, order: packets.Order | packets.Host) -> bool:
     """Send one order; False when the process behind the channel is gone or deaf."""
     try:
         channel.send(packets.encode(order))

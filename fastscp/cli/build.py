@@ -253,6 +253,7 @@ def hook_policy(line: Settings) -> HookPolicy:
         synchronous=line.has("--exec-sync"),
         jobs=HookPolicy.jobs if jobs is None else jobs,
         timeout_s=line.number("--hook-timeout"),
+        retries=line.number("--hook-retries") or 0,
         event_log=line.value("--event-log"),
         event_digest=line.has("--event-digest"),
     )
@@ -262,9 +263,16 @@ def access_policy(line: Settings) -> AccessPolicy:
     """Host access control."""
     return AccessPolicy(
         enabled=line.has("--access-control"),
-        allow_file=line.value("--hosts-allow") or AccessPolicy.allow_file,
-        deny_file=line.value("--hosts-deny") or AccessPolicy.deny_file,
+        allow_file=_given(line, "--hosts-allow", AccessPolicy.allow_file),
+        deny_file=_given(line, "--hosts-deny", AccessPolicy.deny_file),
+        allow_named=line.has("--hosts-allow"),
+        deny_named=line.has("--hosts-deny"),
     )
+
+
+def _given(line: Settings, long: str, default: str) -> str:
+    value = line.value(long)
+    return default if value is None else value
 
 
 def fault_policy(line: Settings) -> FaultPolicy:

@@ -59,6 +59,8 @@ OWN = (
                origin=_OWN),
         Option("--hook-timeout", "", "end a command after s seconds\n(default: unlimited)", "[s]econds: integer",
                seconds(), origin=_OWN),
+        Option("--hook-retries", "", "execute a command that failed up to n times more",
+               "[n]umber: integer (default: 0)", count(0), origin=_OWN),
         Option("--event-log", "", "append each event to f, one JSON object a line", "[f]ilename: string", file(),
                origin=_OWN),
         Option("--event-digest", "", "put the SHA-256 of each file into its event\n(only with --event-log)",

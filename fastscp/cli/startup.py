@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 
+from fastscp.cli.programs import missing_program
 from fastscp.config.network import NetworkPolicy, ProcessMode
 from fastscp.store.policy import StorePolicy
 from fastscp.study.naming import parent_directory
-from fastscp.study.policy import StudyPolicy
+from fastscp.study.policy import HookPolicy, StudyPolicy
 
 _FIRST_UNPRIVILEGED_PORT = 1024
 
 
-def complaint(network: NetworkPolicy, store: StorePolicy, study: StudyPolicy) -> str:
+def complaint(network: NetworkPolicy, store: StorePolicy, study: StudyPolicy, hooks: HookPolicy) -> str:
     """Return the reason why the service cannot start, "" when it can."""
-    return _port_complaint(network) or _directory_complaint(store.output_directory) or _prefix_complaint(store, study)
+    return (_port_complaint(network) or _directory_complaint(store) or _prefix_complaint(store, study)
+            or missing_program(hooks))
 
 
 def _port_complaint(network: NetworkPolicy) -> str:
@@ -34,10 +36,14 @@ def _first_free_port() -> int:
         return _FIRST_UNPRIVILEGED_PORT
 
 
-def _directory_complaint(directory: str) -> str:
+def _directory_complaint(store: StorePolicy) -> str:
+    """Return what is wrong with the output directory; like storescp ``--ignore`` wants one, but writes nothing there."""
+    directory = store.output_directory
     if not os.path.isdir(directory):
+        if os.path.lexists(directory):
+            return f"specified output directory is not a directory: {directory}"
         return "specified output directory does not exist"
-    if not os.access(directory, os.W_OK):
+    if not store.ignore and not os.access(directory, os.W_OK):
         return "specified output directory is not writeable"
     return ""
 

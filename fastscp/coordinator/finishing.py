@@ -149,21 +149,27 @@ class Finisher:
 
     def _remove_repeats(self, progress: Progress) -> Iterator[float]:
         plan, study = progress.plan, progress.task.study
-        for count, (file, known) in enumerate(plan.repeats, 1):
+        if not plan.repeats:
+            return
+        instances = {row.file: stored["sop_instance"] for row, stored in self._objects(progress)}
+        for count, (file, kept) in enumerate(plan.repeats, 1):
             try:
                 os.unlink(f"{plan.directory}/{file}")
             except OSError as error:
                 if error.errno != errno.ENOENT:
                     _log.error("cannot remove repeated %s/%s: %s", plan.directory, file, error.strerror)
-            if known and self._appends:
-                self._state.name_objects(study, [(file, known)])
+            directory, name = os.path.split(kept)
+            if self._appends and directory == plan.directory:
+                self._state.name_objects(study, [(file, name)])
             else:
                 self._state.forget_object(study, file)
+            if self._sink is not None and file in instances:
+                self._sink.put(events.object_repeated(self._wall(), plan.uid, instances[file], kept=(directory, name),
+                                                      removed=f"{plan.directory}/{file}"))
             if not count % RENAMES_PER_STEP:
                 yield 0.0
-        if plan.repeats:
-            _log.info("study %s: %d repeated objects removed", plan.uid, len(plan.repeats))
-            progress.keep(repeats=())  # an old name may come again with a late object
+        _log.info("study %s: %d repeated objects removed", plan.uid, len(plan.repeats))
+        progress.keep(repeats=())  # an old name may come again with a late object
 
     def _conclude_unchanged(self, progress: Progress) -> None:
         plan = progress.plan
@@ -242,11 +248,11 @@ class Finisher:
         directory = _final(plan)
         objects = self._objects(progress)
         if self._sink is not None:
+            end: events.StudyEnd = {"study_uid": plan.uid, "directory": directory, "reason": plan.reason,
+                                    "revision": plan.revision}
             self._sink.put(events.study_completed(
-                self._wall(), plan.caller or variables.NOBODY,
-                {"study_uid": plan.uid, "directory": directory, "reason": plan.reason, "revision": plan.revision},
-                [{"file": row.name, "series_uid": stored["series"], **events.instance(stored)}
-                 for row, stored in objects]))
+                self._wall(), end, plan.caller or variables.NOBODY,
+                [events.study_object(row.name, stored) for row, stored in objects]))
         self._leave(progress)
         self._state.remember(plan.uid, [(stored["sop_instance"], f"{directory}/{row.name}")
                                         for row, stored in objects])

@@ -8,12 +8,13 @@ never a name that storescp refuses, and, where names carry a time, never one tha
 from __future__ import annotations
 
 import datetime
+import errno
 import logging
 import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from fastscp.errors import InstanceError
+from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.study import naming
@@ -21,8 +22,10 @@ from fastscp.study.policy import Sorting, StudyPolicy
 
 _log = logging.getLogger(APPLICATION)
 
+#: a directory that cannot be made for these reasons never can be: it is the name
+_BAD_NAME = frozenset({errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR})
+_LATIN_1 = "ISO_IR 100"
 ATTEMPTS = 1000  #: directories whose names differ by a millisecond each
-CANNOT_MAKE = 0xA700
 HIDDEN_PREFIX = ".fastscp-"  #: of the service's own files and directories
 _MODE = 0o777  #: less the umask
 
@@ -43,7 +46,8 @@ class Placer:
                        occupied: Collection[str] = ()) -> tuple[str, bool]:
         """Return the directory for a study that opens now, and whether it was made for it.
 
-        It is none of ``occupied``. Raises ``InstanceError`` (C000) when it has no acceptable name or cannot be made.
+        It is none of ``occupied``. Raises ``InstanceError`` (C000) when it has no acceptable name, ``StorageError`` (A700)
+        when it cannot be made.
         """
         if self._policy.sorting is Sorting.NONE:
             return self._output_directory, False
@@ -84,7 +88,7 @@ class Placer:
                 return False
             raise InstanceError(f"cannot make study directory {path}: it is a file") from None
         except OSError as error:
-            raise InstanceError(f"cannot make study directory {path}: {error.strerror}") from error
+            raise _refusal(path, error) from error
         return True
 
     def _is_kept_free(self, path: str) -> bool:
@@ -99,7 +103,24 @@ class Placer:
             from fastscp.study.transliterate import transliterate  # noqa: PLC0415 - imports pydicom
 
             return transliterate(patient, charset)
+        if _is_beyond_latin_1(patient, charset):
+            _log.warning("Patient name not in Latin-1 (charset: %s), ASCII dir name may be broken",
+                         printable(charset.rstrip(" \0")))
         return naming.spell_patient(patient)
+
+
+def _is_beyond_latin_1(patient: str, charset: str) -> bool:
+    """Whether Latin-1 is the wrong way to read a name: another character set, and more than ASCII or a switch in it."""
+    declared = charset.rstrip(" \0")
+    return declared not in {"", _LATIN_1} and (not patient.isascii() or "\x1b" in patient)
+
+
+def _refusal(path: str, error: OSError) -> InstanceError | StorageError:
+    """Return why an object is refused: for the name that its study would have, or because the file system cannot."""
+    message = f"cannot make study directory {path}: {error.strerror}"
+    if error.errno in _BAD_NAME:
+        return InstanceError(message)
+    return StorageError(message, errno=error.errno, path=path)
 
 
 def remove_unused(directory: str) -> None:
@@ -111,14 +132,17 @@ def remove_unused(directory: str) -> None:
 
 
 def ensure(directory: str) -> None:
-    """Make the directory of a study again if somebody removed or moved it. Raises ``InstanceError`` (A700)."""
+    """Make the directory of a study again if somebody removed or moved it.
+
+    Raises ``StorageError`` (A700), whatever the reason: the name was good before.
+    """
     if os.path.isdir(directory):
         return
     try:
         os.mkdir(directory, _MODE)
     except OSError as error:
         why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
-        raise InstanceError(f"cannot make study directory {directory}: {why}", status=CANNOT_MAKE) from error
+        raise StorageError(f"cannot make study directory {directory}: {why}", errno=error.errno, path=directory) from error
     _log.info("made subdirectory for study again: %s", directory)
 
 

@@ -17,7 +17,7 @@ import orjson
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.placing import Placer, ensure, remove_unused
 from fastscp.coordinator.tasks import Cause, FinishTask, HookTask, Lanes, Task, row_of, task_of
-from fastscp.errors import InstanceError
+from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.process import packets
 from fastscp.study import events, naming, variables
@@ -84,10 +84,6 @@ class Studies:
         if recovered.studies or recovered.tasks:
             _log.info("taking over %d open studies and %d pending tasks", len(self._tracker), len(recovered.tasks))
 
-    def forget_workers(self, incarnations: Iterable[str]) -> None:
-        """Drop the event numbers of workers that are gone."""
-        self._state.forget_events(incarnations)
-
     def forget_unheard(self, associations: Iterable[str]) -> None:
         """Drop associations and placed objects of an earlier coordinator that no worker has reported since."""
         for association in (*associations, UNHEARD):
@@ -115,7 +111,7 @@ class Studies:
             else:
                 ensure(study.directory)
             self._finisher.settle(study.directory)
-        except InstanceError as error:
+        except (InstanceError, StorageError) as error:
             return {"kind": "placed", "request": packet["request"], "directory": "", "status": error.status,
                     "message": str(error), "late": False}
         self._tracker.begin((incarnation, packet["request"]), study)
@@ -283,7 +279,7 @@ class Studies:
         return self._add(task, after=after)
 
     def _add(self, task: Task, *, after: Task | None) -> Task:
-        self._lanes.add(task, lane=task.study, after=after)
+        self._lanes.add(task, lane=task.study or None, after=after)
         if isinstance(task, FinishTask):
             self._finisher.take(task)
         return task

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Final, Literal
 
 # What has to be done with a value. 0 is "not a VR": unknown, a delimiter, or cut.
-SPECIAL: Final = 0
 PLAIN: Final = 1  #: 16-bit length, the value is never changed
 TEXT: Final = 2  #: 16-bit length, padded with a blank
 UID: Final = 3  #: 16-bit length, padded with NUL

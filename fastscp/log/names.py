@@ -9,12 +9,9 @@ import logging
 from collections.abc import Mapping
 
 APPLICATION = "dcmtk.apps.storescp"  #: what the service itself says
-PROGRESS = "dcmtk.apps.storescp.progress"  #: only its level counts: at info exactly, progress is shown
 NETWORK = "dcmtk.dcmnet"  #: associations, PDUs, DIMSE messages
-RESPONSES = "dcmtk.dcmnet.responses"
 DATA = "dcmtk.dcmdata"  #: data sets and files
 TLS = "dcmtk.dcmtls"
-BASICS = "dcmtk.ofstd"
 
 TRACE = 5
 DEBUG = logging.DEBUG

@@ -40,7 +40,8 @@ class Opened(TypedDict):
     calling_aet: str
     called_aet: str
     peer: str  #: address
-    peer_host: str  #: host name, or the address where names are not looked up; the value of ``#r``
+    #: host name, the address where there is none or names are not looked up; empty when it is still to come
+    peer_host: str
     port: int
     max_pdu: int
 
@@ -51,6 +52,9 @@ class Closed(TypedDict):
     kind: Literal["closed"]
     association: str
     how: str  #: released, aborted or failed
+    stored: int  #: objects
+    refused: int  #: objects
+    octets: int  #: of the files stored
 
 
 class Place(TypedDict):
@@ -92,6 +96,64 @@ class Stored(TypedDict):
     replaced: bool
     unchanged: bool  #: what it replaced had the same octets
     sha256: str | None
+
+
+class Refused(TypedDict):
+    """An object was refused, or cut off (``status`` is None): nothing of it is stored, unless ``file`` says so.
+
+    For the event stream only, like the other kinds of ``Note``. It says itself who called: it may come after its
+    association ended.
+    """
+
+    kind: Literal["refused"]
+    association: str
+    calling_aet: str
+    called_aet: str
+    peer: str
+    peer_host: str
+    port: int
+    directory: str | None
+    file: str | None
+    sop_class: str
+    sop_instance: str
+    study: str
+    series: str
+    modality: str
+    transfer_syntax: str  #: as received
+    duration_s: float
+    status: int | None
+    tag: str | None  #: GGGG,EEEE
+    offset: int | None  #: see ``errors.ObjectError``
+    reason: str
+
+
+class Rejected(TypedDict):
+    """An association was rejected."""
+
+    kind: Literal["rejected"]
+    calling_aet: str
+    called_aet: str
+    peer: str
+    peer_host: str
+    port: int
+    reason: str
+
+
+class TurnedAway(TypedDict):
+    """A connection was closed before anything was read from it."""
+
+    kind: Literal["turned_away"]
+    peer: str
+    peer_host: str
+    port: int
+    reason: str
+
+
+class Missed(TypedDict):
+    """So many notes were dropped before this packet, because nobody took them."""
+
+    kind: Literal["missed"]
+    count: int
 
 
 class Placed(TypedDict):
@@ -141,13 +203,22 @@ class Ready(TypedDict):
     kind: Literal["ready"]
 
 
-class Connection(TypedDict):
-    """An accepted connection; its socket comes along. ``host`` is empty when it was not looked up."""
+class NewConnection(TypedDict):
+    """An accepted connection; its socket comes along. ``host`` is empty when it is not known."""
 
     kind: Literal["connection"]
     number: int
     address: str
     port: int
+    host: str
+    host_follows: bool  #: it is being looked up, and told as soon as it is known
+
+
+class Host(TypedDict):
+    """The host name of an address, empty where there is none; told to everybody once it is known."""
+
+    kind: Literal["host"]
+    address: str
     host: str
 
 
@@ -170,15 +241,22 @@ class Progress(TypedDict):
     number: int
 
 
-WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored
+#: for the event stream: nothing follows from them, and nobody waits for them
+Note = Refused | Rejected | TurnedAway
+WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
 CoordinatorPacket = Placed | Ack | Ran
 #: between the acceptor process and the coordinator
-ControlPacket = Worker | Order | Ready
+ControlPacket = Worker | Order | Host | Ready
 #: from the acceptor process to a worker
-WorkerOrder = Connection | EventChannel | Order
+WorkerOrder = NewConnection | EventChannel | Host | Order
 #: from a worker to the acceptor process
 WorkerNews = Up | Progress
 Packet = WorkerPacket | CoordinatorPacket | ControlPacket | WorkerOrder | WorkerNews
+
+
+def turned_away(address: str, host: str, port: int, reason: str) -> TurnedAway:
+    """Return the note of a connection that was closed before anything was read from it."""
+    return {"kind": "turned_away", "peer": address, "peer_host": host, "port": port, "reason": bounded(reason)}
 
 
 def encode(packet: Packet) -> bytes:

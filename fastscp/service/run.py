@@ -19,6 +19,7 @@ from fastscp.config.network import ProcessMode, TLSPolicy
 from fastscp.dicom.options import OutputOptions
 from fastscp.errors import FastscpError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
+from fastscp.log.text import printable
 from fastscp.net.listener import connections_per_worker, open_listener, raise_descriptor_limit, tune
 from fastscp.net.systemd import adopt_listeners
 from fastscp.process.titles import set_title
@@ -82,8 +83,23 @@ def serve(config: Config, settings: WorkerSettings) -> int:
 
         drop_privileges(network.user)
     set_title(f"acceptor [{listeners[0].getsockname()[1]}]")
+    announce([address_text(listener.getsockname()) for listener in listeners], policy.workers, config.store,
+             tls=network.tls is not None)
     resolver = Resolver() if config.looks_up_hosts else None
     return AcceptorProcess(policy, listeners, started, resolver=resolver).run()
+
+
+def announce(addresses: list[str], workers: int, store: StorePolicy, *, tls: bool) -> None:
+    """Say at the start where and how the service listens."""
+    where = "objects are ignored" if store.ignore else f"output directory {printable(store.output_directory)}"
+    _log.info("listening on %s (%s), %d worker%s, %s", ", ".join(addresses), "TLS" if tls else "no TLS", workers,
+              "" if workers == 1 else "s", where)
+
+
+def address_text(address: tuple[object, ...]) -> str:
+    """Return a socket address as one writes it."""
+    host, port = str(address[0]), address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
@@ -97,7 +113,9 @@ def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
         max_associations=1 if single else network.max_associations,
         connections_per_worker=connections_per_worker(descriptors),
         drain_timeout_s=network.drain_timeout_s,
+        names_wanted=config.names_wanted,
         access=config.access,
+        tells_events=config.tells_events,
     )
 
 
@@ -112,7 +130,10 @@ def children(config: Config, settings: WorkerSettings) -> Children:
     def run_coordinator(control: socket.socket) -> int:
         return coordinator.main(control, config)
 
-    return Children(worker, run_coordinator)
+    def try_reload() -> None:
+        worker_settings(config.network.tls)
+
+    return Children(worker, run_coordinator, try_reload)
 
 
 def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> int:

@@ -50,5 +50,11 @@ class HookPolicy:
     synchronous: bool = False  #: ``-xs``
     jobs: int = 8  #: ``--hook-jobs``: hooks running at once
     timeout_s: float | None = None  #: ``--hook-timeout``
+    retries: int = 0  #: ``--hook-retries``: of a hook that failed
     event_log: str | None = None  #: ``--event-log``
     event_digest: bool = False  #: ``--event-digest``: sha256 of each stored file in its event
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is any command at all."""
+        return any(command is not None for command in (self.on_reception, self.on_end_of_study, self.on_end_of_series))

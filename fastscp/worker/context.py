@@ -32,8 +32,8 @@ class Reporter(Protocol):
     def opened(self, packet: packets.Opened) -> None:
         """Tell that an association is established."""
 
-    def closed(self, name: str, how: str) -> None:
-        """Tell that an association ended."""
+    def closed(self, name: str, how: str, *, stored: int, refused: int, octets: int) -> None:
+        """Tell that an association ended, with the objects and the octets of files that came of it."""
 
     def place(self, name: str, study: str, patient: str, charset: str,
               answer: Callable[[packets.Placed], None]) -> int:
@@ -48,6 +48,9 @@ class Reporter(Protocol):
     def stored(self, packet: packets.Stored, *, on_sent: Callable[[], None] | None = None,
                on_acknowledged: Callable[[], None] | None = None, on_ran: Callable[[], None] | None = None) -> None:
         """Tell that an object is published."""
+
+    def note(self, packet: packets.Note) -> None:
+        """Tell something to the event stream that nothing follows from."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class ServiceContext:
     places: bool  #: the coordinator decides directories
     hooks_first: bool  #: nothing further is served until the hooks of an object have ended
     faults: FaultPolicy
+    listener: Reporter | None = None  #: None: nobody reads events
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: 
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,
-        hooks_first=config.hooks.synchronous, faults=config.faults)
+        hooks_first=config.hooks.synchronous, faults=config.faults, listener=reporter if config.tells_events else None)
     return ConnectionContext(
         loop=loop, buffer=memoryview(bytearray(_BUFFER_OCTETS)), answers=Answers(config.negotiation),
         network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,

@@ -10,18 +10,20 @@ Invariants: the death of this process costs its own associations only; the death
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
 from fastscp.errors import FastscpError
-from fastscp.log.names import NETWORK
+from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.net.peer import Peer
 from fastscp.net.transport import PlainTransport, Transport
 from fastscp.process import fdpass, packets
@@ -36,6 +38,21 @@ if TYPE_CHECKING:
 _log = logging.getLogger(NETWORK)
 
 _IDLE_S = 1.0  #: at a drain, an association that asked for nothing that long is ended
+
+
+@contextlib.contextmanager
+def _said_once() -> Iterator[None]:
+    """Drop what TLS says of its files meanwhile: the acceptor process has just read them, and said it for all."""
+    logger = logging.getLogger(APPLICATION)
+    logger.addFilter(_drop)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_drop)
+
+
+def _drop(_record: logging.LogRecord) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -98,16 +115,18 @@ class Worker:
     def _follow(self, order: packets.WorkerOrder, descriptor: int | None) -> None:
         if order["kind"] == "connection" and descriptor is not None:
             self._tell({"kind": "taken", "number": order["number"]})
-            peer = Peer(order["address"], order["port"], order["host"])
+            peer = Peer(order["address"], order["port"], order["host"], order["host_follows"])
             # what the descriptor is, is known: asking the kernel would cost three calls per association
             family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
             self.adopt(order["number"], socket.socket(family, socket.SOCK_STREAM, 0, descriptor), peer)
         elif order["kind"] == "event_channel" and descriptor is not None:
             self.reporter.attach(descriptor)
+        elif order["kind"] == "host":
+            self.name_peers(order["address"], order["host"])
         elif order["kind"] == "drain":
             self.drain()
         elif order["kind"] == "stop":
-            self.loop.stop()
+            self._give_up()
         elif order["kind"] == "reload":
             self._reload()
         elif descriptor is not None:
@@ -131,7 +150,7 @@ class Worker:
             self.loop.unregister(self._channel.fileno())
             self._channel.close()
             self._channel = None
-            _log.error("the acceptor process is gone, finishing what is under way")
+            _log.debug("the acceptor process is gone")  # the coordinator says it, once for all
             self.drain()
 
     def _reload(self) -> None:
@@ -142,7 +161,8 @@ class Worker:
         from fastscp.tls.context import build_context  # noqa: PLC0415 - costs start-up time where there is no TLS
 
         try:
-            self._tls_context = build_context(tls)
+            with _said_once():
+                self._tls_context = build_context(tls)
         except (FastscpError, OSError) as error:
             _log.error("certificates not reloaded: %s", error)
 
@@ -154,6 +174,12 @@ class Worker:
         connection = Connection(self._context, number, self._transport(sock), peer, self._finished)
         self._connections.add(connection)
         connection.start()
+
+    def name_peers(self, address: str, name: str) -> None:
+        """Take note of the host name of an address, "" when it has none."""
+        for connection in self._connections:
+            if connection.peer.host_follows and connection.peer.address == address:
+                connection.name_peer(name)
 
     def _transport(self, sock: socket.socket) -> Transport:
         if self._tls_context is None:
@@ -188,7 +214,7 @@ class Worker:
         for connection in list(self._connections):
             busy = connection.blocked or connection.storage.busy
             if not busy and now - connection.storage.idle_since >= _IDLE_S:
-                connection.abort(source=2, reason=0)
+                connection.abort("the service stops", source=2, reason=0)
         if self._connections:
             self.loop.call_later(_IDLE_S / 4, self._end_idle)
         else:
@@ -205,6 +231,6 @@ class Worker:
 
     def _give_up(self) -> None:
         for connection in list(self._connections):
-            connection.abort(source=2, reason=0)
-            connection.close()
+            connection.abort("the service stops", source=2, reason=0)
+            connection.close("the service stops")
         self.loop.stop()

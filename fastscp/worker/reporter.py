@@ -4,7 +4,8 @@ Strategy: packets leave in the order in which they are given, at once while the 
 a queue as soon as it does. What the coordinator has not answered is kept, and told again to the next
 coordinator after the death of one: associations, events without ``ack``, ``place`` requests of transfers under
 way (answered ones too: a study must not end under its transfers), in this order. Callbacks fire once, whatever
-is repeated.
+is repeated. Notes for the event stream go in between, and wait for a coordinator, a bounded number of them; each is
+told at most once.
 
 Invariant: ``on_sent`` of an event fires only when its packet is in a channel.
 """
@@ -23,6 +24,9 @@ from fastscp.process import fdpass, packets
 from fastscp.process.loop import IN, OUT, Loop
 
 _log = logging.getLogger(NETWORK)
+
+MOST_NOTES = 1000  #: that wait; what comes behind them is dropped and counted
+_NOTE = -1
 
 Answer = Callable[[packets.Placed], None]
 Notice = Callable[[], None]
@@ -50,7 +54,9 @@ class Reporter:
         self._loop = loop
         self._incarnation = incarnation
         self._channel: socket.socket | None = None
-        self._queue: deque[tuple[bytes, int]] = deque()  #: octets, event number or 0
+        self._queue: deque[tuple[bytes, int]] = deque()  #: octets; event number, 0 or _NOTE
+        self._notes = 0  #: in the queue
+        self._missed = 0  #: notes dropped behind them
         self._associations: dict[str, _Association] = {}
         self._events: dict[int, _Event] = {}
         self._awaiting_hooks: dict[int, Notice] = {}
@@ -72,6 +78,7 @@ class Reporter:
         self._loop.register(channel.fileno(), IN, self._ready)
         # everything is queued before anything is sent: an answer that goes out with a repeated event may lead
         # to the next event, and that has to follow the others
+        notes = [entry for entry in self._queue if entry[1] == _NOTE]
         self._queue.clear()
         self._enqueue({"kind": "hello", "incarnation": self._incarnation, "unacknowledged": self._acknowledged})
         for association in self._associations.values():
@@ -80,6 +87,7 @@ class Reporter:
             self._enqueue(event.packet, number)
         for place, _ in self._places.values():
             self._enqueue(place)
+        self._queue.extend(notes)
         for name, association in list(self._associations.items()):
             if association.closed is not None:
                 self._enqueue(association.closed)
@@ -100,8 +108,9 @@ class Reporter:
         self._queue.append((packets.encode(packet), event_number))
 
     def _put(self, packet: packets.WorkerPacket, event_number: int = 0) -> None:
-        self._enqueue(packet, event_number)
-        self._flush()
+        if self._channel is not None:  # else ``attach`` tells it
+            self._enqueue(packet, event_number)
+            self._flush()
 
     def _flush(self) -> None:
         channel, queue = self._channel, self._queue
@@ -117,13 +126,21 @@ class Reporter:
                 self._detach()  # the coordinator died; a new channel repeats what counts
                 return
             queue.popleft()
-            if number:
+            if number == _NOTE:
+                self._note_sent()
+            elif number:
                 self._sent(number)
                 if self._channel is not channel:  # what followed from it met the coordinator's death
                     return
         if self._watching_out != bool(queue):
             self._watching_out = bool(queue)
             self._loop.modify(channel.fileno(), IN | OUT if queue else IN)
+
+    def _note_sent(self) -> None:
+        self._notes -= 1
+        if not self._notes and self._missed:
+            missed, self._missed = self._missed, 0
+            self._enqueue({"kind": "missed", "count": missed})
 
     def _sent(self, number: int) -> None:
         event = self._events.get(number)
@@ -197,10 +214,11 @@ class Reporter:
         self._associations[packet["association"]] = _Association(packet)
         self._put(packet)
 
-    def closed(self, name: str, how: str) -> None:
-        """Tell that an association ended."""
+    def closed(self, name: str, how: str, *, stored: int, refused: int, octets: int) -> None:
+        """Tell that an association ended, with the objects and the octets of files that came of it."""
         association = self._associations[name]
-        association.closed = {"kind": "closed", "association": name, "how": how}
+        association.closed = {"kind": "closed", "association": name, "how": how, "stored": stored, "refused": refused,
+                              "octets": octets}
         self._put(association.closed)
         self._forget(name)
 
@@ -237,6 +255,15 @@ class Reporter:
         if association is not None:
             association.unacknowledged += 1
         self._put(packet, number)
+
+    def note(self, packet: packets.Note) -> None:
+        """Tell something to the event stream that nothing follows from."""
+        if self._notes >= MOST_NOTES:
+            self._missed += 1
+            return
+        self._notes += 1
+        self._enqueue(packet, _NOTE)
+        self._flush()
 
     @property
     def idle(self) -> bool:

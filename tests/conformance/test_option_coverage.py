@@ -54,7 +54,7 @@ NEWER = """
 OWN = """
 --workers | --drain-timeout | --user | --hosts-allow | --hosts-deny | --on-late | --study-max-age | --study-manifest
 --state-dir | --transliterate-names | --exec-on-eoseries | --exec-argv | --hook-jobs | --hook-timeout | --event-log
---event-digest | --log-json | --completed-directory
+--event-digest | --log-json | --completed-directory | --hook-retries
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -82,6 +83,16 @@ def test_name_that_is_too_long_or_a_file_is_refused(output: Path) -> None:
         worker.open("a")
         assert worker.place("a", "1" * 300)["status"] == 0xC000
         assert worker.place("a", "1.2.3")["status"] == 0xC000
+
+
+def test_directory_that_cannot_be_made_is_refused_with_a700(output: Path) -> None:
+    with CoordinatorProcess(configuration(output, dataclasses.replace(BY_UID, state_directory=str(output.parent)))) as process:
+        worker = process.worker()
+        worker.open("a")
+        output.rmdir()
+        assert worker.place("a", "1.2.3")["status"] == 0xA700
+        output.mkdir()
+        assert worker.place("a", "1.2.3")["status"] == 0
 
 
 def test_studies_that_open_in_the_same_millisecond_get_directories_of_their_own(output: Path) -> None:

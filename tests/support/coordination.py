@@ -63,7 +63,7 @@ class ScriptedWorker:
                  peer_host=peer, port=1024, max_pdu=16384)
 
     def close(self, name: str) -> None:
-        self.say(kind="closed", association=name, how="released")
+        self.say(kind="closed", association=name, how="released", stored=0, refused=0, octets=0)
 
     def ask(self, name: str, study: str, patient: str = "A^B", charset: str = "") -> int:
         request = next(self.requests)

@@ -84,14 +84,20 @@ class FakeReporter:
         self.answers: dict[int, Callable[[Any], None]] = {}
         self.notices: dict[int, dict[str, Callable[[], None] | None]] = {}
         self.packets: dict[int, Any] = {}
+        self.notes: list[Any] = []
+        self.numbers: dict[str, int] = {}
         self._requests = itertools.count(1)
         self._events = itertools.count(1)
 
     def opened(self, packet: Any) -> None:
         self.told.append(("opened", packet))
 
-    def closed(self, name: str, how: str) -> None:
+    def closed(self, name: str, how: str, **numbers: int) -> None:
         self.told.append(("closed", how))
+        self.numbers = numbers
+
+    def note(self, packet: Any) -> None:
+        self.notes.append(packet)
 
     def place(self, name: str, study: str, patient: str, charset: str, answer: Callable[[Any], None]) -> int:
         request = next(self._requests)

@@ -297,3 +297,14 @@ def test_connections_of_a_dead_worker_keep_their_order_before_later_ones(pool: P
         ports.append(orjson.loads(packet)["port"])
         socket.socket(fileno=descriptor).close()
     assert ports == [1, 2, 3]
+
+
+def test_host_name_goes_along_with_whoever_is_handed_out_later() -> None:
+    pool = Pool(lambda: None)
+    sockets = [socket.socket(), socket.socket()]
+    for sock, address in zip(sockets, ("10.0.0.9", "10.0.0.8"), strict=True):
+        pool.submit(AcceptedConnection(sock, Peer(address, 1, host_follows=True)))
+    pool.name_peers("10.0.0.9", "pacs.example")
+    assert [connection.peer for connection in pool._waiting] == [
+        Peer("10.0.0.9", 1, "pacs.example"), Peer("10.0.0.8", 1, host_follows=True)]
+    pool.close_waiting()

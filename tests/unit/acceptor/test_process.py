@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import json
 import logging
 import os
 import signal
@@ -14,6 +16,7 @@ from fastscp.acceptor.policy import AcceptorPolicy
 from fastscp.acceptor.process import AcceptorProcess
 from fastscp.access.policy import AccessPolicy
 from fastscp.errors import UsageError
+from fastscp.process import fdpass
 from fastscp.process.loop import IN
 from tests.support.fake_processes import (
     FakeChildren,
@@ -206,7 +209,7 @@ def test_connection_goes_to_a_worker(service):
     running = service().start()
     sock = running.connect("::ffff:192.0.2.7")
     assert running.far.workers[0].hear() == [{"kind": "connection", "number": 1, "address": "192.0.2.7", "port": 40000,
-                                              "host": "", "descriptor": True}]
+                                              "host": "", "host_follows": False, "descriptor": True}]
     assert not sock.getblocking()
     running.work_off(0, 1)
     assert sock.fileno() == -1
@@ -234,16 +237,32 @@ def test_as_many_connections_as_the_workers_have_descriptors_for(service):
     assert running.listening
 
 
-def test_connection_that_waits_for_its_name_counts(service):
+def test_connection_that_waits_for_its_name_counts(service, tmp_path):
     resolver = FakeResolver()
-    running = service(max_associations=1, resolver=resolver).start()
-    running.connect("192.0.2.7")
+    (tmp_path / "deny").write_text("ALL: .evil.example\n")
+    access = AccessPolicy(enabled=True, allow_file=str(tmp_path / "allow"), deny_file=str(tmp_path / "deny"))
+    running = service(max_associations=1, resolver=resolver, access=access).start()
+    running.arrive((socket.socket(), ("192.0.2.7", 40000)))
     assert not running.listening
     resolver.answer(running.loop, "192.0.2.7", "pacs.example")
     assert running.far.workers[0].hear()[0]["host"] == "pacs.example"
     assert not running.listening
     running.work_off(0, 1)
     assert running.listening
+
+
+def test_name_that_is_wanted_follows_to_everybody(service):
+    resolver = FakeResolver()
+    running = service(workers=1, resolver=resolver, names_wanted=True).start()
+    running.connect("192.0.2.7")
+    assert running.far.workers[0].hear()[0]["host_follows"]
+    running.coordinator.hear()
+    resolver.answer(running.loop, "192.0.2.7", "pacs.example")
+    told = {"kind": "host", "address": "192.0.2.7", "host": "pacs.example"}
+    assert running.far.workers[0].hear() == [told]
+    assert running.coordinator.hear() == [told]
+    untaken = running.process._pool.slots.popitem()[1].untaken.popitem()[1]
+    assert untaken.peer.name == "pacs.example"
 
 
 def test_connection_that_died_in_the_queue_is_nothing_to_stop_for(service, caplog):
@@ -482,3 +501,120 @@ def test_connection_refused_by_its_name_makes_room(service, closed_shop):
     resolver.answer(running.loop, "192.0.2.7", "host.evil.example")
     assert sock.closed
     assert running.listening
+
+
+# -- what is told -----------------------------------------------------------------------------------
+
+
+def fill(channel):
+    """Send until nothing more goes."""
+    while True:
+        try:
+            channel.send(b"{}" * 500)
+        except BlockingIOError:
+            return
+
+
+def told_notes(running):
+    """Return what the coordinator can read in the acceptor process's event channel."""
+    heard = []
+    while True:
+        try:
+            heard.append(json.loads(running.acceptor_channel.recv(65536)))
+        except BlockingIOError:
+            return heard
+
+
+@pytest.fixture
+def watched_shop(service, tmp_path):
+    """A service that refuses 192.0.2.66 and whose events somebody reads."""
+    deny = tmp_path / "deny"
+    deny.write_text("ALL: 192.0.2.66\n")
+    running = service(tells_events=True,
+                      access=AccessPolicy(enabled=True, allow_file=str(tmp_path / "none"), deny_file=str(deny)))
+    running.process.start()
+    running.coordinator.say("ready")
+    pump(running.loop)
+    octets, descriptor = fdpass.receive(running.coordinator.channel)
+    assert json.loads(octets) == {"kind": "worker", "name": "acceptor"}
+    running.acceptor_channel = socket.socket(fileno=descriptor)
+    running.acceptor_channel.setblocking(False)
+    for worker in running.far.workers:
+        worker.say("up")
+    pump(running.loop)
+    return running
+
+
+def test_refused_connection_is_an_event(watched_shop):
+    watched_shop.arrive((FakeSocket(), ("192.0.2.66", 40000)))
+    ((note),) = told_notes(watched_shop)
+    assert (note["kind"], note["peer"], note["port"]) == ("turned_away", "192.0.2.66", 40000)
+    assert note["reason"].startswith("access denied by ")
+
+
+def test_children_do_not_keep_the_channel_of_notices(watched_shop):
+    watched_shop.end("worker 1", -9)
+    closed = watched_shop.processes.latest("worker 1").closes
+    assert any(sock in closed for sock in watched_shop.process._notices.sockets())
+
+
+def test_next_coordinator_gets_a_channel_for_notices(watched_shop):
+    watched_shop.end("coordinator", -9)
+    watched_shop.loop.advance(0)
+    watched_shop.arrive((FakeSocket(), ("192.0.2.66", 40000)))
+    watched_shop.coordinator.say("ready")
+    pump(watched_shop.loop)
+    assert any(packet.get("name") == "acceptor" for packet in watched_shop.coordinator.hear())
+
+
+def test_without_a_reader_of_events_the_coordinator_gets_no_channel_for_them(service):
+    running = service()
+    running.process.start()
+    running.coordinator.say("ready")
+    pump(running.loop)
+    assert [packet["name"] for packet in running.coordinator.hear()] == ["worker 1 (1001)", "worker 2 (1002)"]
+
+
+def test_connections_that_no_worker_took_are_told_of_at_the_end(watched_shop):
+    for worker in watched_shop.far.workers:
+        fill(worker.channel)
+    for slot in watched_shop.process._pool.slots.values():
+        fill(slot.channel)
+    watched_shop.arrive((FakeSocket(), ("192.0.2.8", 40000)))
+    watched_shop.loop.send_signal(signal.SIGTERM)
+    assert [(note["peer"], note["reason"]) for note in told_notes(watched_shop)] == [("192.0.2.8", "the service stops")]
+
+
+def test_drain_stop_and_end_say_so(service, caplog):
+    caplog.set_level(logging.INFO)
+    running = service(drain_timeout_s=30).start()
+    running.connect()
+    running.far.workers[0].say("taken", number=1)
+    pump(running.loop)
+    running.loop.send_signal(signal.SIGTERM)
+    running.loop.send_signal(signal.SIGTERM)
+    running.loop.send_signal(signal.SIGTERM)
+    for title in ("worker 1", "worker 2", "coordinator"):
+        running.end(title)
+    running.process.finish()
+    assert caplog.messages == ["draining: no further connections, 1 may end within 30 seconds", "stopping at once", "stopped"]
+
+
+def test_reload_says_so(service, caplog):
+    caplog.set_level(logging.INFO)
+    service().start().loop.send_signal(signal.SIGHUP)
+    assert caplog.messages == ["reloading access rules, certificates and the event log"]
+
+
+def test_certificates_that_cannot_be_read_are_told_once_and_no_worker_tries(service, caplog):
+    def try_reload():
+        raise UsageError("no such certificate")
+
+    running = service()
+    running.process._children = dataclasses.replace(running.far.children, try_reload=try_reload)
+    running.start()
+    running.loop.send_signal(signal.SIGHUP)
+    assert [worker.kinds() for worker in running.far.workers] == [[], []]
+    assert running.coordinator.kinds() == ["reload"]
+    assert caplog.messages == ["certificates not reloaded: no such certificate"]
+    assert running.told[-1] == ("READY=1",)

@@ -48,7 +48,8 @@ class Bench:
             self.objects += 1
             (self.path / file).write_text(file)
             packet = said.stored(self.objects, f"1.{study}", self.directory, file)
-            self.state.add_object(study, ObjectRow(file, file, "a", b"{}", json.dumps(packet).encode()), self.objects,
+            self.state.add_object(study, ObjectRow(file, file, "a", json.dumps(said.opened("a")).encode(),
+                                             json.dumps(packet).encode()), self.objects,
                                   "w", self.objects)
 
     def end(self, study: int) -> FinishTask:
@@ -262,3 +263,12 @@ def test_directory_that_is_gone_is_told_and_numbers_begin_anew(tmp_path: Path, c
     tmp_path.rmdir()
     assert bench.end(1).plan.renames == (("CT.1", "CT000001"),)
     assert "cannot list" in caplog.text
+
+
+def test_end_of_a_study_says_who_sent_its_last_object(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.store(1, "CT.1", "CT.2")
+    assert bench.finisher.step(bench.end(1))
+    event = bench.sink.events[-1]
+    assert event["event"] == "study.completed"
+    assert (event["calling_aet"], event["called_aet"], event["peer"], event["port"]) == ("SCU", "SCP", "127.0.0.1", 1024)

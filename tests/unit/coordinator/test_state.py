@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from fastscp.coordinator import state as module
 from fastscp.coordinator import state as state_module
 from fastscp.coordinator.state import FILE_NAME, MIGRATIONS, SqliteState
 from fastscp.errors import ProcessError
-from fastscp.study.state import ObjectRow, StudyRow, TaskRow
+from fastscp.study.state import NEAR, FailedRow, ObjectRow, StudyRow, TaskRow
 
 
 def row(file: str, association: str = "a") -> ObjectRow:
@@ -207,3 +208,62 @@ def test_state_of_format_1_is_taken_over(tmp_path: Path) -> None:
     state.add_object(2, row("CT.2"), 2, "w", 8)
     state.commit()
     assert [study.objects for study in SqliteState(tmp_path).recover().studies] == [2]
+def test_state_of_the_first_format_is_taken_over(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript(f"{MIGRATIONS[0]} PRAGMA user_version=1;"
+                             "INSERT INTO studies VALUES (1, '1.2', '/d', 10.0, 1, NULL);"
+                             "INSERT INTO objects VALUES (1, 'CT.1', 1, 1, 'a', 'w', 5, 'CT.1', 'caller', 'body');"
+                             "INSERT INTO tasks VALUES (3, 1, 'study', '{}');")
+    connection.close()
+    state = SqliteState(tmp_path, wall=lambda: 77.0)
+    recovered = state.recover()
+    assert recovered.studies == [StudyRow(1, "1.2", "/d", 10.0, made=True, objects=1)]
+    assert recovered.last_task == 3
+    state.add_object(1, row("CT.2"), 2, "w", 6)
+    state.commit()
+    assert state._read("SELECT arrived FROM objects ORDER BY number").fetchall() == [(0.0,), (77.0,)]
+    state.close()
+    assert SqliteState(tmp_path).recover().last_object == 2
+
+
+def failed(number: int) -> FailedRow:
+    return FailedRow(TaskRow(number, 1, "study", b"body %d" % number), "1.2", "/d", "false", 1, 2, 5.0)
+
+
+def test_hook_that_failed_is_no_task_any_more_but_its_number_stays_taken(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path)
+    state.add_task(TaskRow(8, 1, "study", b"body 8"))
+    state.fail_task(failed(8))
+    state.commit()
+    state = SqliteState(tmp_path)
+    assert (state.recover().tasks, state.recover().last_task) == ([], 8)
+    assert state.retry_failed([8, 9]) == [TaskRow(8, 1, "study", b"body 8")]
+    assert state.recover().tasks == [TaskRow(8, 1, "study", b"body 8")]
+    assert state.retry_failed(None) == []
+
+
+def test_of_too_many_failed_hooks_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_FAILED", 3)
+    state = SqliteState(None)
+    for number in range(1, 6):
+        state.fail_task(failed(number))
+    assert [task.number for task in state.retry_failed(None)] == [3, 4, 5]
+
+
+def test_bodies_of_hooks_that_wait_long_stay_in_the_file(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path)
+    for number in range(1, NEAR + 11):
+        state.add_task(TaskRow(number, 0, "reception", b"body"))
+    state.add_task(TaskRow(NEAR + 11, 1, "finish", b"plan"))
+    bodies = [task.body for task in state.recover().tasks]
+    assert bodies == [b"body"] * NEAR + [b""] * 10 + [b"plan"]
+    assert state.task_body(NEAR + 5) == b"body"
+    with pytest.raises(ProcessError, match="task 999 is not"):
+        state.task_body(999)
+
+
+def test_noted_events_only_grow() -> None:
+    state = SqliteState(None)
+    for event in (5, 3):
+        state.note_event("w", event)
+    assert state.recover().events == {"w": 5}

@@ -433,7 +433,7 @@ def test_event_numbers_of_workers_that_are_gone_are_dropped(bench: Bench) -> Non
     bench.studies.drain()
     bench.state.forget_study(1)
     assert bench.state.recover().events == {"w": 1}
-    bench.studies.forget_workers(["w"])
+    bench.state.forget_events(["w"])
     assert bench.state.recover().events == {}
 
 

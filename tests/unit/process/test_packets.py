@@ -8,7 +8,7 @@ from fastscp.process.fdpass import PACKET_OCTETS
 
 
 def test_connection_carries_its_peer() -> None:
-    packet: packets.Connection = {"kind": "connection", "number": 0xFFFFFFFF, "address": "fe80::1%eth0", "port": 65535,
+    packet: packets.NewConnection = {"kind": "connection", "number": 0xFFFFFFFF, "address": "fe80::1%eth0", "port": 65535,
                                   "host": "ä b"}
     assert packets.decode_order(packets.encode(packet)) == packet
 

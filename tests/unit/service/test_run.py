@@ -13,6 +13,7 @@ from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
 from fastscp.dicom.options import OutputOptions
 from fastscp.errors import ProcessError, StorageError, UsageError
+from fastscp.log.policy import LogPolicy
 from fastscp.service import run as module
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy
@@ -83,12 +84,17 @@ def test_as_many_workers_as_cpus_unless_told(monkeypatch):
     assert module.acceptor_policy(Config(), descriptors=1032).workers == 3
 
 
-@pytest.mark.parametrize(("lookup", "access", "hook", "wanted"), [
-    (True, False, None, False), (True, True, None, True), (True, False, "true", True), (False, True, "true", False),
+@pytest.mark.parametrize(("lookup", "wanting", "wanted"), [
+    (True, {}, False), (True, {"hooks": HookPolicy(on_reception="true")}, False),
+    (True, {"hooks": HookPolicy(on_reception='echo "$FASTSCP_PEER_ADDRESS"')}, False),
+    (True, {"access": AccessPolicy(enabled=True)}, True), (True, {"hooks": HookPolicy(on_reception="echo #r")}, True),
+    (True, {"hooks": HookPolicy(on_end_of_study='echo "$FASTSCP_PEER"')}, True),
+    (True, {"hooks": HookPolicy(on_end_of_series="echo ${FASTSCP_PEER}")}, True),
+    (True, {"hooks": HookPolicy(event_log="f")}, True), (True, {"log": LogPolicy(level="info")}, True),
+    (True, {"log": LogPolicy(config_file="f")}, True), (False, {"hooks": HookPolicy(on_reception="echo #r")}, False),
 ])
-def test_names_are_looked_up_when_somebody_wants_them(lookup, access, hook, wanted):
-    config = Config(network=NetworkPolicy(lookup_hosts=lookup), access=AccessPolicy(enabled=access),
-                    hooks=HookPolicy(on_reception=hook))
+def test_names_are_looked_up_when_somebody_wants_them(lookup, wanting, wanted):
+    config = Config(network=NetworkPolicy(lookup_hosts=lookup), **wanting)
     assert config.looks_up_hosts is wanted
 
 

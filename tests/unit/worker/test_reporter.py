@@ -10,7 +10,8 @@ import pytest
 
 from fastscp.process import fdpass, packets
 from fastscp.process.loop import Loop
-from fastscp.worker.reporter import Reporter
+from fastscp.worker.reporter import MOST_NOTES, Reporter
+from tests.support import said
 
 
 class Coordinator:
@@ -85,7 +86,7 @@ def test_nothing_is_lost_while_there_is_no_coordinator(coordinator: Coordinator)
     notices: list[str] = []
     coordinator.reporter.opened(opened("a"))
     coordinator.reporter.stored(stored(coordinator.reporter.next_event()), on_sent=lambda: notices.append("sent"))
-    coordinator.reporter.closed("a", "released")
+    coordinator.reporter.closed("a", "released", stored=0, refused=0, octets=0)
     assert notices == []
     coordinator.connect()
     assert kinds(coordinator.heard()) == ["hello", "opened", "stored", "closed"]
@@ -99,7 +100,7 @@ def test_association_is_forgotten_with_its_last_acknowledgement(coordinator: Coo
     reporter.opened(opened("a"))
     for _ in range(2):
         reporter.stored(stored(reporter.next_event()))
-    reporter.closed("a", "released")
+    reporter.closed("a", "released", stored=0, refused=0, octets=0)
     coordinator.answer({"kind": "ack", "event": 2})
     coordinator.connect()
     assert kinds(coordinator.heard()) == ["hello", "opened", "stored", "closed"]
@@ -119,7 +120,7 @@ def test_new_coordinator_hears_what_the_dead_one_did_not_answer(coordinator: Coo
         number = reporter.next_event()
         reporter.stored(stored(number), on_sent=lambda number=number: sent.append(number))
     request = reporter.place("a", "1.2", "P", "", placed.append)
-    reporter.closed("b", "released")
+    reporter.closed("b", "released", stored=0, refused=0, octets=0)
     coordinator.answer({"kind": "ack", "event": 1})
     assert coordinator.channel is not None
     coordinator.channel.close()
@@ -227,3 +228,58 @@ def test_coordinator_that_dies_while_an_event_leads_to_another(coordinator: Coor
     reporter.stored(stored(reporter.next_event()), on_sent=next_object)
     coordinator.connect()
     assert [packet["event"] for packet in coordinator.heard() if packet["kind"] == "stored"] == [1, 2]
+
+
+# -- notes for the event stream ---------------------------------------------------------------------
+
+
+def note(number: int) -> packets.Refused:
+    return said.refused("a", instance=str(number))  # type: ignore[return-value]
+
+
+def test_note_leaves_at_once_and_is_not_repeated(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    coordinator.reporter.note(note(1))
+    assert kinds(coordinator.heard()) == ["hello", "refused"]
+    assert coordinator.reporter.idle
+    coordinator.connect()
+    assert kinds(coordinator.heard()) == ["hello"]
+
+
+def test_notes_wait_for_a_coordinator_and_follow_what_counts(coordinator: Coordinator) -> None:
+    reporter = coordinator.reporter
+    reporter.opened(opened("a"))
+    reporter.note(note(1))
+    reporter.stored(stored(reporter.next_event()))
+    reporter.closed("a", "released", stored=1, refused=1, octets=5)
+    assert not reporter.idle
+    coordinator.connect()
+    heard = coordinator.heard()
+    assert kinds(heard) == ["hello", "opened", "stored", "refused", "closed"]
+    assert (heard[-1]["stored"], heard[-1]["refused"], heard[-1]["octets"]) == (1, 1, 5)
+
+
+def test_notes_without_a_coordinator_are_bounded_and_the_rest_is_counted(coordinator: Coordinator) -> None:
+    reporter = coordinator.reporter
+    for number in range(MOST_NOTES + 5):
+        reporter.note(note(number))
+    assert len(reporter._queue) == MOST_NOTES
+    coordinator.connect()
+    heard: list[dict[str, Any]] = []
+    while not reporter.idle:
+        heard += coordinator.heard()
+        coordinator.turn()
+    heard += coordinator.heard()
+    assert [packet["instance"] for packet in heard if packet["kind"] == "refused"] == [str(n) for n in range(MOST_NOTES)]
+    assert heard[-1] == {"kind": "missed", "count": 5}
+    reporter.note(note(1))
+    assert kinds(coordinator.heard()) == ["refused"], "room again, and nothing missed"
+
+
+def test_what_a_new_coordinator_hears_anyway_does_not_pile_up_meanwhile(coordinator: Coordinator) -> None:
+    reporter = coordinator.reporter
+    for number in range(50):
+        reporter.opened(opened(str(number)))
+        reporter.closed(str(number), "released", stored=0, refused=0, octets=0)
+    assert reporter.idle
+    assert not reporter._queue

@@ -92,7 +92,7 @@ def test_object_that_fails_after_it_was_placed_is_taken_back(sorting: Bench, tmp
 def test_answer_that_comes_for_an_object_that_is_gone_changes_nothing(sorting: Bench, tmp_path: Path) -> None:
     sorting.arrive(store())
     answer = sorting.reporter.answers[1]
-    sorting.connection.abort(source=2, reason=0)
+    sorting.connection.abort("no reason", source=2, reason=0)
     answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": "", "late": False})
     assert files(tmp_path) == []
     assert sorting.reporter.kinds == ["opened", "place", "abandoned", "closed"]
@@ -276,7 +276,7 @@ def test_object_that_is_dropped_while_it_is_compared_changes_nothing(sorting: Be
     monkeypatch.setattr(comparing, "PIECE_OCTETS", 64)
     descriptors = len(os.listdir("/proc/self/fd"))
     repeated(sorting, tmp_path, late=True)
-    sorting.connection.abort(source=2, reason=0)
+    sorting.connection.abort("no reason", source=2, reason=0)
     for _ in range(1000):
         sorting.loop.advance(0.002)
     assert 2 not in sorting.reporter.packets

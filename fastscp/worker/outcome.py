@@ -21,7 +21,7 @@ from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.net.peer import Peer
 from fastscp.process import packets
-from fastscp.study import events
+from fastscp.study import event_types, events
 from fastscp.ul.pdu import AAssociateRQ, AcceptedContext
 from fastscp.worker.context import Reporter
 from fastscp.worker.quarantine import quarantined
@@ -48,7 +48,7 @@ class Caller:
     called_aet: str = ""
     introduced: bool = False
 
-    def fields(self) -> events.Caller:
+    def fields(self) -> event_types.Caller:
         """Return what packets and events say of it."""
         return {"calling_aet": self.calling_aet, "called_aet": self.called_aet, "peer": self.peer.address,
                 "peer_host": self.peer.name, "port": self.peer.port}

@@ -130,6 +130,8 @@ def test_defaults_are_those_of_the_policies():
     ("-sp --study-max-age 9", {"study.sorting": Sorting.PATIENT_NAME, "study.max_age_s": 9}),
     ("-sp --study-manifest", {"study.sorting": Sorting.PATIENT_NAME, "study.manifest": True}),
     ("-sp --transliterate-names", {"study.sorting": Sorting.PATIENT_NAME, "study.names_by_character_set": True}),
+    ("-su P --completed-directory d/", {"study.sorting": Sorting.STUDY_UID, "study.prefix": "P",
+                                        "study.completed_directory": "d"}),
     ("--state-dir d", {"study.state_directory": "d"}),
     ("--exec-on-eoseries c", {"hooks.on_end_of_series": "c"}),
     ("--exec-argv", {"hooks.argv": True}),

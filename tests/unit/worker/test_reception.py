@@ -199,3 +199,49 @@ def test_uid_that_is_another_one_or_is_not_there(tmp_path: Path, octets: bytes |
 def test_study_uid_of_nothing_but_blanks_has_no_place(tmp_path: Path) -> None:
     data = data_set(study="") + ds.implicit(0x0020000D, b"\t\n\0\0")
     assert received(settings(tmp_path, sorted=True), data=data).status == 0xC000
+
+
+def test_directory_that_somebody_took_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for anonymous in (True, False):
+        monkeypatch.setattr(OutputDirectory, "_anonymous_works", lambda _self, anonymous=anonymous: anonymous)
+        directory = tmp_path / f"S_{anonymous}"
+        published = received(settings(tmp_path)).publish(str(directory), NOW)
+        assert published is not None
+        assert os.listdir(directory) == ["CT.1.2.3.4.5"]
+        (directory / "CT.1.2.3.4.5").write_text("earlier")
+        assert received(settings(tmp_path)).publish(str(directory), NOW).replaced  # type: ignore[union-attr]
+
+
+def test_only_the_directory_of_the_study_is_made_again(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "out", tmp_path / "elsewhere"
+    inside.mkdir()
+    for directory in (inside / "a" / "b", outside):
+        made = received(settings(inside))
+        assert made.publish(str(directory), NOW) is None
+        assert made.status == 0xA700
+    assert os.listdir(tmp_path) == ["out"]
+    assert os.listdir(inside) == []
+
+
+def test_file_in_the_place_of_the_directory_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "S").write_text("")
+    made = received(settings(tmp_path))
+    assert made.publish(str(tmp_path / "S"), NOW) is None
+    assert (made.status, str(made.failure)[-15:]) == (0xA700, "Not a directory")
+
+
+@pytest.mark.parametrize("instance", [wire.INSTANCE, "1.2_3"])
+def test_object_is_compared_with_the_file_that_it_will_replace(tmp_path: Path, instance: str) -> None:
+    context = settings(tmp_path)
+    for data, unchanged in ((None, False), (None, True), (data_set(instance, study="1.2.100"), False)):
+        made = received(context, instance, data)
+        assert list(made.compare(None)) == []
+        assert made.unchanged is unchanged
+        assert made.publish(None, NOW) is not None
+
+
+@pytest.mark.parametrize("names", [FileNames.UNIQUE, FileNames.TIME])
+def test_names_of_their_own_have_nothing_to_be_compared_with(tmp_path: Path, names: FileNames) -> None:
+    made = received(settings(tmp_path, file_names=names))
+    assert list(made.compare(None)) == []
+    assert not made.unchanged

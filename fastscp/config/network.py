@@ -68,6 +68,7 @@ class NetworkPolicy:
     lookup_hosts: bool = True  #: False: ``-dhl``
     user: str | None = None  #: ``--user``: identity taken after the port is bound
     drain_timeout_s: float = 30.0  #: ``--drain-timeout``: SIGTERM waits that long for open associations
+    hang_timeout_s: float | None = 30.0  #: ``--hang-timeout``: a process that hangs so long is killed; 0 is None
     tls: TLSPolicy | None = None
 
 

@@ -25,7 +25,7 @@ from fastscp.dicom.engine.trace import Trace
 from fastscp.dicom.options import OutputOptions, PrivateDictionary
 from fastscp.errors import InstanceError
 
-__all__ = ["COLLECTED", "Rewriter", "Shapes", "Sink", "output_transfer_syntax", "rewrite", "shared_dictionary"]
+__all__ = ["COLLECTED", "Rewriter", "Shapes", "Sink", "Trace", "output_transfer_syntax", "rewrite", "shared_dictionary"]
 
 _INFLATED_OCTETS: Final = 262144
 _PLANS: Final = 64  #: those in use at a time are few: one for each transfer syntax that arrives

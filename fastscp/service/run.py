@@ -19,8 +19,15 @@ from fastscp.config.network import ProcessMode, TLSPolicy
 from fastscp.dicom.options import OutputOptions
 from fastscp.errors import FastscpError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
-from fastscp.net.listener import connections_per_worker, open_listener, raise_descriptor_limit, tune
-from fastscp.net.systemd import adopt_listeners
+from fastscp.log.text import printable
+from fastscp.net.listener import (
+    connections_held,
+    connections_per_worker,
+    open_listener,
+    raise_descriptor_limit,
+    tune,
+)
+from fastscp.net.systemd import adopt_listeners, watchdog_s
 from fastscp.process.titles import set_title
 from fastscp.store.leftovers import remove_stale_temporaries, undo_unfinished
 from fastscp.store.policy import StorePolicy
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
     import socket
 
     from fastscp.acceptor.policy import AcceptorPolicy, Children, WorkerStart
+    from fastscp.process.heartbeat import Heartbeat
 
 _log = logging.getLogger(APPLICATION)
 _network_log = logging.getLogger(NETWORK)
@@ -83,8 +91,23 @@ def serve(config: Config, settings: WorkerSettings) -> int:
 
         drop_privileges(network.user)
     set_title(f"acceptor [{listeners[0].getsockname()[1]}]")
+    announce([address_text(listener.getsockname()) for listener in listeners], policy.workers, config.store,
+             tls=network.tls is not None)
     resolver = Resolver() if config.looks_up_hosts else None
-    return AcceptorProcess(policy, listeners, started, resolver=resolver).run()
+    return AcceptorProcess(policy, listeners, started, resolver=resolver, watchdog_s=watchdog_s()).run()
+
+
+def announce(addresses: list[str], workers: int, store: StorePolicy, *, tls: bool) -> None:
+    """Say at the start where and how the service listens."""
+    where = "objects are ignored" if store.ignore else f"output directory {printable(store.output_directory)}"
+    _log.info("listening on %s (%s), %d worker%s, %s", ", ".join(addresses), "TLS" if tls else "no TLS", workers,
+              "" if workers == 1 else "s", where)
+
+
+def address_text(address: tuple[object, ...]) -> str:
+    """Return a socket address as one writes it."""
+    host, port = str(address[0]), address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
@@ -93,12 +116,17 @@ def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
 
     network = config.network
     single = network.mode is ProcessMode.SINGLE
+    workers = 1 if single else network.workers or usable_cpus()
     return AcceptorPolicy(
-        workers=1 if single else network.workers or usable_cpus(),
+        workers=workers,
         max_associations=1 if single else network.max_associations,
         connections_per_worker=connections_per_worker(descriptors),
+        connections_held=connections_held(descriptors, workers),
+        hang_timeout_s=network.hang_timeout_s,
         drain_timeout_s=network.drain_timeout_s,
+        names_wanted=config.names_wanted,
         access=config.access,
+        tells_events=config.tells_events,
     )
 
 
@@ -110,10 +138,13 @@ def children(config: Config, settings: WorkerSettings) -> Children:
     def worker(start: WorkerStart) -> int:
         return run_worker(start, config, settings)
 
-    def run_coordinator(control: socket.socket) -> int:
-        return coordinator.main(control, config)
+    def run_coordinator(control: socket.socket, heartbeat: Heartbeat) -> int:
+        return coordinator.main(control, config, heartbeat)
 
-    return Children(worker, run_coordinator)
+    def try_reload() -> None:
+        worker_settings(config.network.tls)
+
+    return Children(worker, run_coordinator, try_reload)
 
 
 def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> int:
@@ -121,7 +152,7 @@ def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> 
     if start.predecessor:
         remove_temporaries(config.store, start.predecessor)
     try:
-        return Worker(start.control, config, settings).run()
+        return Worker(start.control, config, settings, heartbeat=start.heartbeat).run()
     except (FastscpError, OSError) as error:
         _network_log.critical("worker %d cannot go on: %s", start.index + 1, error)
         return 1

@@ -6,8 +6,8 @@ import contextlib
 import os
 from typing import Final
 
+from fastscp.store.directory import TEMPORARY_PREFIX
 from fastscp.store.quarantine import NOTE_SUFFIX, REPORT_SUFFIX
-from fastscp.store.sink import TEMPORARY_PREFIX
 
 _NAME_OCTETS: Final = 255
 

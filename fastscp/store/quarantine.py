@@ -13,7 +13,8 @@ import contextlib
 import os
 
 from fastscp.errors import StorageError
-from fastscp.store.sink import InstanceSink, OutputDirectory, storage_error
+from fastscp.store.directory import storage_error
+from fastscp.store.sink import InstanceSink, OutputDirectory
 
 REPORT_SUFFIX = ".json"
 NOTE_SUFFIX = ".keep"

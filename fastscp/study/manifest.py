@@ -10,7 +10,8 @@ from fastscp.study.events import SCHEMA_VERSION, instance
 FILE_NAME = "manifest.json"
 
 
-def build(uid: str, directory: str, completed: str, objects: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+def build(uid: str, directory: str, completed: str, revision: int,
+          objects: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """Return the manifest of (file name now, ``stored`` packet) pairs in order of arrival."""
     series: dict[str, dict[str, Any]] = {}
     octets = count = 0
@@ -23,5 +24,6 @@ def build(uid: str, directory: str, completed: str, objects: Iterable[tuple[str,
         count += 1
     return {
         "schema": SCHEMA_VERSION, "study_uid": uid, "directory": directory, "completed": completed,
+        "revision": revision,
         "counts": {"series": len(series), "instances": count, "octets": octets}, "series": list(series.values()),
     }

@@ -33,8 +33,8 @@ class Reporter(Protocol):
     def opened(self, packet: packets.Opened) -> None:
         """Tell that an association is established."""
 
-    def closed(self, name: str, how: str) -> None:
-        """Tell that an association ended."""
+    def closed(self, name: str, how: str, *, stored: int, refused: int, octets: int) -> None:
+        """Tell that an association ended, with the objects and the octets of files that came of it."""
 
     def place(self, name: str, study: str, patient: str, charset: str,
               answer: Callable[[packets.Placed], None]) -> int:
@@ -43,15 +43,15 @@ class Reporter(Protocol):
     def abandoned(self, request: int) -> None:
         """Tell that the transfer of a ``place`` request failed."""
 
-    def note(self, packet: packets.Note) -> None:
-        """Tell something to the event stream that nothing follows from."""
-
     def next_event(self) -> int:
         """Return the number of the next event."""
 
     def stored(self, packet: packets.Stored, *, on_sent: Callable[[], None] | None = None,
                on_acknowledged: Callable[[], None] | None = None, on_ran: Callable[[], None] | None = None) -> None:
         """Tell that an object is published."""
+
+    def note(self, packet: packets.Note) -> None:
+        """Tell something to the event stream that nothing follows from."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class ServiceContext:
     places: bool  #: the coordinator decides directories
     hooks_first: bool  #: nothing further is served until the hooks of an object have ended
     faults: FaultPolicy
+    listener: Reporter | None = None  #: None: nobody reads events
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: 
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,
-        hooks_first=config.hooks.synchronous, faults=config.faults)
+        hooks_first=config.hooks.synchronous, faults=config.faults, listener=reporter if config.tells_events else None)
     return ConnectionContext(
         loop=loop, buffer=memoryview(bytearray(_BUFFER_OCTETS)), answers=Answers(config.negotiation),
         network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,

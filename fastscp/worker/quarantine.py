@@ -15,10 +15,10 @@ from typing import Any, Final, cast
 
 import orjson
 
-from fastscp.dicom.engine.trace import Trace
 from fastscp.dicom.filemeta import encode as encode_file_meta
+from fastscp.dicom.rewrite import Trace
 from fastscp.dimse.command import Command
-from fastscp.errors import InstanceError, StorageError
+from fastscp.errors import InstanceError, ObjectError, StorageError
 from fastscp.process import packets
 from fastscp.store import naming
 from fastscp.store.quarantine import Quarantine
@@ -78,7 +78,7 @@ class KeepingReception(Reception):
         except StorageError as error:
             self._lose(error)
 
-    def fail(self, error: InstanceError | StorageError) -> None:
+    def fail(self, error: ObjectError) -> None:
         """Remember the first failure; what was written is needed for what is kept."""
         if self.failure is None and self._received is not None and isinstance(error, InstanceError):
             self.failure, self.status = error, error.status

@@ -52,9 +52,10 @@ NEWER = """
 
 #: fastscp's own.
 OWN = """
---workers | --drain-timeout | --user | --hosts-allow | --hosts-deny | --on-late | --study-max-age | --study-manifest
---state-dir | --transliterate-names | --private-dictionary | --quarantine | --exec-on-eoseries | --exec-argv | --hook-jobs | --hook-timeout | --event-log
---event-digest | --log-json
+--workers | --drain-timeout | --hang-timeout | --user | --hosts-allow | --hosts-deny | --on-late | --study-max-age
+--study-manifest | --state-dir | --transliterate-names | --private-dictionary | --quarantine | --exec-on-eoseries
+--exec-argv | --hook-jobs | --hook-timeout | --event-log | --event-digest | --log-json | --completed-directory
+--hook-retries
 """
 
 

@@ -64,7 +64,7 @@ class Writer:
             return self._cursor.want(header + 1, header=header)  # it may be the end: see Reader.finish
         element = tag & 0xFFFF
         if tag == PADDING or (element == 0 and plan.drop_groups):
-            return self._drop(pos, end)
+            return self._drop(pos, tag, end)
         check = None
         if plan.silent and length and level.explicit and plan.vrs.unspoken(level, tag) == "SQ":
             if tag >> 16 & 1 and out.octets < start + 4 <= end:
@@ -158,14 +158,14 @@ class Writer:
                 not level.explicit or self._plan.convert_un or self._plan.silent):
             self._plan.vrs.reserve(level, tag, value)
 
-    def _drop(self, pos: int, end: int) -> int:
+    def _drop(self, pos: int, tag: int, end: int) -> int:
         """Leave an element out, also what of it is beyond the buffer."""
         out = self._out
         if end <= out.octets:
             out.cut(pos, end, b"")
             return end
         out.cut(pos, out.octets, b"")
-        return self._value.begin(values.Drop(), out.octets, end - out.octets)
+        return self._value.begin(values.Drop(), out.octets, end - out.octets, tag=tag, pos=pos)
 
     def _begin_value(self, pos: int, level: Level, tag: int, vrs: tuple[str, str, str], start: int,
                      length: int, check: ItemsCheck | None) -> int:
@@ -189,4 +189,4 @@ class Writer:
                 level.explicit and out.buf[pos + 6:pos + 8] != b"\0\0"):
             out.cut(pos, start, out.header(tag >> 16, tag & 0xFFFF, vr_out.encode("ascii"), written))
         self._value.measure(out.origin + start + out.shift, written)
-        return self._value.begin(chosen, start, length)
+        return self._value.begin(chosen, start, length, tag=tag, pos=pos)

@@ -133,7 +133,7 @@ class Nesting:
         if pad:
             out.cut(pos, start, out.pack_implicit(0xFFFE, 0xE000, length + 1))
         if end > out.octets:
-            return self._value.begin(values.Verbatim(pad), start, length)
+            return self._value.begin(values.Verbatim(pad), start, length, tag=PIXEL_DATA, pos=pos)
         if pad:
             out.cut(end, end, pad)
         return end

@@ -93,7 +93,7 @@ class Sorter:
             while left:
                 octets = self._sink.read(offset, min(left, _COPY_OCTETS))
                 if not octets:
-                    self._fail("what was written cannot be read back", offset)
+                    self._fail("what was written cannot be read back")
                 yield octets
                 offset += len(octets)
                 left -= len(octets)
@@ -107,7 +107,7 @@ class Sorter:
             at = 0
         header = self._block[at:at + 12]
         if len(header) < 8:
-            self._fail("what was written cannot be read back", offset)
+            self._fail("what was written cannot be read back")
         return header
 
     def _dataset(self, start: int, end: int) -> _Content:
@@ -127,7 +127,7 @@ class Sorter:
             elements.append(_Element(tag, at, content))
             self._elements += 1
             if self._elements > MOST_ELEMENTS:
-                self._fail("too many elements in a data set that is not in order", at)
+                self._fail("too many elements in a data set that is not in order")
             ascending = ascending and tag > last
             changed = changed or len(content.pieces) != 1 or isinstance(content.pieces[0], bytes)
             last = tag
@@ -263,8 +263,9 @@ class Sorter:
             if group << 16 | element != ITEM:
                 return at
 
-    def _fail(self, message: str, offset: int) -> NoReturn:
-        raise InstanceError(message, status=0xC000, offset=offset - self._base)
+    def _fail(self, message: str) -> NoReturn:
+        """Refuse the data set; where the fault was in what was received, nobody knows any more."""
+        raise InstanceError(message, status=0xC000)
 
 
 def _join(pieces: list[Piece], more: list[Piece]) -> None:

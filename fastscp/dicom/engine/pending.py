@@ -19,7 +19,7 @@ Passage = tuple[int, int, int]
 class PendingValue:
     """The value that is passing by, if one is; what becomes of its pieces is a filter's business."""
 
-    __slots__ = ("_filter", "_out", "_start", "_written", "left", "passages", "verbatim_left")
+    __slots__ = ("_filter", "_out", "_start", "_written", "left", "offset", "passages", "tag", "verbatim_left")
 
     def __init__(self, output: Output) -> None:
         self._out = output
@@ -27,14 +27,17 @@ class PendingValue:
         self._start = 0
         self._written = 0
         self.left = 0  #: octets still to come
+        self.tag = 0  #: whose value it is
+        self.offset = 0  #: of its header in the input
         self.verbatim_left = 0  #: octets that may go to the sink without a look, see ``passed``
         self.passages: list[Passage] | None = None  #: of values written as they come, where somebody wants to know
 
-    def begin(self, chosen: values.Filter, start: int, length: int) -> int:
+    def begin(self, chosen: values.Filter, start: int, length: int, *, tag: int, pos: int) -> int:
         """Take a value of ``length`` octets from position ``start`` of the buffer on; return ``start``.
 
-        What the buffer has of it is forwarded at once.
+        The header of ``tag`` is at ``pos``. What the buffer has of the value is forwarded at once.
         """
+        self.tag, self.offset = tag, self._out.origin + pos
         rest = self._out.leave(start)
         self._filter = chosen
         self.left = length
@@ -49,8 +52,9 @@ class PendingValue:
         self._start = start
         self._written = written
 
-    def resume(self, octets: int) -> None:
-        """Take a value, to be written as it is, whose header was not read."""
+    def resume(self, octets: int, tag: int, offset: int) -> None:
+        """Take a value, to be written as it is, whose header at ``offset`` was not read."""
+        self.tag, self.offset = tag, offset
         self._filter = _AS_IT_IS
         self.left = octets
         if self.passages is not None:

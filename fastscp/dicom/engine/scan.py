@@ -29,10 +29,12 @@ from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.tags import ITEM_OCTETS
 from fastscp.dicom.uids import IMPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
 from fastscp.dicom.vr import KINDS, LONG
+from fastscp.errors import InstanceError
 
 WINDOW: Final = 32768
 
 _NAMES: Final = {name.encode("ascii"): name for name in KINDS}
+_ENDS_INSIDE: Final = "data set ends inside a value"
 
 
 class Opening(Protocol):
@@ -115,7 +117,7 @@ class Reader:
         """End the data set: close what is open, as far as storescp accepts an open end."""
         out, cursor = self._out, self.cursor
         if self.value.left:
-            out.refuse("data set ends inside a value", 0)
+            raise InstanceError(_ENDS_INSIDE, tag=self.value.tag, offset=self.value.offset)
         if self._held and cursor.header:
             self._end_without_value()
         # DEVIATION PS3.5 §7.1: as storescp does, an incomplete header or delimiter at the very end is dropped, and
@@ -125,7 +127,9 @@ class Reader:
         while cursor.stack:
             level = cursor.level
             if level.kind != ITEM and level.members and out.origin < level.end and not partial:
-                out.refuse("data set ends inside a sequence", 0)
+                # the element that was met last on the level around it, unless a higher one came before
+                tag = None if cursor.disordered else cursor.stack[-1].last
+                out.refuse("data set ends inside a sequence", 0, tag)
             self._nesting.close(0, 0)
         self._nesting.end(cursor.level, 0, self._plan.options.file_padding)
         out.seal(0)
@@ -139,7 +143,8 @@ class Reader:
         self._held.clear()
         level = self.cursor.level
         if self.cursor.stack or len(header) != self.cursor.header or NUMBER[level.little](header) == (0x7FE0,):
-            self._out.refuse("data set ends inside a value", 0)
+            group, element, _ = IMPLICIT[level.little](header)
+            self._out.refuse(_ENDS_INSIDE, 0, group << 16 | element)
         octets = 2 if level.explicit and len(header) == 8 else 4
         self._scan(header[:-octets] + bytes(octets))
 

@@ -64,7 +64,9 @@ def test_defaults_are_those_of_the_policies():
     ("+ac", {"access.enabled": True}),
     ("+ac -ac", {}),
     ("+ac --hosts-allow a --hosts-deny b", {
-        "access.enabled": True, "access.allow_file": "a", "access.deny_file": "b"}),
+        "access.enabled": True, "access.allow_file": "a", "access.deny_file": "b", "access.allow_named": True,
+        "access.deny_named": True}),
+    ("+ac --hosts-deny ''", {"access.enabled": True, "access.deny_file": "", "access.deny_named": True}),
     ("-ts 5", {"network.socket_timeout_s": 5}),
     ("-ts 0", {"network.socket_timeout_s": None}),
     ("-ts -1", {"network.socket_timeout_s": None}),
@@ -83,6 +85,8 @@ def test_defaults_are_those_of_the_policies():
     ("--abort-during", {"faults.abort_during": True}),
     ("-up", {"store.uid_padding": True}),
     ("--drain-timeout 5", {"network.drain_timeout_s": 5}),
+    ("--hang-timeout 5", {"network.hang_timeout_s": 5}),
+    ("--hang-timeout 0", {"network.hang_timeout_s": None}),
     ("--user dicom", {"network.user": "dicom"}),
     ("-od /a/b/", {"store.output_directory": "/a/b"}),
     ("-od //", {"store.output_directory": "/"}),
@@ -134,6 +138,7 @@ def test_defaults_are_those_of_the_policies():
     ("--private-dictionary PYDICOM", {"output.private_dictionary": PrivateDictionary.PYDICOM}),
     ("--hook-jobs 2", {"hooks.jobs": 2}),
     ("--hook-timeout 4", {"hooks.timeout_s": 4}),
+    ("--hook-retries 3", {"hooks.retries": 3}),
     ("--event-log f --event-digest", {"hooks.event_log": "f", "hooks.event_digest": True}),
 ])
 def test_option(options, expected):

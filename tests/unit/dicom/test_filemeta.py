@@ -39,3 +39,11 @@ def test_a_length_that_lies_allocates_nothing() -> None:
     file = io.BytesIO(bytes(128) + b"DICM" + b"\2\0\1\0OB\0\0\xf0\xff\xff\xff")
     with pytest.raises(InstanceError, match="too long"):
         filemeta.read(file)
+
+
+def test_elements_with_long_lengths_are_passed_over() -> None:
+    head = filemeta.encode(b"1.2.3", b"1.2.34", "1.2.840.10008.1.2", b"")
+    address = b"\2\0\x26\0UR\0\0\x06\0\0\0http:/"
+    file = io.BytesIO(head + address + b"\x08\0")
+    assert filemeta.read(file).sop_instance_uid == b"1.2.34"
+    assert file.tell() == len(head) + len(address)

@@ -89,8 +89,8 @@ def test_object_that_fails_after_it_was_placed_is_taken_back(sorting: Bench, tmp
 def test_answer_that_comes_for_an_object_that_is_gone_changes_nothing(sorting: Bench, tmp_path: Path) -> None:
     sorting.arrive(store())
     answer = sorting.reporter.answers[1]
-    sorting.connection.abort(source=2, reason=0)
-    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": ""})
+    sorting.connection.abort("no reason", source=2, reason=0)
+    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": "", "late": False})
     assert files(tmp_path) == []
     assert sorting.reporter.kinds == ["opened", "place", "abandoned", "closed"]
 
@@ -118,7 +118,7 @@ def test_silent_coordinator_is_given_up_and_its_late_answer_ignored(sorting: Ben
     answer = sorting.reporter.answers[1]
     sorting.loop.advance(30.1)
     assert sorting.statuses() == [0xA700]
-    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": ""})
+    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": "", "late": False})
     assert files(tmp_path) == []
     assert sorting.statuses() == []
 

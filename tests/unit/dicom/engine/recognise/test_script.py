@@ -50,3 +50,10 @@ def test_script_of_what_an_output_was_told(cuts, expected):
 def test_patches_overwrite_constants():
     script = script_of(10, [(2, 6, b"LLLL")], [(2, b"1234"), (4, b"!!")])
     assert Renderer(script).render(b"0123456789") == b"0112!!6789"
+
+
+def test_script_applies_patches_across_slices_and_constants() -> None:
+    buf = b"abcdefghij"
+    script = script_of(10, [(2, 4, b"XYZ"), (6, 6, b"-")], [(1, b"123"), (9, b"!")])
+    out = b"".join(part if isinstance(part, bytes) else buf[part[0] : part[1]] for part in script)
+    assert out == b"a123Zef-g!ij"

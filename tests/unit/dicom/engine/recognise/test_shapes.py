@@ -9,11 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from fastscp.dicom.engine import values
-from fastscp.dicom.engine.cursor import Position
-from fastscp.dicom.engine.recognise.outline import outline
-from fastscp.dicom.engine.recognise.script import script_of
-from fastscp.dicom.engine.recognise.shape import Shape
 from fastscp.dicom.engine.recognise.shapes import Shapes
 from fastscp.dicom.options import GroupLengths, OutputOptions
 from fastscp.dicom.rewrite import Rewriter
@@ -130,29 +125,6 @@ def test_group_length_left_open_by_the_shape_is_closed_by_what_follows() -> None
         assert rewritten(data, EXPLICIT_LE, options, shapes) == rewritten(data, EXPLICIT_LE, options, None)
 
 
-def test_script_applies_patches_across_slices_and_constants() -> None:
-    buf = b"abcdefghij"
-    script = script_of(10, [(2, 4, b"XYZ"), (6, 6, b"-")], [(1, b"123"), (9, b"!")])
-    out = b"".join(part if isinstance(part, bytes) else buf[part[0] : part[1]] for part in script)
-    assert out == b"a123Zef-g!ij"
-
-
-def test_outline_ends_before_what_is_unusual() -> None:
-    good = header()
-    found = outline(good + b"\x20\x00\x10\x00??\x04\x00abcd")
-    assert found is not None
-    assert found.size == len(good)
-    assert outline(b"") is None
-    assert outline(good[:100]) is None
-
-
-def test_deep_nesting_does_not_exhaust_the_stack() -> None:
-    data = header() + (b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff") * 1400
-    found = outline(data)
-    assert found is not None
-    assert found.size == len(header())
-
-
 def test_lessons_are_paid_for_by_matches() -> None:
     shapes = Shapes()
     lessons = sum(shapes.worth_learning() for _ in range(320))
@@ -167,41 +139,6 @@ def test_uid_that_is_a_sequence_is_no_attribute_of_the_object() -> None:
     for _ in range(2):
         assert rewritten(data, EXPLICIT_LE, OutputOptions(), shapes) == plain
     assert shapes.find((EXPLICIT_LE, EXPLICIT_LE), data) is not None
-
-
-def _match(vr: str, first: bytes, second: bytes) -> bool:
-    """Learn a header with the value ``first``, among others, and tell whether the same with ``second`` is recognised."""
-    def header(value: bytes) -> bytes:
-        return (ds.HEAD + ds.explicit(0x00081030, "LO", b"x" * 300) + ds.explicit(0x0020000D, vr, value)
-                + ds.explicit(0x00200010, "SH", b"id") + ds.explicit(0x00200011, "UI", b"1.2\0"))
-
-    known = header(first)
-    found = outline(known)
-    assert found is not None
-    assert found.size == len(known)
-    shape = Shape(known, found, ((0, found.size),), Position(0, 0, -1, 0, 0, 0, signed=False, creators=None), frozenset())
-    assert shape.matches(known)
-    return shape.matches(header(second))
-
-
-@pytest.mark.parametrize("last", [b"ab", b"a ", b" a", b"  ", b" \0", b"\0 ", b"\0\0", b"\xa0\xa0", b"\xff\xff", b"\x1f ", b" \x21"])
-def test_text_that_would_be_corrected_is_not_recognised(last: bytes) -> None:
-    for value in (last, b"word" + last, b"  " + last):
-        assert _match("LO", b"y" * len(value), value) == (values.text(value) == value)
-
-
-def test_uid_that_would_be_corrected_is_not_recognised() -> None:
-    for octet in range(256):
-        new = bytes([octet])
-        for value in (new + b"2.3.4", b"1.2.3" + new + b"45", b"1.2.3.45" + new + b"7", b"1.2.3.4" + new,
-                      b"1.2.34" + new + b"\0", b"1" + new, new + b"\0"):
-            if _match("UI", b"1" * len(value), value):
-                assert values.uid(value) == value
-
-
-@pytest.mark.parametrize("value", [b"1.2.840.10008.5.1.4.1.1.2\0", b"2.25.32987", b"0.99", b"1\0"])
-def test_uids_as_they_should_be_are_recognised(value: bytes) -> None:
-    assert _match("UI", b"9" * len(value), value)
 
 
 @pytest.mark.parametrize("behind", [b"", ds.explicit(0x7FE10010, "LO", b"more"), ds.explicit(0xFFFCFFFC, "OB", bytes(4))])

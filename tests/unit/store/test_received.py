@@ -140,3 +140,14 @@ def test_temporary_that_is_too_short(sink: InstanceSink, directory: OutputDirect
     received.take([b"0123"], [(0, 4, 4)])
     with pytest.raises(StorageError, match="shorter"):
         had_back(received, directory)
+
+
+def test_copying_is_done_in_steps(sink: InstanceSink, directory: OutputDirectory) -> None:
+    received = Received(sink)
+    octets = os.urandom(9 << 20)
+    sink.write([octets])
+    received.take([octets], [(0, 4, len(octets))])
+    target = directory.create()
+    target.leave_out(len(octets))
+    assert list(received.copy_to(target, 0)) == [4 << 20, 4 << 20, 1 << 20]
+    assert target.read(0, len(octets)) == octets

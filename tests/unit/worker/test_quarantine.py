@@ -13,11 +13,14 @@ import pytest
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy
 from fastscp.dicom.options import OutputOptions
+from fastscp.dimse.command import decode_command
 from fastscp.store import received as received_module
 from fastscp.store.policy import StorePolicy
 from fastscp.store.sink import InstanceSink
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from fastscp.ul.encode import encode_data
+from fastscp.ul.pdu import AcceptedContext
+from fastscp.worker.quarantine import KeepingReception, new_reception
 from tests.corpus import wire
 from tests.support import datasets as ds
 from tests.support.fake_worker import Bench, data_set, store
@@ -114,7 +117,7 @@ def test_failure_in_the_middle_of_a_stream(places: tuple[Path, Path]) -> None:
 
 def test_out_of_order_and_contradicting(places: tuple[Path, Path]) -> None:
     """Sorted before the contradiction is found."""
-    data = OTHER_UID + ds.implicit(0x00100010, b"A^B ") + ds.implicit(0x00282000, os.urandom(90_000))
+    data = OTHER_UID + ds.implicit(0x00282000, os.urandom(90_000)) + ds.implicit(0x00100010, b"A^B ")
     bench = bench_for(places)
     bench.arrive(encode_data(3, 3, wire.store_command()), *fragments(data), encode_data(3, 2, b""))
     assert bench.statuses() == [0xB007]
@@ -190,9 +193,12 @@ def test_main_directory_that_fails_is_no_case_for_the_quarantine(places: tuple[P
         raise received_module.StorageError("no space")
 
     bench = bench_for(places)
+    bench.arrive(encode_data(3, 3, wire.store_command()), encode_data(3, 0, data_set()))
+    before = len(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(InstanceSink, "publish", full)
-    bench.arrive(store())
+    bench.arrive(encode_data(3, 2, b""))
     assert bench.statuses() == [0xA700]
+    assert len(os.listdir("/proc/self/fd")) < before
     assert list(places[1].iterdir()) == []
 
 
@@ -201,6 +207,7 @@ def test_main_directory_that_fails_is_no_case_for_the_quarantine(places: tuple[P
 ], ids=["+B", "--ignore"])
 def test_what_is_not_read_is_not_kept(places: tuple[Path, Path], policies: dict[str, Any]) -> None:
     bench = bench_for(places, **policies)
+    assert bench.context.service.reception.quarantine is None
     bench.arrive(store(data=CUT))
     assert bench.statuses() == [0]
     assert list(places[1].iterdir()) == []
@@ -217,3 +224,19 @@ def test_bare_data_sets_are_kept_as_files(places: tuple[Path, Path]) -> None:
     bench = bench_for(places, output=OutputOptions(file_format=False))
     bench.arrive(store(data=CUT))
     assert split_file(kept_object(places[1])[0]).dataset == CUT
+
+
+def test_gap_is_filled_while_the_rest_arrives(places: tuple[Path, Path]) -> None:
+    context = bench_for(places).context.service.reception
+    data = data_set() + ds.implicit(0x00282000, bytes(9 << 20)) + ds.implicit(0xFFFEE0DD, b"")
+    reception = new_reception(context, AcceptedContext(3, wire.CT, wire.IMPLICIT),
+                              decode_command(wire.store_command()), "MODALITY")
+    assert isinstance(reception, KeepingReception)
+    reception.feed([data[:50_000]])
+    reception.feed([data[50_000:]])
+    assert reception.failure is not None
+    for _ in range(8):
+        reception.feed([b"rest"])
+    assert next(reception._steps, None) is None
+    assert reception.keep({}) is not None
+    assert split_file(kept_object(places[1])[0]).dataset == data + 8 * b"rest"

@@ -7,7 +7,7 @@ the ``ReceptionContext`` in that. ``worker_context`` makes all three once per pr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from fastscp.config.network import FaultPolicy, NetworkPolicy
@@ -19,6 +19,7 @@ from fastscp.store.policy import StorePolicy
 from fastscp.store.sink import OutputDirectory
 from fastscp.study.policy import Sorting
 from fastscp.ul.answers import Answers
+from fastscp.worker.limits import Places
 
 if TYPE_CHECKING:
     from fastscp.config import Config
@@ -91,9 +92,11 @@ class ConnectionContext:
     incarnation: str  #: names this worker process for life
     log_contexts: bool  #: presentation contexts are logged with the association (``--verbose-pc``)
     service: ServiceContext
+    places: Places = field(default_factory=Places)  #: of hosts and titles
 
 
-def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str) -> ConnectionContext:
+def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str,
+                   places: Places | None = None) -> ConnectionContext:
     """Compose what a worker's connections use. Raises StorageError where the output directory cannot be opened."""
     reception = ReceptionContext(
         output=config.output, store=config.store,
@@ -106,4 +109,4 @@ def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: 
     return ConnectionContext(
         loop=loop, buffer=memoryview(bytearray(_BUFFER_OCTETS)), answers=Answers(config.negotiation),
         network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,
-        service=service)
+        service=service, places=places or Places())

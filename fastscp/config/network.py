@@ -62,6 +62,10 @@ class NetworkPolicy:
     mode: ProcessMode = ProcessMode.POOL
     workers: int | None = None  #: ``--workers``; None: as many as usable CPUs
     max_associations: int | None = None
+    max_per_host: int | None = None  #: ``--max-associations-per-host``
+    max_per_title: int | None = None  #: ``--max-associations-per-aet``; of the calling application entity
+    association_timeout_s: float | None = None  #: in total, from the connection to its end
+    object_timeout_s: float | None = None  #: in total, from the first octet of its C-STORE-RQ to the last of its data set
     acse_timeout_s: float = 30.0  #: ``-ta``; also ARTIM and the TLS handshake
     dimse_timeout_s: float | None = None  #: ``-td``
     socket_timeout_s: float | None = 60.0  #: ``-ts``; 0 on the command line is None

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
-from fastscp.config.network import ProcessMode, TLSPolicy
+from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
 from fastscp.dicom.options import OutputOptions
 from fastscp.errors import FastscpError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
@@ -28,9 +28,11 @@ from fastscp.net.listener import (
     tune,
 )
 from fastscp.net.systemd import adopt_listeners, watchdog_s
+from fastscp.process.slots import Slots
 from fastscp.process.titles import set_title
 from fastscp.store.leftovers import remove_stale_temporaries, undo_unfinished
 from fastscp.store.policy import StorePolicy
+from fastscp.worker.limits import Places
 from fastscp.worker.process import Worker, WorkerSettings
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ def serve(config: Config, settings: WorkerSettings) -> int:
             raise ProcessError("no port to listen on")
         listeners = [open_listener(network.port, network.address_family)]
     descriptors = raise_descriptor_limit()
+    settings = replace(settings, places=shared_places(network))
     policy, started = acceptor_policy(config, descriptors), children(config, settings)
     preload(config.output)  # all code and tables are read while the files they are in can be
     if network.user is not None:
@@ -218,6 +221,12 @@ def worker_settings(tls: TLSPolicy | None) -> WorkerSettings:
     from fastscp.tls.context import build_context  # noqa: PLC0415 - ssl is slow to import
 
     return WorkerSettings(tls_context=build_context(tls))
+
+
+def shared_places(network: NetworkPolicy) -> Places:
+    """Make the places that the workers share, as far as they are limited."""
+    return Places(None if network.max_per_host is None else Slots(network.max_per_host),
+                  None if network.max_per_title is None else Slots(network.max_per_title))
 
 
 def preload(output: OutputOptions) -> None:

@@ -28,17 +28,12 @@ from fastscp.net.peer import Peer
 from fastscp.net.transport import Transport, TransportError
 from fastscp.process.loop import OUT
 from fastscp.ul import describe
-from fastscp.ul.association import (
-    Aborted,
-    Association,
-    AssociationEvent,
-    Established,
-    Rejected,
-    ReleaseRequested,
-)
+from fastscp.ul.association import Association
+from fastscp.ul.events import Aborted, AssociationEvent, Established, Rejected, ReleaseRequested
+from fastscp.ul.pdu import P_DATA_TF
 from fastscp.worker.context import ConnectionContext
-from fastscp.worker.deadline import Deadline
 from fastscp.worker.inbox import Inbox
+from fastscp.worker.limits import PEER_LEFT, Admittance, Patience, answers_within
 from fastscp.worker.narration import log_established, log_late, silence
 from fastscp.worker.service import StorageService
 from fastscp.worker.stream import Stream
@@ -61,12 +56,14 @@ class Connection:
         self._context = context
         self._finished = finished
         self._stream = Stream(context.loop, transport, self.ready)
-        self._association = Association(context.answers)
-        self._deadline = Deadline(context.loop, self._timed_out)
+        self._admittance = Admittance(context.places, peer) if context.places else None
+        self._association = Association(answers_within(context.answers, self._admittance))
+        self._patience = Patience(context.loop, context.network, self._timed_out, self._expired)
         self.storage = StorageService(self, context.service)
         self._inbox = Inbox()
         self._blocked = False
         self._pumping = False
+        self._watched = True  #: whether the end of the connection is looked for while the peer waits for a hook
 
     def name_peer(self, host: str) -> None:
         """Take the host name that was looked up meanwhile; "" when there is none."""
@@ -76,7 +73,11 @@ class Connection:
 
     def start(self) -> None:
         """Begin: the time to a complete A-ASSOCIATE-RQ is limited by the ACSE timeout."""
-        self._deadline.set(self._context.network.acse_timeout_s)
+        if self._admittance is not None and self._admittance.flooding:
+            _log.warning("too many connections of %s, closing", self.peer.name)
+            self._close("failed", "too many connections of the host")
+            return
+        self._patience.step(self._context.network.acse_timeout_s)
         self._stream.open()
 
     def ready(self, mask: int) -> None:
@@ -86,6 +87,9 @@ class Connection:
             if not stream.transport.connected:
                 if not stream.handshake():
                     return
+            elif self._blocked and mask & ~OUT and not self.storage.waiting:
+                self._peer_left()
+                return
             elif mask & OUT:
                 stream.flush()
                 self._update()
@@ -188,7 +192,7 @@ class Connection:
         """Send what is queued while the connection stays blocked."""
         try:
             self._stream.flush()
-            self._stream.update(reading=not self._blocked)
+            self._update()
         except TransportError as error:
             self._lost(str(error))
 
@@ -196,20 +200,24 @@ class Connection:
 
     def _update(self) -> None:
         """Watch the socket for what is wanted now, within the limit for what the peer has to do next."""
+        storage, blocked = self.storage, self._blocked
         if self._inbox.provider is not None:
-            self._deadline.set(self._limit_s())
-        self._stream.update(reading=not self._blocked)
+            if blocked and storage.waiting:
+                self._patience.step(self._context.network.acse_timeout_s)
+            else:
+                inside = not blocked and (self._association.inside_pdu or self._inbox.inside_message)
+                self._patience.follow(storage.idle_since, inside=inside, unread=bool(self._stream.output), blocked=blocked)
+        left = PEER_LEFT if blocked and self._watched and not storage.waiting else 0
+        self._stream.update(reading=not blocked, besides=left)
 
-    def _limit_s(self) -> float | None:
-        """Return how long the peer of an open association may take for its next step, None for ever."""
-        network = self._context.network
-        if self._blocked and self.storage.waiting:
-            return network.acse_timeout_s
-        owes = not self._blocked and (self._association.inside_pdu or self._inbox.inside_message)
-        if self._stream.output or owes:  # a PDU, a command or a data set has begun and not ended
-            limits = [limit for limit in (network.socket_timeout_s, network.dimse_timeout_s) if limit]
-            return min(limits) if limits else None
-        return None if self._blocked else network.socket_timeout_s  # storescp's -td is for a message begun
+    def _peer_left(self) -> None:
+        """Give up whoever left while a hook runs; objects that were sent before are stored when it has ended."""
+        self._watched = self._stream.transport.peek() != P_DATA_TF
+        (self._end_of_file if self._watched else self._update)()
+
+    def _expired(self, why: str) -> None:
+        _log.error("timed out: %s: %s, aborting association", self.storage.caller, why)
+        self.abort(f"timed out: {why}", source=2, reason=0)
 
     def _timed_out(self) -> None:
         association = self._association
@@ -226,7 +234,6 @@ class Connection:
             self.abort(f"timed out: the peer {missing}", source=2, reason=0)
         if association.finished:
             self._close("failed", "timed out")
-
 
     # -- upper layer events -----------------------------------------------------------------------
 
@@ -299,13 +306,15 @@ class Connection:
     def _give_back(self, how: str, why: str) -> None:
         """Drop the object under way and what waits behind it, and tell how the association ended."""
         self._blocked = False
+        if self._admittance is not None:
+            self._admittance.give_back()
         self.storage.drop(why, self._inbox.take_unserved())
         self._tell_closed(how)
 
     def _await_close(self, limit_s: float) -> None:
         """Serve nothing more: the peer closes the connection, or the end of the ARTIM timer does (Sta13)."""
         self._stream.output += self._association.take_output()
-        self._deadline.set(limit_s)
+        self._patience.step(limit_s)
         try:
             self._stream.flush()
             self._stream.update(reading=True)
@@ -322,7 +331,7 @@ class Connection:
         if self._stream.closed:
             return
         self._association.transport_closed()
-        self._deadline.cancel()
+        self._patience.cancel()
         self._stream.close()  # first: a late callback must find a closed connection
         self._give_back(how, why)
         self._finished(self)

@@ -7,7 +7,7 @@ the ``ReceptionContext`` in that. ``worker_context`` makes all three once per pr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from fastscp.config.network import FaultPolicy, NetworkPolicy
@@ -20,6 +20,7 @@ from fastscp.store.quarantine import Quarantine
 from fastscp.store.sink import OutputDirectory
 from fastscp.study.policy import Sorting
 from fastscp.ul.answers import Answers
+from fastscp.worker.limits import Places
 
 if TYPE_CHECKING:
     from fastscp.config import Config
@@ -93,6 +94,7 @@ class ConnectionContext:
     incarnation: str  #: names this worker process for life
     log_contexts: bool  #: presentation contexts are logged with the association (``--verbose-pc``)
     service: ServiceContext
+    places: Places = field(default_factory=Places)  #: of hosts and titles
 
 
 def _quarantine(config: Config) -> Quarantine | None:
@@ -102,7 +104,8 @@ def _quarantine(config: Config) -> Quarantine | None:
     return Quarantine(config.store.quarantine)
 
 
-def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str) -> ConnectionContext:
+def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str,
+                   places: Places | None = None) -> ConnectionContext:
     """Compose what a worker's connections use. Raises StorageError where the output directory cannot be opened."""
     reception = ReceptionContext(
         output=config.output, store=config.store,
@@ -116,4 +119,4 @@ def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: 
     return ConnectionContext(
         loop=loop, buffer=memoryview(bytearray(_BUFFER_OCTETS)), answers=Answers(config.negotiation),
         network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,
-        service=service)
+        service=service, places=places or Places())

@@ -19,7 +19,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
@@ -32,6 +32,7 @@ from fastscp.process.heartbeat import Heartbeat
 from fastscp.process.loop import IN, OUT, Loop
 from fastscp.worker.connection import Connection
 from fastscp.worker.context import worker_context
+from fastscp.worker.limits import Places
 from fastscp.worker.reporter import Reporter, new_incarnation
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class WorkerSettings:
     """What a worker needs beside the configuration, made before the fork."""
 
     tls_context: ssl.SSLContext | None = None
+    places: Places = field(default_factory=Places)  #: shared by all workers
 
 
 class Worker:
@@ -76,7 +78,7 @@ class Worker:
         self.loop = Loop()
         incarnation = new_incarnation(time.time())
         self.reporter = Reporter(self.loop, incarnation, self._unconnected)
-        self._context = worker_context(config, self.loop, self.reporter, incarnation)
+        self._context = worker_context(config, self.loop, self.reporter, incarnation, settings.places)
         self._network = config.network
         self._only_one = only_one
         self._heartbeat = heartbeat

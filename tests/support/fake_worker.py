@@ -69,6 +69,9 @@ class FakeTransport:
         self.sent += octets[:count]
         return count
 
+    def peek(self) -> int:
+        return self.arriving[0][0] if self.arriving and isinstance(self.arriving[0], bytes) and self.arriving[0] else -1
+
     def pending(self) -> int:
         return self.inside
 

@@ -143,11 +143,7 @@ def test_program_that_is_being_replaced_is_waited_for(output: Path, tmp_path: Pa
             worker.tell_stored("a", "1.2", f"CT.{number}", str(output), None)
         assert [worker.hear()["event"] for _ in range(2)] == [1, 2]  # they wait in the state
         assert not list(tmp_path.glob("calls.*"))
-        process.kill()
-        process.start()  # the next finds what that one kept
-        program_is_complete = program.open("rb")
-        program_is_complete.close()
-    with CoordinatorProcess(configuration(output, hooks=hooks)) as process:
+    with CoordinatorProcess(configuration(output, hooks=hooks)) as process:  # finds what that one kept
         wait_until(lambda: len(list(tmp_path.glob("calls.*"))) == 2, "both ran")
         assert process.drain() == 0
 

@@ -301,6 +301,8 @@ def test_worked_example_of_the_documentation() -> None:
     (ds.explicit(0x7FE00010, "OW", b"", length=40), 0x7FE00010, 52),
     (_ELEMENT + ds.explicit(0x7FE00010, "OW", bytes(100_000), length=200_000), 0x7FE00010, 52 + len(_ELEMENT)),
     (ds.explicit(0xFFFCFFFC, "OB", bytes(100_000), length=200_000), 0xFFFCFFFC, 52),
+    (ds.explicit(0x00420011, "OB", bytes(70_000)) + ds.explicit(0x7FE00010, "OW", bytes(100_000), length=200_000),
+     0x7FE00010, 52 + 12 + 70_000),
     (ds.explicit(0x00081140, "SQ", ds.implicit(0xFFFEE000, _ELEMENT), length=500), 0x00081140, 52 + 12 + 8 + len(_ELEMENT)),
 ])
 def test_data_set_that_ends_too_early_names_what_it_ended_in(content: bytes, tag: int, offset: int) -> None:
@@ -317,12 +319,13 @@ def test_data_set_that_ends_too_early_names_what_it_ended_in(content: bytes, tag
 
 def test_recognised_header_knows_whose_value_follows() -> None:
     shapes = Shapes()
-    whole = ds.HEAD + ds.explicit(0x7FE00010, "OW", bytes(200_000))
+    header = ds.HEAD + ds.explicit(0x00081030, "LO", b"x" * 300)
+    whole = header + ds.explicit(0x7FE00010, "OW", bytes(200_000))
     for _ in range(3):
         _feed(whole, shapes, len(whole))
     with pytest.raises(InstanceError) as raised:
         _feed(whole[:-1], shapes, len(whole))
-    assert (raised.value.tag, raised.value.offset) == (0x7FE00010, len(ds.HEAD))
+    assert (raised.value.tag, raised.value.offset) == (0x7FE00010, len(header))
 
 
 def _feed(dataset: bytes, shapes: Shapes, size: int) -> None:

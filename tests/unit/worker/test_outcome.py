@@ -307,6 +307,22 @@ def test_object_that_has_its_name_is_not_cut_off(tmp_path: Path) -> None:
     assert bench.reporter.numbers["stored"] == 1
 
 
+def test_object_behind_one_that_has_its_name_is_cut_off_all_the_same(told: Bench) -> None:
+    told.arrive(store(1, "1.1"))
+    told.reporter.notify("on_sent", 1)
+    told.arrive(encode_data(3, 3, wire.store_command(2, instance="1.2")))
+    told.hang_up()
+    assert [note["sop_instance"] for note in told.reporter.notes] == ["1.2"]
+    assert told.reporter.notes[0]["file"] is None
+
+
+def test_other_requests_that_wait_are_no_objects(told: Bench) -> None:
+    elements = {**wire.store_elements(2), 0x0100: wire.number(0x0100, 0x0020)}
+    told.arrive(store(1) + encode_data(3, 3, wire.command(*elements.values())) + encode_data(3, 2, data_set()))
+    told.connection.close("the service stops")
+    assert told.reporter.notes == []
+
+
 def test_object_that_waits_for_its_place_is_cut_off(sorting: Bench) -> None:
     sorting.arrive(store())
     sorting.connection.close("the service stops")

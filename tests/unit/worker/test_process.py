@@ -22,7 +22,7 @@ from fastscp.study.policy import HookPolicy
 from fastscp.worker import process
 from fastscp.worker.process import Worker, WorkerSettings
 from tests.corpus import wire
-from tests.support.fake_worker import NEGOTIATION, echo
+from tests.support.fake_worker import NEGOTIATION, echo, store
 from tests.support.fakes import FakeLoop
 
 
@@ -131,6 +131,16 @@ def test_descriptor_of_an_unknown_order_is_not_kept(acceptor: Acceptor) -> None:
 def test_stop_stops(acceptor: Acceptor) -> None:
     acceptor.order(kind="stop")
     assert acceptor.loop.stopped
+
+
+def test_stop_tells_of_what_is_under_way(acceptor: Acceptor, caplog: pytest.LogCaptureFixture) -> None:
+    peer = acceptor.associate(1)
+    peer.sendall(store()[:-3])
+    acceptor.serve()
+    acceptor.order(kind="stop")
+    assert acceptor.loop.stopped
+    assert peer.recv(1) == b"\x07"
+    assert "cut off: the service stops" in caplog.text
 
 
 def test_drain_without_connections_stops_at_once(acceptor: Acceptor) -> None:

@@ -38,6 +38,7 @@ def test_the_header_of_a_large_verbatim_value_is_learned_with_it() -> None:
     shape = learn(plan(), known)
     assert shape.value_octets == 100_000
     assert shape.size == len(known) - 4
+    assert (shape.value_tag, shape.value_offset) == (0x7FE00010, len(ds.HEAD + _FILL))
 
 
 @pytest.mark.parametrize("header", [

@@ -51,12 +51,13 @@ def test_uids_as_they_should_be_are_recognised(value: bytes) -> None:
 def test_a_leap_leaves_everything_as_if_the_header_had_been_read() -> None:
     known = ds.HEAD + ds.explicit(0x00081030, "LO", b"x" * 300)
     position = Position(0x00081030, 8, 0, 4, 0, bits=None, signed=None, creators=None)
-    shape = Shape(known, outline(known), (b"group length", (0, len(known))), position, frozenset({0x00080018}), 100_000)
+    shape = Shape(known, outline(known), (b"group length", (0, len(known))), position, frozenset({0x00080018}), 100_000,
+                  value_tag=0x7FE00010, value_offset=360)
     bench = Bench()
     chunk = known.replace(b"1.2.3.4.5", b"5.4.3.2.1")
     assert shape.leap(chunk + b"value", bench.cursor, bench.output, bench.value) == b"value"
     assert bench.cursor.attributes == {0x00080018: b"5.4.3.2.1\0"}
     assert (bench.level.last, bench.level.group_at, bench.level.group_start) == (0x00081030, BASE, BASE + 4)
-    assert bench.value.left == 100_000
+    assert (bench.value.left, bench.value.tag, bench.value.offset) == (100_000, 0x7FE00010, 360)
     assert bench.output.origin == len(chunk)
     assert bench.written() == b"group length" + chunk

@@ -19,6 +19,7 @@ from fastscp.dicom import uid_value
 from fastscp.dicom.filemeta import encode as encode_file_meta
 from fastscp.dicom.rewrite import Rewriter, output_transfer_syntax
 from fastscp.dicom.uids import file_name_prefix, transfer_syntax
+from fastscp.dimse import status
 from fastscp.dimse.command import Command
 from fastscp.errors import InstanceError, ObjectError, StorageError
 from fastscp.log.names import APPLICATION
@@ -40,8 +41,6 @@ PATIENT_NAME = 0x00100010
 STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
 
-MISMATCH = 0xA900
-CANNOT_UNDERSTAND = 0xC000
 
 
 @dataclass(frozen=True)
@@ -140,14 +139,14 @@ class Reception:
         self._check_uid(SOP_INSTANCE_UID, command.affected_sop_instance_uid)
         if self._settings.sorted and not self.uid(STUDY_INSTANCE_UID):
             raise InstanceError("data set without Study Instance UID cannot be sorted",
-                                status=CANNOT_UNDERSTAND, tag=STUDY_INSTANCE_UID)
+                                status=status.CANNOT_UNDERSTAND, tag=STUDY_INSTANCE_UID)
 
     def _check_uid(self, tag: int, wanted: str) -> None:
         found = self.uid(tag)
         if found != wanted:
             if self._rewriter is not None and tag not in self._rewriter.attributes:
-                raise InstanceError("data set without a UID", status=CANNOT_UNDERSTAND, tag=tag)
-            raise InstanceError("UIDs of data set and command differ", status=MISMATCH, tag=tag)
+                raise InstanceError("data set without a UID", status=status.CANNOT_UNDERSTAND, tag=tag)
+            raise InstanceError("UIDs of data set and command differ", status=status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, tag=tag)
 
     def text(self, tag: int) -> str:
         """Return a collected value as Latin-1 text without padding; "" when it was not met."""

@@ -42,7 +42,6 @@ STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
 
 
-
 @dataclass(frozen=True)
 class Published:
     """Where an instance went."""

@@ -35,6 +35,7 @@ class OutputOptions:
     compression_level: int = 6  #: ``+cl``, only for deflated output
     convert_un: bool = False  #: ``+uc`` True, ``-uc`` False
     max_depth: int = 64  #: nesting of sequences accepted before the object is refused
+    max_inflated_octets: int = 0  #: of a deflated data set, when it is inflated; 0 for any number
     #: data dictionaries in DCMTK's format added to the built-in one (DCMDICTPATH)
     dictionary_paths: tuple[str, ...] = ()
 
@@ -45,5 +46,7 @@ class OutputOptions:
             raise UsageError(f"compression level {self.compression_level} is not between 0 and 9")
         if self.file_padding < 0 or self.item_padding < 0:
             raise UsageError(f"padding to {self.file_padding} and {self.item_padding} octets: a length is negative")
+        if self.max_inflated_octets < 0:
+            raise UsageError(f"data sets inflated to {self.max_inflated_octets} octets: a length is negative")
         if self.max_depth < 1:
             raise UsageError(f"nesting of {self.max_depth} leaves no place for a sequence")

@@ -166,9 +166,11 @@ def _header_reader(stride: int) -> Callable[[memoryview], Iterator[tuple[bytes]]
 
 def _fragments_alike(data: memoryview, offset: int, end: int, stride: int) -> list[memoryview]:
     """Return the payloads of the whole P-DATA-TF at ``offset`` and of those behind it whose headers are the same."""
-    count = (end - offset) // stride
-    headers = list(_header_reader(stride)(data[offset : offset + count * stride]))
-    first = headers[0]
-    if headers.count(first) != count:
-        count = next(index for index, header in enumerate(headers) if header != first)
+    headers = _header_reader(stride)(data[offset : end - (end - offset) % stride])
+    (first,) = next(headers)
+    count = 1
+    for (header,) in headers:  # no further than they are alike: what follows may begin anew with every PDU
+        if header != first:
+            break
+        count += 1
     return [data[at + _HEADERS_OCTETS : at + stride] for at in range(offset, offset + count * stride, stride)]

@@ -14,7 +14,7 @@ afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from fastscp.dicom.engine import walk
@@ -26,7 +26,8 @@ from fastscp.dicom.engine.plan import Plan
 from fastscp.dicom.headers import IMPLICIT, LENGTH, NUMBER, UNDEFINED
 from fastscp.dicom.vr import KINDS, LONG
 
-WINDOW: Final = 32768
+OPENING: Final = 32768  #: octets that are looked at to recognise how a data set begins
+WINDOW: Final = 8192  #: octets that are read without a look at the time: a few milliseconds at worst
 
 _NAMES: Final = {name.encode("ascii"): name for name in KINDS}
 _ITEM_TAG: Final = b"\xfe\xff\x00\xe0"  #: in implicit VR, which is little endian
@@ -58,16 +59,19 @@ class Reader:
 
     # Feeding
 
-    def feed(self, views: Sequence[bytes | memoryview]) -> None:
-        """Take the next octets. Raises InstanceError."""
+    def feed(self, views: Sequence[bytes | memoryview],
+             enough: Callable[[], bool] | None = None) -> list[bytes | memoryview]:
+        """Take the next octets. Raises InstanceError.
+
+        ``enough`` is asked after every window; once it says so, what is left of the views is returned.
+        """
         value = self.value
         last = len(views) - 1
         for index, view in enumerate(views):
             if value.verbatim_left and index < last:
                 middle, last = views[index:last], 0  # tried once; a value that ends before is rare
                 if value.forward(middle):
-                    self.feed(views[-1:])
-                    return
+                    return self.feed(views[-1:], enough)
             size = len(view)
             at = 0
             while at < size:
@@ -75,9 +79,19 @@ class Reader:
                 if left:
                     at += value.feed(view if at == 0 and size <= left else view[at:at + left])
                     continue
+                if self._opening is not None:
+                    return self.feed([self._open(self._opening, view), view[OPENING:], *views[index + 1:]], enough)
                 chunk = bytes(view[at:at + WINDOW])
                 at += len(chunk)
                 self._take(chunk)
+                if enough is not None and enough():
+                    return [rest for rest in (view[at:], *views[index + 1:]) if rest]
+        return []
+
+    def _open(self, opening: Opening, view: bytes | memoryview) -> bytes:
+        """Write what is known of the first octets of a data set, and return those that are left to be read."""
+        self._opening = None  # a data set begins only once
+        return opening.begin(bytes(view[:OPENING]), self._plan, self.cursor, self._out, self.value)
 
     def _take(self, chunk: bytes) -> None:
         """Read a chunk that is no longer than a window, with what was held back before it."""
@@ -91,14 +105,6 @@ class Reader:
                 return
             chunk = b"".join(self._held)
             self._held.clear()
-        elif self._opening is not None:
-            opening, self._opening = self._opening, None  # a data set begins only once
-            chunk = opening.begin(chunk, self._plan, self.cursor, self._out, self.value)
-            if not chunk:
-                return
-            if self.value.left:
-                self.value.feed(chunk)
-                return
         self._scan(chunk)
 
     def _pad(self, chunk: bytes) -> None:

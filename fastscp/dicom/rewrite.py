@@ -17,7 +17,7 @@ from typing import IO, Final
 from fastscp.dicom import dictionary as dictionaries
 from fastscp.dicom import tags, uids
 from fastscp.dicom.dictionary import Dictionary
-from fastscp.dicom.engine.deflate import Deflation, Inflater, Inflation, NoInflation
+from fastscp.dicom.engine.deflate import Deflation, Inflation
 from fastscp.dicom.engine.order import Sorter
 from fastscp.dicom.engine.output import Output
 from fastscp.dicom.engine.plan import Plan
@@ -31,7 +31,8 @@ __all__ = ["COLLECTED", "Rewriter", "Shapes", "Sink", "output_transfer_syntax", 
 
 _STEP_OCTETS: Final = 262144
 _CODED_OCTETS: Final = 16384  #: of the input of a codec: what an inflater does not use at once is copied
-_DEFLATED_OCTETS: Final = 65536  #: inflated at once where it is deflated again
+_DEFLATED_OCTETS: Final = 65536  #: what is deflated at once
+_NO_LIMIT: Final = 1 << 62
 _PLANS: Final = 64  #: those in use at a time are few: one for each transfer syntax that arrives
 
 #: Top-level attributes whose raw values are kept (padding included).
@@ -84,12 +85,8 @@ class Rewriter:
         self.transfer_syntax_out = plan.syntax_out.uid
         self._empty = True
         self._deflation = Deflation(sink, base, options.compression_level) if plan.syntax_out.deflated else None
-        self._inflater: Inflater | None = None
-        if plan.syntax_in.deflated:
-            self._inflater = Inflation(options.max_inflated_octets)
-        elif self._deflation is not None:
-            self._inflater = NoInflation()
-        self._inflated_at_once = _STEP_OCTETS if self._deflation is None else _DEFLATED_OCTETS
+        self._inflater = Inflation(options.max_inflated_octets) if plan.syntax_in.deflated else None
+        self._at_once = _NO_LIMIT if self._deflation is None else _DEFLATED_OCTETS
         self._unread: list[bytes | memoryview] = []  #: octets from the inflater
         self._work: Iterator[None] | None = None  #: of the deflater, to be done before anything is written
         self._target: Sink = self._deflation or sink
@@ -111,7 +108,7 @@ class Rewriter:
         value = self._value
         if value.verbatim_left and self._inflater is None:
             size = sum(map(len, views))
-            if size < value.verbatim_left:
+            if size < value.verbatim_left and size <= self._at_once and self._work is None:
                 # most of an image: forwarded without a look
                 self._target.write(views)
                 value.passed(size)
@@ -120,22 +117,51 @@ class Rewriter:
             self._empty = not any(map(len, views))
         if self._inflater is not None:
             return self._inflate(self._inflater, views, enough or _never)
+        if self._deflation is not None:
+            return self._feed_deflater(views, enough or _never)
         rest = self._reader.feed(views, enough)
         self._output.write(self._target)
         return rest
 
-    def _inflate(self, inflater: Inflater, views: Sequence[bytes | memoryview],
+    def _feed_deflater(self, views: Sequence[bytes | memoryview],
+                       enough: Callable[[], bool]) -> list[bytes | memoryview]:
+        """Read no more at once than may be deflated at once."""
+        rest = list(views)
+        value = self._value
+        while self._catch_up(enough):
+            if not rest:
+                return []
+            size = taken = 0
+            while taken < len(rest) and size + len(rest[taken]) <= _DEFLATED_OCTETS:
+                size += len(rest[taken])
+                taken += 1
+            if not taken:  # a long one
+                size, taken = _DEFLATED_OCTETS, 1
+                rest[:1] = [rest[0][:size], rest[0][size:]]
+            step, rest = rest[:taken], rest[taken:]
+            if size < value.verbatim_left:
+                self._target.write(step)
+                value.passed(size)
+            else:
+                rest[:0] = self._reader.feed(step, enough)
+                self._write()
+            if rest and enough():
+                break
+        return rest or [b""]
+
+    def _inflate(self, inflater: Inflation, views: Sequence[bytes | memoryview],
                  enough: Callable[[], bool]) -> list[bytes | memoryview]:
         """Inflate and read in bounded steps; what follows the end of the stream is padding (PS3.5 A.5)."""
         if not self._catch_up(enough):
             return list(views) or [b""]
+        at_once = min(_STEP_OCTETS, self._at_once)
         for index, view in enumerate(views):
             for at in range(0, len(view) or 1, _CODED_OCTETS):
                 data: bytes | memoryview = view[at:at + _CODED_OCTETS]
                 more = True  # octets may be left inside the inflater when all of the input was taken
                 while (data or more) and not inflater.eof:
-                    piece = inflater.decompress(data, self._inflated_at_once)
-                    more = len(piece) == self._inflated_at_once
+                    piece = inflater.decompress(data, at_once)
+                    more = len(piece) == at_once
                     data = inflater.unconsumed_tail
                     self._unread.append(piece)
                     if not self._catch_up(enough) or enough():

@@ -89,20 +89,6 @@ class Inflation:
         return octets
 
 
-class NoInflation:
-    """Stands for an inflater before a data set that is not deflated: the octets are copied."""
-
-    eof = False
-
-    def __init__(self) -> None:
-        self.unconsumed_tail = b""
-
-    def decompress(self, data: bytes | memoryview, /, max_length: int = 0) -> bytes:
-        """Return the octets themselves, at most ``max_length``."""
-        self.unconsumed_tail = bytes(data[max_length:])
-        return bytes(data[:max_length])
-
-
 def _spool_error(error: OSError) -> StorageError:
     return StorageError(f"cannot use a spool: {error.strerror}", errno=error.errno)
 

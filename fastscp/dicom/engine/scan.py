@@ -26,8 +26,8 @@ from fastscp.dicom.engine.plan import Plan
 from fastscp.dicom.headers import IMPLICIT, LENGTH, NUMBER, UNDEFINED
 from fastscp.dicom.vr import KINDS, LONG
 
-OPENING: Final = 32768  #: octets that are looked at to recognise how a data set begins
-WINDOW: Final = 8192  #: octets that are read without a look at the time: a few milliseconds at worst
+WINDOW: Final = 32768
+_STEPS: Final = 63  #: careful steps without a look at the time, a number of ones in binary
 
 _NAMES: Final = {name.encode("ascii"): name for name in KINDS}
 _ITEM_TAG: Final = b"\xfe\xff\x00\xe0"  #: in implicit VR, which is little endian
@@ -63,7 +63,8 @@ class Reader:
              enough: Callable[[], bool] | None = None) -> list[bytes | memoryview]:
         """Take the next octets. Raises InstanceError.
 
-        ``enough`` is asked after every window; once it says so, what is left of the views is returned.
+        ``enough`` is asked after every window, and within one that needs much thought; once it says so, what is left
+        of the views is returned.
         """
         value = self.value
         last = len(views) - 1
@@ -79,33 +80,34 @@ class Reader:
                 if left:
                     at += value.feed(view if at == 0 and size <= left else view[at:at + left])
                     continue
-                if self._opening is not None:
-                    return self.feed([self._open(self._opening, view), view[OPENING:], *views[index + 1:]], enough)
                 chunk = bytes(view[at:at + WINDOW])
                 at += len(chunk)
-                self._take(chunk)
-                if enough is not None and enough():
-                    return [rest for rest in (view[at:], *views[index + 1:]) if rest]
+                unread = self._take(chunk, enough)
+                if unread or (enough is not None and not value.left and enough()):
+                    return [rest for rest in (unread, view[at:], *views[index + 1:]) if rest]
         return []
 
-    def _open(self, opening: Opening, view: bytes | memoryview) -> bytes:
-        """Write what is known of the first octets of a data set, and return those that are left to be read."""
-        self._opening = None  # a data set begins only once
-        return opening.begin(bytes(view[:OPENING]), self._plan, self.cursor, self._out, self.value)
-
-    def _take(self, chunk: bytes) -> None:
-        """Read a chunk that is no longer than a window, with what was held back before it."""
+    def _take(self, chunk: bytes, enough: Callable[[], bool] | None) -> bytes:
+        """Read a chunk that is no longer than a window, with what was held back before it; return what is left."""
         if self.cursor.ended:
             self._pad(chunk)
-            return
+            return b""
         if self._held:
             self._held.append(chunk)
             self._held_size += len(chunk)
             if self._held_size < self.cursor.need:
-                return
+                return b""
             chunk = b"".join(self._held)
             self._held.clear()
-        self._scan(chunk)
+        elif self._opening is not None:
+            opening, self._opening = self._opening, None  # a data set begins only once
+            chunk = opening.begin(chunk, self._plan, self.cursor, self._out, self.value)
+            if not chunk:
+                return b""
+            if self.value.left:
+                self.value.feed(chunk)
+                return b""
+        return self._scan(chunk, enough)
 
     def _pad(self, chunk: bytes) -> None:
         """Pass over what follows the end of the data set."""
@@ -144,7 +146,7 @@ class Reader:
         if self.cursor.stack or len(header) != self.cursor.header or NUMBER[level.little](header) == (0x7FE0,):
             self._out.refuse("data set ends inside a value", 0)
         octets = 2 if level.explicit and len(header) == 8 else 4
-        self._scan(header[:-octets] + bytes(octets))
+        self._scan(header[:-octets] + bytes(octets), None)
 
     @property
     def settled(self) -> bool:
@@ -160,11 +162,14 @@ class Reader:
 
     # Reading
 
-    def _scan(self, buf: bytes) -> None:
-        """Read the tokens of a buffer; hold back the last one when it is not complete."""
+    def _scan(self, buf: bytes, enough: Callable[[], bool] | None) -> bytes:
+        """Read the tokens of a buffer; hold back the last one when it is not complete.
+
+        Returns what is left when ``enough`` was read.
+        """
         out, cursor, plan, value = self._out, self.cursor, self._plan, self.value
         out.take(buf)
-        pos = 0
+        pos = steps = 0
         while True:
             level = cursor.level
             # no walk where it would stop at once
@@ -183,12 +188,18 @@ class Reader:
                 break
             pos = after
             if value.left:
-                return
+                return b""
+            steps += 1
+            if not steps & _STEPS and enough is not None and enough():
+                out.seal(pos)
+                out.origin += pos
+                return buf[pos:]
         out.seal(pos)
         out.origin += pos
         if pos < len(buf):
             self._held.append(buf[pos:])
             self._held_size = len(buf) - pos
+        return b""
 
     def _step(self, pos: int, level: Level) -> int:
         """Handle one token; return the position behind it, -1 when more octets are needed for it."""

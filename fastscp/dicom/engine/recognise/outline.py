@@ -26,6 +26,7 @@ from fastscp.dicom.vr import KINDS, KINDS_LITTLE, LONG, LONG_TEXT, PLAIN, SEQUEN
 
 _SMALLEST: Final = 256  #: shorter headers are not worth recognising
 _DEEPEST: Final = 64  #: nesting of sequences that is worth recognising
+_MOST_ELEMENTS: Final = 1024  #: in sequences as well; a lesson is one step of the reader
 _NO_BOUND: Final = 1 << 62
 #: Values that decide the VR of others.
 _DECIDES_VRS: Final = frozenset({PIXEL_REPRESENTATION, WAVEFORM_BITS_ALLOCATED})
@@ -139,6 +140,7 @@ class _Tracer:
         self.texts: list[int] = []
         self.uids: list[Slice] = []
         self.depth = 0  #: sequences that are open
+        self.elements = 0
 
     def structure(self, start: int, end: int) -> None:
         self.mask[start:end] = b"\xff" * (end - start)
@@ -146,7 +148,8 @@ class _Tracer:
     def element(self, pos: int, bound: int, creators: Creators) -> tuple[int, int, int]:
         """Take one element; return its tag (0 for a sequence), and begin and end of its value. Raises _Unusual."""
         tag, kind, start, length = self.encoding.header(self.buf, pos, bound, creators)
-        if tag == PADDING or tag >> 16 == DELIMITERS:
+        self.elements += 1
+        if self.elements > _MOST_ELEMENTS or tag == PADDING or tag >> 16 == DELIMITERS:
             raise _Unusual
         self.structure(pos, start)
         if kind == SEQUENCE:

@@ -37,38 +37,51 @@ class PeerError(FastscpError):
         self.items: list[Any] = []
 
 
-class InstanceError(FastscpError):
-    """One object cannot be accepted; the association goes on.
+class ObjectError(FastscpError):
+    """One object is refused; the association goes on.
 
-    ``status`` is the C-STORE-RSP status (0xA9xx or 0xCxxx, PS3.4 Table B.2-1); ``tag`` (group << 16 |
-    element) and ``offset`` (octets from the start of the data set as received) say where, when known.
+    ``status`` is the C-STORE-RSP status (PS3.4 Table B.2-1); ``tag`` (group << 16 | element) says which element is
+    to blame. ``offset`` counts octets from the first octet of the data set as it was received, inflated where it is
+    deflated, to the header of that element, or to where the data set ended; None where nobody knows.
     """
 
-    def __init__(self, message: str, *, status: int = 0xC000, tag: int | None = None,
-                 offset: int | None = None) -> None:
+    def __init__(self, message: str, *, status: int, tag: int | None = None, offset: int | None = None) -> None:
         super().__init__(message)
+        self.reason = message
         self.status = status
         self.tag = tag
         self.offset = offset
 
+    @property
+    def comment(self) -> str:
+        """The Error Comment: what has no room is cut off behind (PS3.7 Annex C), so the tag comes first."""
+        return self.reason if self.tag is None else f"({tag_text(self.tag)}) {self.reason}"
+
     def __str__(self) -> str:
-        text = super().__str__()
-        if self.tag is not None:
-            text += f" at ({self.tag >> 16:04x},{self.tag & 0xFFFF:04x})"
-        if self.offset is not None:
-            text += f", offset {self.offset}"
-        return text
+        return self.comment if self.offset is None else f"{self.comment}, offset {self.offset}"
 
 
-class StorageError(FastscpError):
+class InstanceError(ObjectError):
+    """The object cannot be accepted (0xA9xx or 0xCxxx)."""
+
+    def __init__(self, message: str, *, status: int = 0xC000, tag: int | None = None,
+                 offset: int | None = None) -> None:
+        super().__init__(message, status=status, tag=tag, offset=offset)
+
+
+class StorageError(ObjectError):
     """The file system refused; the answer is 0xA7xx (out of resources)."""
 
     def __init__(self, message: str, *, status: int = 0xA700, errno: int | None = None,
                  path: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
+        super().__init__(message, status=status)
         self.errno = errno
         self.path = path
+
+
+def tag_text(tag: int) -> str:
+    """Return a tag as the standard writes it, without parentheses: ``7FE0,0010``."""
+    return f"{tag >> 16:04X},{tag & 0xFFFF:04X}"
 
 
 class ProcessError(FastscpError):

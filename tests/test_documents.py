@@ -60,3 +60,9 @@ def test_dead_links_are_found(tmp_path: Path) -> None:
     page.write_text("[a](there.md) [b](there.md#a-title-here) [c](https://example.org/x) [d](gone.md) [e](there.md#no)\n"
                     "[f](#here) `[g]`\n\n    [h](example.md)\n\n# Here\n")
     assert dead_links(page) == ["gone.md", "there.md#no"]
+
+
+def test_every_test_that_a_promise_names_is_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/reliability.md").read_text(encoding="utf-8"))
+    assert named
+    assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")] == []

@@ -1,10 +1,12 @@
 """Admits accepted connections: host names and access rules, before any worker sees the socket.
 
-Strategy: a connection whose host name is wanted waits here, without blocking anybody, until the resolver
-answers or gives up; then the access rules decide.
+Strategy: the access rules decide at once where they can. A connection waits here for its host name, without blocking
+anybody, only when a rule that is asked needs it; the resolver answers or gives up. Where others want names (hooks, the
+event log, log lines) the look-up begins here too, and the name follows the connection.
 
 Invariants: a connection that came in is submitted once, or closed; whoever is refused by a rule is logged and
-told of (``on_refused``).
+told of (``on_refused``), as is who still waits when the service stops. The answer to a look-up whose connection was
+let in before is told once (``on_name``).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from fastscp.acceptor.resolver import HostName, Resolver
 from fastscp.access.policy import AccessPolicy
 from fastscp.errors import FastscpError
 from fastscp.log.names import NETWORK
+from fastscp.net.peer import Peer
 from fastscp.process.loop import IN, Loop
 
 if TYPE_CHECKING:
@@ -46,20 +49,25 @@ def start_command(command: str) -> Command:
 class Admission:
     """Stands between accept(2) and whoever serves.
 
-    ``submit`` takes a connection that is let in; ``on_refused`` is told of one that was closed. Without a
-    ``resolver`` nobody has a host name.
+    ``submit`` takes a connection that is let in; ``on_refused`` is told whose was closed, and why, ``on_name`` of an
+    address and its name. Without a ``resolver`` nobody has a host name; with ``names_wanted`` every name is looked up.
     """
 
     def __init__(self, access: AccessPolicy, loop: Loop, submit: Callable[[AcceptedConnection], None],
-                 on_refused: Callable[[], None], *, resolver: Resolver | None = None,
+                 on_refused: Callable[[Peer, str], None], *,
+                 on_name: Callable[[str, str], None] = lambda _address, _name: None,
+                 resolver: Resolver | None = None, names_wanted: bool = False,
                  start_command: Callable[[str], Command] = start_command) -> None:
         self._access = access
         self._loop = loop
         self._submit = submit
         self._on_refused = on_refused
+        self._on_name = on_name
         self._resolver = resolver
+        self._names_wanted = names_wanted
         self._start_command = start_command
         self._waiting: dict[str, list[AcceptedConnection]] = {}
+        self._followed: set[str] = set()  #: addresses whose name is told as soon as it is known
         self._rules: Rules | None = None
         self._commands: list[Command] = []
 
@@ -68,7 +76,7 @@ class Admission:
         if self._access.enabled:
             self._load_rules()
         if self._resolver is not None:
-            self._loop.register(self._resolver.fileno(), IN, lambda _mask: self._answers())
+            self._loop.register(self._resolver.fileno(), IN, lambda _mask: self.answers())
 
     def _load_rules(self) -> None:
         from fastscp.access.rules import load_rules  # noqa: PLC0415 - most set-ups have no rules
@@ -90,43 +98,69 @@ class Admission:
             for connection in connections:
                 yield connection.sock
 
+    @property
+    def names_to_come(self) -> bool:
+        """Whether somebody was let in whose name is still being looked up."""
+        return bool(self._followed)
+
     def admit(self, connection: AcceptedConnection) -> None:
         """Let a connection in, refuse it, or keep it until its host name is known."""
-        if self._resolver is None:
+        resolver, address = self._resolver, connection.peer.address
+        if resolver is None:
             self._decide(connection, HostName())
             return
-        address = connection.peer.address
-        answer = self._resolver.request(address)
-        if answer is None:
+        name = resolver.request(address) if self._names_wanted else None
+        if self._decide(connection, name):
+            return
+        if not self._names_wanted:
+            name = resolver.request(address)
+        if name is None:
             self._waiting.setdefault(address, []).append(connection)
         else:
-            self._decide(connection, answer)
+            self._decide(connection, name)
 
-    def _answers(self) -> None:
-        if self._resolver is None:
-            return
-        for address, name in self._resolver.on_readable():
+    def answers(self) -> None:
+        """Take what the resolver has found."""
+        if self._resolver is not None:
+            self._take(self._resolver.on_readable())
+
+    def look(self) -> None:
+        """Go on without the names that a resolver that hangs does not find; call it now and then."""
+        if self._resolver is not None:
+            self._take(self._resolver.give_up())
+
+    def _take(self, answers: Iterable[tuple[str, HostName]]) -> None:
+        for address, name in answers:
+            if address in self._followed:
+                self._followed.discard(address)
+                self._on_name(address, name)
             for connection in self._waiting.pop(address, []):
                 self._decide(connection, name)
 
-    def _decide(self, connection: AcceptedConnection, name: HostName) -> None:
-        """Let the access rules decide; without rules everybody is let in."""
+    def _decide(self, connection: AcceptedConnection, name: HostName | None) -> bool:
+        """Let the access rules decide; without rules everybody is let in. False when they have to have the name."""
+        if self._rules is not None:
+            decision = self._judge(connection, name)
+            if decision.needs_host_name:
+                return False
+            for command in decision.commands:
+                self._spawn(command)
+            if not decision.allowed:
+                peer = replace(connection.peer, host=name or "")
+                rule = decision.rule or "the access rules"
+                _log.warning("access denied to %s by %s", peer.name, rule)
+                connection.sock.close()
+                self._on_refused(peer, f"access denied by {rule}")
+                return True
         if name:
             connection.peer = replace(connection.peer, host=name)
-        if self._rules is None:
-            self._submit(connection)
-            return
-        decision = self._judge(connection, name)
-        for command in decision.commands:
-            self._spawn(command)
-        if decision.allowed:
-            self._submit(connection)
-            return
-        _log.warning("access denied to %s by %s", connection.peer.name, decision.rule or "the access rules")
-        connection.sock.close()
-        self._on_refused()
+        elif name is None and self._names_wanted:
+            self._followed.add(connection.peer.address)
+            connection.peer = replace(connection.peer, host_follows=True)
+        self._submit(connection)
+        return True
 
-    def _judge(self, connection: AcceptedConnection, name: HostName) -> Decision:
+    def _judge(self, connection: AcceptedConnection, name: HostName | None) -> Decision:
         from fastscp.access.rules import ClientInfo, Decision, ServerInfo  # noqa: PLC0415 - as the rules
 
         if self._rules is not None and not self._rules.is_current():
@@ -134,7 +168,7 @@ class Admission:
         if self._rules is None:
             return Decision(allowed=True)
         peer = connection.peer
-        client = ClientInfo(peer.address, name, confirmed=name.confirmed, port=peer.port)
+        client = ClientInfo(peer.address, name, confirmed=name is None or name.confirmed, port=peer.port)
         address, port = connection.sock.getsockname()[:2]
         return self._rules.decide(client, ServerInfo(str(address), int(port), os.getpid()))
 
@@ -160,10 +194,11 @@ class Admission:
 
     def stop(self) -> None:
         """Refuse what still waits."""
-        for connections in self._waiting.values():
+        waiting, self._waiting = self._waiting, {}
+        for connections in waiting.values():
             for connection in connections:
                 connection.sock.close()
-        self._waiting.clear()
+                self._on_refused(connection.peer, "the service stops")
 
     def close(self) -> None:
         """End the resolver."""

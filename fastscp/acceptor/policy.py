@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fastscp.access.policy import AccessPolicy
+from fastscp.process.heartbeat import Heartbeat
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,12 @@ class AcceptorPolicy:
     workers: int = 1
     max_associations: int | None = None  #: further connections wait in the kernel's queue
     connections_per_worker: int | None = None  #: what one worker has descriptors for
+    connections_held: int | None = None  #: what the acceptor process has descriptors for
+    hang_timeout_s: float | None = None  #: a child whose loop does not come round for so long is killed; None: never
     drain_timeout_s: float = 30.0  #: a drain waits that long for associations, and as long again for hooks
+    names_wanted: bool = False  #: hooks, the event log or log lines want the host names of peers
     access: AccessPolicy = field(default_factory=AccessPolicy)
+    tells_events: bool = False  #: somebody wants to know of refused connections
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class WorkerStart:
     index: int  #: from 0; the successor of a dead worker has the same
     control: socket.socket  #: packets from and to the acceptor process; the worker's own
     predecessor: int = 0  #: pid of the dead worker it stands in for, 0 when there is none
+    heartbeat: Heartbeat | None = None  #: its signs of life
 
 
 @dataclass(frozen=True)
@@ -34,4 +40,6 @@ class Children:
     """What runs in the processes beside the acceptor process; each returns its exit status."""
 
     worker: Callable[[WorkerStart], int]
-    coordinator: Callable[[socket.socket], int]  #: owns its end of the control channel
+    coordinator: Callable[[socket.socket, Heartbeat], int]  #: owns its end of the control channel
+    #: tries what workers are about to do at a reload, so that a problem is told once; raises FastscpError or OSError
+    try_reload: Callable[[], None] = lambda: None

@@ -1,24 +1,29 @@
 """The acceptor process's view of its workers: who is there, how loaded, what was handed out.
 
 Invariants: a connection is in exactly one place: waiting here, on its way to one worker (our copy of the
-socket still open), or taken (our copy closed). A worker that dies gives back what it had not taken.
+socket still open), or taken (our copy closed). A worker that dies gives back what it had not taken; from one that is
+held up it is taken back: its end of the channel is open here as well, and a packet is read by one process only.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
 
 from fastscp.errors import ProcessError
+from fastscp.log.names import NETWORK
 from fastscp.net.peer import Peer
 from fastscp.process import fdpass, packets
 
-_TAKEN_WITHIN_S = 1.0  #: a worker whose loop runs takes a connection within milliseconds
+_log = logging.getLogger(NETWORK)
+
+_TAKEN_WITHIN_S = 0.5  #: a worker whose loop runs takes a connection within milliseconds
 #: What sending a descriptor fails with when too much is under way, besides EAGAIN (unix(7)).
 _TOO_MUCH_UNDER_WAY = {errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM}
 
@@ -39,7 +44,11 @@ class WorkerSlot:
     index: int
     pid: int
     channel: socket.socket
+    far_end: socket.socket  #: the worker's own end, to take back what it does not read
     up: bool = False
+    declined: bool = False  #: it had no descriptor for a connection, and none has been finished since
+    event_channel: int = 0  #: number of the channel to the coordinator that it was given last
+    suspect: bool = False  #: something was taken back from it, and it has given no sign of life since
     untaken: dict[int, AcceptedConnection] = field(default_factory=dict)
     open_numbers: set[int] = field(default_factory=set)
 
@@ -50,6 +59,8 @@ class WorkerSlot:
 
     def stalled(self, now: float) -> bool:
         """Whether it has left a connection untaken for so long that it must be held up (a slow disk, a stop)."""
+        if self.suspect:
+            return True
         oldest = next(iter(self.untaken.values()), None)
         return oldest is not None and now - oldest.handed_out > _TAKEN_WITHIN_S
 
@@ -68,6 +79,12 @@ class Pool:
         self._waiting: deque[AcceptedConnection] = deque()
         self._next_number = 1
         self._on_change = on_change
+        self.on_unconnected: Callable[[WorkerSlot, int], None] = lambda _slot, _number: None  #: an event channel ended
+
+    @property
+    def held_count(self) -> int:
+        """Connections that no worker has taken: their sockets are open here."""
+        return len(self._waiting) + sum(len(slot.untaken) for slot in self.slots.values())
 
     @property
     def open_count(self) -> int:
@@ -77,7 +94,9 @@ class Pool:
     @property
     def full(self) -> bool:
         """Whether the workers have no descriptors for another connection."""
-        return self._capacity is not None and self.open_count >= self._capacity * len(self.slots)
+        if self._capacity is not None and self.open_count >= self._capacity * len(self.slots):
+            return True
+        return all(slot.declined for slot in self.slots.values())
 
     @property
     def up_count(self) -> int:
@@ -93,6 +112,7 @@ class Pool:
         """Drop a dead worker; its untaken connections go to others."""
         slot = self.slots.pop(pid)
         slot.channel.close()
+        slot.far_end.close()
         self._waiting.extendleft(reversed(slot.untaken.values()))
         slot.untaken.clear()
         self._hand_out()
@@ -103,6 +123,12 @@ class Pool:
         """Hand a connection to a worker, now or as soon as one can take it."""
         self._waiting.append(connection)
         self._hand_out()
+
+    def name_peers(self, address: str, name: str) -> None:
+        """Take note of a host name for whoever may still have to be handed out, a first or another time."""
+        for connection in (*self._waiting, *(c for slot in self.slots.values() for c in slot.untaken.values())):
+            if connection.peer.host_follows and connection.peer.address == address:
+                connection.peer = replace(connection.peer, host=name, host_follows=False)
 
     def _hand_out(self) -> None:
         while self._waiting:
@@ -115,14 +141,14 @@ class Pool:
                 return
 
     def _has_room(self, slot: WorkerSlot) -> bool:
-        return self._capacity is None or slot.load < self._capacity
+        return not slot.declined and (self._capacity is None or slot.load < self._capacity)
 
     def _hand_to(self, slot: WorkerSlot, connection: AcceptedConnection) -> bool:
         """Send the socket to one worker; False when its channel is full or it is dying."""
         number = self._next_number
         peer = connection.peer
         packet = packets.encode({"kind": "connection", "number": number, "address": peer.address, "port": peer.port,
-                                 "host": peer.host})
+                                 "host": peer.host, "host_follows": peer.host_follows})
         try:
             fdpass.send_with_descriptor(slot.channel, packet, connection.sock.fileno())
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
@@ -137,53 +163,105 @@ class Pool:
         slot.open_numbers.add(number)
         return True
 
-    def read(self, slot: WorkerSlot) -> bool:
-        """Follow the records of one worker; False when its channel is at its end.
+    def reclaim(self, beating: Collection[int]) -> None:
+        """Take back what workers do not take that are held up, where another can; ``beating`` are held up no more."""
+        for pid in beating:
+            slot = self.slots.get(pid)
+            if slot is not None:
+                slot.suspect = False
+        now = self._clock()
+        usable = any(slot.up and self._has_room(slot) and not slot.stalled(now) for slot in self.slots.values())
+        if usable:
+            for slot in self.slots.values():
+                if slot.untaken and slot.stalled(now):
+                    self._withdraw(slot)
+        self._hand_out()
 
-        A worker that dies with unread orders leaves a connection reset in front of its last records; the
-        end of file comes behind them.
-        """
-        alive, news = True, False
-        while alive:
+    def _withdraw(self, slot: WorkerSlot) -> None:
+        """Read, in the place of a worker, what is in its channel: connections come back, orders are sent again."""
+        slot.suspect = True
+        orders: list[tuple[bytes, int | None]] = []
+        connections: list[AcceptedConnection] = []
+        while True:
+            try:
+                packet, descriptor = fdpass.receive(slot.far_end)
+            except BlockingIOError:
+                break
+            order = packets.decode_order(packet)
+            if order["kind"] != "connection":
+                orders.append((packet, descriptor))
+                continue
+            if descriptor is not None:
+                os.close(descriptor)
+            slot.open_numbers.discard(order["number"])
+            connections.append(slot.untaken.pop(order["number"]))
+        for packet, descriptor in orders:
+            if descriptor is None:
+                slot.channel.send(packet)
+            else:
+                fdpass.send_with_descriptor(slot.channel, packet, descriptor)
+                os.close(descriptor)
+        if connections:
+            _log.warning("worker %d is held up, %d connections go to others", slot.index + 1, len(connections))
+            self._waiting.extendleft(reversed(connections))
+
+    def read(self, slot: WorkerSlot) -> None:
+        """Follow the records of one worker. Its death shows nowhere in them."""
+        news = False
+        while True:
             try:
                 packet, descriptor = fdpass.receive(slot.channel)
             except BlockingIOError:
                 break
-            except ConnectionResetError:
-                continue
             if descriptor is not None:
                 os.close(descriptor)
                 raise ProcessError("a worker sent a descriptor")
-            if packet:
-                news = True
-                self._follow(slot, packets.decode_news(packet))
-            else:
-                alive = False
+            news = True
+            self._follow(slot, packets.decode_news(packet))
         if news:
+            slot.suspect = False
             self._hand_out()  # a channel has room again, or a worker
             self._on_change()
-        return alive
 
     def _follow(self, slot: WorkerSlot, news: packets.WorkerNews) -> None:
         if news["kind"] == "taken":
             slot.untaken.pop(news["number"]).sock.close()
         elif news["kind"] == "finished":
             slot.open_numbers.discard(news["number"])
+            slot.declined = False
         elif news["kind"] == "up":
             slot.up = True
+        elif news["kind"] == "declined":
+            self._take_back(slot, news["number"])
+        elif news["kind"] == "unconnected":
+            self.on_unconnected(slot, news["number"])
         else:
             raise ProcessError(f"unexpected packet of a worker: {news}")
 
-    def close_waiting(self) -> None:
-        """Drop connections that no worker took (shutdown)."""
-        for connection in self._waiting:
-            connection.sock.close()
+    def _take_back(self, slot: WorkerSlot, number: int) -> None:
+        """Keep a connection that a worker has no descriptor for; where none will ever be given back it is lost."""
+        connection = slot.untaken.pop(number)
+        slot.open_numbers.discard(number)
+        if slot.load:
+            slot.declined = True
+            self._waiting.appendleft(connection)
+            return
+        _log.error("worker %d has no descriptor for a connection of %s, closing it", slot.index + 1, connection.peer.name)
+        connection.sock.close()
+
+    def close_waiting(self) -> list[Peer]:
+        """Drop connections that no worker took (shutdown); return whose they were."""
+        waiting = list(self._waiting)
         self._waiting.clear()
+        for connection in waiting:
+            connection.sock.close()
+        return [connection.peer for connection in waiting]
 
     def inherited_sockets(self) -> Iterable[socket.socket]:
         """Everything a newly forked process must close."""
         for slot in self.slots.values():
             yield slot.channel
+            yield slot.far_end
             for connection in slot.untaken.values():
                 yield connection.sock
         for connection in self._waiting:

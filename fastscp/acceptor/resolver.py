@@ -5,6 +5,8 @@ one helper process (``fastscp.acceptor.resolver_child``), on the other side of a
 forked with the first question and answers each within the time limit. Answers are kept for a while, missing
 names for a shorter one.
 
+A helper that leaves a question unanswered beyond its own time limit hangs: it is killed and replaced.
+
 Invariants: at most ``_MOST_OUTSTANDING`` questions are open, further addresses have no name at once; an
 address for which ``request`` returned None comes back from ``on_readable`` exactly once, also when the
 helper dies. The helper dies with us.
@@ -32,6 +34,7 @@ _MOST_KEPT = 4096
 _TIME_LIMIT_S = 5.0
 _KNOWN_FOR_S = 300.0
 _UNKNOWN_FOR_S = 30.0
+_HANGS_AFTER_S = 2.0  #: beyond the time limit, which the helper keeps itself
 _RESTART_AFTER_S = 5.0  #: after the death of a helper, peers are shown by address for so long
 
 
@@ -60,7 +63,7 @@ class Resolver:
         self._clock = clock
         self._helper = helper
         self._kept: OrderedDict[str, tuple[float, HostName]] = OrderedDict()  # address: (until, name)
-        self._open: set[str] = set()  # addresses with a question under way
+        self._open: dict[str, float] = {}  # addresses with a question under way: when it was asked, oldest first
         self._channel: socket.socket | None = None
         self._epoll = select.epoll()  # stands for the channel of whichever helper there is
         self._not_before = 0.0  # no helper is started before this time
@@ -84,7 +87,7 @@ class Resolver:
             return None
         if len(self._open) >= _MOST_OUTSTANDING or not self._ask(address, now):
             return HostName()
-        self._open.add(address)
+        self._open[address] = now
         return None
 
     def _ask(self, address: str, now: float) -> bool:
@@ -113,9 +116,17 @@ class Resolver:
             address, name, confirmed = decode_answer(packet)
             answer = HostName(name, confirmed=confirmed)
             self._keep(address, answer)
-            if address in self._open:
-                self._open.discard(address)
+            if self._open.pop(address, None) is not None:
                 answers.append((address, answer))
+        return answers
+
+    def give_up(self) -> list[tuple[str, HostName]]:
+        """Return, without a name, what a helper that hangs does not answer; it is killed and another takes its place."""
+        asked = next(iter(self._open.values()), None)
+        if asked is None or self._clock() - asked < _TIME_LIMIT_S + _HANGS_AFTER_S:
+            return []
+        answers = self._helper_died()
+        self._not_before = 0.0  # it was not its own doing
         return answers
 
     def _keep(self, address: str, name: HostName) -> None:
@@ -129,7 +140,12 @@ class Resolver:
     def _start_helper(self, now: float) -> socket.socket | None:
         if now < self._not_before:
             return None
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:  # no descriptor left
+            _log.warning("no channel for host name lookups: %s", error.strerror)
+            self._not_before = now + _RESTART_AFTER_S
+            return None
         try:
             self.helper_pid = self._processes.start(lambda: self._helper(theirs, _TIME_LIMIT_S), title="resolver", close=(ours,))
         except OSError as error:
@@ -149,7 +165,7 @@ class Resolver:
         _log.warning("the process for host name lookups ended")
         self._not_before = self._clock() + _RESTART_AFTER_S
         self._end_helper()
-        waiting, self._open = self._open, set()
+        waiting, self._open = self._open, {}
         return [(address, HostName()) for address in waiting]
 
     def _end_helper(self) -> None:

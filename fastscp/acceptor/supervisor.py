@@ -2,7 +2,8 @@
 
 Strategy: children are forked from the acceptor process, which opens no thread and holds no DICOM state.
 Each child closes what belongs to others, so that end of file on a channel means that the process behind
-it died. A child that dies at once, again and again, is replaced ever more slowly.
+it died. A child that dies at once, again and again, is replaced ever more slowly; one
+that hangs (``fastscp.acceptor.watch``) is killed, and what it had not taken goes to others before that.
 
 Invariants: a dead worker gives back what it had not taken, after everything it had said was read; while the
 service goes down no worker is replaced, a coordinator only as long as a worker may have something to tell it.
@@ -11,43 +12,36 @@ What it does not do: know what a worker or a coordinator is (``policy.Children``
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterable
 
+from fastscp.acceptor.backoff import (
+    LONGEST_DELAY_S,
+    LONGEST_WITHOUT_FAULT_S,
+    SHORT_LIFE_S,
+    Backoff,
+    describe_exit,
+    longest_delay,
+)
 from fastscp.acceptor.policy import Children, WorkerStart
 from fastscp.acceptor.pool import Pool, WorkerSlot
+from fastscp.acceptor.watch import TICK_S, Watch
 from fastscp.log.names import NETWORK
 from fastscp.net.systemd import hide_from_children
 from fastscp.process import fdpass, packets
 from fastscp.process.child import Closeable, Processes
+from fastscp.process.heartbeat import Heartbeat
 from fastscp.process.loop import IN, Loop
 
 _log = logging.getLogger(NETWORK)
 
-_SHORT_LIFE_S = 2.0
-_FIRST_DELAY_S = 0.2  #: after the second short life in a row; doubled with each further one
-_LONGEST_DELAY_S = 30.0
 _RETRY_S = 0.05
 _COORDINATOR = -1  #: its place among the indexes of workers
-
-
-class Backoff:
-    """How long to wait before a dead child is replaced: not at all, unless it keeps dying young."""
-
-    def __init__(self) -> None:
-        self._next_s = 0.0  #: after the next short life
-
-    def delay_s(self, lifetime_s: float) -> float:
-        """Return the pause after a child that lived ``lifetime_s`` seconds."""
-        if lifetime_s >= _SHORT_LIFE_S:
-            self._next_s = 0.0
-            return 0.0
-        delay_s = self._next_s
-        self._next_s = min(_LONGEST_DELAY_S, 2 * delay_s) if delay_s else _FIRST_DELAY_S
-        return delay_s
 
 
 class Supervisor:
@@ -56,7 +50,7 @@ class Supervisor:
     def __init__(self, children: Children, processes: Processes, loop: Loop, pool: Pool,
                  own_sockets: Callable[[], Iterable[socket.socket]], *,
                  on_ready: Callable[[], None], on_start_failure: Callable[[], None],
-                 clock: Callable[[], float] = time.monotonic) -> None:
+                 on_look: Callable[[], None] = lambda: None, watch: Watch | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._children = children
         self._processes = processes
         self._loop = loop
@@ -65,11 +59,16 @@ class Supervisor:
         self._own_sockets = own_sockets
         self._on_ready = on_ready
         self._on_start_failure = on_start_failure
+        self._on_look = on_look
         self._coordinator_pid = 0
         self._coordinator: socket.socket | None = None
         self._coordinator_was_ready = False
         self._born: dict[int, float] = {}
         self._backoffs: dict[int, Backoff] = {}
+        self._watch = watch or Watch(None)
+        self._looked = 0.0  #: when the children were looked at, monotonic seconds
+        self._channels = 0  #: event channels made so far
+        pool.on_unconnected = self._reconnect
         self._replacing = True  #: False once the service goes down
 
     # -- starting ---------------------------------------------------------------------------------
@@ -77,41 +76,67 @@ class Supervisor:
     def start_coordinator(self) -> None:
         """Start the coordinator process."""
         ours, theirs = fdpass.channel_pair()
-        pid = self._start(lambda: self._children.coordinator(theirs), "coordinator", ours, theirs)
+        try:
+            pid = self._start(lambda heartbeat: self._children.coordinator(theirs, heartbeat), "coordinator", ours)
+        finally:
+            theirs.close()
         self._coordinator_pid, self._coordinator = pid, ours
         self._loop.register(ours.fileno(), IN, lambda _mask: self._read_coordinator())
         for slot in self._pool.slots.values():
             self._connect_to_coordinator(slot)
 
+    def launch_worker(self, index: int) -> None:
+        """Start worker ``index`` as soon as the system has what it needs."""
+        self._attempt(index, lambda: self.start_worker(index), lambda: self._replacing)
+
     def start_worker(self, index: int, predecessor: int = 0) -> None:
         """Start worker ``index`` and connect it to the coordinator; ``predecessor`` is the pid it replaces."""
         ours, theirs = fdpass.channel_pair()
-        start = WorkerStart(index, theirs, predecessor)
-        pid = self._start(lambda: self._children.worker(start), f"worker {index + 1}", ours, theirs)
-        slot = WorkerSlot(index, pid, ours)
-        self._loop.register(ours.fileno(), IN, lambda _mask: self._read_worker(slot))
+
+        def run(heartbeat: Heartbeat) -> int:
+            return self._children.worker(WorkerStart(index, theirs, predecessor, heartbeat))
+
+        try:
+            pid = self._start(run, f"worker {index + 1}", ours)
+        except OSError:
+            theirs.close()
+            raise
+        slot = WorkerSlot(index, pid, ours, theirs)
+        self._loop.register(ours.fileno(), IN, lambda _mask: self._pool.read(slot))
         self._pool.add(slot)
         self._connect_to_coordinator(slot)
 
-    def _start(self, run: Callable[[], int], title: str, ours: socket.socket, theirs: socket.socket) -> int:
+    def _start(self, run: Callable[[Heartbeat], int], title: str, ours: socket.socket) -> int:
         """Start a child that has no descriptor of the others; only its own end of a channel stays open in it."""
+        try:
+            heartbeat = Heartbeat()
+        except OSError:
+            ours.close()
+            raise
         belonging: list[Closeable] = [self._loop, ours, *self._own_sockets(), *self._pool.inherited_sockets()]
         if self._coordinator is not None:
             belonging.append(self._coordinator)
 
         def run_unnoticed() -> int:
             hide_from_children()
-            return run()
+            return run(heartbeat)
 
         try:
             pid = self._processes.start(run_unnoticed, title=title, close=belonging)
         except OSError:
             ours.close()
+            heartbeat.close()
             raise
-        finally:
-            theirs.close()
         self._born[pid] = self._clock()
+        self._watch.add(pid, heartbeat)
         return pid
+
+    def introduce(self, name: str, descriptor: int) -> None:
+        """Give the coordinator its end of an event channel. Raises OSError when it cannot take it."""
+        if self._coordinator is None:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        packet = packets.encode({"kind": "worker", "name": name})
+        fdpass.send_with_descriptor(self._coordinator, packet, descriptor)
 
     def _connect_to_coordinator(self, slot: WorkerSlot) -> None:
         """Give a worker and the coordinator the two ends of a fresh event channel."""
@@ -123,24 +148,48 @@ class Supervisor:
             _log.error("no event channel for worker %d: %s; trying again", slot.index + 1, error)
             self._loop.call_later(_RETRY_S, lambda: self._connect_to_coordinator(slot))
             return
+        self._channels = slot.event_channel = self._channels + 1
         try:
-            packet = packets.encode({"kind": "worker", "name": f"worker {slot.index + 1} ({slot.pid})"})
-            fdpass.send_with_descriptor(self._coordinator, packet, coordinator_end.fileno())
-            fdpass.send_with_descriptor(slot.channel, packets.encode({"kind": "event_channel"}), worker_end.fileno())
-        except BlockingIOError:
-            self._loop.call_later(_RETRY_S, lambda: self._connect_to_coordinator(slot))
+            self.introduce(f"worker {slot.index + 1} ({slot.pid})", coordinator_end.fileno())
+            packet = packets.encode({"kind": "event_channel", "number": slot.event_channel})
+            fdpass.send_with_descriptor(slot.channel, packet, worker_end.fileno())
         except (BrokenPipeError, ConnectionResetError):
             _log.debug("event channel of worker %d not made: a process is dying", slot.index + 1)
+        except OSError:  # too much is under way
+            self._loop.call_later(_RETRY_S, lambda: self._connect_to_coordinator(slot))
         finally:
             worker_end.close()
             coordinator_end.close()
 
+    def _reconnect(self, slot: WorkerSlot, number: int) -> None:
+        """Make another event channel for a worker whose last one was lost, though nobody died."""
+        if number == slot.event_channel:
+            self._loop.call_later(_RETRY_S, lambda: self._connect_again(slot, number))
+
+    def _connect_again(self, slot: WorkerSlot, number: int) -> None:
+        if number == slot.event_channel:  # no new coordinator has got one meanwhile
+            self._connect_to_coordinator(slot)
+
     # -- watching ---------------------------------------------------------------------------------
 
-    def _read_worker(self, slot: WorkerSlot) -> None:
-        if not self._pool.read(slot):
-            self._loop.unregister(slot.channel.fileno())
-            slot.up = False
+    def watch(self) -> None:
+        """Look at the children from now on: whoever hangs is killed, and its work goes to others at once."""
+        self._looked = self._clock()
+        self._loop.call_later(TICK_S, self._look)
+
+    def _look(self) -> None:
+        elapsed_s = self._clock() - self._looked
+        beating, hanging = self._watch.look(elapsed_s)
+        for pid in hanging:
+            _log.error("%s does not come round (process %d), killing it", self._name(pid), pid)
+            self._processes.kill(pid, signal.SIGKILL)
+        self._pool.reclaim(beating)
+        self._on_look()
+        self.watch()
+
+    def _name(self, pid: int) -> str:
+        slot = self._pool.slots.get(pid)
+        return "coordinator" if slot is None else f"worker {slot.index + 1}"
 
     def _read_coordinator(self) -> None:
         channel = self._coordinator
@@ -150,8 +199,6 @@ class Supervisor:
             packet, _ = fdpass.receive(channel)
         except BlockingIOError:
             return
-        except ConnectionResetError:
-            packet = b""
         if not packet:
             self._drop_coordinator_channel()
         elif packets.decode_control(packet)["kind"] == "ready":
@@ -169,6 +216,7 @@ class Supervisor:
         for pid in list(self._born):
             exit_code = self._processes.poll(pid)
             if exit_code is not None:
+                self._watch.remove(pid)
                 self._bury(pid, exit_code, self._clock() - self._born.pop(pid))
 
     def _bury(self, pid: int, exit_code: int, lifetime_s: float) -> None:
@@ -182,39 +230,41 @@ class Supervisor:
         self._drop_coordinator_channel()
         if not self._needs_coordinator():
             return
-        if not self._coordinator_was_ready:
+        if not self._coordinator_was_ready and exit_code >= 0:  # it said why, and would say so again
             self._on_start_failure()
             return
         _log.error("coordinator ended (%s), starting another", describe_exit(exit_code))
-        self._replace(_COORDINATOR, lifetime_s, self.start_coordinator, self._needs_coordinator)
+        self._replace(_COORDINATOR, lifetime_s, self.start_coordinator, self._needs_coordinator,
+                      longest_delay(exit_code))
 
     def _bury_worker(self, pid: int, exit_code: int, lifetime_s: float) -> None:
         slot = self._pool.slots[pid]
         self._pool.read(slot)  # what it had taken must not go to another
-        if slot.channel.fileno() in self._loop:
-            self._loop.unregister(slot.channel.fileno())
+        self._loop.unregister(slot.channel.fileno())
         lost = slot.load - len(slot.untaken)
         self._pool.remove(pid)
         if self._replacing:
             _log.error("worker %d ended (%s), %d associations lost, starting another",
                        slot.index + 1, describe_exit(exit_code), lost)
             self._replace(slot.index, lifetime_s, lambda: self.start_worker(slot.index, predecessor=pid),
-                          lambda: self._replacing)
+                          lambda: self._replacing, longest_delay(exit_code))
 
-    def _replace(self, index: int, lifetime_s: float, start: Callable[[], None], wanted: Callable[[], bool]) -> None:
-        """Start another child; go on trying when the system has no process or descriptor to give."""
-        backoff = self._backoffs.setdefault(index, Backoff())
+    def _replace(self, index: int, lifetime_s: float, start: Callable[[], None], wanted: Callable[[], bool],
+                 longest_s: float = LONGEST_DELAY_S) -> None:
+        """Start another child after a while."""
+        delay_s = self._backoffs.setdefault(index, Backoff()).delay_s(lifetime_s, longest_s)
+        self._loop.call_later(delay_s, lambda: self._attempt(index, start, wanted))
 
-        def try_to_start() -> None:
-            if not wanted():
-                return
-            try:
-                start()
-            except OSError as error:
-                _log.error("cannot start a process: %s; trying again", error)
-                self._loop.call_later(backoff.delay_s(0.0), try_to_start)
-
-        self._loop.call_later(backoff.delay_s(lifetime_s), try_to_start)
+    def _attempt(self, index: int, start: Callable[[], None], wanted: Callable[[], bool]) -> None:
+        """Start a child; go on trying when the system has no process or descriptor to give."""
+        if not wanted():
+            return
+        try:
+            start()
+        except OSError as error:
+            _log.error("cannot start a process: %s; trying again", error)
+            delay_s = self._backoffs.setdefault(index, Backoff()).delay_s(0.0, LONGEST_WITHOUT_FAULT_S)
+            self._loop.call_later(delay_s, lambda: self._attempt(index, start, wanted))
 
     def _needs_coordinator(self) -> bool:
         """Whether there is none and somebody may have to tell it something: while draining the workers have."""
@@ -225,11 +275,11 @@ class Supervisor:
         self._replacing = False
         self.tell_workers({"kind": "drain"})
         if self._needs_coordinator():  # now, no matter how long it was to be waited for
-            self._replace(_COORDINATOR, _SHORT_LIFE_S, self.start_coordinator, self._needs_coordinator)
+            self._replace(_COORDINATOR, SHORT_LIFE_S, self.start_coordinator, self._needs_coordinator)
 
     # -- telling ----------------------------------------------------------------------------------
 
-    def tell_coordinator(self, order: packets.Order) -> None:
+    def tell_coordinator(self, order: packets.Order | packets.Host) -> None:
         """Send one order without a descriptor; a dead coordinator needs none."""
         if self._coordinator is None:
             return
@@ -238,7 +288,7 @@ class Supervisor:
         except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
             _log.warning("coordinator did not take the order to %s: %s", order["kind"], error)
 
-    def tell_workers(self, order: packets.Order) -> None:
+    def tell_workers(self, order: packets.Order | packets.Host) -> None:
         """Send one order to all workers; one whose channel is full is drained by a signal."""
         for slot in self._pool.slots.values():
             if tell(slot.channel, order):
@@ -252,24 +302,22 @@ class Supervisor:
         for pid in self._born:
             self._processes.kill(pid, signal.SIGKILL)
 
+    def kill_workers(self) -> None:
+        """End the workers that did not end by themselves."""
+        for slot in self._pool.slots.values():
+            _log.error("worker %d did not end in time, killing it", slot.index + 1)
+            self._processes.kill(slot.pid, signal.SIGKILL)
+
     @property
     def children(self) -> int:
         """Children not reaped yet."""
         return len(self._born)
 
 
-def tell(channel: socket.socket, order: packets.Order) -> bool:
+def tell(channel: socket.socket, order: packets.Order | packets.Host) -> bool:
     """Send one order; False when the process behind the channel is gone or deaf."""
     try:
         channel.send(packets.encode(order))
     except (BlockingIOError, BrokenPipeError, ConnectionResetError, ConnectionRefusedError):
         return False
     return True
-
-
-def describe_exit(exit_code: int) -> str:
-    """Say how a process ended."""
-    if exit_code >= 0:
-        return f"exit status {exit_code}"
-    known = -exit_code in set(signal.Signals)  # most real-time signals have no name
-    return f"signal {signal.Signals(-exit_code).name if known else -exit_code}"

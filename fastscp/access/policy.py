@@ -12,4 +12,7 @@ class AccessPolicy:
     enabled: bool = False
     allow_file: str = "/etc/hosts.allow"
     deny_file: str = "/etc/hosts.deny"
+    #: whether the operator named the table: it has to be there then
+    allow_named: bool = False
+    deny_named: bool = False
     daemon_names: tuple[str, ...] = ("storescp", "fastscp")

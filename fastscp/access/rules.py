@@ -142,6 +142,8 @@ class Rules:
 
     def _apply(self, rule: Rule, client: ClientInfo, server: ServerInfo) -> Decision:
         verdict = rule.options.verdict
+        if client.host_name is None and any(map(_expands_name, rule.options.commands)):
+            raise NameNeededError
         values = self._expansions(client, server)
         commands = tuple(_expand(command, values) for command in rule.options.commands)
         return Decision(rule.allows if verdict is None else verdict, commands, rule=rule.place)
@@ -167,13 +169,18 @@ class Rules:
 def load_rules(policy: AccessPolicy) -> Rules:
     """Read both tables and the files they refer to.
 
-    Raises UsageError when one is there but cannot be read. A table that is not there is empty.
+    Raises UsageError when one is there but cannot be read, and when one that the operator named is not there. The
+    system's own tables may be missing: they are empty then.
     """
     sources: dict[str, tuple[int, int, int] | None] = {}
     warnings: list[str] = []
     rules: list[Rule] = []
-    for path, allows in ((policy.allow_file, True), (policy.deny_file, False)):
-        rules += _read_table(path, _read(path, sources), warnings, allows=allows)
+    for path, named, allows in ((policy.allow_file, policy.allow_named, True),
+                                (policy.deny_file, policy.deny_named, False)):
+        text = _read(path, sources)
+        if text is None and named:
+            raise UsageError(f"cannot read access rules: {path}: No such file or directory")
+        rules += _read_table(path, text, warnings, allows=allows)
     patterns: dict[str, tuple[str, ...]] = {}
     for rule in rules:
         for token in (*rule.daemons, *rule.clients):
@@ -281,6 +288,11 @@ def _expand(command: str, values: dict[str, str]) -> str:
         result.append("".join(letter if letter in _HARMLESS else "_" for letter in value) + part[1:])
         position += 1
     return "".join(result)
+
+
+def _expands_name(command: str) -> bool:
+    """Tell whether a command has an expansion that is, or may be, the client's host name."""
+    return any(f"%{letter}" in command for letter in "chn")
 
 
 def _read_host_file(pattern: str, patterns: dict[str, tuple[str, ...]],

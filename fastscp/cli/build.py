@@ -21,7 +21,8 @@ from fastscp.config.network import (
     TLSPolicy,
 )
 from fastscp.dicom.dictionary import environment_paths
-from fastscp.dicom.options import GroupLengths, OutputOptions
+from fastscp.dicom.options import GroupLengths, OutputOptions, PrivateDictionary
+from fastscp.errors import UsageError
 from fastscp.log.policy import LogPolicy
 from fastscp.store.policy import FileNames, StorePolicy
 from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
@@ -71,7 +72,8 @@ class Settings(Protocol):
 def build(line: Settings) -> Config:
     """Compose the configuration of ``line``, which has been checked.
 
-    Raises :class:`fastscp.errors.UsageError` when an association profile cannot be used.
+    Raises :class:`fastscp.errors.UsageError` when an association profile cannot be used, or options contradict each
+    other by their values.
     """
     return Config(
         network=network_policy(line),
@@ -108,12 +110,17 @@ def network_policy(line: Settings) -> NetworkPolicy:
         mode=_process_mode(line),
         workers=line.number("--workers"),
         max_associations=line.number("--max-associations"),
+        max_per_host=line.number("--max-associations-per-host"),
+        max_per_title=line.number("--max-associations-per-aet"),
+        association_timeout_s=line.number("--association-timeout"),
+        object_timeout_s=line.number("--object-timeout"),
         acse_timeout_s=_seconds(line, "--acse-timeout", defaults.acse_timeout_s),
         dimse_timeout_s=line.number("--dimse-timeout"),
         socket_timeout_s=socket_timeout_s if socket_timeout_s > 0 else None,
         lookup_hosts=not line.has("--disable-host-lookup"),
         user=line.value("--user"),
         drain_timeout_s=_seconds(line, "--drain-timeout", defaults.drain_timeout_s),
+        hang_timeout_s=_seconds(line, "--hang-timeout", defaults.hang_timeout_s or 0.0) or None,
         tls=tls_policy(line) if line.has("--enable-tls") else None,
     )
 
@@ -196,17 +203,20 @@ def output_options(line: Settings) -> OutputOptions:
         compression_level=6 if level is None else level,
         convert_un=line.has("--convert-un"),
         dictionary_paths=tuple(environment_paths(os.environ.get("DCMDICTPATH"))),
+        private_dictionary=PrivateDictionary((line.value("--private-dictionary") or "automatic").lower()),
     )
 
 
 def store_policy(line: Settings) -> StorePolicy:
     """Where files go and what they are called."""
+    quarantine = line.value("--quarantine")
     names = FileNames.UNIQUE if line.has("--unique-filenames") else FileNames.INSTANCE_UID
     return StorePolicy(
         output_directory=normalize_directory(line.value("--output-directory") or "."),
         file_names=FileNames.TIME if line.has("--timenames") else names,
         extension=line.value("--filename-extension") or "",
         ignore=line.has("--ignore"),
+        quarantine=None if quarantine is None else normalize_directory(quarantine),
         uid_padding=line.has("--uid-padding"),
     )
 
@@ -217,8 +227,14 @@ def normalize_directory(name: str) -> str:
 
 
 def study_policy(line: Settings) -> StudyPolicy:
-    """Sorting and the end of a study."""
+    """Sorting and the end of a study.
+
+    Raises :class:`fastscp.errors.UsageError` when late objects would be appended to what was handed over.
+    """
     late = line.value("--on-late")
+    completed = line.value("--completed-directory")
+    if completed is not None and late is not None and LateObjects(late.lower()) is LateObjects.APPEND:
+        raise UsageError("--completed-directory not allowed with --on-late append")
     return StudyPolicy(
         sorting=_SORTING.get(line.effective("sorting"), Sorting.NONE),
         prefix=line.value("--sort-conc-studies") or line.value("--sort-on-study-uid") or "",
@@ -228,6 +244,7 @@ def study_policy(line: Settings) -> StudyPolicy:
         on_late=LateObjects.NEW_STUDY if late is None else LateObjects(late.lower()),
         literal_rule=line.has("--single-process"),
         manifest=line.has("--study-manifest"),
+        completed_directory=None if completed is None else normalize_directory(completed),
         state_directory=line.value("--state-dir"),
         names_by_character_set=line.has("--transliterate-names"),
     )
@@ -244,6 +261,7 @@ def hook_policy(line: Settings) -> HookPolicy:
         synchronous=line.has("--exec-sync"),
         jobs=HookPolicy.jobs if jobs is None else jobs,
         timeout_s=line.number("--hook-timeout"),
+        retries=line.number("--hook-retries") or 0,
         event_log=line.value("--event-log"),
         event_digest=line.has("--event-digest"),
     )
@@ -253,9 +271,16 @@ def access_policy(line: Settings) -> AccessPolicy:
     """Host access control."""
     return AccessPolicy(
         enabled=line.has("--access-control"),
-        allow_file=line.value("--hosts-allow") or AccessPolicy.allow_file,
-        deny_file=line.value("--hosts-deny") or AccessPolicy.deny_file,
+        allow_file=_given(line, "--hosts-allow", AccessPolicy.allow_file),
+        deny_file=_given(line, "--hosts-deny", AccessPolicy.deny_file),
+        allow_named=line.has("--hosts-allow"),
+        deny_named=line.has("--hosts-deny"),
     )
+
+
+def _given(line: Settings, long: str, default: str) -> str:
+    value = line.value(long)
+    return default if value is None else value
 
 
 def fault_policy(line: Settings) -> FaultPolicy:

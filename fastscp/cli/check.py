@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 from fastscp.cli.option import Argument, Kind, Option
 from fastscp.cli.options import BY_FLAG, OPTIONS
-from fastscp.cli.parse import CommandLine, Occurrence
+from fastscp.cli.parse import CommandLine, Occurrence, wanted
 from fastscp.errors import UsageError
 
+_NO_TITLE = re.compile(r"[^ -\[\]-~]")  #: what PS3.5 §6.2 keeps out of an AE
 _INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+", re.ASCII)
 _LOGGING = ("--log-level", "--log-config")
 
@@ -54,14 +55,43 @@ def _counting(line: CommandLine, option: Option) -> Iterator[Occurrence]:
 def check_parameters(line: CommandLine) -> None:
     """Check that there is one parameter, the port; with ``--inetd`` or sockets of systemd there may be none."""
     if len(line.parameters) > 1:
-        raise UsageError("Too many parameters")
+        raise UsageError("Too many parameters" + _swallowed(line))
     if not line.parameters and not line.has("--inetd") and "LISTEN_FDS" not in os.environ:
-        raise UsageError("Missing parameter port")
+        raise UsageError("Missing parameter port" + _swallowed(line))
     for port in () if line.has("--inetd") else line.parameters:
         if not _INTEGER.fullmatch(port):
             raise UsageError(f"Invalid parameter value {port}")
         if not 1 <= int(port) <= 65535:
             raise UsageError(f"Invalid parameter value {port} ({'underflow' if int(port) < 1 else 'overflow'})")
+
+
+def _swallowed(line: CommandLine) -> str:
+    """Return a hint when an option probably took for its value what was meant to be an option or the port."""
+    hints = (hint for occurrence in line.occurrences for hint in _took_an_option(occurrence))
+    return next(hints, "") or _took_the_port(line)
+
+
+def _took_an_option(occurrence: Occurrence) -> Iterator[str]:
+    """Yield a hint for each value that is spelt like an option and names no file."""
+    for argument, value in zip(occurrence.option.arguments, occurrence.values, strict=True):
+        if argument.kind in {Kind.FILE, Kind.DIRECTORY} and value in BY_FLAG and not os.path.lexists(value):
+            yield _taken(occurrence, argument, value)
+
+
+def _took_the_port(line: CommandLine) -> str:
+    """Return a hint when there is no port because the last option has it."""
+    if line.parameters or not line.occurrences:
+        return ""
+    last = line.occurrences[-1]
+    for argument, value in list(zip(last.option.arguments, last.values, strict=True))[-1:]:
+        if _INTEGER.fullmatch(value):
+            return _taken(last, argument, value)
+    return ""
+
+
+def _taken(occurrence: Occurrence, argument: Argument, value: str) -> str:
+    hint = wanted(occurrence.option)
+    return f"{hint + ';' if hint else chr(10) + 'hint:'} '{value}' was taken for the {argument.name} of {occurrence.option.long}"
 
 
 def check_together(line: CommandLine, option: Option) -> None:
@@ -97,6 +127,18 @@ def check_values(occurrence: Occurrence) -> None:
             if occurrence.option.long == "--log-level":
                 raise UsageError("Invalid log level for --log-level option")
             raise UsageError(f"Invalid value for option {occurrence.option.long} ({value})")
+        elif argument.longest is not None:
+            _check_title(occurrence.option, value, argument.longest)
+        elif next(_took_an_option(occurrence), ""):
+            raise UsageError(f"Missing value for option {occurrence.option.long}" + next(_took_an_option(occurrence)))
+
+
+def _check_title(option: Option, value: str, longest: int) -> None:
+    """Check an AE title. storescp takes any text, and nobody could call it by that."""
+    if len(value.strip(" ")) > longest:
+        raise UsageError(f"Invalid value for option {option.long} ({value}): more than {longest} characters")
+    if _NO_TITLE.search(value):
+        raise UsageError(f"Invalid value for option {option.long} ({value}): not the characters of an AE title")
 
 
 def _check_integer(option: Option, argument: Argument, value: str) -> None:

@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from fastscp import __date__, __version__, errors
+from fastscp.cli.libraries import libraries
+from fastscp.cli.output import write
+from fastscp.cli.parse import suggestion
 from fastscp.dicom import filemeta, uids
 from fastscp.dicom.filesink import FileSink
 from fastscp.dicom.options import GroupLengths, OutputOptions
@@ -91,7 +94,7 @@ def parse(arguments: Sequence[str], environment: Callable[[str], str | None]) ->
             for field in counted[argument]:
                 settings[field] = _number(argument, next(rest, ""))
         elif argument[:1] in {"-", "+"} and len(argument) > 1:
-            raise errors.UsageError(f"unknown option {argument}")
+            raise errors.UsageError(f"unknown option {argument}" + suggestion(argument, (*flags, *counted)))
         else:
             names.append(argument)
     if len(names) != 2:
@@ -159,19 +162,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
-        print(_help())
-        return 0
+        return write(1, _help() + "\n")
     if "--version" in arguments:
-        print(f"$fastscp: fastscp-conv v{__version__} {__date__} $")
-        return 0
+        return write(1, f"$fastscp: fastscp-conv v{__version__} {__date__} $\n\n{libraries()}")
     try:
         options, names = parse(arguments, os.environ.get)
         convert(names[0], names[1], options)
     except errors.FastscpError as error:
-        print(f"fastscp-conv: {error}", file=sys.stderr)
+        write(2, f"fastscp-conv: {error}\n")
         return 1
     except OSError as error:
-        print(f"fastscp-conv: {error.filename or names[1]}: {error.strerror}", file=sys.stderr)
+        write(2, f"fastscp-conv: {error.filename or names[1]}: {error.strerror}\n")
         return 1
     return 0
 

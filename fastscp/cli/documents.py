@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from fastscp import __date__, __version__
-from fastscp.cli import conv
+from fastscp.cli import conv, studies
 from fastscp.cli.option import Kind, Option, Origin
 from fastscp.cli.options import OPTIONS, headings
 
@@ -43,6 +44,8 @@ _ENVIRONMENT = (
 _FILES = (
     ("/etc/hosts.allow, /etc/hosts.deny", "Host access rules for --access-control, see hosts_access(5)."),
 )
+#: how help texts state a default
+_DEFAULT = re.compile(r"\s*\(default(?:: ([^)]*))?\)")
 _Entries = tuple[tuple[str, str], ...]
 
 _CONV_DESCRIPTION = (
@@ -57,6 +60,17 @@ _CONV_COMMAND_LINE = (
 _CONV_EXIT_STATUS = (
     ("0", "The output was written, or fastscp-conv printed what it was asked to print."),
     ("1", "The command line was refused, or a file could not be read, converted or written; a message says why."),
+)
+
+_STUDIES_DESCRIPTION = (
+    ("fastscp-studies shows what a running or stopped fastscp keeps of its studies and hooks: the studies that are open, "
+    "and the hooks that failed for good. It has such hooks executed again, or forgotten."),
+    ("It reads the state without disturbing the service. What it asks for is done by the service: within seconds while it "
+    "runs, else at its next start."),
+)
+_STUDIES_EXIT_STATUS = (
+    ("0", "The list was printed, or the request was made."),
+    ("1", "The command line was refused, there is no such hook, or the state could not be read; a message says why."),
 )
 
 
@@ -76,6 +90,8 @@ def rules(option: Option) -> list[str]:
         if argument.kind is Kind.INTEGER and argument.minimum is not None:
             upper = f" to {argument.maximum}" if argument.maximum is not None else " or more"
             sentences.append(f"{argument.name.capitalize()}: {argument.minimum}{upper}.")
+        if argument.longest is not None:
+            sentences.append(f"{argument.name.capitalize()}: at most {argument.longest} characters.")
     return sentences
 
 
@@ -97,6 +113,7 @@ def options_markdown() -> str:
         "    fastscp [options] [port]",
         "",
         *(f"{paragraph}\n" for paragraph in _COMMAND_LINE),
+        'The column "Default" says what holds without the option: of several that exclude one another, the one that is "on".',
         'The column "Of" says whose option it is: of storescp as its 3.6.1 manual has it, of later versions of',
         "storescp, or fastscp's own.",
     ]
@@ -107,7 +124,7 @@ def options_markdown() -> str:
             group = heading
         if subheading:
             lines += ["", f"### {subheading[0].upper()}{subheading[1:]}"]
-        lines += ["", "| Option | Arguments | Meaning | Of |", "| --- | --- | --- | --- |"]
+        lines += ["", "| Option | Arguments | Meaning | Default | Of |", "| --- | --- | --- | --- | --- |"]
         lines += (_row(option) for option in options)
     return "\n".join(lines) + "\n"
 
@@ -116,10 +133,22 @@ def _row(option: Option) -> str:
     flags = " ".join(f"`{flag}`" for flag in option.flags)
     arguments = " ".join(f"*{argument.name}*" for argument in option.arguments)
     choices = " ".join(f"One of {_any_of(argument.choices)}." for argument in option.arguments if argument.choices)
-    meaning = _one_line(option.help)
+    meaning = _one_line(_DEFAULT.sub("", option.help))
     text = " ".join(filter(None, (f"{meaning[0].upper()}{meaning[1:]}.", choices, *rules(option))))
     owner = {Origin.MANUAL: "3.6.1", Origin.NEWER: "newer", Origin.OWN: "fastscp"}[option.origin]
-    return f"| {flags} | {arguments} | {text.replace('|', chr(92) + '|')} | {owner} |"
+    return f"| {flags} | {arguments} | {text.replace('|', chr(92) + '|')} | {default(option)} | {owner} |"
+
+
+def default(option: Option) -> str:
+    """Return what holds when ``option`` is not given, as its help says it."""
+    if option.default or "(default)" in option.help:
+        return "on"
+    stated = _DEFAULT.search(_one_line(f"{option.label} {option.help}"))
+    if stated is not None:
+        return stated[1].strip('"')
+    if option.ends:
+        return ""
+    return "none" if option.arguments else "off"
 
 
 def manual_page() -> str:
@@ -138,7 +167,7 @@ def manual_page() -> str:
         ".SH LOGGING",
         _roff(_LOGGING),
         *_lists((("EXIT STATUS", _EXIT_STATUS), ("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES))),
-        *_see_also("fastscp-conv (1)", "storescp (1)", "storescu (1)", "hosts_access (5)"),
+        *_see_also("fastscp-conv (1)", "fastscp-studies (1)", "storescp (1)", "storescu (1)", "hosts_access (5)"),
     ]) + "\n"
 
 
@@ -157,6 +186,21 @@ def conv_manual_page() -> str:
         _roff(_CONV_COMMAND_LINE),
         *_lists((("EXIT STATUS", _CONV_EXIT_STATUS), ("ENVIRONMENT", _ENVIRONMENT[:1]))),
         *_see_also("fastscp (1)", "dcmconv (1)"),
+    ]) + "\n"
+
+
+def studies_manual_page() -> str:
+    """Return the manual page fastscp-studies(1) in the man macros of roff."""
+    return "\n".join([
+        *_beginning("fastscp-studies", "list open studies and failed hooks of fastscp, and retry these",
+                    "[\\fIoptions\\fR] \\fIcommand\\fR [\\fInumber\\fR ...]", "the program's tables"),
+        ("\n.PP\n").join(_roff(paragraph) for paragraph in _STUDIES_DESCRIPTION),
+        ".SH COMMANDS",
+        *(line for command, parameters, text in studies.COMMANDS for line in _conv_entry((command,), "B", parameters, text)),
+        ".SH OPTIONS",
+        *(line for short, long, argument, text in studies.OPTIONS for line in _conv_entry((short, long), "B", argument, text)),
+        *_lists((("EXIT STATUS", _STUDIES_EXIT_STATUS),)),
+        *_see_also("fastscp (1)"),
     ]) + "\n"
 
 

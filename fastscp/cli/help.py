@@ -8,7 +8,6 @@ from fastscp.cli.options import headings
 
 IDENTIFICATION = f"$fastscp: fastscp v{__version__} {__date__} $"
 TITLE = "fastscp: DICOM storage (C-STORE) SCP"
-_LIBRARIES = ("pydicom", "orjson", "setproctitle", "cryptography")
 _PARAMETER_COLUMN = 33
 
 
@@ -53,14 +52,6 @@ def _table(options: tuple[Option, ...], indent: str) -> list[str]:
 
 def version() -> str:
     """Return the text of ``--version``; programs in the field read its first line."""
-    import platform  # noqa: PLC0415 - slow to import, not needed for --help
-    from importlib import metadata  # noqa: PLC0415 - slow to import, not needed for --help
+    from fastscp.cli.libraries import libraries  # noqa: PLC0415 - slow to import, not needed for --help
 
-    lines = [header(), f"Host type: {platform.machine()}-{platform.system()}",
-             f"Python: {platform.python_version()}", "", "External libraries used:"]
-    for name in _LIBRARIES:
-        try:
-            lines.append(f"- {name}, Version {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            lines.append(f"- {name}, not installed")
-    return "\n".join(lines) + "\n"
+    return f"{header()}\n{libraries()}"

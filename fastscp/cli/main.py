@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from fastscp.cli.check import check, check_logging, check_parameters
 from fastscp.cli.help import IDENTIFICATION, header, usage, version
+from fastscp.cli.output import write
 from fastscp.cli.parse import CommandLine, parse
 from fastscp.errors import UsageError
 
@@ -21,12 +22,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``fastscp`` with ``argv`` (default: ``sys.argv``) and return its exit status."""
     program, *arguments = sys.argv if argv is None else argv
     if not arguments:
-        return _write(1, usage())
+        return write(1, usage())
     try:
         line = parse(os.path.basename(program), arguments)
         report = _report(line)
         if report is not None:
-            return _write(1, report)
+            return write(1, report)
         check_parameters(line)
         check_logging(line)
         _occupy_standard_descriptors()
@@ -83,7 +84,7 @@ def _start(line: CommandLine) -> int:
     except UsageError as error:
         logger.critical("%s", error)
         return error.exit_status
-    reason = complaint(config.network, config.store)
+    reason = complaint(config.network, config.store, config.study, config.hooks)
     if reason:
         logger.critical("%s", reason)
         return 1
@@ -125,24 +126,8 @@ def _discard_output() -> None:
 
 def _refuse(error: UsageError) -> int:
     """Print ``error`` below the header line, as storescp does."""
-    _write(2, f"{header()}error: {error}\n")
+    write(2, f"{header()}error: {error}\n")
     return error.exit_status
-
-
-def _write(descriptor: int, text: str) -> int:
-    """Write ``text`` and return the exit status; a reader that is satisfied early, like ``head``, is no failure.
-
-    Not by ``print``: stdout may be closed, and the interpreter would complain about it again at its end.
-    """
-    view = memoryview(text.encode("utf-8", "backslashreplace"))
-    try:
-        while view:
-            view = view[os.write(descriptor, view) :]
-    except BrokenPipeError:
-        return 0
-    except OSError:
-        return 1
-    return 0
 
 
 if __name__ == "__main__":

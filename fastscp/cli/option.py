@@ -31,13 +31,18 @@ class Origin(enum.Enum):
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of an option; ``minimum`` and ``maximum`` bound integers and are inclusive."""
+    """One argument of an option; ``minimum`` and ``maximum`` bound integers and are inclusive.
+
+    ``longest`` bounds titles: that many characters, without blanks around them, none of them one that PS3.5
+    §6.2 keeps out of an AE.
+    """
 
     name: str
     kind: Kind = Kind.STRING
     minimum: int | None = None
     maximum: int | None = None
     choices: tuple[str, ...] = ()
+    longest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def alternatives(exclusive: str, *options: Option) -> tuple[Option, ...]:
     return tuple(replace(option, exclusive=exclusive) for option in options)
 
 
-def seconds(minimum: int | None = 1) -> tuple[Argument, ...]:
+def seconds(minimum: int = 1) -> tuple[Argument, ...]:
     """One argument that is a number of seconds."""
     return (Argument("seconds", Kind.INTEGER, minimum),)
 
@@ -106,6 +111,11 @@ def count(minimum: int = 1, maximum: int | None = None) -> tuple[Argument, ...]:
 def text(name: str) -> tuple[Argument, ...]:
     """One argument that is any text, the empty one included."""
     return (Argument(name),)
+
+
+def title(name: str) -> tuple[Argument, ...]:
+    """One argument that is an AE title (PS3.5 §6.2)."""
+    return (Argument(name, longest=16),)
 
 
 def file(name: str = "filename") -> tuple[Argument, ...]:

@@ -13,6 +13,7 @@ from fastscp.cli.option import (
     grouped,
     seconds,
     text,
+    title,
 )
 
 #: What an association profile decides by itself.
@@ -135,11 +136,11 @@ OTHER_NETWORK = grouped(
     "network options", "other network options",
     Option("--inetd", "-id", "run from inetd super server (not with --fork)", conflicts=("--fork",)),
     Option("--socket-timeout", "-ts", "timeout for network socket (0 for none)",
-           "[s]econds: integer (default: 60)", seconds(None), origin=Origin.NEWER),
+           "[s]econds: integer (default: 60)", seconds(-1), origin=Origin.NEWER),
     Option("--acse-timeout", "-ta", "timeout for ACSE messages", "[s]econds: integer (default: 30)", seconds()),
     Option("--dimse-timeout", "-td", "timeout for DIMSE messages", "[s]econds: integer (default: unlimited)",
            seconds()),
-    Option("--aetitle", "-aet", "set my AE title (default: STORESCP)", "[a]etitle: string", text("aetitle")),
+    Option("--aetitle", "-aet", "set my AE title (default: STORESCP)", "[a]etitle: string", title("aetitle")),
     Option("--max-pdu", "-pdu", "set max receive pdu to n bytes (default: 16384)",
            "[n]umber of bytes: integer (4096..131072)", count(4096, 131072)),
     Option("--disable-host-lookup", "-dhl", "disable hostname lookup"),

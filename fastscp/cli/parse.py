@@ -8,13 +8,17 @@ no abbreviations. Nothing here judges values or combinations: ``fastscp.cli.chec
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from fastscp.cli.option import Option
 from fastscp.cli.options import BY_FLAG, DEFAULTS
 from fastscp.errors import UsageError
+
+#: ratios of difflib: two letters of a short flag exchanged, and one letter of a long flag missing
+_LIKE_ENOUGH = 0.74
+_ALMOST_THE_SAME = 0.9
 
 
 @dataclass(frozen=True)
@@ -100,13 +104,40 @@ def parse(program: str, arguments: Sequence[str]) -> CommandLine:
             continue
         option = BY_FLAG.get(word)
         if option is None:
-            raise UsageError(f"Unknown option {word}")
+            raise UsageError(f"Unknown option {word}" + suggestion(word, BY_FLAG))
         values = tuple(islice(words, len(option.arguments)))
         if len(values) < len(option.arguments):
-            raise UsageError(f"Missing value for option {option.long}")
+            raise UsageError(f"Missing value for option {option.long}" + wanted(option))
         occurrences.append(Occurrence(option, values))
         flat += (option.long, *values)
     return CommandLine(program, tuple(occurrences), tuple(parameters), tuple(flat))
+
+
+def wanted(option: Option) -> str:
+    """Return a hint at the values of an option that takes more than one, "" for others."""
+    if len(option.arguments) < 2:
+        return ""
+    return f"\nhint: {option.long} takes {' and '.join(argument.name for argument in option.arguments)}"
+
+
+def suggestion(word: str, flags: Iterable[str]) -> str:
+    """Return a hint at which of ``flags`` was meant by ``word``, "" when none is like it."""
+    import difflib  # noqa: PLC0415 - only a mistake needs it
+
+    known = sorted(flags)
+    flag, separator, value = word.partition("=")
+    if separator and flag in known:
+        return f"\nhint: the value follows as a word of its own: {flag} {value}"
+    other_sign = "".join(("+-"[flag[0] == "+"], flag[1:]))
+    if other_sign in known:
+        return f"\nhint: did you mean {other_sign}?"
+    begun = [name for name in known if len(word) > 3 and name.startswith(flag)]
+    same_letters = [name for name in known if name.lower() == flag.lower()]
+    near = difflib.get_close_matches(flag, known, n=3, cutoff=_LIKE_ENOUGH)
+    # one that is much nearer than the others stands alone
+    nearest = near[:1] if difflib.get_close_matches(flag, near, n=2, cutoff=_ALMOST_THE_SAME) == near[:1] else near
+    meant = same_letters or begun[:3] or nearest
+    return f"\nhint: did you mean {' or '.join(meant)}?" if meant else ""
 
 
 def expand(arguments: Sequence[str]) -> Iterator[str]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 
+from fastscp.cli.programs import missing_program
 from fastscp.config.network import NetworkPolicy, ProcessMode
 from fastscp.store.policy import StorePolicy
+from fastscp.study.naming import parent_directory
+from fastscp.study.policy import HookPolicy, StudyPolicy
 
 _FIRST_UNPRIVILEGED_PORT = 1024
 
 
-def complaint(network: NetworkPolicy, store: StorePolicy) -> str:
+def complaint(network: NetworkPolicy, store: StorePolicy, study: StudyPolicy, hooks: HookPolicy) -> str:
     """Return the reason why the service cannot start, "" when it can."""
-    return _port_complaint(network) or _directory_complaint(store.output_directory)
+    return (_port_complaint(network) or _output_complaint(store) or _quarantine_complaint(store)
+            or _prefix_complaint(store, study) or missing_program(hooks))
 
 
 def _port_complaint(network: NetworkPolicy) -> str:
@@ -32,9 +36,28 @@ def _first_free_port() -> int:
         return _FIRST_UNPRIVILEGED_PORT
 
 
-def _directory_complaint(directory: str) -> str:
+def _output_complaint(store: StorePolicy) -> str:
+    """Return what is wrong with the output directory; like storescp ``--ignore`` wants one, but writes nothing there."""
+    return _directory_complaint("output", store.output_directory, written=not store.ignore)
+
+
+def _quarantine_complaint(store: StorePolicy) -> str:
+    return "" if store.quarantine is None else _directory_complaint("quarantine", store.quarantine, written=True)
+
+
+def _directory_complaint(purpose: str, directory: str, *, written: bool) -> str:
     if not os.path.isdir(directory):
-        return "specified output directory does not exist"
-    if not os.access(directory, os.W_OK):
-        return "specified output directory is not writeable"
+        if os.path.lexists(directory):
+            return f"specified {purpose} directory is not a directory: {directory}"
+        return f"specified {purpose} directory does not exist"
+    if written and not os.access(directory, os.W_OK):
+        return f"specified {purpose} directory is not writeable"
     return ""
+
+
+def _prefix_complaint(store: StorePolicy, study: StudyPolicy) -> str:
+    """Complain about a prefix like ``a/b`` where there is no ``a``; storescp starts and then refuses every object."""
+    parent = parent_directory(study, store.output_directory)
+    if os.path.isdir(parent):
+        return ""
+    return f"prefix {study.prefix} of study directories: directory {parent} does not exist"

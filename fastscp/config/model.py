@@ -9,6 +9,7 @@ from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.dicom.options import OutputOptions
 from fastscp.log.policy import LogPolicy
 from fastscp.store.policy import StorePolicy
+from fastscp.study.commands import names_peer
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from fastscp.ul.policy import NegotiationPolicy
 
@@ -43,9 +44,21 @@ class Config:
     @property
     def needs_coordinator(self) -> bool:
         """Whether workers report objects to the coordinator at all."""
-        return self.keeps_studies or self.hooks.on_reception is not None or self.hooks.event_log is not None
+        return self.keeps_studies or self.hooks.on_reception is not None or self.tells_events
+
+    @property
+    def tells_events(self) -> bool:
+        """Whether anybody reads the event stream: what concerns nobody else is told only then."""
+        return self.hooks.event_log is not None
+
+    @property
+    def names_wanted(self) -> bool:
+        """Whether the host names of all peers are wanted: by a hook, the event log or the lines of associations."""
+        hooks = self.hooks
+        named = any(map(names_peer, (hooks.on_reception, hooks.on_end_of_series, hooks.on_end_of_study)))
+        return named or hooks.event_log is not None or self.log.names_peers
 
     @property
     def looks_up_hosts(self) -> bool:
-        """Whether the host name of a peer is wanted, by access rules or by the coordinator."""
-        return self.network.lookup_hosts and (self.access.enabled or self.needs_coordinator)
+        """Whether a resolver is needed; access rules ask it for the peers that they cannot decide about without."""
+        return self.network.lookup_hosts and (self.access.enabled or self.names_wanted)

@@ -62,12 +62,17 @@ class NetworkPolicy:
     mode: ProcessMode = ProcessMode.POOL
     workers: int | None = None  #: ``--workers``; None: as many as usable CPUs
     max_associations: int | None = None
+    max_per_host: int | None = None  #: ``--max-associations-per-host``
+    max_per_title: int | None = None  #: ``--max-associations-per-aet``; of the calling application entity
+    association_timeout_s: float | None = None  #: in total, from the connection to its end
+    object_timeout_s: float | None = None  #: in total, from the first octet of its C-STORE-RQ to the last of its data set
     acse_timeout_s: float = 30.0  #: ``-ta``; also ARTIM and the TLS handshake
     dimse_timeout_s: float | None = None  #: ``-td``
     socket_timeout_s: float | None = 60.0  #: ``-ts``; 0 on the command line is None
     lookup_hosts: bool = True  #: False: ``-dhl``
     user: str | None = None  #: ``--user``: identity taken after the port is bound
     drain_timeout_s: float = 30.0  #: ``--drain-timeout``: SIGTERM waits that long for open associations
+    hang_timeout_s: float | None = 30.0  #: ``--hang-timeout``: a process that hangs so long is killed; 0 is None
     tls: TLSPolicy | None = None
 
 

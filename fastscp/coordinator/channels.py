@@ -64,8 +64,8 @@ class Channel:
                 octets = receive(PACKET_OCTETS)
             except BlockingIOError:
                 return False
-            except ConnectionResetError:
-                octets = b""
+            except ConnectionResetError:  # in front of the last packets of a worker that died with unread answers
+                continue
             if not octets:
                 self._loop.unregister(self._transport.fileno())
                 self.close()

@@ -1,6 +1,11 @@
 """Carries out tasks: files of finished studies in this process, a few at a time, and hooks in their pool.
 
-Invariant: a task is dropped from the durable state after it was carried out, never before.
+Strategy: a hook that the system cannot start now is the first to be started after a pause, and the others wait behind
+it; a hook that ends with a status other than 0 runs again after a pause of its own, as often as configured, while
+others go on. Pauses grow.
+
+Invariants: a task is dropped from the durable state after it was carried out, never before; a hook is done when it
+succeeded or is kept as failed. What comes after it in its lane waits until then.
 """
 
 from __future__ import annotations
@@ -8,72 +13,201 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.hooks import HookRunner
-from fastscp.coordinator.tasks import HookTask, Lanes, Task
-from fastscp.study import events
-from fastscp.study.commands import Commands
-from fastscp.study.state import StudyState
+from fastscp.coordinator.host_names import HostNames
+from fastscp.coordinator.tasks import FinishTask, HookTask, Lanes, Task
+from fastscp.log.text import printable
+from fastscp.process.loop import Loop
+from fastscp.study import event_types, events, variables
+from fastscp.study.commands import Commands, command_line
 
 Notice = Callable[[Task], None]
 Clock = Callable[[], float]
 
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0  #: for the system to have what a start needs
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 300.0  #: for whatever a hook failed by
+
 
 class Dispatcher:
-    """Takes ready tasks from the lanes. ``state`` and ``finisher`` are None where no studies are tracked."""
+    """Takes ready tasks from the lanes. ``finisher`` is None where no studies are tracked.
 
-    def __init__(self, lanes: Lanes, commands: Commands, runner: HookRunner, *, state: StudyState | None,
-                 finisher: Finisher | None, sink: events.EventSink | None, started: Notice, finished: Notice,
+    ``started`` is told of hooks, ``finished`` of tasks that are done, ``changed`` when some are ready later.
+    """
+
+    def __init__(self, loop: Loop, lanes: Lanes, commands: Commands, runner: HookRunner, backlog: Backlog, *,
+                 names: HostNames, retries: int, finisher: Finisher | None, sink: events.EventSink | None,
+                 started: Notice, finished: Notice, changed: Callable[[], None],
                  monotonic: Clock = time.monotonic, wall: Clock = time.time) -> None:
+        self._loop = loop
         self._lanes = lanes
         self._commands = commands
         self._runner = runner
-        self._state = state
+        self._backlog = backlog
+        self._names = names
+        self._retries = retries
         self._finisher = finisher
         self._sink = sink
         self._started = started
         self._finished = finished
+        self._changed = changed
         self._monotonic = monotonic
         self._wall = wall
         self._number = 0  #: hooks started
+        self._pause_s = _FIRST_PAUSE_S  #: after the next start that fails
+        self._pausing = False
+        self._nameless = 0  #: hooks that wait for a host name
+        self._resting = 0  #: hooks that wait to be retried
+        self._paused: list[tuple[float, FinishTask]] = []  #: to be tried again, and when
 
     def run(self) -> bool:
         """Do and start what is ready; return whether some of it is to be continued at once."""
         finishes, hooks = self._lanes.ready_finishes, self._lanes.ready_hooks
+        self._resume()
         for _ in range(len(finishes)):
-            task = finishes.popleft()
-            if self._finisher is None or self._finisher.step(task):
-                self._finish(task)
-            else:
-                finishes.append(task)
-        while hooks and self._runner.has_room:
+            self._work(finishes.popleft())
+        while hooks and self._runner.has_room and not self._pausing:
             self._start(hooks.popleft())
         return bool(finishes)
 
+    @property
+    def deadline(self) -> float | None:
+        """When ``run`` has to be called next for files that wait to be worked on again."""
+        return min((when for when, _ in self._paused), default=None)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether anything gets done before a task that waits to be tried again."""
+        busy = self._runner.busy or self._lanes.ready_finishes or self._lanes.ready_hooks or self._nameless
+        return bool(busy) or not (self._paused or self._resting)
+
+    @property
+    def retries_hooks(self) -> bool:
+        """Whether a hook waits to be retried."""
+        return bool(self._resting)
+
+    def _resume(self) -> None:
+        if self._paused:
+            now = self._monotonic()
+            self._lanes.ready_finishes.extend(task for when, task in self._paused if when <= now)
+            self._paused = [(when, task) for when, task in self._paused if when > now]
+
+    def _work(self, task: FinishTask) -> None:
+        """Do a piece of a task."""
+        if self._finisher is None:
+            self._finish(task)
+            return
+        step = self._finisher.step(task)
+        if step.pause_s:
+            self._paused.append((self._monotonic() + step.pause_s, task))
+        elif not step.done:
+            self._lanes.ready_finishes.append(task)
+        elif step.then is not None:
+            self._lanes.replace(task, step.then)
+        else:
+            self._finish(task)
+
+    # -- starting ---------------------------------------------------------------------------------
+
     def _start(self, task: HookTask) -> None:
         if not self._commands.has(task.kind):  # kept by an earlier coordinator that had this hook
-            self._hook_done(task)
+            self._backlog.done(task)
+            self._finish(task)
             return
-        self._number = number = self._number + 1
-        arguments = self._commands.arguments(task.kind, task.call["values"])
+        call = self._with_host_name(task, self._backlog.call(task))
+        if call is None:
+            return
+        number = self._number + 1
+        arguments = self._commands.arguments(task.kind, call["values"])
+        hook = _described(task.kind, call, number, arguments)
         began = self._monotonic()
-        if self._sink is not None:
-            self._sink.put(events.hook_started(self._wall(), task.kind, number, arguments))
 
         def ended(status: int) -> None:
             if self._sink is not None:
                 duration = self._monotonic() - began
-                self._sink.put(events.hook_ended(self._wall(), task.kind, number, status, duration))
-            self._hook_done(task)
+                self._sink.put(events.hook_ended(self._wall(), hook, status, duration))
+            self._ended(task, arguments, status)
 
-        self._runner.start(f"{task.kind} hook {number}", arguments, task.call["environment"], ended)
+        if not self._runner.start(_name(hook), arguments, call["environment"], ended):
+            self._pause(task)
+            return
+        self._number = number
+        self._pause_s = _FIRST_PAUSE_S
+        if self._sink is not None:
+            self._sink.put(events.hook_started(self._wall(), hook, arguments))
+        self._backlog.started(task)
         self._started(task)
 
-    def _hook_done(self, task: HookTask) -> None:
-        if self._state is not None:
-            self._state.finish_task(task.number)
+    def _with_host_name(self, task: HookTask, call: variables.Call) -> variables.Call | None:
+        """Return the call as it is to be made; None when the hook waits for the name of its peer."""
+        address = call.get("host_of")
+        if address is None:
+            return call
+        name = self._names.get(address)
+        if name is None and self._commands.names_peer(task.kind):
+            self._nameless += 1
+            self._names.when_known(address, lambda: self._named(task))
+            return None
+        return variables.with_host_name(call, name or address)
+
+    def _named(self, task: HookTask) -> None:
+        self._nameless -= 1
+        self._ready(task)
+
+    def _ready(self, task: HookTask) -> None:
+        self._lanes.ready_hooks.append(task)
+        self._changed()
+
+    def _pause(self, task: HookTask) -> None:
+        """Start nothing for a while, and then this one first."""
+        self._lanes.ready_hooks.appendleft(task)
+        self._pausing = True
+        self._loop.call_later(self._pause_s, self._go_on)
+        self._pause_s = min(_LONGEST_PAUSE_S, 2 * self._pause_s)
+
+    def _go_on(self) -> None:
+        self._pausing = False
+        self._changed()
+
+    # -- ends -------------------------------------------------------------------------------------
+
+    def _ended(self, task: HookTask, arguments: list[str], status: int) -> None:
+        if not status:
+            self._backlog.done(task)
+            self._finish(task)
+            return
+        task.attempts += 1
+        if task.attempts <= self._retries:
+            self._rest(task)
+            return
+        self._backlog.fail(task, arguments, status)
         self._finish(task)
+
+    def _rest(self, task: HookTask) -> None:
+        """Retry a hook later; until then it is in the state."""
+        self._backlog.rest(task)
+        self._resting += 1
+        pause_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(task.attempts - 1, 20))
+        self._loop.call_later(pause_s, lambda: self._rested(task))
+        self._changed()
+
+    def _rested(self, task: HookTask) -> None:
+        self._resting -= 1
+        self._ready(task)
 
     def _finish(self, task: Task) -> None:
         self._lanes.finish(task)
         self._finished(task)
+
+
+def _described(kind: str, call: variables.Call, number: int, arguments: list[str]) -> event_types.Hook:
+    """Return which hook is run, for which study, where, and by which command."""
+    return {"hook": kind, "number": number, "study_uid": call["environment"].get("FASTSCP_STUDY_UID", ""),
+            "directory": call["values"].get("p", ""), "command": command_line(arguments)}
+
+
+def _name(hook: event_types.Hook) -> str:
+    """Name a hook for the log."""
+    return (f"{hook['hook']} hook {hook['number']} of study {hook['study_uid'] or 'unknown'} in {hook['directory'] or 'no directory'}"
+            f" ({printable(hook['command'])})")

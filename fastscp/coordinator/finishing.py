@@ -1,95 +1,194 @@
-"""What is done to the files of a study that ended: renames, then the manifest, then its event.
+"""What is done to the files of a study that ended: repeats go, renames, the manifest, the move; then it is told.
 
-Strategy: the plan of the renames is in the durable state before the first of them; they are carried out a few
-at a time, so that a study of ten thousand files does not keep the coordinator from its channels. A directory
-that is asked for again first gets its renames, all at once.
+Strategy: the plan is in the durable state before anything is done, and changes with what was done; it is carried out
+a piece at a time, so that a study of ten thousand files does not keep the coordinator from its channels. A directory
+that is asked for again is made free for new objects first, at once.
 
 Invariant: carrying a plan out twice, or the rest of it after a crash, changes nothing that was done.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from fastscp.coordinator import repeats
+from fastscp.coordinator.moving import Mover
+from fastscp.coordinator.placing import remove_unused
+from fastscp.coordinator.progress import Progress
 from fastscp.coordinator.renaming import Outcome, rename
-from fastscp.coordinator.tasks import FinishTask, Plan, row_of
+from fastscp.coordinator.tasks import FinishTask, HookTask, Plan, row_of
 from fastscp.errors import StorageError
 from fastscp.log.names import APPLICATION
-from fastscp.study import events, manifest, numbering
-from fastscp.study.policy import LateObjects, StudyPolicy
-from fastscp.study.state import StudyState
+from fastscp.study import event_types, events, manifest, numbering, variables
+from fastscp.study.commands import STUDY
+from fastscp.study.policy import LateObjects, Sorting, StudyPolicy
+from fastscp.study.state import ObjectRow, StudyState
+from fastscp.study.tracker import Study
 
 _log = logging.getLogger(APPLICATION)
 
 RENAMES_PER_STEP = 64
 
 
-@dataclass(eq=False)
-class _Renaming:
-    """How far the renames of a task have come. They change when a name turns out to be taken."""
+@dataclass(frozen=True)
+class Step:
+    """What became of one piece of work."""
 
-    task: FinishTask
-    renames: list[tuple[str, str]]
-    done: int = 0
-
-    @property
-    def directory(self) -> str:
-        return self.task.plan.directory
+    done: bool  #: the task is done
+    pause_s: float = 0.0  #: until the next piece
+    then: HookTask | None = None  #: what takes the place of the task that is done
 
 
 class Finisher:
-    """Finishes studies."""
+    """Finishes studies. ``has_hook`` tells whether a hook comes after the end of a study."""
 
     def __init__(self, policy: StudyPolicy, state: StudyState, sink: events.EventSink | None, *,
-                 wall: Callable[[], float] = time.time) -> None:
+                 has_hook: bool = False, wall: Callable[[], float] = time.time) -> None:
         self._policy = policy
         self._state = state
         self._sink = sink
+        self._has_hook = has_hook
         self._wall = wall
-        self._renamings: dict[int, _Renaming] = {}  #: by task number
-        self._waiting: dict[str, list[_Renaming]] = {}  #: by directory
+        self._appends = policy.on_late is LateObjects.APPEND
+        self._mover = Mover(policy.completed_directory, state, self._write_manifest)
+        self._progress: dict[int, Progress] = {}  #: by task number
+        self._waiting: dict[str, list[Progress]] = {}  #: that occupy a directory
 
-    def plan(self, study: int, uid: str, directory: str, reason: str) -> Plan:
-        """Return what is to be done for a study that ends now."""
-        if not self._policy.rename:
-            return Plan(uid, directory, reason)
-        files = [(row.name, str(orjson.loads(row.body)["prefix"])) for row in self._state.objects(study)
-                 if row.name == row.file]
-        return Plan(uid, directory, reason, tuple(numbering.plan(files, self._highest(directory))))
+    def plan(self, study: Study, reason: str, *, caller: Mapping[str, Any], last: int) -> Plan:
+        """Return what is to be done for a study that ends now: ``last`` is the number of its last object."""
+        uid, directory = study.uid, study.directory
+        if self._state.revision(uid):
+            return Plan(uid, directory, reason, caller=caller, last=last, decided=False, revision=0)
+        self._state.set_revision(uid, 1, self._wall())
+        return Plan(uid, directory, reason, self._new_names(study.number, directory, last), caller, last)
 
     def take(self, task: FinishTask) -> None:
         """Take note of a task to come."""
-        if task.plan.renames:
-            renaming = self._renamings[task.number] = _Renaming(task, list(task.plan.renames))
-            self._waiting.setdefault(renaming.directory, []).append(renaming)
+        progress = self._progress[task.number] = Progress(task, self._state)
+        progress.steps = self._steps(progress)
+        self._waiting.setdefault(task.plan.directory, []).append(progress)
 
     def settle(self, directory: str) -> None:
-        """Carry out the renames in a directory that will get new objects."""
-        waiting = self._waiting.pop(directory, ())
-        if waiting:
-            self._state.commit()  # a plan is durable before it is carried out
-        for renaming in waiting:
-            self._rename(renaming, limit=None)
+        """Carry out what has to be done in a directory before it gets new objects."""
+        waiting = self._waiting.get(directory)
+        if not waiting:
+            return
+        self._state.commit()  # a plan is durable before it is carried out
+        for progress in list(waiting):
+            progress.hurried = True
+            while progress.occupies:
+                if next(progress.steps, 0.0):
+                    break  # it cannot leave now
 
-    def step(self, task: FinishTask) -> bool:
-        """Do some of a task that is due; return True when it is done."""
-        renaming = self._renamings.get(task.number)
-        if renaming is not None:
-            self._rename(renaming, limit=RENAMES_PER_STEP)
-            if task.number in self._renamings:
-                return False
-            self._stop_waiting(renaming)
-        self._conclude(task)
-        return True
+    @property
+    def occupied(self) -> Collection[str]:
+        """Directories in which something is still to be done."""
+        return self._waiting
+
+    def step(self, task: FinishTask) -> Step:
+        """Do some of a task that is due."""
+        progress = self._progress[task.number]
+        try:
+            return Step(done=False, pause_s=next(progress.steps))
+        except StopIteration:
+            del self._progress[task.number]
+            return Step(done=True, then=progress.hook)
+
+    # -- the work, in order -----------------------------------------------------------------------
+
+    def _steps(self, progress: Progress) -> Iterator[float]:
+        if not progress.plan.decided:
+            yield from self._decide(progress)
+        yield from self._remove_repeats(progress)
+        if not progress.plan.revision:
+            self._conclude_unchanged(progress)
+            return
+        yield from self._rename_all(progress)
+        self._mover.choose(progress)
+        if progress.plan.move is None:
+            self._vacate(progress)
+            if progress.hurried:
+                yield 0.0  # the rest has time
+        self._write_manifest(progress, progress.plan.directory)
+        yield from self._mover.steps(progress)
+        self._vacate(progress)
+        self._conclude(progress)
+
+    def _vacate(self, progress: Progress) -> None:
+        """New objects may come into the directory from here on."""
+        if progress.occupies:
+            progress.occupies = False
+            waiting = self._waiting[progress.task.plan.directory]
+            waiting.remove(progress)
+            if not waiting:
+                del self._waiting[progress.task.plan.directory]
+
+    # -- repeats ----------------------------------------------------------------------------------
+
+    def _decide(self, progress: Progress) -> Iterator[float]:
+        """Find out whether a study that has ended before has changed since."""
+        findings = yield from repeats.find(self._state, progress)
+        plan, study = progress.plan, progress.task.study
+        revision = 0
+        names: tuple[tuple[str, str], ...] = ()
+        if findings.changed:
+            revision = self._state.revision(plan.uid) + 1
+            self._state.set_revision(plan.uid, revision, self._wall())
+            names = self._new_names(study, plan.directory, plan.last, frozenset(file for file, _ in findings.repeats))
+        progress.renames = list(names)
+        progress.keep(decided=True, revision=revision, repeats=tuple(findings.repeats), renames=names)
+        self._state.commit()
+
+    def _remove_repeats(self, progress: Progress) -> Iterator[float]:
+        plan, study = progress.plan, progress.task.study
+        if not plan.repeats:
+            return
+        instances = {row.file: stored["sop_instance"] for row, stored in self._objects(progress)}
+        for count, (file, kept) in enumerate(plan.repeats, 1):
+            try:
+                os.unlink(f"{plan.directory}/{file}")
+            except OSError as error:
+                if error.errno != errno.ENOENT:
+                    _log.error("cannot remove repeated %s/%s: %s", plan.directory, file, error.strerror)
+            directory, name = os.path.split(kept)
+            if self._appends and directory == plan.directory:
+                self._state.name_objects(study, [(file, name)])
+            else:
+                self._state.forget_object(study, file)
+            if self._sink is not None and file in instances:
+                self._sink.put(events.object_repeated(self._wall(), plan.uid, instances[file], kept=(directory, name),
+                                                      removed=f"{plan.directory}/{file}"))
+            if not count % RENAMES_PER_STEP:
+                yield 0.0
+        _log.info("study %s: %d repeated objects removed", plan.uid, len(plan.repeats))
+        progress.keep(repeats=())  # an old name may come again with a late object
+
+    def _conclude_unchanged(self, progress: Progress) -> None:
+        plan = progress.plan
+        _log.info("study %s: nothing but repeated objects came, it is as it was", plan.uid)
+        if not self._appends and self._policy.sorting is not Sorting.NONE:
+            remove_unused(plan.directory)
+        self._vacate(progress)
+        self._leave(progress)
+        self._state.finish_task(progress.task.number)
 
     # -- renames ----------------------------------------------------------------------------------
+
+    def _new_names(self, study: int, directory: str, last: int | None,
+                   without: frozenset[str] = frozenset()) -> tuple[tuple[str, str], ...]:
+        if not self._policy.rename:
+            return ()
+        files = [(row.name, str(orjson.loads(row.body)["prefix"])) for row in self._state.objects(study, last)
+                 if row.name == row.file and row.file not in without]
+        return tuple(numbering.plan(files, self._highest(directory)))
 
     def _highest(self, directory: str) -> int:
         """Return the highest number in a directory, with what is planned."""
@@ -98,77 +197,93 @@ class Finisher:
         except OSError as error:
             _log.warning("cannot list %s: %s", directory, error.strerror)
             names = []
-        for renaming in self._waiting.get(directory, ()):
-            names += [new for _, new in renaming.renames]
+        for progress in self._waiting.get(directory, ()):
+            names += [new for _, new in progress.renames]
         return numbering.highest_number(names)
 
-    def _rename(self, renaming: _Renaming, *, limit: int | None) -> None:
-        count = len(renaming.renames)
-        end = count if limit is None else min(count, renaming.done + limit)
-        while renaming.done < end:
-            if self._rename_one(renaming):
-                renaming.done += 1
-        if renaming.done == count:
-            self._all_renamed(renaming)
+    def _rename_all(self, progress: Progress) -> Iterator[float]:
+        names = progress.renames
+        if not names:
+            return
+        tried = 0
+        while progress.renamed < len(names):
+            if tried == RENAMES_PER_STEP:
+                tried = 0
+                yield 0.0
+            tried += 1
+            progress.renamed += self._rename_one(progress)
+        # the new names, and that nothing is left to rename: an old name may come again with a late object
+        self._state.name_objects(progress.task.study, names)
+        progress.keep(renames=())
 
-    def _all_renamed(self, renaming: _Renaming) -> None:
-        """Keep the new names, and that nothing is left to rename: an old name may come again with a late object."""
-        del self._renamings[renaming.task.number]
-        self._state.name_objects(renaming.task.study, renaming.renames)
-        self._keep(renaming.task, ())
-
-    def _keep(self, task: FinishTask, renames: tuple[tuple[str, str], ...]) -> None:
-        self._state.add_task(row_of(replace(task, plan=replace(task.plan, renames=renames))))
-
-    def _rename_one(self, renaming: _Renaming) -> bool:
+    def _rename_one(self, progress: Progress) -> bool:
         """Carry out the next rename; False when the names had to be chosen again."""
-        old, new = renaming.renames[renaming.done]
+        directory = progress.plan.directory
+        old, new = progress.renames[progress.renamed]
         try:
-            outcome = rename(renaming.directory, old, new)
+            outcome = rename(directory, old, new)
         except StorageError as error:
             _log.error("%s", error)
-            renaming.renames[renaming.done] = old, old
+            progress.renames[progress.renamed] = old, old
             return True
         if outcome is Outcome.TAKEN:
-            self._choose_again(renaming)
+            self._choose_again(progress)
             return False
         if outcome is Outcome.MISSING:
-            _log.warning("cannot rename %s/%s: the file is gone", renaming.directory, old)
+            _log.warning("cannot rename %s/%s: the file is gone", directory, old)
         return True
 
-    def _choose_again(self, renaming: _Renaming) -> None:
+    def _choose_again(self, progress: Progress) -> None:
         """Number the rest of a plan anew, after names that somebody else took meanwhile."""
-        rest = renaming.renames[renaming.done :]
-        renaming.renames[renaming.done :] = numbering.plan(rest, self._highest(renaming.directory))
-        self._keep(renaming.task, tuple(renaming.renames))
+        rest = progress.renames[progress.renamed :]
+        progress.renames[progress.renamed :] = numbering.plan(rest, self._highest(progress.plan.directory))
+        progress.keep(renames=tuple(progress.renames))
         self._state.commit()
-
-    def _stop_waiting(self, renaming: _Renaming) -> None:
-        waiting = self._waiting[renaming.directory]
-        waiting.remove(renaming)
-        if not waiting:
-            del self._waiting[renaming.directory]
 
     # -- afterwards -------------------------------------------------------------------------------
 
-    def _conclude(self, task: FinishTask) -> None:
-        plan = task.plan
-        objects = [(row.name, orjson.loads(row.body)) for row in self._state.objects(task.study)]
-        if self._policy.manifest:
-            self._write_manifest(plan, objects)
+    def _conclude(self, progress: Progress) -> None:
+        """Tell the end of a study, and go on with its hook."""
+        plan, task = progress.plan, progress.task
+        directory = _final(plan)
+        objects = self._objects(progress)
         if self._sink is not None:
+            end: event_types.StudyEnd = {"study_uid": plan.uid, "directory": directory, "reason": plan.reason,
+                                    "revision": plan.revision}
             self._sink.put(events.study_completed(
-                self._wall(), plan.uid, plan.directory, plan.reason,
-                [{"file": name, "series_uid": stored["series"], **events.instance(stored)}
-                 for name, stored in objects]))
-        if self._policy.on_late is not LateObjects.APPEND:
-            self._state.forget_study(task.study)
-        self._state.finish_task(task.number)
+                self._wall(), end, plan.caller or variables.NOBODY,
+                [events.study_object(row.name, stored) for row, stored in objects]))
+        self._leave(progress)
+        self._state.remember(plan.uid, [(stored["sop_instance"], f"{directory}/{row.name}")
+                                        for row, stored in objects])
+        if plan.caller is None or not self._has_hook:
+            self._state.finish_task(task.number)
+            return
+        call = variables.end_of_study(
+            plan.caller, directory, plan.uid, reason=plan.reason, objects=len(objects), revision=plan.revision,
+            manifest=manifest_path(directory) if self._policy.manifest else None)
+        progress.hook = HookTask(STUDY, task.study, call, task.number, task.cause)
+        self._state.add_task(row_of(progress.hook))
 
-    def _write_manifest(self, plan: Plan, objects: list[tuple[str, Mapping[str, Any]]]) -> None:
+    def _leave(self, progress: Progress) -> None:
+        """Drop the objects of a study that ended, or keep them for the next end."""
+        if not self._appends:
+            self._state.forget_study(progress.task.study)
+        elif progress.plan.last is not None:
+            self._state.settle_objects(progress.task.study, progress.plan.last)
+
+    def _objects(self, progress: Progress) -> list[tuple[ObjectRow, Mapping[str, Any]]]:
+        return [(row, orjson.loads(row.body)) for row in self._state.objects(progress.task.study, progress.plan.last)]
+
+    def _write_manifest(self, progress: Progress, directory: str) -> None:
+        """Write the manifest into ``directory``; it names the place to which that will have moved."""
+        if not self._policy.manifest:
+            return
+        plan = progress.plan
         completed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
-        content = manifest.build(plan.uid, plan.directory, completed, objects)
-        path = manifest_path(plan.directory)
+        content = manifest.build(plan.uid, _final(plan), completed, plan.revision,
+                                 [(row.name, stored) for row, stored in self._objects(progress)])
+        path = manifest_path(directory)
         temporary = f"{path}.tmp"
         try:
             with open(temporary, "wb") as file:
@@ -176,6 +291,11 @@ class Finisher:
             os.replace(temporary, path)
         except OSError as error:
             _log.error("cannot write %s: %s", path, error.strerror)
+
+
+def _final(plan: Plan) -> str:
+    """Return where the files of an ended study are in the end."""
+    return plan.directory if plan.move is None else plan.move.target
 
 
 def manifest_path(directory: str) -> str:

@@ -4,13 +4,15 @@ Strategy: ``posix_spawn`` of ``/bin/sh -c`` (or of a program, without a shell), 
 standard output and error inherited, standard input empty. SIGCHLD wakes the loop, which reaps what it started
 and nothing else. A hook past its time gets SIGTERM, its whole group, and SIGKILL two seconds later.
 
-Invariants: no descriptor of this process reaches a hook (all are close-on-exec), no socket as standard output
+Invariants: a hook that the system cannot start for want of something has not begun, and is its caller's again; one
+that was ended for its time has failed, whatever its exit status. No descriptor of this process reaches a hook (all are close-on-exec), no socket as standard output
 under inetd; signals that this process ignores are back to their defaults in a hook.
 What it does not do: decide which hook runs when; see ``fastscp.coordinator.tasks``.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -26,6 +28,8 @@ _log = logging.getLogger(APPLICATION)
 KILL_AFTER_S = 2.0  #: between SIGTERM and SIGKILL
 _DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD,
                     signal.SIGUSR1, signal.SIGUSR2)
+#: what fork and exec fail with when there is too little of something, or a program is just being replaced
+_LACKING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ETXTBSY, errno.EINTR})
 #: exit status of the shell for a command that cannot be executed
 NOT_STARTED = 127
 
@@ -65,19 +69,31 @@ class HookRunner:
         """Whether another hook may be started."""
         return len(self._running) < self._jobs
 
-    def start(self, name: str, arguments: list[str], variables: Mapping[str, str], ended: Ended) -> None:
-        """Start a hook; ``ended(status)`` is called from the loop: exit status, or the negative signal number."""
+    @property
+    def busy(self) -> bool:
+        """Whether a hook is running."""
+        return bool(self._running)
+
+    def start(self, name: str, arguments: list[str], variables: Mapping[str, str], ended: Ended) -> bool:
+        """Start a hook; ``ended(status)`` is called from the loop: exit status, or the negative signal number.
+
+        Return False when the system has nothing to start it with now: nothing has happened then.
+        """
         try:
             pid = self._processes.spawn(arguments, variables)
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in _LACKING:
+                _log.warning("%s cannot be started now: %s", name, error.strerror)
+                return False
             _log.error("%s cannot be executed: %s: %s", name, arguments[0], error)
             self._loop.call_later(0, lambda: ended(NOT_STARTED))
-            return
+            return True
         timer = None
         if self._timeout_s is not None:
             timer = self._loop.call_later(self._timeout_s, lambda: self._expire(pid))
         self._running[pid] = name, ended, timer
         _log.debug("%s started, process %d", name, pid)
+        return True
 
     def reap(self) -> None:
         """Collect the hooks that ended."""
@@ -88,7 +104,9 @@ class HookRunner:
             status = self._processes.reap(pid)
             if status is not None:
                 name, ended, timer = self._running.pop(pid)
-                self._expired.discard(pid)
+                if pid in self._expired:
+                    self._expired.discard(pid)
+                    status = status or -signal.SIGTERM
                 if timer is not None:
                     timer.cancel()
                 _report(name, status)

@@ -1,17 +1,20 @@
 """Makes the directories of studies.
 
-Invariants: a study directory is one component below the output directory; it is never the state directory, never
-a name that storescp refuses, and, where names carry a time, never one that exists already.
+Invariants: a study directory is one component below the output directory, or below the directory that the operator's
+prefix names; it is never a hidden name of the service, never the directory for completed studies or one above that,
+never a name that storescp refuses, and, where names carry a time, never one that exists already.
 """
 
 from __future__ import annotations
 
 import datetime
+import errno
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 
-from fastscp.errors import InstanceError
+from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.study import naming
@@ -19,7 +22,11 @@ from fastscp.study.policy import Sorting, StudyPolicy
 
 _log = logging.getLogger(APPLICATION)
 
+#: a directory that cannot be made for these reasons never can be: it is the name
+_BAD_NAME = frozenset({errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR})
+_LATIN_1 = "ISO_IR 100"
 ATTEMPTS = 1000  #: directories whose names differ by a millisecond each
+HIDDEN_PREFIX = ".fastscp-"  #: of the service's own files and directories
 _MODE = 0o777  #: less the umask
 
 
@@ -31,12 +38,16 @@ class Placer:
         self._local_time = local_time
         self._policy = policy
         self._output_directory = output_directory
+        self._parent = naming.parent_directory(policy, output_directory)
         self._reserved = reserved
+        self._kept_free = _with_parents(policy.completed_directory)
 
-    def open_directory(self, study_uid: str, patient: str, charset: str) -> tuple[str, bool]:
+    def open_directory(self, study_uid: str, patient: str, charset: str,
+                       occupied: Collection[str] = ()) -> tuple[str, bool]:
         """Return the directory for a study that opens now, and whether it was made for it.
 
-        Raises ``InstanceError`` (C000) when it has no acceptable name or cannot be made.
+        It is none of ``occupied``. Raises ``InstanceError`` (C000) when it has no acceptable name, ``StorageError`` (A700)
+        when it cannot be made.
         """
         if self._policy.sorting is Sorting.NONE:
             return self._output_directory, False
@@ -46,20 +57,30 @@ class Placer:
             _log.warning('Sanitized unusual characters in Study Instance UID, converted from "%s" to "%s".',
                          printable(study_uid), naming.clean(study_uid))
         spelt = self._spell(patient, charset) if self._policy.sorting is Sorting.PATIENT_NAME else ""
-        when = self._local_time()
-        for attempt in range(ATTEMPTS):
-            name = naming.directory_name(self._policy, study_uid, spelt,
-                                         when + datetime.timedelta(milliseconds=attempt))
-            made = self._make(name)
+        for name in self._names(study_uid, spelt):
+            path = f"{self._parent}/{name}"
+            if path in occupied:
+                continue
+            made = self._make(path, name)
             if made or not naming.is_new_each_time(self._policy.sorting):
-                return f"{self._output_directory}/{name}", made
+                _log.info("%s subdirectory for study: %s", "created new" if made else "using existing", path)
+                return path, made
         raise InstanceError(f"no free directory name like {name}")
 
-    def _make(self, name: str) -> bool:
+    def _names(self, study_uid: str, patient: str) -> Iterator[str]:
+        """Yield the names to be tried: of the next milliseconds, or with the next numbers."""
+        when = self._local_time()
+        for attempt in range(ATTEMPTS):
+            name = naming.directory_name(self._policy, study_uid, patient,
+                                         when + datetime.timedelta(milliseconds=attempt))
+            if attempt and not naming.is_new_each_time(self._policy.sorting):
+                name = naming.numbered(name, attempt + 1)
+            yield name
+
+    def _make(self, path: str, name: str) -> bool:
         """Make a directory; return False when it is there already."""
-        if naming.is_refused(name) or name in self._reserved:
+        if naming.is_refused(name) or name in self._reserved or name.startswith(HIDDEN_PREFIX) or self._is_kept_free(path):
             raise InstanceError("the study directory would have an unacceptable name")
-        path = f"{self._output_directory}/{name}"
         try:
             os.mkdir(path, _MODE)
         except FileExistsError:
@@ -67,8 +88,11 @@ class Placer:
                 return False
             raise InstanceError(f"cannot make study directory {path}: it is a file") from None
         except OSError as error:
-            raise InstanceError(f"cannot make study directory {path}: {error.strerror}") from error
+            raise _refusal(path, error) from error
         return True
+
+    def _is_kept_free(self, path: str) -> bool:
+        return bool(self._kept_free) and os.path.realpath(path) in self._kept_free
 
     def _spell(self, patient: str, charset: str) -> str:
         if not naming.first_value(patient):
@@ -79,7 +103,24 @@ class Placer:
             from fastscp.study.transliterate import transliterate  # noqa: PLC0415 - imports pydicom
 
             return transliterate(patient, charset)
+        if _is_beyond_latin_1(patient, charset):
+            _log.warning("Patient name not in Latin-1 (charset: %s), ASCII dir name may be broken",
+                         printable(charset.rstrip(" \0")))
         return naming.spell_patient(patient)
+
+
+def _is_beyond_latin_1(patient: str, charset: str) -> bool:
+    """Whether Latin-1 is the wrong way to read a name: another character set, and more than ASCII or a switch in it."""
+    declared = charset.rstrip(" \0")
+    return declared not in {"", _LATIN_1} and (not patient.isascii() or "\x1b" in patient)
+
+
+def _refusal(path: str, error: OSError) -> InstanceError | StorageError:
+    """Return why an object is refused: for the name that its study would have, or because the file system cannot."""
+    message = f"cannot make study directory {path}: {error.strerror}"
+    if error.errno in _BAD_NAME:
+        return InstanceError(message)
+    return StorageError(message, errno=error.errno, path=path)
 
 
 def remove_unused(directory: str) -> None:
@@ -91,8 +132,23 @@ def remove_unused(directory: str) -> None:
 
 
 def ensure(directory: str) -> None:
-    """Make the directory of an earlier time again if it is gone. Raises ``InstanceError``."""
+    """Make the directory of a study again if somebody removed or moved it.
+
+    Raises ``StorageError`` (A700), whatever the reason: the name was good before.
+    """
+    if os.path.isdir(directory):
+        return
     try:
-        os.makedirs(directory, _MODE, exist_ok=True)
+        os.mkdir(directory, _MODE)
     except OSError as error:
-        raise InstanceError(f"cannot make study directory {directory}: {error.strerror}") from error
+        why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise StorageError(f"cannot make study directory {directory}: {why}", errno=error.errno, path=directory) from error
+    _log.info("made subdirectory for study again: %s", directory)
+
+
+def _with_parents(directory: str | None) -> frozenset[str]:
+    """Return a directory and all above it, by their real paths."""
+    if directory is None:
+        return frozenset()
+    path = Path(os.path.realpath(directory))
+    return frozenset(map(str, (path, *path.parents)))

@@ -1,8 +1,8 @@
 """What the workers tell the coordinator, and what they are told.
 
 Strategy: each worker's channel is a session. Its packets go to the studies and the event stream, or, where no
-study is tracked, straight to the lanes; answers gather until ``send_answers``, which the process calls when
-what they say is durable.
+study is tracked, straight to the backlog of hooks; answers gather until ``send_answers``, which the process calls
+when what they say is durable. The host name of a peer may come after its association.
 
 Invariants: a ``stored`` that a worker repeats after the death of an earlier coordinator counts once, by
 (incarnation, event); it is answered each time. When a worker dies its associations end and its transfers are void.
@@ -18,10 +18,12 @@ from typing import Any, Literal
 
 import orjson
 
+from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.channels import Channel, Transport
 from fastscp.coordinator.studies import Studies
-from fastscp.coordinator.tasks import Cause, HookTask, Lanes, Task
+from fastscp.coordinator.tasks import Cause, Lanes, Task
 from fastscp.log.names import APPLICATION
+from fastscp.log.text import printable
 from fastscp.process import packets
 from fastscp.process.loop import Loop
 from fastscp.study import events, variables
@@ -47,16 +49,18 @@ class Session:
 class Sessions:
     """The workers that are connected.
 
-    ``studies`` is None where none are tracked; objects then go into ``output_directory``. ``known`` holds the
+    ``studies`` is None where none are tracked; objects then go into ``output_directory``, their hooks into the
+    ``backlog``. ``known`` holds the
     highest event taken over from each worker of an earlier coordinator, ``changed`` is called when a round has work.
     """
 
-    def __init__(self, loop: Loop, lanes: Lanes, studies: Studies | None, sink: events.EventSink | None,
-                 hooks: HookPolicy, output_directory: str, *, known: Mapping[str, int], changed: Callable[[], None],
-                 wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, loop: Loop, lanes: Lanes, studies: Studies | None, backlog: Backlog,
+                 sink: events.EventSink | None, hooks: HookPolicy, output_directory: str, *, known: Mapping[str, int],
+                 changed: Callable[[], None], wall: Callable[[], float] = time.time) -> None:
         self._loop = loop
         self._lanes = lanes
         self._studies = studies
+        self._backlog = backlog
         self._sink = sink
         self._hooks = hooks
         self._output_directory = output_directory
@@ -72,6 +76,11 @@ class Sessions:
         self._last_key += 1
         self._sessions[self._last_key] = Session(self._last_key, name, transport, self._loop, taken=self._take,
                                                  lost=self._lose)
+
+    @property
+    def connected(self) -> int:
+        """How many workers there are."""
+        return len(self._sessions)
 
     def read_all(self) -> None:
         """Take over everything that is in the channels."""
@@ -96,22 +105,30 @@ class Sessions:
         elif packet["kind"] == "opened":
             self._take_opened(session, packet, octets)
         elif packet["kind"] == "closed":
-            self._close_association(session, packet["association"], packet["how"])
+            self._take_closed(session, packet)
         elif packet["kind"] == "abandoned":
             self._abandon(session, packet["request"])
         elif packet["kind"] == "hello":
             session.incarnation = packet["incarnation"]
             session.highest_event = self._events.get(session.incarnation, 0)
+        else:
+            self._take_note(packet)
 
     def _take_opened(self, session: Session, packet: packets.Opened, octets: bytes) -> None:
         session.associations[packet["association"]] = dict(packet), octets
+        if self._hooks.configured:
+            for name, text, reduced in variables.reductions(packet):
+                _log.warning('Sanitized unusual characters in %s, converted from "%s" to "%s".', name,
+                             printable(text), reduced)
+        if self._studies is not None:
+            self._studies.opened(packet["association"])
         if self._sink is not None:
             self._sink.put(events.association_opened(self._wall(), packet))
 
     def _take_place(self, session: Session, packet: packets.Place) -> None:
         if self._studies is None:
             answer: packets.Placed = {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
-                                      "directory": self._output_directory}
+                                      "directory": self._output_directory, "late": False}
         else:
             answer = self._studies.place(packet, session.incarnation, self._loop.now)
             if not answer["status"]:
@@ -144,7 +161,7 @@ class Sessions:
             self._studies.stored(packet, octets, opened, caller, session.incarnation, cause, self._loop.now)
             self._events[session.incarnation] = packet["event"]
         elif self._hooks.on_reception is not None:
-            self._lanes.add(HookTask(RECEPTION, 0, variables.reception(opened, packet), cause=cause), lane=None)
+            self._backlog.add(RECEPTION, variables.reception(opened, packet), cause, session.incarnation)
 
     @staticmethod
     def _caller(session: Session, association: str) -> tuple[Mapping[str, Any], bytes]:
@@ -155,12 +172,29 @@ class Sessions:
         _log.error("object of association %s, which was never opened", association)
         return variables.NOBODY, orjson.dumps(variables.NOBODY)
 
-    def _close_association(self, session: Session, association: str, how: str) -> None:
+    def _take_closed(self, session: Session, packet: packets.Closed) -> None:
+        self._close_association(session, packet["association"])
+        if self._sink is not None:
+            self._sink.put(events.association_closed(self._wall(), packet))
+
+    def _close_association(self, session: Session, association: str) -> None:
         session.associations.pop(association, None)
         if self._studies is not None:
             self._studies.closed(association)
-        if self._sink is not None:
-            self._sink.put(events.association_closed(self._wall(), association, how))
+
+    def _take_note(self, packet: packets.Note | packets.Missed) -> None:
+        if self._sink is None:
+            return
+        if packet["kind"] == "refused":
+            self._sink.put(events.object_refused(self._wall(), packet))
+        elif packet["kind"] == "quarantined":
+            self._sink.put(events.object_quarantined(self._wall(), packet))
+        elif packet["kind"] == "rejected":
+            self._sink.put(events.association_rejected(self._wall(), packet))
+        elif packet["kind"] == "turned_away":
+            self._sink.put(events.connection_refused(self._wall(), packet))
+        else:
+            self._sink.put(events.events_dropped(self._wall(), packet["count"]))
 
     def _lose(self, session: Session) -> None:
         """Take note that a worker died: its associations ended, its transfers are void."""
@@ -168,8 +202,18 @@ class Sessions:
         for request in sorted(session.requests):
             self._abandon(session, request)
         for association in list(session.associations):
-            self._close_association(session, association, "failed")
+            self._close_association(session, association)
+            if self._sink is not None:
+                self._sink.put(events.association_lost(self._wall(), association))
         self._changed()
+
+    def host_known(self, address: str, name: str) -> None:
+        """Take note of the name of a host whose associations may be open already."""
+        for session in self._sessions.values():
+            for association, (packet, _) in session.associations.items():
+                if packet["peer"] == address and not packet["peer_host"]:
+                    named = {**packet, "peer_host": name or address}
+                    session.associations[association] = named, orjson.dumps(named)
 
     # -- an earlier coordinator --------------------------------------------------------------------------
 
@@ -188,8 +232,8 @@ class Sessions:
 
     # -- what workers are told --------------------------------------------------------------------
 
-    def hook_started(self, task: Task) -> None:
-        """Acknowledge the event that caused a hook, where no state keeps it: from here on the hook runs, whatever happens."""
+    def hook_taken(self, task: Task) -> None:
+        """Acknowledge the event that caused a hook, where it was not at once: it was started, or is in the state."""
         if self._studies is None:
             self._answer_cause(task, "ack")
 

@@ -11,16 +11,18 @@ engine can take its place.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from fastscp.errors import ProcessError
-from fastscp.study.state import ObjectRow, Recovered, StudyRow, TaskRow
+from fastscp.study.commands import RECEPTION, SERIES, STUDY
+from fastscp.study.state import MOST_FAILED, NEAR, FailedRow, ObjectRow, Recovered, StudyRow, TaskRow
 
-FORMAT_VERSION = 1
 FILE_NAME = "state.sqlite3"
+_HOOKS = frozenset({RECEPTION, SERIES, STUDY})
 
-_SCHEMA = """
+_FORMAT_1 = """
 CREATE TABLE studies (
     number INTEGER PRIMARY KEY, uid TEXT NOT NULL, directory TEXT NOT NULL, opened REAL NOT NULL,
     made INTEGER NOT NULL, ended REAL);
@@ -33,6 +35,28 @@ CREATE TABLE objects (
 CREATE TABLE tasks (number INTEGER PRIMARY KEY, study INTEGER NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE incarnations (name TEXT PRIMARY KEY, event INTEGER NOT NULL) WITHOUT ROWID;
 """
+#: studies that ended, how often and with which files; objects that tell whether they changed something
+_FORMAT_2 = """
+CREATE TABLE revisions (uid TEXT PRIMARY KEY, revision INTEGER NOT NULL, ended REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX revisions_by_end ON revisions (ended);
+CREATE TABLE remembered (
+    uid TEXT NOT NULL, instance TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY (uid, instance)) WITHOUT ROWID;
+ALTER TABLE objects ADD COLUMN changed INTEGER NOT NULL DEFAULT 1;
+INSERT OR REPLACE INTO revisions SELECT uid, 1, ended FROM studies WHERE ended IS NOT NULL ORDER BY ended;
+"""
+#: hooks that failed for good; when objects came
+_FORMAT_3 = """
+CREATE TABLE failed (
+    number INTEGER PRIMARY KEY, study INTEGER NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL, study_uid TEXT NOT NULL,
+    directory TEXT NOT NULL, command TEXT NOT NULL, status INTEGER NOT NULL, attempts INTEGER NOT NULL,
+    failed REAL NOT NULL);
+ALTER TABLE objects ADD COLUMN arrived REAL NOT NULL DEFAULT 0;
+"""
+#: what makes each format out of the one before; the first makes an empty database
+MIGRATIONS = (_FORMAT_1, _FORMAT_2, _FORMAT_3)
+FORMAT_VERSION = len(MIGRATIONS)
+#: ended studies of which the revision is kept, at most
+REVISIONS_KEPT = 200_000
 
 
 class SqliteState:
@@ -41,24 +65,27 @@ class SqliteState:
     Raises ``ProcessError`` for a file that cannot be used.
     """
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: Path | None, *, wall: Callable[[], float] = time.time) -> None:
+        self.directory = directory
+        self._wall = wall
         try:
             self._connection = sqlite3.connect(directory / FILE_NAME if directory else ":memory:", isolation_level=None)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._make_tables()
+            self._migrate()
         except sqlite3.Error as error:
             raise ProcessError(f"study state in {directory or 'memory'} cannot be used: {error}") from error
         self._execute = self._connection.execute
         self._writes: list[tuple[str, tuple[object, ...]]] = []  #: not given to sqlite yet
         self._in_transaction = False
 
-    def _make_tables(self) -> None:
+    def _migrate(self) -> None:
+        """Bring the tables from whatever format they have to this program's."""
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT_VERSION}; COMMIT;")
-        elif version != FORMAT_VERSION:
+        if version > FORMAT_VERSION:
             raise ProcessError(f"study state has format {version}, this program knows {FORMAT_VERSION}")
+        for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+            self._connection.executescript(f"BEGIN; {migration} PRAGMA user_version={number}; COMMIT;")
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         self._writes.append((statement, values))
@@ -88,17 +115,27 @@ class SqliteState:
             "SELECT number, uid, directory, opened, made, "
             "(SELECT count(*) FROM objects WHERE study = studies.number) FROM studies "
             "WHERE ended IS NULL ORDER BY number")]
-        tasks = [TaskRow(*row) for row in self._read("SELECT number, study, kind, body FROM tasks ORDER BY number")]
+        tasks = self._tasks()
         events = dict(self._read(
             "SELECT name, max(event) FROM (SELECT name, event FROM incarnations UNION ALL "
             "SELECT incarnation, event FROM objects) GROUP BY name"))
-        holders = dict(self._read("SELECT association, study FROM objects ORDER BY latest"))
+        holders = dict(self._read("SELECT association, study FROM objects JOIN studies ON study = studies.number "
+                                  "WHERE ended IS NULL ORDER BY latest"))
         last_study = self._maximum("SELECT max(number) FROM studies")
         return Recovered(
             studies, tasks, events, holders,
             last_study=max([last_study, *(task.study for task in tasks)]),  # a task may outlive its study's row
-            last_task=self._maximum("SELECT max(number) FROM tasks"),
+            last_task=max(self._maximum("SELECT max(number) FROM tasks"),
+                          self._maximum("SELECT max(number) FROM failed")),
             last_object=self._maximum("SELECT max(latest) FROM objects"))
+
+    def _tasks(self) -> list[TaskRow]:
+        """Return every task; of hooks that have to wait long the bodies stay where they are."""
+        tasks: list[TaskRow] = []
+        for number, study, kind, body in self._read("SELECT number, study, kind, body FROM tasks ORDER BY number"):
+            near = kind not in _HOOKS or len(tasks) < NEAR
+            tasks.append(TaskRow(number, study, kind, body if near else b""))
+        return tasks
 
     def _maximum(self, query: str) -> int:
         return int(self._read(query).fetchone()[0] or 0)
@@ -110,11 +147,15 @@ class SqliteState:
 
     def forget_study(self, number: int) -> None:
         """Drop a study and its objects."""
-        self._write(
-            "INSERT INTO incarnations SELECT incarnation, max(event) FROM objects WHERE study = ? GROUP BY incarnation "
-            "ON CONFLICT (name) DO UPDATE SET event = max(event, excluded.event)", (number,))
         self._write("DELETE FROM studies WHERE number = ?", (number,))
-        self._write("DELETE FROM objects WHERE study = ?", (number,))
+        self._forget_objects("study = ?", (number,))
+
+    def _forget_objects(self, which: str, values: tuple[object, ...]) -> None:
+        """Drop objects; the highest event of each worker stays known."""
+        self._write(
+            f"INSERT INTO incarnations SELECT incarnation, max(event) FROM objects WHERE {which} "  # noqa: S608 - no text of anybody
+            "GROUP BY incarnation ON CONFLICT (name) DO UPDATE SET event = max(event, excluded.event)", values)
+        self._write(f"DELETE FROM objects WHERE {which}", values)  # noqa: S608
 
     def end_study(self, number: int, when: float) -> None:
         """Keep an ended study, for late objects."""
@@ -128,23 +169,65 @@ class SqliteState:
             "WHERE uid = ? AND ended IS NOT NULL ORDER BY ended DESC LIMIT 1", (uid,)).fetchone()
         return None if row is None else StudyRow(*row)
 
-    def forget_ended(self, before: float) -> None:
-        """Drop what ended before that time."""
+    def forget_ended(self, before: float, keep: int) -> None:
+        """Drop what ended before that time, and the objects of all but the latest studies, up to ``keep`` objects."""
         for (number,) in self._read("SELECT number FROM studies WHERE ended < ?", (before,)).fetchall():
             self.forget_study(number)
+        old = "SELECT uid FROM revisions WHERE ended < ?"
+        self._write(f"DELETE FROM remembered WHERE uid IN ({old})", (before,))  # noqa: S608 - no text of anybody
+        self._write("DELETE FROM revisions WHERE ended < ?", (before,))
+        for uid, number in self._read(
+                "SELECT uid, (SELECT max(number) FROM studies WHERE studies.uid = counted.uid AND ended IS NOT NULL) "
+                "FROM (SELECT uid, sum((SELECT count(*) FROM remembered WHERE remembered.uid = revisions.uid)) "
+                "OVER (ORDER BY ended DESC, uid) AS total FROM revisions) AS counted "
+                "WHERE total > ? AND EXISTS (SELECT 1 FROM remembered WHERE remembered.uid = counted.uid)",
+                (keep,)).fetchall():
+            self._write("DELETE FROM remembered WHERE uid = ?", (uid,))
+            if number is not None:
+                self.forget_study(number)
+        self._write("DELETE FROM revisions WHERE uid IN (SELECT uid FROM revisions ORDER BY ended DESC LIMIT -1 OFFSET ?)",
+                    (REVISIONS_KEPT,))
+
+    def revision(self, uid: str) -> int:
+        """Return how often the study of that UID ended, 0 for one that never did or was forgotten."""
+        return int((self._read("SELECT revision FROM revisions WHERE uid = ?", (uid,)).fetchone() or (0,))[0])
+
+    def set_revision(self, uid: str, revision: int, when: float) -> None:
+        """Keep how often a study ended, and that it did now."""
+        self._write("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?)", (uid, revision, when))
+
+    def remember(self, uid: str, files: Iterable[tuple[str, str]]) -> None:
+        """Keep where files of an ended study are, as (SOP Instance UID, path); the latest one of an instance counts."""
+        for instance, path in files:
+            self._write("INSERT OR REPLACE INTO remembered VALUES (?, ?, ?)", (uid, instance, path))
+
+    def remembered(self, uid: str) -> dict[str, str]:
+        """Return the paths of an ended study's files by SOP Instance UID."""
+        return dict(self._read("SELECT instance, path FROM remembered WHERE uid = ?", (uid,)))
 
     def add_object(self, study: int, row: ObjectRow, number: int, incarnation: str, event: int) -> None:
         """Keep an object and the event that told of it; it takes the place of an earlier one of the same name."""
         self._write(
-            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (study, file) DO UPDATE SET "
+            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (study, file) DO UPDATE SET "
             "latest = excluded.latest, association = excluded.association, incarnation = excluded.incarnation, "
-            "event = excluded.event, name = excluded.name, caller = excluded.caller, body = excluded.body",
-            (study, row.file, number, number, row.association, incarnation, event, row.name, row.caller, row.body))
+            "event = excluded.event, name = excluded.name, caller = excluded.caller, body = excluded.body, "
+            "changed = max(changed, excluded.changed), arrived = excluded.arrived",
+            (study, row.file, number, number, row.association, incarnation, event, row.name, row.caller, row.body,
+             row.changed, self._wall()))
 
-    def objects(self, study: int) -> list[ObjectRow]:
-        """Return the objects of a study in order of their first arrival."""
-        return [ObjectRow(*row) for row in self._read(
-            "SELECT file, name, association, caller, body FROM objects WHERE study = ? ORDER BY number", (study,))]
+    def objects(self, study: int, last: int | None = None) -> list[ObjectRow]:
+        """Return the objects of a study in order of their first arrival, up to number ``last``."""
+        return [ObjectRow(file, name, association, caller, body, bool(changed)) for file, name, association, caller, body, changed in self._read(
+            "SELECT file, name, association, caller, body, changed FROM objects "
+            "WHERE study = ? AND number <= ifnull(?, number) ORDER BY number", (study, last))]
+
+    def forget_object(self, study: int, file: str) -> None:
+        """Drop an object."""
+        self._forget_objects("study = ? AND file = ?", (study, file))
+
+    def settle_objects(self, study: int, last: int) -> None:
+        """Take note that the objects up to number ``last`` belong to the study's latest end."""
+        self._write("UPDATE objects SET changed = 0 WHERE study = ? AND latest <= ?", (study, last))
 
     def last_caller(self, study: int) -> bytes | None:
         """Return the ``opened`` packet of the association of the most recent object."""
@@ -164,6 +247,52 @@ class SqliteState:
     def finish_task(self, number: int) -> None:
         """Drop a task that was carried out."""
         self._write("DELETE FROM tasks WHERE number = ?", (number,))
+
+    def task_body(self, number: int) -> bytes:
+        """Return the body of a task that is kept."""
+        row = self._read("SELECT body FROM tasks WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            raise ProcessError(f"task {number} is not in the study state")
+        return bytes(row[0])
+
+    # -- hooks that failed for good ---------------------------------------------------------------
+
+    def fail_task(self, row: FailedRow) -> None:
+        """Keep a hook as failed for good; it is no task any more."""
+        task = row.task
+        self._write("INSERT OR REPLACE INTO failed VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (task.number, task.study, task.kind, task.body, row.study_uid, row.directory, row.command, row.status,
+                     row.attempts, row.when))
+        self._write("DELETE FROM failed WHERE number <= "
+                    "(SELECT number FROM failed ORDER BY number DESC LIMIT 1 OFFSET ?)", (MOST_FAILED,))
+        self.finish_task(task.number)
+
+    def retry_failed(self, numbers: Iterable[int] | None) -> list[TaskRow]:
+        """Make tasks again of hooks that failed, None of all of them, and return these, in order."""
+        rows = [TaskRow(*row) for number in self._failed_numbers(numbers) for row in self._read(
+            "SELECT number, study, kind, body FROM failed WHERE number = ?", (number,))]
+        for row in rows:
+            self.add_task(row)
+        self.forget_failed([row.number for row in rows])
+        return rows
+
+    def forget_failed(self, numbers: Iterable[int] | None) -> int:
+        """Drop hooks that failed, None for all of them; return how many."""
+        there = self._failed_numbers(numbers)
+        for number in there:
+            self._write("DELETE FROM failed WHERE number = ?", (number,))
+        return len(there)
+
+    def _failed_numbers(self, numbers: Iterable[int] | None) -> list[int]:
+        there = [number for (number,) in self._read("SELECT number FROM failed ORDER BY number")]
+        return there if numbers is None else sorted(set(there) & set(numbers))
+
+    # -- workers and transactions -----------------------------------------------------------------
+
+    def note_event(self, incarnation: str, event: int) -> None:
+        """Keep that this event of a worker, and every one before, was taken over."""
+        self._write("INSERT INTO incarnations VALUES (?, ?) "
+                    "ON CONFLICT (name) DO UPDATE SET event = max(event, excluded.event)", (incarnation, event))
 
     def forget_events(self, incarnations: Iterable[str]) -> None:
         """Drop what is kept of workers that are gone."""

@@ -13,9 +13,27 @@ from fastscp.errors import ProcessError
 DEFAULT_NAME = ".fastscp"
 #: names that no study directory may have
 RESERVED_NAMES = frozenset({DEFAULT_NAME})
-_LOCK_NAME = "lock"
+LOCK_NAME = "lock"
 _PATIENCE_S = 2.0
 _STEP_S = 0.02
+
+
+def state_path(configured: str | None, output_directory: str) -> Path:
+    """Return where the state of a service is, whether or not it is there."""
+    return Path(configured) if configured is not None else Path(output_directory) / DEFAULT_NAME
+
+
+def make_completed_directory(directory: str, output_directory: str) -> None:
+    """Make the directory for completed studies, where it is missing. Raises ``ProcessError`` when it cannot be used."""
+    try:
+        os.makedirs(directory, exist_ok=True)
+        same = os.path.samefile(directory, output_directory)
+    except OSError as error:
+        raise ProcessError(f"directory for completed studies {directory} cannot be used: {error.strerror}") from error
+    if same:
+        raise ProcessError(f"directory for completed studies {directory} is the output directory")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise ProcessError(f"directory for completed studies {directory} is not writeable")
 
 
 class StateDirectory:
@@ -26,10 +44,10 @@ class StateDirectory:
 
     def __init__(self, configured: str | None, output_directory: str, *, patience_s: float = _PATIENCE_S,
                  pause: Callable[[float], None] = time.sleep) -> None:
-        self.path = Path(configured) if configured is not None else Path(output_directory) / DEFAULT_NAME
+        self.path = state_path(configured, output_directory)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(self.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ProcessError(f"state directory {self.path} cannot be used: {error.strerror}") from error
         self._take_lock(patience_s, pause)

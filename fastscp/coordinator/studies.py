@@ -2,34 +2,39 @@
 
 Strategy: each packet of a worker becomes a change of the tracker, the same change in the durable state, and tasks
 in the lane of its study, in this order: hooks of its objects, hooks of its series, what is done to its files,
-its end-of-study hook. The caller commits the state before it answers anybody or starts any task.
+whose place its end-of-study hook takes. The caller commits the state before it answers anybody or starts any task.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import orjson
 
-from fastscp.coordinator.finishing import Finisher, manifest_path
+from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.placing import Placer, ensure, remove_unused
 from fastscp.coordinator.tasks import Cause, FinishTask, HookTask, Lanes, Task, row_of, task_of
-from fastscp.errors import InstanceError
+from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.process import packets
 from fastscp.study import events, naming, variables
-from fastscp.study.commands import RECEPTION, SERIES, STUDY
+from fastscp.study.commands import RECEPTION, SERIES
 from fastscp.study.policy import HookPolicy, LateObjects, StudyPolicy
 from fastscp.study.state import ObjectRow, Recovered, StudyRow, StudyState
 from fastscp.study.tracker import Holders, Study, Tracker, Transfer
 
 _log = logging.getLogger(APPLICATION)
 
-#: with ``--on-late append`` an ended study is remembered that long
+#: an ended study is remembered that long, and its objects, of the latest studies, up to that many
 REMEMBER_S = 7 * 86400.0
+REMEMBER_OBJECTS = 200_000
+#: between two looks at what is to be forgotten
+FORGET_EVERY_S = 60.0
+#: stands for the associations that an earlier coordinator knew, until those that are left were heard of
+UNHEARD = ""
 
 
 class Studies:
@@ -51,6 +56,7 @@ class Studies:
         self._series_of: dict[int, dict[str, bytes]] = {}  #: last caller of each open series, by study
         self._callers: dict[int, bytes] = {}  #: last caller by study
         self._last_study = self._last_task = self._last_object = 0
+        self._forgot = 0.0  #: when the last look was
 
     # -- recovery ---------------------------------------------------------------------------------
 
@@ -59,10 +65,13 @@ class Studies:
         self._last_study, self._last_task = recovered.last_study, recovered.last_task
         self._last_object = recovered.last_object
         wall = self._wall()
-        self._state.forget_ended(wall - REMEMBER_S)
+        self._forget_ended(wall)
+        if recovered.studies or recovered.events:
+            self._tracker.open(UNHEARD)
         for row in recovered.studies:
             opened = now - max(0.0, wall - row.opened)
-            study = Study(row.number, row.uid, row.directory, opened, now, row.objects, directory_made=row.made)
+            study = Study(row.number, row.uid, row.directory, opened, now, row.objects, directory_made=row.made,
+                          late=self._has_ended(row.uid))
             self._tracker.add(study)
             self._callers[study.number] = self._state.last_caller(study.number) or orjson.dumps(variables.NOBODY)
             self._recover_series(study)
@@ -75,13 +84,9 @@ class Studies:
         if recovered.studies or recovered.tasks:
             _log.info("taking over %d open studies and %d pending tasks", len(self._tracker), len(recovered.tasks))
 
-    def forget_workers(self, incarnations: Iterable[str]) -> None:
-        """Drop the event numbers of workers that are gone."""
-        self._state.forget_events(incarnations)
-
     def forget_unheard(self, associations: Iterable[str]) -> None:
         """Drop associations and placed objects of an earlier coordinator that no worker has reported since."""
-        for association in associations:
+        for association in (*associations, UNHEARD):
             self.closed(association)
         for study in self._tracker.drop_void():
             self._forget_void(study)
@@ -100,14 +105,18 @@ class Studies:
         """Answer where an object goes; its study is open from here on."""
         try:
             uid = naming.study_uid(packet["study"])
-            study = self._tracker.find(uid) or self._open(uid, packet, now)
+            study = self._tracker.find(uid)
+            if study is None:
+                study = self._open(uid, packet, now)
+            else:
+                ensure(study.directory)
             self._finisher.settle(study.directory)
-        except InstanceError as error:
+        except (InstanceError, StorageError) as error:
             return {"kind": "placed", "request": packet["request"], "directory": "", "status": error.status,
-                    "message": str(error)}
+                    "message": str(error), "late": False}
         self._tracker.begin((incarnation, packet["request"]), study)
         return {"kind": "placed", "request": packet["request"], "directory": study.directory, "status": 0,
-                "message": ""}
+                "message": "", "late": study.late}
 
     def _open(self, uid: str, packet: packets.Place, now: float) -> Study:
         late = None
@@ -115,16 +124,25 @@ class Studies:
             late = self._state.ended_study(uid)
         if late is not None:
             ensure(late.directory)
-            study = Study(late.number, late.uid, late.directory, now, now)
+            study = Study(late.number, late.uid, late.directory, now, now, late=True)
         else:
-            directory, made = self._placer.open_directory(uid, packet["patient"], packet["charset"])
+            directory, made = self._placer.open_directory(uid, packet["patient"], packet["charset"], self._occupied())
             study = self._new_study(uid, directory, now, made=made)
         self._keep_open(study)
         return study
 
+    def _occupied(self) -> Collection[str]:
+        """Return directories that no other study may share: what is in one moves away with it."""
+        if self._policy.completed_directory is None:
+            return ()
+        return {*self._tracker.directories(), *self._finisher.occupied}
+
+    def _has_ended(self, uid: str) -> bool:
+        return self._state.revision(uid) > 0
+
     def _new_study(self, uid: str, directory: str, now: float, *, made: bool) -> Study:
         self._last_study += 1
-        return Study(self._last_study, uid, directory, now, now, directory_made=made)
+        return Study(self._last_study, uid, directory, now, now, directory_made=made, late=self._has_ended(uid))
 
     def _keep_open(self, study: Study) -> None:
         wall = self._wall()
@@ -158,7 +176,7 @@ class Studies:
         study = self._study_of(packet, transfer, now)
         self._last_object += 1
         association = packet["association"]
-        row = ObjectRow(packet["file"], packet["file"], association, caller, octets)
+        row = ObjectRow(packet["file"], packet["file"], association, caller, octets, not packet["unchanged"])
         self._state.add_object(study.number, row, self._last_object, incarnation, packet["event"])
         self._callers[study.number] = caller
         first = None
@@ -177,6 +195,10 @@ class Studies:
             self._keep_open(study)
         return study
 
+    def opened(self, association: str) -> None:
+        """Take note that an association is open; an earlier coordinator may have known it."""
+        self._tracker.open(association)
+
     def closed(self, association: str) -> None:
         """Take note that an association ended."""
         self._tracker.close(association)
@@ -193,7 +215,7 @@ class Studies:
         for number, other in sorted(self._series.free):
             owner = self._tracker.numbered(number)
             # without a study it ended with this object; under a transfer it may get another object of the series
-            if owner is not None and not owner.transfers:
+            if owner is not None and not owner.transfers and self._tracker.may_end_at_once(owner):
                 self._end_series(owner, other, cause, after)
 
     def _end_series(self, study: Study, series: str, cause: Cause | None, after: Task | None) -> None:
@@ -225,21 +247,21 @@ class Studies:
 
     def _end(self, studies: Iterable[Study], reason: str, *, cause: Cause | None = None,
              after: Task | None = None) -> None:
-        if self._policy.on_late is LateObjects.APPEND:
-            self._state.forget_ended(self._wall() - REMEMBER_S)
+        wall = self._wall()
+        if wall - self._forgot >= FORGET_EVERY_S:
+            self._forget_ended(wall)
         for study in studies:
-            caller = self._callers.pop(study.number)
-            self._state.end_study(study.number, self._wall())
+            caller = orjson.loads(self._callers.pop(study.number))
+            self._state.end_study(study.number, wall)
             for series in list(self._series_of.get(study.number, ())):
                 self._end_series(study, series, cause, after)
             self._series_of.pop(study.number, None)
-            plan = self._finisher.plan(study.number, study.uid, study.directory, reason)
+            plan = self._finisher.plan(study, reason, caller=caller, last=self._last_object)
             self._add_new(FinishTask(study.number, plan, self._next_task(), cause), after=after)
-            if self._hooks.on_end_of_study is not None:
-                manifest = manifest_path(study.directory) if self._policy.manifest else None
-                call = variables.end_of_study(orjson.loads(caller), study.directory, study.uid, reason=reason,
-                                              objects=len(self._state.objects(study.number)), manifest=manifest)
-                self._add_hook(STUDY, study.number, call, cause=cause, after=after)
+
+    def _forget_ended(self, wall: float) -> None:
+        self._forgot = wall
+        self._state.forget_ended(wall - REMEMBER_S, REMEMBER_OBJECTS)
 
     # -- tasks ------------------------------------------------------------------------------------
 
@@ -257,7 +279,7 @@ class Studies:
         return self._add(task, after=after)
 
     def _add(self, task: Task, *, after: Task | None) -> Task:
-        self._lanes.add(task, lane=task.study, after=after)
+        self._lanes.add(task, lane=task.study or None, after=after)
         if isinstance(task, FinishTask):
             self._finisher.take(task)
         return task

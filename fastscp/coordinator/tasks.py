@@ -4,17 +4,20 @@ Strategy: tasks form lanes; a lane is one study. A task waits for the one before
 ``--exec-sync``, for the hook of the object that caused it; whatever waits for nothing is ready. Lanes do not
 wait for one another.
 
-Invariants: a task never changes; it is ready once, and done once.
+Invariants: what a task is to do never changes; it is done once. What a hook is called with may be in the durable state
+alone while it waits: memory is bounded for each task, however many wait.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
-from fastscp.study.state import TaskRow
+from fastscp.study.state import NEAR, TaskRow
 from fastscp.study.variables import Call
 
 FINISH = "finish"  #: kind of a ``FinishTask`` in the durable state; hooks have theirs
@@ -23,24 +26,48 @@ Cause = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class Move:
+    """The way of a study's directory to where it is handed over (``fastscp.coordinator.moving``)."""
+
+    target: str
+    identity: tuple[int, int]  #: device and inode of the directory
+    copy: str = ""  #: hidden name of its copy on another file system
+    copied: bool = False  #: the copy is complete
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What is done to the files of a study that ended, as kept in the durable state."""
+    """What is done to the files of a study that ended, and how far it has come, as kept in the durable state.
+
+    The defaults are those of an ended study that an earlier version kept.
+    """
 
     uid: str
     directory: str
     reason: str
     renames: tuple[tuple[str, str], ...] = ()  #: (name, new name)
+    caller: Mapping[str, Any] | None = None  #: whose object was the last; None: the hook is a task of its own
+    last: int | None = None  #: number of the last object that belongs to this end
+    decided: bool = True  #: whether ``revision`` is known
+    revision: int = 1  #: 0: nothing changed
+    repeats: tuple[tuple[str, str], ...] = ()  #: (file to be removed, path under which its octets are kept)
+    move: Move | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class HookTask:
-    """A hook to be run. ``number`` is its key in the durable state, 0 when it is not kept."""
+    """A hook to be run. ``number`` is its key in the durable state.
+
+    ``study`` is 0 where none is tracked. ``call`` is None while it is in the state only; ``Backlog.call`` has it.
+    """
 
     kind: str
     study: int
-    call: Call
+    call: Call | None
     number: int = 0
     cause: Cause | None = None
+    kept: bool = True  #: it is in the state
+    attempts: int = 0  #: how often it was run and failed
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +92,15 @@ def row_of(task: Task) -> TaskRow:
 
 def task_of(row: TaskRow) -> Task:
     """Return the task that an earlier coordinator kept; whoever waited for it is gone."""
-    body = orjson.loads(row.body)
     if row.kind != FINISH:
-        return HookTask(row.kind, row.study, body, row.number)
-    renames = tuple((old, new) for old, new in body["renames"])
-    return FinishTask(row.study, Plan(body["uid"], body["directory"], body["reason"], renames), row.number)
+        return HookTask(row.kind, row.study, orjson.loads(row.body) if row.body else None, row.number)
+    body = orjson.loads(row.body)
+    for name in ("renames", "repeats"):
+        body[name] = tuple((old, new) for old, new in body.get(name, ()))
+    move = body.pop("move", None)
+    if move is not None:
+        move = Move(**{**move, "identity": tuple(move["identity"])})
+    return FinishTask(row.study, Plan(**body, move=move), row.number)
 
 
 @dataclass(eq=False)
@@ -97,8 +128,13 @@ class Lanes:
         """How many tasks are not done."""
         return len(self._entries)
 
+    def __iter__(self) -> Iterator[Task]:
+        """Yield every task that is not done."""
+        return iter(self._entries)
+
     def add(self, task: Task, *, lane: int | None, after: Task | None = None) -> None:
         """Take a task: last in ``lane`` (None: in no lane), and not before ``after`` is done."""
+        self.put_away(task)
         entry = self._entries[task] = _Entry(task, lane)
         if lane is not None:
             tail = self._tails.get(lane)
@@ -112,6 +148,11 @@ class Lanes:
             self._caused[task.cause] = self._caused.get(task.cause, 0) + 1
         if not entry.waits_for:
             self._make_ready(task)
+
+    def put_away(self, task: Task) -> None:
+        """Leave what a hook is called with to the state, when so many wait that its turn is far."""
+        if isinstance(task, HookTask) and task.kept and self.pending >= NEAR:
+            task.call = None
 
     def caused(self, cause: Cause) -> int:
         """Return how many tasks of that cause are not done."""
@@ -130,6 +171,13 @@ class Lanes:
             successor.waits_for -= 1
             if not successor.waits_for:
                 self._make_ready(successor.task)
+
+    def replace(self, task: Task, by: Task) -> None:
+        """Let ``by``, of the same cause, take the place of ``task``, which was ready; it is ready at once."""
+        self.put_away(by)
+        entry = self._entries[by] = self._entries.pop(task)
+        entry.task = by
+        self._make_ready(by)
 
     def _make_ready(self, task: Task) -> None:
         if isinstance(task, FinishTask):

@@ -24,15 +24,16 @@ from fastscp.dicom.engine.plan import Plan
 from fastscp.dicom.engine.recognise.shapes import Shapes
 from fastscp.dicom.engine.scan import new_reader
 from fastscp.dicom.engine.sink import Sink
-from fastscp.dicom.options import OutputOptions
+from fastscp.dicom.engine.trace import Trace
+from fastscp.dicom.engine.values import NO_LIMIT
+from fastscp.dicom.options import OutputOptions, PrivateDictionary
 from fastscp.errors import InstanceError
 
-__all__ = ["COLLECTED", "Rewriter", "Shapes", "Sink", "output_transfer_syntax", "rewrite", "shared_dictionary"]
+__all__ = ["COLLECTED", "Rewriter", "Shapes", "Sink", "Trace", "output_transfer_syntax", "rewrite", "shared_dictionary"]
 
 _STEP_OCTETS: Final = 262144
 _CODED_OCTETS: Final = 16384  #: of the input of a codec: what an inflater does not use at once is copied
 _DEFLATED_OCTETS: Final = 65536  #: what is deflated at once
-_NO_LIMIT: Final = 1 << 62
 _PLANS: Final = 64  #: those in use at a time are few: one for each transfer syntax that arrives
 
 #: Top-level attributes whose raw values are kept (padding included).
@@ -43,9 +44,10 @@ COLLECTED: Final = frozenset({
 
 
 @functools.cache
-def shared_dictionary(paths: tuple[str, ...] = ()) -> Dictionary:
+def shared_dictionary(paths: tuple[str, ...] = (),
+                      private: PrivateDictionary = PrivateDictionary.AUTOMATIC) -> Dictionary:
     """Return pydicom's dictionary with additional files; built once per process and combination."""
-    return dictionaries.load(paths)
+    return dictionaries.load(paths, private)
 
 
 def output_transfer_syntax(received: str, options: OutputOptions) -> str:
@@ -60,7 +62,7 @@ def _plan(transfer_syntax_uid: str, options: OutputOptions, dictionary: Dictiona
     """Return what all data sets of a transfer syntax have in common."""
     return Plan(uids.transfer_syntax(transfer_syntax_uid),
                 uids.transfer_syntax(output_transfer_syntax(transfer_syntax_uid, options)),
-                options, dictionary or shared_dictionary(options.dictionary_paths), COLLECTED)
+                options, dictionary or shared_dictionary(options.dictionary_paths, options.private_dictionary), COLLECTED)
 
 
 class Rewriter:
@@ -75,6 +77,8 @@ class Rewriter:
                  dictionary: Dictionary | None = None, shapes: Shapes | None = None) -> None:
         self.transfer_syntax_out: str = transfer_syntax_uid
         self.attributes: dict[int, bytes] = {}
+        #: steps to be taken before what was written changes places
+        self.before_sorting: Callable[[], Iterator[None]] | None = None
         self._sink = sink
         self._base = base
         self._options = options
@@ -86,7 +90,7 @@ class Rewriter:
         self._empty = True
         self._deflation = Deflation(sink, base, options.compression_level) if plan.syntax_out.deflated else None
         self._inflater = Inflation(options.max_inflated_octets) if plan.syntax_in.deflated else None
-        self._at_once = _NO_LIMIT if self._deflation is None else _DEFLATED_OCTETS
+        self._at_once = NO_LIMIT if self._deflation is None else _DEFLATED_OCTETS
         self._unread: list[bytes | memoryview] = []  #: octets from the inflater
         self._work: Iterator[None] | None = None  #: of the deflater, to be done before anything is written
         self._target: Sink = self._deflation or sink
@@ -200,6 +204,12 @@ class Rewriter:
         if deflation is not None and deflation.may_settle and self._reader.settled:
             self._work = deflation.settling()
 
+    def trace(self) -> Trace | None:
+        """Return what tells, from the beginning on, which stretches are written as they come; None: none will be."""
+        if self._preserve or self._inflater is not None or self._deflation is not None:
+            return None
+        return Trace(self._reader.cursor, self._output, self._value)
+
     def finish(self) -> None:
         """End the data set."""
         for _ in self.finishing():
@@ -225,9 +235,11 @@ class Rewriter:
 
     def _sorting(self) -> Iterator[None]:
         """Put the elements in order."""
+        if self.before_sorting is not None:
+            yield from self.before_sorting()
         plan = self._plan
         sorter = Sorter(self._target, self._base, plan.syntax_out, plan.dictionary, plan.options)
-        return sorter.run(self._output.size)
+        yield from sorter.run(self._output.size)
 
 
 def _never() -> bool:

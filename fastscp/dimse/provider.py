@@ -116,6 +116,11 @@ class Provider:
         """Whether a message of the peer has begun and is not complete."""
         return self._partial_id >= 0 or self._data_id >= 0
 
+    @property
+    def passed_over(self) -> UnrecognizedRequest | None:
+        """The request that is not served and whose data set has not ended yet."""
+        return self._data_end if isinstance(self._data_end, UnrecognizedRequest) else None
+
     def receive(self, fragments: Iterable[Fragments]) -> list[Item]:
         """Return what ``fragments`` mean, in order.
 

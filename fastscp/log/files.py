@@ -2,7 +2,8 @@
 
 Each message is one ``write`` to a descriptor opened for appending. Before it, the name is looked up again: when
 another process has rotated the file, the new one is opened. Rotation itself happens under a POSIX lock on the
-file that is rotated, and only if it still has its name once the lock is held; so it happens once.
+file that is rotated, and only if it still has its name once the lock is held; so it happens once. While
+a process that was stopped holds the lock, messages go to the file that is there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from fastscp.log.appenders import Appender, encode
 from fastscp.log.filters import Filter
 from fastscp.log.layouts import Layout
+from fastscp.log.turns import Turns
 
 _SMALLEST_ROLLING_OCTETS = 200 * 1024
 _ROLLING_OCTETS = 10 * 1024 * 1024
@@ -63,6 +65,7 @@ class FileAppender(Appender):
         name = properties["File"]
         if not name:
             raise KeyError("File")
+        self._turns = Turns()
         self._path = Path(name).absolute()  # the service may change its directory
         keep = enabled(properties, "Append", default=self.append_by_default)
         self._file = self._open(0 if keep else os.O_TRUNC)
@@ -97,18 +100,22 @@ class FileAppender(Appender):
         return os.path.samestat(named, os.fstat(self._file))
 
     def _reopen(self) -> None:
+        """Go on in the file that has the name; in the one that is open when there is no descriptor for another."""
+        file = self._open()
         os.close(self._file)
-        self._file = -1
-        self._file = self._open()
+        self._file = file
 
     @contextlib.contextmanager
-    def _sole_rotation(self) -> Iterator[bool]:
-        """Hold the lock of the open file; yield whether the file is still the one to rotate."""
-        fcntl.lockf(self._file, fcntl.LOCK_EX)
+    def _sole_rotation(self) -> Iterator[bool | None]:
+        """Hold the lock of the open file; yield whether the file is still the one to rotate, None when another rotates it."""
+        if not self._turns.take(self._file):
+            yield None
+            return
         try:
             yield self._is_current()
         finally:
-            self._reopen()  # closing gives up the lock
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
+            self._reopen()
 
 
 class RollingFileAppender(FileAppender):
@@ -154,6 +161,8 @@ class DailyRollingFileAppender(FileAppender):
         if period <= finished:
             return
         with self._sole_rotation() as mine:
+            if mine is None:
+                return
             if mine and os.fstat(self._file).st_size:
                 target = f"{self._path}.{finished}"
                 shift(target, self._backups)

@@ -14,7 +14,10 @@ NOTICE = b'{"level":"warn","logger":"root","message":"%d log messages were lost"
 
 
 class JSONLayout:
-    """Lays a record out as ``{"time", "level", "logger", "process", "message"}``; the time is UTC."""
+    """Lays a record out as ``{"time", "level", "logger", "process", "message"}``; the time is UTC.
+
+    The facts of a message come as fields of their own: those that the record carries in ``fields``.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
@@ -25,4 +28,5 @@ class JSONLayout:
             "process": record.process,
             "message": message(record).encode("utf-8", "replace").decode("utf-8"),
         }
-        return orjson.dumps(entry).decode("utf-8") + "\n"
+        facts = getattr(record, "fields", {})
+        return orjson.dumps({**entry, **facts, **entry}).decode("utf-8") + "\n"

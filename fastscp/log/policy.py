@@ -14,3 +14,8 @@ class LogPolicy:
     json: bool = False  #: ``--log-json``
     presentation_contexts: bool = False  #: ``+v``: presentation contexts of each association at info level
     application: str = "fastscp"  #: ``${appname}`` of configuration files: base name of argv[0]
+
+    @property
+    def names_peers(self) -> bool:
+        """Whether associations are logged, with their peers. Of a configuration file that is assumed."""
+        return self.config_file is not None or self.level in {"info", "debug", "trace"}

@@ -2,7 +2,8 @@
 
 A message goes out by one ``write``. To a regular file the kernel keeps such writes apart. A pipe or terminal
 does so only up to ``PIPE_BUF`` octets (POSIX.1 ``write``), so there all processes of the service take turns by
-a lock they inherit. A reader that does not read must not stop the service: pipes, terminals and sockets are
+a lock they inherit. It is waited for only for a moment: a process that was stopped while it held the lock costs at
+the worst a torn line, never the service. A reader that does not read must not stop the service: pipes, terminals and sockets are
 written to without blocking, the former two by a description of our own because ``O_NONBLOCK`` would otherwise
 be seen by every program that shares the descriptor. After a bounded wait messages are dropped and counted until there is room again.
 What is written to a closed descriptor is lost silently: there is no other place to report it.
@@ -16,6 +17,8 @@ import os
 import select
 import socket
 import stat
+
+from fastscp.log.turns import Turns
 
 _PATIENCE_MS = 1000
 _GONE = (errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO, errno.ECONNRESET, errno.ENOTCONN)
@@ -33,6 +36,7 @@ class Stream:
         self._opened: list[int] = []
         self._lock: int | None = None
         self._lost = 0
+        self._turns = Turns()
         self._stuck = False
         self._torn = False
         self._socket: socket.socket | None = None
@@ -76,14 +80,15 @@ class Stream:
         if self._lock is None:
             self._write_all(octets)
             return
-        fcntl.lockf(self._lock, fcntl.LOCK_EX)
+        locked = self._turns.take(self._lock)
         try:
             if self._lost:
                 line_end = b"\n" if self._torn else b""
                 octets = line_end + self._notice % self._lost + octets
             self._write_all(octets)
         finally:
-            fcntl.lockf(self._lock, fcntl.LOCK_UN)
+            if locked:
+                fcntl.lockf(self._lock, fcntl.LOCK_UN)
 
     def _write_all(self, octets: bytes) -> None:
         view = memoryview(octets)

@@ -11,6 +11,9 @@ from fastscp.config.network import AddressFamily
 from fastscp.errors import ProcessError
 
 _OTHER_DESCRIPTORS = 32  #: channels, log files, spools
+#: a socket, a file, and beside it a spool for what is deflated and one for what is sorted
+_DESCRIPTORS_PER_CONNECTION = 4
+_DESCRIPTORS_PER_WORKER = 6  #: both ends of a control channel; as much again while it is replaced, and an event channel
 _BACKLOG = 4096  #: the kernel caps it at net.core.somaxconn
 
 
@@ -60,5 +63,10 @@ def raise_descriptor_limit() -> int:
 
 
 def connections_per_worker(limit: int) -> int:
-    """Return how many connections ``limit`` descriptors serve: each needs a socket and a file."""
-    return max(1, (limit - _OTHER_DESCRIPTORS) // 2)
+    """Return how many connections ``limit`` descriptors serve at the worst, when all have such an object under way."""
+    return max(1, (limit - _OTHER_DESCRIPTORS) // _DESCRIPTORS_PER_CONNECTION)
+
+
+def connections_held(limit: int, workers: int) -> int:
+    """Return how many connections the acceptor process may hold that no worker has taken."""
+    return max(1, limit - _OTHER_DESCRIPTORS - _DESCRIPTORS_PER_WORKER * workers)

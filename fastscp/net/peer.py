@@ -14,6 +14,7 @@ class Peer:
     address: str
     port: int
     host: str = ""
+    host_follows: bool = False  #: its name is being looked up
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ variables are taken out of the environment, so that neither workers nor hooks be
 
 `LISTEN_PID`, `LISTEN_FDS`      descriptors 3, 4 ... are ours, when the pid is ours
 `NOTIFY_SOCKET`                 datagram socket that takes ``NAME=value`` lines
+`WATCHDOG_PID`, `WATCHDOG_USEC` a sign of life is expected at least that often, when the pid is ours
 """
 
 from __future__ import annotations
@@ -95,6 +96,18 @@ def notify(*assignments: str) -> bool:
         _log.warning("cannot notify the service manager: %s", error)
         return False
     return True
+
+
+def watchdog_s() -> float | None:
+    """Return within how many seconds the service manager wants a sign of life; None: it wants none.
+
+    Source: sd_watchdog_enabled(3)
+    """
+    limit = os.environ.get("WATCHDOG_USEC", "")
+    meant = os.environ.get("WATCHDOG_PID", str(os.getpid()))
+    if not limit.isdecimal() or not int(limit) or meant != str(os.getpid()):
+        return None
+    return int(limit) / 1e6
 
 
 def hide_from_children() -> None:

@@ -57,6 +57,9 @@ class Transport(Protocol):
         After -1 the next call must begin with the same octets.
         """
 
+    def peek(self) -> int:
+        """Return the next octet that has come, WOULD_BLOCK where there is none or nobody can know. Never raises."""
+
     def pending(self) -> int:
         """Not 0 when ``receive_into`` has more to give although the socket may stay silent."""
 
@@ -121,6 +124,14 @@ class PlainTransport:
             return WOULD_BLOCK
         except OSError as error:
             raise lost(error) from error
+
+    def peek(self) -> int:
+        """Look at the next octet, which stays where it is."""
+        try:
+            octet = self._sock.recv(1, socket.MSG_PEEK)
+        except OSError:
+            octet = b""
+        return octet[0] if octet else WOULD_BLOCK
 
     def pending(self) -> int:
         """Nothing is kept here."""

@@ -1,7 +1,8 @@
 """Packets with one descriptor over SOCK_SEQPACKET Unix sockets (SCM_RIGHTS, unix(7)).
 
-``socket.recv_fds`` loses close-on-exec, so recvmsg is called with MSG_CMSG_CLOEXEC here; a truncated
-packet or control message is an error, never a silently lost descriptor.
+``socket.recv_fds`` loses close-on-exec, so recvmsg is called with MSG_CMSG_CLOEXEC here. A descriptor that the receiver
+has no number left for is lost on the way (EMFILE, shown as MSG_CTRUNC): the packet comes without it, and whoever misses
+it says so to the sender, which costs what the descriptor was for and nothing else.
 """
 
 from __future__ import annotations
@@ -35,17 +36,22 @@ def send_with_descriptor(channel: socket.socket, packet: bytes, fd: int) -> None
 def receive(channel: socket.socket) -> tuple[bytes, int | None]:
     """Receive one packet and the descriptor that came with it, or None; (b"", None) is end of file.
 
-    The caller owns the descriptor. Raises BlockingIOError when nothing is there, ProcessError when the
-    packet or its descriptors were truncated (whatever arrived is closed).
+    The caller owns the descriptor, which is None, too, when this process can have no more of them. Raises
+    BlockingIOError when nothing is there, ProcessError when the packet was truncated or had several descriptors
+    (whatever arrived is closed).
     """
-    packet, ancillary, flags, _ = channel.recvmsg(PACKET_OCTETS, _CONTROL_OCTETS, socket.MSG_CMSG_CLOEXEC)
+    try:
+        packet, ancillary, flags, _ = channel.recvmsg(PACKET_OCTETS, _CONTROL_OCTETS, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        # told once, in front of the last packets of a process that died with unread ones of its own (unix(7))
+        packet, ancillary, flags, _ = channel.recvmsg(PACKET_OCTETS, _CONTROL_OCTETS, socket.MSG_CMSG_CLOEXEC)
     descriptors: list[int] = []
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             rights = array.array("i")
             rights.frombytes(data[: len(data) - len(data) % _INT_OCTETS])
             descriptors.extend(rights)
-    if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC) or len(descriptors) > 1:
+    if flags & socket.MSG_TRUNC or len(descriptors) > 1:
         for descriptor in descriptors:
             os.close(descriptor)
         raise ProcessError("truncated packet on a control channel")

@@ -40,7 +40,8 @@ class Opened(TypedDict):
     calling_aet: str
     called_aet: str
     peer: str  #: address
-    peer_host: str  #: host name, or the address where names are not looked up; the value of ``#r``
+    #: host name, the address where there is none or names are not looked up; empty when it is still to come
+    peer_host: str
     port: int
     max_pdu: int
 
@@ -51,6 +52,9 @@ class Closed(TypedDict):
     kind: Literal["closed"]
     association: str
     how: str  #: released, aborted or failed
+    stored: int  #: objects
+    refused: int  #: objects
+    octets: int  #: of the files stored
 
 
 class Place(TypedDict):
@@ -90,17 +94,91 @@ class Stored(TypedDict):
     size: int
     duration_s: float
     replaced: bool
+    unchanged: bool  #: what it replaced had the same octets
     sha256: str | None
 
 
+class Unstored(TypedDict):
+    """An object that was not stored, and why. It says itself who called: it may come after its association ended."""
+
+    association: str
+    calling_aet: str
+    called_aet: str
+    peer: str
+    peer_host: str
+    port: int
+    sop_class: str
+    sop_instance: str
+    study: str
+    series: str
+    modality: str
+    transfer_syntax: str
+    duration_s: float
+    tag: str | None  #: GGGG,EEEE
+    offset: int | None  #: see ``errors.ObjectError``
+    reason: str
+
+
+class Refused(Unstored):
+    """It was refused, or cut off (``status`` is None): nothing of it is stored, unless ``file`` says so."""
+
+    kind: Literal["refused"]
+    directory: str | None
+    file: str | None
+    status: int | None
+
+
+class Quarantined(Unstored):
+    """It is kept as ``directory/file``; ``status`` is what it would have been refused with."""
+
+    kind: Literal["quarantined"]
+    directory: str
+    file: str
+    size: int
+    status: int
+
+
+class Rejected(TypedDict):
+    """An association was rejected."""
+
+    kind: Literal["rejected"]
+    calling_aet: str
+    called_aet: str
+    peer: str
+    peer_host: str
+    port: int
+    reason: str
+
+
+class TurnedAway(TypedDict):
+    """A connection was closed before anything was read from it."""
+
+    kind: Literal["turned_away"]
+    peer: str
+    peer_host: str
+    port: int
+    reason: str
+
+
+class Missed(TypedDict):
+    """So many notes were dropped before this packet, because nobody took them."""
+
+    kind: Literal["missed"]
+    count: int
+
+
 class Placed(TypedDict):
-    """Publish there (the directory exists); a ``status`` other than 0 refuses the object."""
+    """Publish there (the directory exists); a ``status`` other than 0 refuses the object.
+
+    ``late``: the study has ended before, so it is of interest whether an object changes anything.
+    """
 
     kind: Literal["placed"]
     request: int
     directory: str
     status: int
     message: str
+    late: bool
 
 
 class Ack(TypedDict):
@@ -137,12 +215,21 @@ class Ready(TypedDict):
 
 
 class NewConnection(TypedDict):
-    """An accepted connection; its socket comes along. ``host`` is empty when it was not looked up."""
+    """An accepted connection; its socket comes along. ``host`` is empty when it is not known."""
 
     kind: Literal["connection"]
     number: int
     address: str
     port: int
+    host: str
+    host_follows: bool  #: it is being looked up, and told as soon as it is known
+
+
+class Host(TypedDict):
+    """The host name of an address, empty where there is none; told to everybody once it is known."""
+
+    kind: Literal["host"]
+    address: str
     host: str
 
 
@@ -150,6 +237,7 @@ class EventChannel(TypedDict):
     """A worker's end of the channel to a (new) coordinator comes along as one descriptor."""
 
     kind: Literal["event_channel"]
+    number: int  #: of this channel
 
 
 class Up(TypedDict):
@@ -165,15 +253,37 @@ class Progress(TypedDict):
     number: int
 
 
-WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored
+class Declined(TypedDict):
+    """The worker has no descriptor left for that connection; it was not taken."""
+
+    kind: Literal["declined"]
+    number: int
+
+
+class Unconnected(TypedDict):
+    """The event channel of that number has ended, or did not arrive."""
+
+    kind: Literal["unconnected"]
+    number: int
+
+
+#: for the event stream: nothing follows from them, and nobody waits for them
+#: for the event stream only
+Note = Refused | Quarantined | Rejected | TurnedAway
+WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
 CoordinatorPacket = Placed | Ack | Ran
 #: between the acceptor process and the coordinator
-ControlPacket = Worker | Order | Ready
+ControlPacket = Worker | Order | Host | Ready
 #: from the acceptor process to a worker
-WorkerOrder = NewConnection | EventChannel | Order
+WorkerOrder = NewConnection | EventChannel | Host | Order
 #: from a worker to the acceptor process
-WorkerNews = Up | Progress
+WorkerNews = Up | Progress | Declined | Unconnected
 Packet = WorkerPacket | CoordinatorPacket | ControlPacket | WorkerOrder | WorkerNews
+
+
+def turned_away(address: str, host: str, port: int, reason: str) -> TurnedAway:
+    """Return the note of a connection that was closed before anything was read from it."""
+    return {"kind": "turned_away", "peer": address, "peer_host": host, "port": port, "reason": bounded(reason)}
 
 
 def encode(packet: Packet) -> bytes:

@@ -35,6 +35,7 @@ _log = logging.getLogger(APPLICATION)
 
 _STDIN = 0
 _COORDINATOR_START_S = 30.0
+_NAME_S = 6.0  #: longer than a look-up may take
 
 
 def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
@@ -55,12 +56,28 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
     worker = Worker(None, config, settings, only_one=True)
     if helper is not None:
         helper.attach(worker.loop, worker.reporter.attach)
+
+    def turn_away(peer: Peer, reason: str) -> None:
+        if config.tells_events:
+            worker.reporter.note(packets.turned_away(peer.address, peer.name, peer.port, reason))
+        worker.loop.stop()
+
+    def tell_name(address: str, name: str) -> None:
+        worker.name_peers(address, name)
+        if helper is not None:
+            helper.tell({"kind": "host", "address": address, "host": name})
+
+    resolver = Resolver() if config.looks_up_hosts else None
     admission = Admission(
         config.access, worker.loop, lambda accepted: worker.adopt(1, accepted.sock, accepted.peer),
-        on_refused=worker.loop.stop, resolver=Resolver() if config.looks_up_hosts else None)
+        on_refused=turn_away, on_name=tell_name, resolver=resolver, names_wanted=config.names_wanted)
     admission.start()
     admission.admit(AcceptedConnection(sock, peer))
     status = worker.run()
+    while helper is not None and resolver is not None and admission.names_to_come:  # for the hooks
+        if not select.select([resolver], [], [], _NAME_S)[0]:
+            break
+        admission.answers()
     admission.close()
     return status if helper is None else helper.finish() or status
 
@@ -133,12 +150,16 @@ class CoordinatorChild:
         loop.unregister(self._control.fileno())
         loop.stop()
 
-    def finish(self) -> int:
-        """Let it end open studies and run what is left to run; return its exit status."""
+    def tell(self, order: packets.Order | packets.Host) -> None:
+        """Send it an order, or the name of a host."""
         try:
-            self._control.send(packets.encode({"kind": "drain"}))
+            self._control.send(packets.encode(order))
         except (BrokenPipeError, ConnectionResetError):
             _log.debug("the coordinator ended first")
+
+    def finish(self) -> int:
+        """Let it end open studies and run what is left to run; return its exit status."""
+        self.tell({"kind": "drain"})
         exit_code = self._processes.wait(self._pid)
         self._control.close()
         return abs(exit_code)

@@ -15,21 +15,31 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
-from fastscp.config.network import ProcessMode, TLSPolicy
+from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
 from fastscp.dicom.options import OutputOptions
 from fastscp.errors import FastscpError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
-from fastscp.net.listener import connections_per_worker, open_listener, raise_descriptor_limit, tune
-from fastscp.net.systemd import adopt_listeners
+from fastscp.log.text import printable
+from fastscp.net.listener import (
+    connections_held,
+    connections_per_worker,
+    open_listener,
+    raise_descriptor_limit,
+    tune,
+)
+from fastscp.net.systemd import adopt_listeners, watchdog_s
+from fastscp.process.slots import Slots
 from fastscp.process.titles import set_title
+from fastscp.store.leftovers import remove_stale_temporaries, undo_unfinished
 from fastscp.store.policy import StorePolicy
-from fastscp.store.sink import remove_stale_temporaries
+from fastscp.worker.limits import Places
 from fastscp.worker.process import Worker, WorkerSettings
 
 if TYPE_CHECKING:
     import socket
 
     from fastscp.acceptor.policy import AcceptorPolicy, Children, WorkerStart
+    from fastscp.process.heartbeat import Heartbeat
 
 _log = logging.getLogger(APPLICATION)
 _network_log = logging.getLogger(NETWORK)
@@ -40,6 +50,7 @@ def run(config: Config) -> int:
     try:
         check_directory_name(config.store, named_in_events=config.needs_coordinator)
         config = completed(config)
+        tidy_quarantine(config.store)
         settings = worker_settings(config.network.tls)
         if config.network.mode is ProcessMode.INETD:
             from fastscp.service.inetd import serve_descriptor  # noqa: PLC0415 - one mode's own module
@@ -75,6 +86,7 @@ def serve(config: Config, settings: WorkerSettings) -> int:
             raise ProcessError("no port to listen on")
         listeners = [open_listener(network.port, network.address_family)]
     descriptors = raise_descriptor_limit()
+    settings = replace(settings, places=shared_places(network))
     policy, started = acceptor_policy(config, descriptors), children(config, settings)
     preload(config.output)  # all code and tables are read while the files they are in can be
     if network.user is not None:
@@ -82,8 +94,23 @@ def serve(config: Config, settings: WorkerSettings) -> int:
 
         drop_privileges(network.user)
     set_title(f"acceptor [{listeners[0].getsockname()[1]}]")
+    announce([address_text(listener.getsockname()) for listener in listeners], policy.workers, config.store,
+             tls=network.tls is not None)
     resolver = Resolver() if config.looks_up_hosts else None
-    return AcceptorProcess(policy, listeners, started, resolver=resolver).run()
+    return AcceptorProcess(policy, listeners, started, resolver=resolver, watchdog_s=watchdog_s()).run()
+
+
+def announce(addresses: list[str], workers: int, store: StorePolicy, *, tls: bool) -> None:
+    """Say at the start where and how the service listens."""
+    where = "objects are ignored" if store.ignore else f"output directory {printable(store.output_directory)}"
+    _log.info("listening on %s (%s), %d worker%s, %s", ", ".join(addresses), "TLS" if tls else "no TLS", workers,
+              "" if workers == 1 else "s", where)
+
+
+def address_text(address: tuple[object, ...]) -> str:
+    """Return a socket address as one writes it."""
+    host, port = str(address[0]), address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
@@ -92,12 +119,17 @@ def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
 
     network = config.network
     single = network.mode is ProcessMode.SINGLE
+    workers = 1 if single else network.workers or usable_cpus()
     return AcceptorPolicy(
-        workers=1 if single else network.workers or usable_cpus(),
+        workers=workers,
         max_associations=1 if single else network.max_associations,
         connections_per_worker=connections_per_worker(descriptors),
+        connections_held=connections_held(descriptors, workers),
+        hang_timeout_s=network.hang_timeout_s,
         drain_timeout_s=network.drain_timeout_s,
+        names_wanted=config.names_wanted,
         access=config.access,
+        tells_events=config.tells_events,
     )
 
 
@@ -109,10 +141,13 @@ def children(config: Config, settings: WorkerSettings) -> Children:
     def worker(start: WorkerStart) -> int:
         return run_worker(start, config, settings)
 
-    def run_coordinator(control: socket.socket) -> int:
-        return coordinator.main(control, config)
+    def run_coordinator(control: socket.socket, heartbeat: Heartbeat) -> int:
+        return coordinator.main(control, config, heartbeat)
 
-    return Children(worker, run_coordinator)
+    def try_reload() -> None:
+        worker_settings(config.network.tls)
+
+    return Children(worker, run_coordinator, try_reload)
 
 
 def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> int:
@@ -120,20 +155,33 @@ def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> 
     if start.predecessor:
         remove_temporaries(config.store, start.predecessor)
     try:
-        return Worker(start.control, config, settings).run()
+        return Worker(start.control, config, settings, heartbeat=start.heartbeat).run()
     except (FastscpError, OSError) as error:
         _network_log.critical("worker %d cannot go on: %s", start.index + 1, error)
         return 1
 
 
 def remove_temporaries(store: StorePolicy, pid: int) -> None:
-    """Remove what a dead worker may have left in the output directory."""
+    """Remove what a dead worker may have left in the output directory and in the quarantine."""
     if store.ignore:
         return
     try:
         remove_stale_temporaries(store.output_directory, pid)
+        if store.quarantine is not None:
+            undo_unfinished(store.quarantine, pid)
+            remove_stale_temporaries(store.quarantine, pid)
     except OSError as error:
         _network_log.warning("cannot remove what process %d may have left: %s", pid, error)
+
+
+def tidy_quarantine(store: StorePolicy) -> None:
+    """Undo what processes of an earlier run had not finished in the quarantine."""
+    if store.quarantine is None:
+        return
+    try:
+        undo_unfinished(store.quarantine)
+    except OSError as error:
+        _log.warning("cannot tidy up the quarantine: %s", error)
 
 
 def check_directory_name(store: StorePolicy, *, named_in_events: bool) -> None:
@@ -175,12 +223,18 @@ def worker_settings(tls: TLSPolicy | None) -> WorkerSettings:
     return WorkerSettings(tls_context=build_context(tls))
 
 
+def shared_places(network: NetworkPolicy) -> Places:
+    """Make the places that the workers share, as far as they are limited."""
+    return Places(None if network.max_per_host is None else Slots(network.max_per_host),
+                  None if network.max_per_title is None else Slots(network.max_per_title))
+
+
 def preload(output: OutputOptions) -> None:
     """Load once, before the forks, what every worker would load for itself."""
     from fastscp.dicom.rewrite import shared_dictionary  # noqa: PLC0415 - an inetd start does not always need it
 
     if not output.bit_preserving:
-        shared_dictionary(output.dictionary_paths)
+        shared_dictionary(output.dictionary_paths, output.private_dictionary)
 
 
 def usable_cpus() -> int:

@@ -5,6 +5,8 @@ Making ``Commands`` is also the check at start-up: it raises ``UsageError`` for 
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
 
 from fastscp.study import templates, variables
@@ -12,6 +14,13 @@ from fastscp.study.policy import HookPolicy
 
 #: kinds of hooks
 RECEPTION, SERIES, STUDY = "reception", "series", "study"
+
+_PEER_NAME = re.compile(r"#r|\bFASTSCP_PEER\b")
+
+
+def names_peer(command: str | None) -> bool:
+    """Whether a command wants the host name of the peer: by its placeholder, or the variable's name in its text."""
+    return command is not None and _PEER_NAME.search(command) is not None
 
 
 class Commands:
@@ -24,6 +33,7 @@ class Commands:
             (SERIES, policy.on_end_of_series, variables.STUDY_LETTERS, "--exec-on-eoseries"),
             (STUDY, policy.on_end_of_study, variables.STUDY_LETTERS, "--exec-on-eostudy"),
         )
+        self._naming = {kind for kind, command, _, _ in configured if names_peer(command)}
         self._templates = {
             kind: templates.parse(command, letters, argv=policy.argv, option=option)
             for kind, command, letters, option in configured if command is not None
@@ -33,6 +43,17 @@ class Commands:
         """Whether that hook is configured."""
         return kind in self._templates
 
+    def names_peer(self, kind: str) -> bool:
+        """Whether that hook wants the host name of the peer."""
+        return kind in self._naming
+
     def arguments(self, kind: str, values: Mapping[str, str]) -> list[str]:
         """Return the argument vector of one call."""
         return self._templates[kind].arguments(values)
+
+
+def command_line(arguments: list[str]) -> str:
+    """Return an argument vector as one line: what the shell is given, or what one would give to a shell."""
+    if tuple(arguments[:2]) == templates.SHELL:
+        return arguments[-1]
+    return shlex.join(arguments)

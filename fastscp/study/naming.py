@@ -7,6 +7,8 @@ spelling of Latin-1 letters was read off the tool, octet by octet.
 from __future__ import annotations
 
 import datetime
+import posixpath
+import re
 import string
 
 from fastscp.study.policy import Sorting, StudyPolicy
@@ -24,6 +26,7 @@ _PATIENT = {code: chr(code) if chr(code) in _ALPHANUMERIC else "_" for code in r
     0xC0 + index: spelling for index, spelling in enumerate(_LATIN_1.split())
 }
 ANONYMOUS = "ANONYMOUS"
+_NUMBERED = re.compile(r"\.r[0-9]+\Z")
 
 
 def clean(text: str) -> str:
@@ -66,6 +69,22 @@ def timestamp(when: datetime.datetime) -> str:
     return when.strftime("%Y%m%d_%H%M%S") + f"{when.microsecond // 1000:03d}"
 
 
+def parent_directory(policy: StudyPolicy, output_directory: str) -> str:
+    """Return the directory in which those of studies are made: a prefix may lead somewhere below (``-su a/b``)."""
+    beneath = "" if policy.sorting is Sorting.PATIENT_NAME else policy.prefix[: policy.prefix.rfind("/") + 1]
+    return posixpath.join(output_directory, beneath).rstrip("/") if beneath else output_directory
+
+
+def numbered(name: str, number: int) -> str:
+    """Return ``name`` with a number; ``unnumbered`` takes it away."""
+    return f"{name}.r{number}"
+
+
+def unnumbered(name: str) -> str:
+    """Return ``name`` without the number that ``numbered`` gave it."""
+    return _NUMBERED.sub("", name)
+
+
 def directory_name(policy: StudyPolicy, study_uid: str, patient: str, when: datetime.datetime) -> str:
     """Return the name of the directory of a study that opens at local time ``when``.
 
@@ -78,7 +97,7 @@ def directory_name(policy: StudyPolicy, study_uid: str, patient: str, when: date
         parts = [patient or ANONYMOUS, timestamp(when)]
     else:
         parts = [policy.prefix, timestamp(when)]
-    return "_".join(part for part in parts if part)
+    return "_".join(part for part in parts if part).rpartition("/")[2]
 
 
 def is_refused(name: str) -> bool:

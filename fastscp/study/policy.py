@@ -34,6 +34,7 @@ class StudyPolicy:
     on_late: LateObjects = LateObjects.NEW_STUDY
     literal_rule: bool = False  #: ``--single-process``: any object of another study ends the open one
     manifest: bool = False  #: ``--study-manifest``
+    completed_directory: str | None = None  #: ``--completed-directory``: where the directory of an ended study goes
     state_directory: str | None = None  #: ``--state-dir``; None: hidden inside the output directory
     names_by_character_set: bool = False  #: ``--transliterate-names``
 
@@ -49,5 +50,11 @@ class HookPolicy:
     synchronous: bool = False  #: ``-xs``
     jobs: int = 8  #: ``--hook-jobs``: hooks running at once
     timeout_s: float | None = None  #: ``--hook-timeout``
+    retries: int = 0  #: ``--hook-retries``: of a hook that failed
     event_log: str | None = None  #: ``--event-log``
     event_digest: bool = False  #: ``--event-digest``: sha256 of each stored file in its event
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is any command at all."""
+        return any(command is not None for command in (self.on_reception, self.on_end_of_study, self.on_end_of_series))

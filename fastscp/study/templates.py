@@ -40,6 +40,8 @@ class Placeholder:
 
 Part = str | Placeholder
 
+SHELL = ("/bin/sh", "-c")
+
 #: letters whose value storescp itself puts into double quotes; in single quotes these stay to be seen
 _TITLED = frozenset("ac")
 _DOUBLE_SPECIAL = str.maketrans({character: "\\" + character for character in '\\"$`'})
@@ -56,7 +58,7 @@ class Template:
         """Return the argument vector to execute; ``values`` maps letters to what they stand for."""
         texts = ["".join(part if isinstance(part, str) else insert(values[part.letter], part) for part in word)
                  for word in self.words]
-        return ["/bin/sh", "-c", *texts] if self.in_shell else texts
+        return [*SHELL, *texts] if self.in_shell else texts
 
 
 def insert(value: str, placeholder: Placeholder) -> str:

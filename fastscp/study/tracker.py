@@ -7,6 +7,10 @@ other than T with no holder and no transfer under way is complete. An associatio
 completes nothing by itself, because two consecutive associations may carry one study. When associations do
 not overlap this is exactly storescp's rule.
 
+That *a* moved on says nothing of what other associations are still to send. So where a timeout is given, it
+decides as soon as associations overlap: an object completes only studies that are open *alone*, which means that
+with each object since their first, of whichever study, no association was open but the one that brought it.
+
 Invariant: a study with a transfer under way never ends, whatever the clock says. What ages beyond the maximum
 while objects are under way is *closing*: new objects open a new study, it ends with its last transfer.
 """
@@ -73,6 +77,7 @@ class Study:
     transfers: int = 0
     closing: bool = False
     directory_made: bool = False
+    late: bool = False  #: it has ended before: a repeated object may change nothing
 
 
 class Tracker:
@@ -87,6 +92,8 @@ class Tracker:
         self._open: dict[int, Study] = {}  #: in order of last activity
         self._transfers: dict[Transfer, Study] = {}
         self._holders: Holders[int] = Holders()
+        self._associations: set[str] = set()  #: open ones
+        self._alone: set[int] = set()  #: numbers of the studies that are open alone
 
     def __len__(self) -> int:
         return len(self._open)
@@ -98,6 +105,10 @@ class Tracker:
     def numbered(self, number: int) -> Study | None:
         """Return the open study of that number."""
         return self._open.get(number)
+
+    def directories(self) -> set[str]:
+        """Return the directories of the open studies."""
+        return {study.directory for study in self._open.values()}
 
     def of_transfer(self, transfer: Transfer) -> Study | None:
         """Return the study that ``transfer`` was placed in."""
@@ -143,16 +154,26 @@ class Tracker:
         if transfer is not None:
             self._end_transfer(transfer, now)
         self._holders.hold(association, study.number)
-        if self._literal_rule:
-            candidates = [number for number in self._open if number != study.number]
-        else:
-            candidates = sorted(number for number in self._holders.free if number != study.number)
-        ended = [other for number in candidates if not (other := self._open[number]).transfers and other.objects]
+        if self._associations - {association}:
+            self._alone.clear()
+        elif study.objects == 1:
+            self._alone.add(study.number)
+        candidates = self._open if self._literal_rule else sorted(self._holders.free)
+        ended = [other for number in candidates if (other := self._open[number]) is not study
+                 and self.may_end_at_once(other) and not other.transfers and other.objects]
         if study.closing and not study.transfers:
             ended.append(study)
         for other in ended:
             self._remove(other)
         return ended
+
+    def may_end_at_once(self, study: Study) -> bool:
+        """Whether an object of another study may end ``study`` or a series of it, rather than its timeout."""
+        return self._literal_rule or self._timeout_s is None or study.number in self._alone
+
+    def open(self, association: str) -> None:
+        """Take note that ``association`` is open; repeating it changes nothing."""
+        self._associations.add(association)
 
     def hold(self, association: str, study: Study) -> None:
         """Restore what an earlier coordinator knew about a holder."""
@@ -160,6 +181,7 @@ class Tracker:
 
     def close(self, association: str) -> None:
         """Take note that ``association`` ended; by itself this completes nothing."""
+        self._associations.discard(association)
         self._holders.release(association)
 
     def due(self, now: float) -> list[Study]:
@@ -201,6 +223,7 @@ class Tracker:
         self._open.clear()
         self._by_uid.clear()
         self._transfers.clear()
+        self._alone.clear()
         self._holders = Holders()
         return ended
 
@@ -227,5 +250,6 @@ class Tracker:
     def _remove(self, study: Study) -> None:
         self._open.pop(study.number, None)
         self._holders.forget(study.number)
+        self._alone.discard(study.number)
         if self._by_uid.get(study.uid) is study:
             del self._by_uid[study.uid]

@@ -6,10 +6,10 @@ addresses. Paths are the service's own and arrive as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
-from fastscp.study.naming import clean
+from fastscp.study.naming import clean, is_clean
 from fastscp.study.templates import VARIABLES
 
 #: placeholders available in each hook
@@ -20,7 +20,13 @@ IGNORED_LETTERS = "acr"  #: with ``--ignore`` there is no file
 NOBODY: Mapping[str, Any] = {"calling_aet": "", "called_aet": "", "peer": "", "peer_host": "", "port": 0}
 
 
-class Call(TypedDict):
+class Deferred(TypedDict, total=False):
+    """What a call may have beside."""
+
+    host_of: str  #: address of a peer whose host name was not known yet
+
+
+class Call(Deferred):
     """One call of a hook, as kept in the durable state."""
 
     values: dict[str, str]  #: by placeholder letter
@@ -44,13 +50,29 @@ def end_of_series(opened: Mapping[str, Any], directory: str, study_uid: str, ser
 
 
 def end_of_study(opened: Mapping[str, Any], directory: str, study_uid: str, *, reason: str, objects: int,
-                 manifest: str | None) -> Call:
+                 revision: int, manifest: str | None) -> Call:
     """Return the call for a study that ended; ``opened`` is its own last association."""
-    variables = {"FASTSCP_STUDY_UID": study_uid, "FASTSCP_REASON": reason, "FASTSCP_OBJECTS": str(objects)}
+    variables = {"FASTSCP_STUDY_UID": study_uid, "FASTSCP_REASON": reason, "FASTSCP_OBJECTS": str(objects),
+                 "FASTSCP_REVISION": str(revision)}
     call = _call("end-of-study", {"p": directory, **_caller(opened)}, opened, variables)
     if manifest is not None:
         call["environment"]["FASTSCP_MANIFEST"] = manifest
     return call
+
+
+def with_host_name(call: Call, name: str) -> Call:
+    """Return the call with the peer's host name in it."""
+    text = clean(name)
+    return {"values": {**call["values"], "r": text}, "environment": {**call["environment"], VARIABLES["r"]: text}}
+
+
+def reductions(opened: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield what hooks are not told as it was sent: whose text, the text, and what is left of it."""
+    for name, text in (("calling aetitle", opened["calling_aet"].strip(" ")),
+                       ("called aetitle", opened["called_aet"].strip(" ")),
+                       ("calling presentation address", opened["peer_host"] or opened["peer"])):
+        if not is_clean(text):
+            yield name, text, clean(text)
 
 
 def _caller(opened: Mapping[str, Any]) -> dict[str, str]:
@@ -63,4 +85,7 @@ def _call(event: str, values: dict[str, str], opened: Mapping[str, Any], texts: 
     environment["FASTSCP_EVENT"] = event
     environment["FASTSCP_PEER_ADDRESS"] = clean(opened["peer"])
     environment.update((name, clean(text)) for name, text in texts.items())
-    return {"values": values, "environment": environment}
+    call: Call = {"values": values, "environment": environment}
+    if opened["peer"] and not opened["peer_host"]:
+        call["host_of"] = opened["peer"]
+    return call

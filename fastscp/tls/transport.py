@@ -212,6 +212,11 @@ class TLSTransport:
             self._ciphertext = self._ciphertext[count:]
         return True
 
+    @staticmethod
+    def peek() -> int:
+        """Not know: what has come is encrypted."""
+        return WOULD_BLOCK
+
     def pending(self) -> int:
         """Octets (or an end of the stream) that wait inside."""
         if self._ended:

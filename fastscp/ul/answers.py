@@ -12,6 +12,7 @@ perf/bench.py shows what it saves (shape "1 object per association").
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,9 +20,10 @@ from fastscp.ul.decode import decode_associate_rq
 from fastscp.ul.encode import encode_associate_ac, encode_associate_rj
 from fastscp.ul.events import Established, Rejected
 from fastscp.ul.negotiate import negotiate
-from fastscp.ul.pdu import AAssociateRJ
+from fastscp.ul.pdu import REJECT_SOURCE_PRESENTATION, REJECTED_TRANSIENT, AAssociateRJ, AAssociateRQ
 from fastscp.ul.policy import NegotiationPolicy
 
+_LOCAL_LIMIT_EXCEEDED: Final = 2  #: reason of that source (PS3.8 Table 9-21)
 _CAPACITY: Final = 64
 #: Octets of all requests that are remembered; decoded, the worst of them take some sixteen times as much.
 _CAPACITY_OCTETS: Final = 1 << 18
@@ -60,6 +62,10 @@ class Answers:
         self._remembered[body] = answer
         return answer
 
+    def within(self, may_associate: Callable[[AAssociateRQ], bool]) -> Answers:
+        """Return answers for one association, which is rejected for the time being unless ``may_associate``."""
+        return _Limited(self, may_associate)
+
     def _make_room(self, octets: int) -> None:
         """Forget what was not asked for longest, for a request of so many octets."""
         remembered = self._remembered
@@ -75,3 +81,22 @@ class Answers:
         if isinstance(outcome, AAssociateRJ):
             return Answer(Rejected(request, outcome), encode_associate_rj(outcome))
         return Answer(Established(request, outcome.accept, outcome.contexts), encode_associate_ac(outcome.accept))
+
+
+class _Limited(Answers):
+    """Remembers nothing itself."""
+
+    __slots__ = ("_answers", "_may_associate")
+
+    def __init__(self, answers: Answers, may_associate: Callable[[AAssociateRQ], bool]) -> None:
+        super().__init__(answers.policy)
+        self._answers = answers
+        self._may_associate = may_associate
+
+    def to(self, body: bytes) -> Answer:
+        answer = self._answers.to(body)
+        request = answer.event.request
+        if isinstance(answer.event, Rejected) or self._may_associate(request):
+            return answer
+        reject = AAssociateRJ(REJECTED_TRANSIENT, REJECT_SOURCE_PRESENTATION, _LOCAL_LIMIT_EXCEEDED)
+        return Answer(Rejected(request, reject), encode_associate_rj(reject))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fastscp.dimse.command import Command
@@ -27,18 +28,13 @@ from fastscp.net.peer import Peer
 from fastscp.net.transport import Transport, TransportError
 from fastscp.process.loop import OUT
 from fastscp.ul import describe
-from fastscp.ul.association import (
-    Aborted,
-    Association,
-    AssociationEvent,
-    Established,
-    Rejected,
-    ReleaseRequested,
-)
+from fastscp.ul.association import Association
+from fastscp.ul.events import Aborted, AssociationEvent, Established, Rejected, ReleaseRequested
+from fastscp.ul.pdu import P_DATA_TF
 from fastscp.worker.context import ConnectionContext
-from fastscp.worker.deadline import Deadline
 from fastscp.worker.inbox import Inbox
-from fastscp.worker.narration import log_established
+from fastscp.worker.limits import PEER_LEFT, Admittance, Patience, answers_within
+from fastscp.worker.narration import log_established, log_late, silence
 from fastscp.worker.service import StorageService
 from fastscp.worker.stream import Stream
 
@@ -60,18 +56,28 @@ class Connection:
         self._context = context
         self._finished = finished
         self._stream = Stream(context.loop, transport, self.ready)
-        self._association = Association(context.answers)
-        self._deadline = Deadline(context.loop, self._timed_out)
+        self._admittance = Admittance(context.places, peer) if context.places else None
+        self._association = Association(answers_within(context.answers, self._admittance))
+        self._patience = Patience(context.loop, context.network, self._timed_out, self._expired)
         self.storage = StorageService(self, context.service)
         self._inbox = Inbox()
         self._blocked = False
         self._pumping = False
+        self._watched = True  #: whether the end of the connection is looked for while the peer waits for a hook
+
+    def name_peer(self, host: str) -> None:
+        """Take the host name that was looked up meanwhile; "" when there is none."""
+        self.peer = self.storage.caller.peer = replace(self.peer, host=host, host_follows=False)
 
     # -- life -------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin: the time to a complete A-ASSOCIATE-RQ is limited by the ACSE timeout."""
-        self._deadline.set(self._context.network.acse_timeout_s)
+        if self._admittance is not None and self._admittance.flooding:
+            _log.warning("too many connections of %s, closing", self.peer.name)
+            self._close("failed", "too many connections of the host")
+            return
+        self._patience.step(self._context.network.acse_timeout_s)
         self._stream.open()
 
     def ready(self, mask: int) -> None:
@@ -81,6 +87,9 @@ class Connection:
             if not stream.transport.connected:
                 if not stream.handshake():
                     return
+            elif self._blocked and mask & ~OUT and not self.storage.waiting:
+                self._peer_left()
+                return
             elif mask & OUT:
                 stream.flush()
                 self._update()
@@ -183,7 +192,7 @@ class Connection:
         """Send what is queued while the connection stays blocked."""
         try:
             self._stream.flush()
-            self._stream.update(reading=not self._blocked)
+            self._update()
         except TransportError as error:
             self._lost(str(error))
 
@@ -191,119 +200,121 @@ class Connection:
 
     def _update(self) -> None:
         """Watch the socket for what is wanted now, within the limit for what the peer has to do next."""
+        storage, blocked = self.storage, self._blocked
         if self._inbox.provider is not None:
-            self._deadline.set(self._limit_s())
-        self._stream.update(reading=not self._blocked)
+            if blocked and storage.waiting:
+                self._patience.step(self._context.network.acse_timeout_s)
+            else:
+                inside = not blocked and (self._association.inside_pdu or self._inbox.inside_message)
+                self._patience.follow(storage.idle_since, inside=inside, unread=bool(self._stream.output), blocked=blocked)
+        left = PEER_LEFT if blocked and self._watched and not storage.waiting else 0
+        self._stream.update(reading=not blocked, besides=left)
 
-    def _limit_s(self) -> float | None:
-        """Return how long the peer of an open association may take for its next step, None for ever."""
-        network = self._context.network
-        if self._blocked and self.storage.waiting:
-            return network.acse_timeout_s
-        owes = not self._blocked and (self._association.inside_pdu or self._inbox.inside_message)
-        if self._stream.output or owes:  # a PDU, a command or a data set has begun and not ended
-            limits = [limit for limit in (network.socket_timeout_s, network.dimse_timeout_s) if limit]
-            return min(limits) if limits else None
-        return None if self._blocked else network.socket_timeout_s  # storescp's -td is for a message begun
+    def _peer_left(self) -> None:
+        """Give up whoever left while a hook runs; objects that were sent before are stored when it has ended."""
+        self._watched = self._stream.transport.peek() != P_DATA_TF
+        (self._end_of_file if self._watched else self._update)()
+
+    def _expired(self, why: str) -> None:
+        _log.error("timed out: %s: %s, aborting association", self.storage.caller, why)
+        self.abort(f"timed out: {why}", source=2, reason=0)
 
     def _timed_out(self) -> None:
         association = self._association
         if association.artim_running:  # Sta2 or Sta13
-            if not self._stream.transport.connected:
-                _log.error("TLS handshake with %s not complete in time, closing", self.peer.name)
-            elif not association.over:
-                _log.error("no association request from %s in time, closing", self.peer.name)
+            log_late(self.storage.caller, connected=self._stream.transport.connected, over=association.over,
+                     begun=association.inside_pdu)
             association.artim_expired()
         elif self._blocked and self.storage.waiting:
             self.storage.give_up()
         else:
-            _log.error("peer %s timed out, aborting association", self.peer.name)
-            self.abort(source=2, reason=0)
+            missing = silence(answers=bool(self._stream.output), storing=self.storage.busy,
+                              begun=association.inside_pdu or self._inbox.inside_message)
+            _log.error("timed out: %s %s, aborting association", self.storage.caller, missing)
+            self.abort(f"timed out: the peer {missing}", source=2, reason=0)
         if association.finished:
-            self._close("failed")
+            self._close("failed", "timed out")
 
     # -- upper layer events -----------------------------------------------------------------------
 
     def _on_established(self, event: Established) -> None:
         self._stream.output += self._association.take_output()  # before the answers to what came in the same read
         request = event.request
-        self.storage.calling_ae_title = request.calling_ae_title
-        log_established(event, self.peer, with_contexts=self._context.log_contexts)
-        reporter = self._context.service.reporter
-        if reporter is not None:
-            reporter.opened({
-                "kind": "opened", "association": self.name,
-                "calling_aet": request.calling_ae_title, "called_aet": request.called_ae_title,
-                "peer": self.peer.address, "peer_host": self.peer.name, "port": self.peer.port,
-                "max_pdu": request.max_pdu_length,
-            })
+        self.storage.outcomes.opened(request)
+        log_established(event, self.storage.caller, with_contexts=self._context.log_contexts)
         if 0 < request.max_pdu_length < SHORTEST_DATA:
-            _log.error("%s takes PDUs of at most %d octets, no answer fits; aborting association",
-                       self.peer.name, request.max_pdu_length)
-            self.abort(source=0, reason=0)  # now, not after its first object was stored
+            why = f"takes PDUs of at most {request.max_pdu_length} octets, no answer fits"
+            _log.error("%s %s; aborting association", self.storage.caller, why)
+            self.abort(why, source=0, reason=0)  # now, not after its first object was stored
 
     def _on_rejected(self, event: Rejected) -> None:
-        _application_log.info("Refusing Association from %s: %s", self.peer.name, describe.rejected(event))
+        reason = describe.rejected(event)
+        self.storage.outcomes.rejected(event.request, reason)
+        _application_log.info("Refusing Association from %s: %s", self.storage.caller, reason)
         self._await_close(self._context.network.acse_timeout_s)
 
     def _on_release(self, _event: ReleaseRequested) -> None:
         _application_log.info("Association Release")
-        self.storage.drop()
+        self._give_back("released", "association released inside it")
         self._association.release()
-        self._tell_closed("released")
         self._await_close(self._context.network.acse_timeout_s)
 
     def _on_aborted(self, event: Aborted) -> None:
-        _application_log.info("Association Aborted by %s (source %d, reason %d)", self.peer.name, event.source, event.reason)
-        self._close("aborted")
+        why = f"aborted by the peer (source {event.source}, reason {event.reason})"
+        _application_log.info("Association Aborted by %s (source %d, reason %d)", self.storage.caller, event.source, event.reason)
+        self._close("aborted", why)
 
     def _on_violation(self, error: PeerError) -> None:
         """Abort for what the DIMSE layer found, in its place in the order of items."""
-        _log.error("%s: %s, aborting association", self.peer.name, printable(str(error)))
-        self.abort(source=error.source, reason=error.reason)
+        _log.error("%s: %s, aborting association", self.storage.caller, printable(str(error)))
+        self.abort(str(error), source=error.source, reason=error.reason)
 
     def _violation(self, error: PeerError) -> None:
         """End after what the upper layer found; its A-ABORT is queued already."""
         if self._stream.closed:
             return
-        _log.error("%s: %s, aborting association", self.peer.name, printable(str(error)))
-        self._give_back("aborted")
+        _log.error("%s: %s, aborting association", self.storage.caller, printable(str(error)))
+        self._give_back("aborted", str(error))
         self._await_close(self._context.network.acse_timeout_s)
 
     def _end_of_file(self) -> None:
         if self._inbox.provider is not None:
-            _application_log.info("Association Aborted: connection closed by %s", self.peer.name)
+            _application_log.info("Association Aborted: connection closed by %s", self.storage.caller)
         elif not self._association.over:
             _log.info("connection closed by %s before an association was requested", self.peer.name)
-        self._close("failed")
+        self._close("failed", "connection closed by the peer")
 
     def _lost(self, reason: str) -> None:
         if self._inbox.provider is not None or not self._association.over:
-            _log.error("connection to %s lost: %s", self.peer.name, reason)
-        self._close("failed")
+            _log.error("connection to %s lost: %s", self.storage.caller, reason)
+        self._close("failed", f"connection lost: {reason}")
 
     # -- endings ----------------------------------------------------------------------------------
 
-    def abort(self, *, source: int, reason: int) -> None:
-        """Send an A-ABORT and end (PS3.8 §9.3.8); without an open association the connection is closed."""
+    def abort(self, why: str, *, source: int, reason: int) -> None:
+        """Send an A-ABORT and end (PS3.8 §9.3.8); without an open association the connection is closed.
+
+        ``why`` is what is told of the objects that this costs.
+        """
         if self._inbox.provider is None:  # without an association there is nothing to abort
-            self._close("failed")
+            self._close("failed", why)
             return
         self._association.abort(source, reason)
-        self._give_back("aborted")
+        self._give_back("aborted", why)
         self._await_close(min(_ABORT_TIMEOUT_S, self._context.network.acse_timeout_s))
 
-    def _give_back(self, how: str) -> None:
+    def _give_back(self, how: str, why: str) -> None:
         """Drop the object under way and what waits behind it, and tell how the association ended."""
         self._blocked = False
-        self._inbox.items.clear()
-        self.storage.drop()
+        if self._admittance is not None:
+            self._admittance.give_back()
+        self.storage.drop(why, self._inbox.take_unserved())
         self._tell_closed(how)
 
     def _await_close(self, limit_s: float) -> None:
         """Serve nothing more: the peer closes the connection, or the end of the ARTIM timer does (Sta13)."""
         self._stream.output += self._association.take_output()
-        self._deadline.set(limit_s)
+        self._patience.step(limit_s)
         try:
             self._stream.flush()
             self._stream.update(reading=True)
@@ -313,23 +324,21 @@ class Connection:
     def _tell_closed(self, how: str) -> None:
         if self._inbox.provider is not None:
             self._inbox.provider = None
-            reporter = self._context.service.reporter
-            if reporter is not None:
-                reporter.closed(self.name, how)
+            self.storage.outcomes.closed(how)
 
-    def _close(self, how: str) -> None:
+    def _close(self, how: str, why: str) -> None:
         """Give everything back."""
         if self._stream.closed:
             return
         self._association.transport_closed()
-        self._deadline.cancel()
+        self._patience.cancel()
         self._stream.close()  # first: a late callback must find a closed connection
-        self._give_back(how)
+        self._give_back(how, why)
         self._finished(self)
 
-    def close(self) -> None:
+    def close(self, why: str) -> None:
         """End at once, without a word to the peer."""
-        self._close("failed")
+        self._close("failed", why)
 
 
 _HANDLERS: dict[type, Callable[[Connection, Any], None]] = {

@@ -7,7 +7,7 @@ the ``ReceptionContext`` in that. ``worker_context`` makes all three once per pr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from fastscp.config.network import FaultPolicy, NetworkPolicy
@@ -16,9 +16,11 @@ from fastscp.dicom.rewrite import Shapes
 from fastscp.process import packets
 from fastscp.process.loop import Loop
 from fastscp.store.policy import StorePolicy
+from fastscp.store.quarantine import Quarantine
 from fastscp.store.sink import OutputDirectory
 from fastscp.study.policy import Sorting
 from fastscp.ul.answers import Answers
+from fastscp.worker.limits import Places
 
 if TYPE_CHECKING:
     from fastscp.config import Config
@@ -32,8 +34,8 @@ class Reporter(Protocol):
     def opened(self, packet: packets.Opened) -> None:
         """Tell that an association is established."""
 
-    def closed(self, name: str, how: str) -> None:
-        """Tell that an association ended."""
+    def closed(self, name: str, how: str, *, stored: int, refused: int, octets: int) -> None:
+        """Tell that an association ended, with the objects and the octets of files that came of it."""
 
     def place(self, name: str, study: str, patient: str, charset: str,
               answer: Callable[[packets.Placed], None]) -> int:
@@ -49,6 +51,9 @@ class Reporter(Protocol):
                on_acknowledged: Callable[[], None] | None = None, on_ran: Callable[[], None] | None = None) -> None:
         """Tell that an object is published."""
 
+    def note(self, packet: packets.Note) -> None:
+        """Tell something to the event stream that nothing follows from."""
+
 
 @dataclass(frozen=True)
 class ReceptionContext:
@@ -60,6 +65,7 @@ class ReceptionContext:
     shapes: Shapes
     sorted: bool = False  #: an object without Study Instance UID has no place
     digest: bool = False  #: sha256 of each file, for its event
+    quarantine: Quarantine | None = None  #: where objects are kept that cannot be stored
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class ServiceContext:
     places: bool  #: the coordinator decides directories
     hooks_first: bool  #: nothing further is served until the hooks of an object have ended
     faults: FaultPolicy
+    listener: Reporter | None = None  #: None: nobody reads events
 
 
 @dataclass(frozen=True)
@@ -87,19 +94,29 @@ class ConnectionContext:
     incarnation: str  #: names this worker process for life
     log_contexts: bool  #: presentation contexts are logged with the association (``--verbose-pc``)
     service: ServiceContext
+    places: Places = field(default_factory=Places)  #: of hosts and titles
 
 
-def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str) -> ConnectionContext:
+def _quarantine(config: Config) -> Quarantine | None:
+    """Return where objects are kept that cannot be stored; nothing is found out about what is not read."""
+    if config.store.quarantine is None or config.output.bit_preserving or config.store.ignore:
+        return None
+    return Quarantine(config.store.quarantine)
+
+
+def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str,
+                   places: Places | None = None) -> ConnectionContext:
     """Compose what a worker's connections use. Raises StorageError where the output directory cannot be opened."""
     reception = ReceptionContext(
         output=config.output, store=config.store,
         directory=OutputDirectory(config.store.output_directory or "/"), shapes=Shapes(),
-        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest)
+        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest,
+        quarantine=_quarantine(config))
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,
-        hooks_first=config.hooks.synchronous, faults=config.faults)
+        hooks_first=config.hooks.synchronous, faults=config.faults, listener=reporter if config.tells_events else None)
     return ConnectionContext(
         loop=loop, buffer=memoryview(bytearray(_BUFFER_OCTETS)), answers=Answers(config.negotiation),
         network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,
-        service=service)
+        service=service, places=places or Places())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from fastscp.dimse.provider import DataFragments, Provider
+from fastscp.dimse.provider import DataFragments, Provider, StoreRequest, UnrecognizedRequest
 from fastscp.errors import PeerError
 from fastscp.ul.events import AssociationEvent, Established, Fragments
 
@@ -53,6 +53,15 @@ class Inbox:
         except PeerError as error:
             self.items.extend(error.items)
             self.items.append(error)
+
+    def take_unserved(self) -> list[StoreRequest | UnrecognizedRequest]:
+        """Empty it; return the requests that nobody has handled, with the one whose data set is being passed over."""
+        unserved = [item for item in self.items if isinstance(item, StoreRequest | UnrecognizedRequest)]
+        passed_over = None if self.provider is None else self.provider.passed_over
+        if passed_over is not None:
+            unserved.append(passed_over)
+        self.items.clear()
+        return unserved
 
     def keep(self) -> None:
         """Copy what waits out of the receive buffer, which others are about to use."""

@@ -10,24 +10,29 @@ Invariants: the death of this process costs its own associations only; the death
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
 import signal
 import socket
 import time
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
 from fastscp.errors import FastscpError
-from fastscp.log.names import NETWORK
+from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.net.peer import Peer
 from fastscp.net.transport import PlainTransport, Transport
 from fastscp.process import fdpass, packets
-from fastscp.process.loop import IN, Loop
+from fastscp.process.heartbeat import Heartbeat
+from fastscp.process.loop import IN, OUT, Loop
 from fastscp.worker.connection import Connection
 from fastscp.worker.context import worker_context
+from fastscp.worker.limits import Places
 from fastscp.worker.reporter import Reporter, new_incarnation
 
 if TYPE_CHECKING:
@@ -38,29 +43,49 @@ _log = logging.getLogger(NETWORK)
 _IDLE_S = 1.0  #: at a drain, an association that asked for nothing that long is ended
 
 
+@contextlib.contextmanager
+def _said_once() -> Iterator[None]:
+    """Drop what TLS says of its files meanwhile: the acceptor process has just read them, and said it for all."""
+    logger = logging.getLogger(APPLICATION)
+    logger.addFilter(_drop)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_drop)
+
+
+def _drop(_record: logging.LogRecord) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class WorkerSettings:
     """What a worker needs beside the configuration, made before the fork."""
 
     tls_context: ssl.SSLContext | None = None
+    places: Places = field(default_factory=Places)  #: shared by all workers
 
 
 class Worker:
     """One worker process."""
 
     def __init__(self, channel: socket.socket | None, config: Config, settings: WorkerSettings, *,
-                 only_one: bool = False) -> None:
+                 only_one: bool = False, heartbeat: Heartbeat | None = None) -> None:
         """Make a worker; without a ``channel`` to the acceptor process nobody but ``adopt`` brings connections.
 
         ``only_one``: the process ends with its first connection. Raises StorageError.
         """
         self.loop = Loop()
         incarnation = new_incarnation(time.time())
-        self.reporter = Reporter(self.loop, incarnation)
-        self._context = worker_context(config, self.loop, self.reporter, incarnation)
+        self.reporter = Reporter(self.loop, incarnation, self._unconnected)
+        self._context = worker_context(config, self.loop, self.reporter, incarnation, settings.places)
         self._network = config.network
         self._only_one = only_one
+        self._heartbeat = heartbeat
         self._channel = channel
+        self._event_channel = 0  #: number of the one that came last
+        self._news: deque[bytes] = deque()  #: not told yet
+        self._news_blocked = False
         self._tls_context = settings.tls_context
         self._connections: set[Connection] = set()
         self._draining = False
@@ -73,14 +98,22 @@ class Worker:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.loop.on_signal(signal.SIGTERM, self.drain)
         gc.freeze()
+        if self._heartbeat is not None:
+            self._heartbeat.beat_in(self.loop)
         if self._channel is not None:
-            self.loop.register(self._channel.fileno(), IN, self._read_control)
+            self.loop.register(self._channel.fileno(), IN, self._control_ready)
             self._tell({"kind": "up"})
         self.loop.run()
         self.reporter.close()
         return 0
 
-    def _read_control(self, _mask: int) -> None:
+    def _control_ready(self, mask: int) -> None:
+        if mask & OUT:
+            self._send_news()
+        if mask & ~OUT:
+            self._read_control()
+
+    def _read_control(self) -> None:
         """Follow one order. Not a loop: epoll reports the next, and a read that finds none is a wasted call."""
         if self._channel is None:
             return
@@ -88,50 +121,70 @@ class Worker:
             packet, descriptor = fdpass.receive(self._channel)
         except BlockingIOError:
             return
-        except ConnectionResetError:
-            packet, descriptor = b"", None
         if packet:
             self._follow(packets.decode_order(packet), descriptor)
         else:
             self._acceptor_died()
 
     def _follow(self, order: packets.WorkerOrder, descriptor: int | None) -> None:
-        if order["kind"] == "connection" and descriptor is not None:
+        if order["kind"] == "connection":
+            if descriptor is None:  # no number left for it: the acceptor process still has the socket
+                self._tell({"kind": "declined", "number": order["number"]})
+                return
             self._tell({"kind": "taken", "number": order["number"]})
-            peer = Peer(order["address"], order["port"], order["host"])
+            peer = Peer(order["address"], order["port"], order["host"], order["host_follows"])
             # what the descriptor is, is known: asking the kernel would cost three calls per association
             family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
             self.adopt(order["number"], socket.socket(family, socket.SOCK_STREAM, 0, descriptor), peer)
-        elif order["kind"] == "event_channel" and descriptor is not None:
-            self.reporter.attach(descriptor)
+        elif order["kind"] == "event_channel":
+            self._event_channel = order["number"]
+            if descriptor is None:
+                self._unconnected()
+            else:
+                self.reporter.attach(descriptor)
+        elif order["kind"] == "host":
+            self.name_peers(order["address"], order["host"])
         elif order["kind"] == "drain":
             self.drain()
         elif order["kind"] == "stop":
-            self.loop.stop()
+            self._give_up()
         elif order["kind"] == "reload":
             self._reload()
         elif descriptor is not None:
             os.close(descriptor)
 
+    def _unconnected(self) -> None:
+        self._tell({"kind": "unconnected", "number": self._event_channel})
+
     def _tell(self, news: packets.WorkerNews) -> None:
-        """Tell the acceptor process. Its channel is deep enough; only its death makes this fail."""
+        """Tell the acceptor process, now or, where it does not read what it was told, as soon as it does."""
         if self._channel is None:
             return
-        try:
-            self._channel.send(packets.encode(news))
-        except BlockingIOError:
-            self._channel.setblocking(True)
-            self._channel.send(packets.encode(news))
-            self._channel.setblocking(False)
-        except (BrokenPipeError, ConnectionResetError):
-            self._acceptor_died()
+        self._news.append(packets.encode(news))
+        if len(self._news) == 1:
+            self._send_news()
+
+    def _send_news(self) -> None:
+        news, blocked = self._news, False
+        while news and self._channel is not None and not blocked:
+            try:
+                self._channel.send(news[0])
+            except BlockingIOError:
+                blocked = True
+            except (BrokenPipeError, ConnectionResetError):
+                self._acceptor_died()
+            else:
+                news.popleft()
+        if blocked != self._news_blocked and self._channel is not None:
+            self._news_blocked = blocked
+            self.loop.modify(self._channel.fileno(), IN | OUT if blocked else IN)
 
     def _acceptor_died(self) -> None:
         if self._channel is not None:
             self.loop.unregister(self._channel.fileno())
             self._channel.close()
             self._channel = None
-            _log.error("the acceptor process is gone, finishing what is under way")
+            _log.debug("the acceptor process is gone")  # the coordinator says it, once for all
             self.drain()
 
     def _reload(self) -> None:
@@ -142,7 +195,8 @@ class Worker:
         from fastscp.tls.context import build_context  # noqa: PLC0415 - costs start-up time where there is no TLS
 
         try:
-            self._tls_context = build_context(tls)
+            with _said_once():
+                self._tls_context = build_context(tls)
         except (FastscpError, OSError) as error:
             _log.error("certificates not reloaded: %s", error)
 
@@ -154,6 +208,12 @@ class Worker:
         connection = Connection(self._context, number, self._transport(sock), peer, self._finished)
         self._connections.add(connection)
         connection.start()
+
+    def name_peers(self, address: str, name: str) -> None:
+        """Take note of the host name of an address, "" when it has none."""
+        for connection in self._connections:
+            if connection.peer.host_follows and connection.peer.address == address:
+                connection.name_peer(name)
 
     def _transport(self, sock: socket.socket) -> Transport:
         if self._tls_context is None:
@@ -188,7 +248,7 @@ class Worker:
         for connection in list(self._connections):
             busy = connection.blocked or connection.storage.busy
             if not busy and now - connection.storage.idle_since >= _IDLE_S:
-                connection.abort(source=2, reason=0)
+                connection.abort("the service stops", source=2, reason=0)
         if self._connections:
             self.loop.call_later(_IDLE_S / 4, self._end_idle)
         else:
@@ -205,6 +265,6 @@ class Worker:
 
     def _give_up(self) -> None:
         for connection in list(self._connections):
-            connection.abort(source=2, reason=0)
-            connection.close()
+            connection.abort("the service stops", source=2, reason=0)
+            connection.close("the service stops")
         self.loop.stop()

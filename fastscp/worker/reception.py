@@ -8,16 +8,19 @@ Nothing here knows of sockets, messages to the coordinator, or time beyond what 
 from __future__ import annotations
 
 import datetime
+import errno
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from fastscp.dicom import uid_value
 from fastscp.dicom.filemeta import encode as encode_file_meta
 from fastscp.dicom.rewrite import Rewriter, output_transfer_syntax
 from fastscp.dicom.uids import file_name_prefix, transfer_syntax
 from fastscp.dimse.command import Command
-from fastscp.errors import FastscpError, InstanceError, StorageError
+from fastscp.errors import InstanceError, ObjectError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.store import naming
@@ -48,7 +51,17 @@ class Published:
     directory: str  #: as the operator wrote it, with the study directory when sorting
     file: str
     replaced: bool
-    warning: str = ""  #: why the name is not made from the UID as it is
+    warning: str = ""  #: why the name is not the one that the UID leads to
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where an object is that could not be stored."""
+
+    directory: str
+    file: str
+    size: int  #: octets of the file
+    refusal: InstanceError  #: why it could not be stored
 
 
 class Reception:
@@ -59,9 +72,11 @@ class Reception:
         self.context = context
         self.command = command
         self.prefix = file_name_prefix(command.affected_sop_class_uid)
-        self.failure: FastscpError | None = None
+        self.failure: ObjectError | None = None
         self.status = 0
         self.digest: str | None = None  #: sha256 of the published file, where it is wanted
+        self.cleaned_uid = False  #: the file's name is not made of the UID as it is
+        self.unchanged = False  #: an earlier file of that name has the same octets (``compare`` found out)
         self._file_name = ""
         self._size = 0
         self._settings = settings
@@ -71,7 +86,7 @@ class Reception:
         if not settings.store.ignore:
             try:
                 self._open(calling_ae_title)
-            except (InstanceError, StorageError) as error:
+            except ObjectError as error:
                 self.fail(error)
 
     def _open(self, calling_ae_title: str) -> None:
@@ -80,6 +95,8 @@ class Reception:
         if store.file_names is FileNames.INSTANCE_UID:  # before a single octet is written
             self._file_name = naming.instance_file_name(self.prefix, command.affected_sop_instance_uid,
                                                         store.extension)
+            self.cleaned_uid = naming.may_collide(self._file_name) and naming.clean_file_name(
+                command.affected_sop_instance_uid) != command.affected_sop_instance_uid
         received = self.context.transfer_syntax
         meta = b""
         if output.file_format:
@@ -102,7 +119,7 @@ class Reception:
             return
         try:
             self._rewriter.feed(views)
-        except (InstanceError, StorageError) as error:
+        except ObjectError as error:
             self.fail(error)
 
     def finish(self) -> None:
@@ -113,7 +130,7 @@ class Reception:
             self._rewriter.finish()
             if not self._settings.output.bit_preserving:
                 self._check_identity()
-        except (InstanceError, StorageError) as error:
+        except ObjectError as error:
             self.fail(error)
 
     def _check_identity(self) -> None:
@@ -121,14 +138,14 @@ class Reception:
         command = self.command
         self._check_uid(SOP_CLASS_UID, command.affected_sop_class_uid)
         self._check_uid(SOP_INSTANCE_UID, command.affected_sop_instance_uid)
-        if self._settings.sorted and not self.text(STUDY_INSTANCE_UID):
+        if self._settings.sorted and not self.uid(STUDY_INSTANCE_UID):
             raise InstanceError("data set without Study Instance UID cannot be sorted",
                                 status=CANNOT_UNDERSTAND, tag=STUDY_INSTANCE_UID)
 
     def _check_uid(self, tag: int, wanted: str) -> None:
-        found = self.text(tag)
+        found = self.uid(tag)
         if found != wanted:
-            if not found:
+            if self._rewriter is not None and tag not in self._rewriter.attributes:
                 raise InstanceError("data set without a UID", status=CANNOT_UNDERSTAND, tag=tag)
             raise InstanceError("UIDs of data set and command differ", status=MISMATCH, tag=tag)
 
@@ -137,6 +154,12 @@ class Reception:
         if self._rewriter is None:
             return ""
         return self._rewriter.attributes.get(tag, b"").decode("latin-1").strip("\0 ")
+
+    def uid(self, tag: int) -> str:
+        """Return the UID that a collected value means; "" when it was not met."""
+        if self._rewriter is None:
+            return ""
+        return uid_value.meant(self._rewriter.attributes.get(tag, b"")).decode("latin-1")
 
     def raw_text(self, tag: int) -> str:
         """Return a collected value octet for octet."""
@@ -149,13 +172,17 @@ class Reception:
         """UID of the transfer syntax that is written."""
         return self._rewriter.transfer_syntax_out if self._rewriter else self.context.transfer_syntax
 
-    def fail(self, error: InstanceError | StorageError) -> None:
+    def fail(self, error: ObjectError) -> None:
         """Remember the first failure and drop what was written."""
         if self.failure is not None:
             return
         self.failure = error
         self.status = error.status
         self.discard()
+
+    def keep(self, caller: Mapping[str, Any]) -> Kept | None:  # noqa: ARG002 - see KeepingReception
+        """Keep an object that could not be stored, where that is wanted."""
+        return None
 
     def discard(self) -> None:
         """Drop the temporary (aborted transfer)."""
@@ -171,6 +198,19 @@ class Reception:
         """Octets of the file."""
         return self._size
 
+    def compare(self, directory: str | None) -> Generator[None, None, None]:
+        """Find out, a piece at a time, whether the object changes anything in ``directory``."""
+        if self._sink is None or not self._file_name:
+            return
+        shown = self._settings.store.output_directory if directory is None else directory
+        try:
+            name = self._file_name
+            if naming.may_collide(name):
+                name = self._distinct_name(shown, name)
+            self.unchanged = yield from self._sink.compare(self._path(shown, name))
+        except StorageError as error:
+            self.fail(error)
+
     def publish(self, directory: str | None, now: datetime.datetime) -> Published | None:
         """Give the object its name in ``directory`` (None: the output directory).
 
@@ -182,11 +222,23 @@ class Reception:
             self._size = self._sink.size
             if self._settings.digest:
                 self.digest = self._sink.sha256()
-            published = self._publish(self._sink, directory, now)
-        except (InstanceError, StorageError) as error:
+            published = self._publish_surely(self._sink, directory, now)
+        except ObjectError as error:
             self.fail(error)
             return None
         return published
+
+    def _publish_surely(self, sink: InstanceSink, directory: str | None, now: datetime.datetime) -> Published:
+        """Publish, also where somebody took the study's directory away since the coordinator made it."""
+        try:
+            return self._publish(sink, directory, now)
+        except StorageError as error:
+            inside = "" if directory is None else os.path.dirname(self._path(directory, "x"))
+            if error.errno != errno.ENOENT or not inside or os.path.isabs(inside):
+                raise
+            self._settings.directory.make_again(inside)
+            _log.info("made subdirectory for study again: %s", directory)
+        return self._publish(sink, directory, now)
 
     def _publish(self, sink: InstanceSink, directory: str | None, now: datetime.datetime) -> Published:
         store = self._settings.store
@@ -203,17 +255,13 @@ class Reception:
     def _publish_apart(self, sink: InstanceSink, directory: str, name: str) -> Published:
         """Keep apart two UIDs that clean up to one name, also when they arrive at once: the first one owns it."""
         uid = self.command.affected_sop_instance_uid
-        warning = ""
-        if naming.clean_file_name(uid) != uid:
-            warning = f"SOP Instance UID {uid} has characters that have no place in a file name"
         try:
             sink.publish(self._path(directory, name), replace=False)
         except FileExistsError:
             own_name = self._distinct_name(directory, name)
         else:
-            return Published(directory, name, replaced=False, warning=warning)
-        if own_name != name:
-            warning = f"file name {name} belongs to another SOP Instance UID than {uid}"
+            return Published(directory, name, replaced=False)
+        warning = f"file name {name} belongs to another SOP Instance UID than {uid}" if own_name != name else ""
         return Published(directory, own_name, sink.publish(self._path(directory, own_name), replace=True), warning)
 
     def _publish_first_free(self, sink: InstanceSink, directory: str, names: Iterator[str]) -> Published:

@@ -4,9 +4,11 @@ Strategy: packets leave in the order in which they are given, at once while the 
 a queue as soon as it does. What the coordinator has not answered is kept, and told again to the next
 coordinator after the death of one: associations, events without ``ack``, ``place`` requests of transfers under
 way (answered ones too: a study must not end under its transfers), in this order. Callbacks fire once, whatever
-is repeated.
+is repeated. Notes for the event stream go in between, and wait for a coordinator, a bounded number of them; each is
+told at most once.
 
-Invariant: ``on_sent`` of an event fires only when its packet is in a channel.
+Invariants: ``on_sent`` of an event fires only when its packet is in a channel. A callback runs after the loop that found
+it, never inside it, and never inside another callback: what it leads to may be any number of further packets.
 """
 
 from __future__ import annotations
@@ -15,14 +17,18 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from fastscp.log.names import NETWORK
 from fastscp.process import fdpass, packets
 from fastscp.process.loop import IN, OUT, Loop
 
 _log = logging.getLogger(NETWORK)
+
+MOST_NOTES = 1000  #: that wait; what comes behind them is dropped and counted
+_NOTE = -1
 
 Answer = Callable[[packets.Placed], None]
 Notice = Callable[[], None]
@@ -46,11 +52,15 @@ class _Event:
 class Reporter:
     """Tells the coordinator what happens in one worker process."""
 
-    def __init__(self, loop: Loop, incarnation: str) -> None:
+    def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None) -> None:
+        """``on_lost`` is called when a channel has ended."""
         self._loop = loop
+        self._on_lost = on_lost
         self._incarnation = incarnation
         self._channel: socket.socket | None = None
-        self._queue: deque[tuple[bytes, int]] = deque()  #: octets, event number or 0
+        self._queue: deque[tuple[bytes, int]] = deque()  #: octets; event number, 0 or _NOTE
+        self._notes = 0  #: in the queue
+        self._missed = 0  #: notes dropped behind them
         self._associations: dict[str, _Association] = {}
         self._events: dict[int, _Event] = {}
         self._awaiting_hooks: dict[int, Notice] = {}
@@ -59,6 +69,8 @@ class Reporter:
         self._request_number = 0
         self._acknowledged = 0
         self._watching_out = False
+        self._due: deque[Notice] = deque()  #: callbacks to be made
+        self._calling = False
 
     # -- channel ----------------------------------------------------------------------------------
 
@@ -72,6 +84,7 @@ class Reporter:
         self._loop.register(channel.fileno(), IN, self._ready)
         # everything is queued before anything is sent: an answer that goes out with a repeated event may lead
         # to the next event, and that has to follow the others
+        notes = [entry for entry in self._queue if entry[1] == _NOTE]
         self._queue.clear()
         self._enqueue({"kind": "hello", "incarnation": self._incarnation, "unacknowledged": self._acknowledged})
         for association in self._associations.values():
@@ -80,15 +93,14 @@ class Reporter:
             self._enqueue(event.packet, number)
         for place, _ in self._places.values():
             self._enqueue(place)
+        self._queue.extend(notes)
         for name, association in list(self._associations.items()):
             if association.closed is not None:
                 self._enqueue(association.closed)
                 self._forget(name)
-        self._flush()
         # hooks of acknowledged events are run by the new coordinator; their peers are answered without waiting
-        notices, self._awaiting_hooks = self._awaiting_hooks, {}
-        for notice in notices.values():
-            notice()
+        waiting, self._awaiting_hooks = self._awaiting_hooks, {}
+        self._flush(then=waiting.values())
 
     def _detach(self) -> None:
         if self._channel is not None:
@@ -100,10 +112,28 @@ class Reporter:
         self._queue.append((packets.encode(packet), event_number))
 
     def _put(self, packet: packets.WorkerPacket, event_number: int = 0) -> None:
-        self._enqueue(packet, event_number)
-        self._flush()
+        if self._channel is not None:  # else ``attach`` tells it
+            self._enqueue(packet, event_number)
+            self._flush()
 
-    def _flush(self) -> None:
+    def _flush(self, then: Iterable[Notice] = ()) -> None:
+        """Send what the channel takes, then make the callbacks."""
+        self._send_queue()
+        self._due.extend(then)
+        self._call_back()
+
+    def _call_back(self) -> None:
+        """Make the callbacks that are due, those included that become due meanwhile."""
+        if self._calling:
+            return
+        self._calling = True
+        try:
+            while self._due:
+                self._due.popleft()()
+        finally:
+            self._calling = False
+
+    def _send_queue(self) -> None:
         channel, queue = self._channel, self._queue
         if channel is None:
             return
@@ -115,27 +145,35 @@ class Reporter:
                 break
             except (BrokenPipeError, ConnectionResetError):
                 self._detach()  # the coordinator died; a new channel repeats what counts
+                self._on_lost()
                 return
             queue.popleft()
-            if number:
+            if number == _NOTE:
+                self._note_sent()
+            elif number:
                 self._sent(number)
-                if self._channel is not channel:  # what followed from it met the coordinator's death
-                    return
         if self._watching_out != bool(queue):
             self._watching_out = bool(queue)
             self._loop.modify(channel.fileno(), IN | OUT if queue else IN)
 
+    def _note_sent(self) -> None:
+        self._notes -= 1
+        if not self._notes and self._missed:
+            missed, self._missed = self._missed, 0
+            self._enqueue({"kind": "missed", "count": missed})
+
     def _sent(self, number: int) -> None:
         event = self._events.get(number)
         if event is not None and event.on_sent is not None:
-            notice, event.on_sent = event.on_sent, None
-            notice()
+            self._due.append(event.on_sent)
+            event.on_sent = None
 
     def _ready(self, mask: int) -> None:
         if mask & OUT:
             self._flush()
         if mask & ~OUT:
             self._read()
+            self._call_back()
 
     def _read(self) -> None:
         while self._channel is not None:
@@ -143,24 +181,28 @@ class Reporter:
                 octets = self._channel.recv(fdpass.PACKET_OCTETS)
             except BlockingIOError:
                 return
-            except ConnectionResetError:
-                octets = b""
+            except ConnectionResetError:  # in front of the last answers of a coordinator that died
+                continue
             if not octets:
                 _log.debug("event channel closed, waiting for another coordinator")
                 self._detach()
+                self._on_lost()
                 return
             self._take(packets.decode_coordinator(octets))
 
     def _take(self, packet: packets.CoordinatorPacket) -> None:
         if packet["kind"] == "placed":
-            place, answer = self._places.get(packet["request"], (None, None))
-            if place is not None and answer is not None:
-                self._places[packet["request"]] = place, None
-                answer(packet)
+            self._due.append(partial(self._answer_place, packet))
         elif packet["kind"] == "ack":
             self._acknowledge(packet["event"])
         else:
             self._hooks_ran(packet["event"])
+
+    def _answer_place(self, packet: packets.Placed) -> None:
+        place, answer = self._places.get(packet["request"], (None, None))  # it may have been abandoned
+        if place is not None and answer is not None:
+            self._places[packet["request"]] = place, None
+            answer(packet)
 
     def _hooks_ran(self, number: int) -> None:
         notice = self._awaiting_hooks.pop(number, None)
@@ -168,7 +210,7 @@ class Reporter:
         if event is not None:  # the hooks were quicker than the acknowledgement
             notice, event.on_ran = event.on_ran, None
         if notice is not None:
-            notice()
+            self._due.append(notice)
 
     def _acknowledge(self, number: int) -> None:
         event = self._events.pop(number, None)
@@ -184,7 +226,7 @@ class Reporter:
         if event.on_ran is not None:
             self._awaiting_hooks[number] = event.on_ran
         if event.on_acknowledged is not None:
-            event.on_acknowledged()
+            self._due.append(event.on_acknowledged)
 
     def _forget(self, name: str) -> None:
         if not self._associations[name].unacknowledged:
@@ -197,10 +239,11 @@ class Reporter:
         self._associations[packet["association"]] = _Association(packet)
         self._put(packet)
 
-    def closed(self, name: str, how: str) -> None:
-        """Tell that an association ended."""
+    def closed(self, name: str, how: str, *, stored: int, refused: int, octets: int) -> None:
+        """Tell that an association ended, with the objects and the octets of files that came of it."""
         association = self._associations[name]
-        association.closed = {"kind": "closed", "association": name, "how": how}
+        association.closed = {"kind": "closed", "association": name, "how": how, "stored": stored, "refused": refused,
+                              "octets": octets}
         self._put(association.closed)
         self._forget(name)
 
@@ -237,6 +280,15 @@ class Reporter:
         if association is not None:
             association.unacknowledged += 1
         self._put(packet, number)
+
+    def note(self, packet: packets.Note) -> None:
+        """Tell something to the event stream that nothing follows from."""
+        if self._notes >= MOST_NOTES:
+            self._missed += 1
+            return
+        self._notes += 1
+        self._enqueue(packet, _NOTE)
+        self._flush()
 
     @property
     def idle(self) -> bool:

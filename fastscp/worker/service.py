@@ -13,18 +13,21 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from fastscp.dimse import describe, status
-from fastscp.dimse.command import Command
+from fastscp.dimse.command import C_STORE_RQ, Command
 from fastscp.dimse.provider import DataEnd, DataFragments, EchoRequest, StoreRequest, UnrecognizedRequest
 from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable, printable_lines
 from fastscp.net.peer import Peer
 from fastscp.process import packets
+from fastscp.store.naming import clean_file_name
 from fastscp.worker.context import Reporter, ServiceContext
+from fastscp.worker.outcome import Caller, Outcomes, error_comment
+from fastscp.worker.quarantine import new_reception
 from fastscp.worker.reception import (
     MODALITY,
     PATIENT_NAME,
@@ -37,6 +40,8 @@ from fastscp.worker.reception import (
 
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
+
+_PAUSE_S = 0.001  #: between two pieces of a comparison: other associations have their turn
 
 
 class Dialogue(Protocol):
@@ -58,19 +63,21 @@ class Dialogue(Protocol):
                 offending: tuple[int, ...] = ()) -> None:
         """Queue a response."""
 
-    def abort(self, *, source: int, reason: int) -> None:
-        """End the association with an A-ABORT."""
+    def abort(self, why: str, *, source: int, reason: int) -> None:
+        """End the association with an A-ABORT; ``why`` is what is told of the objects that this costs."""
 
 
 class StorageService:
     """Serves the DIMSE items of one connection."""
 
     def __init__(self, connection: Dialogue, context: ServiceContext) -> None:
-        self.calling_ae_title = ""
+        self.caller = Caller(connection.peer)
+        self.outcomes = Outcomes(connection.name, self.caller, context.reporter, context.listener)
         self.idle_since = context.loop.now
         self._connection = connection
         self._context = context
         self._reception: Reception | None = None
+        self._published: Published | None = None  #: what the reception has become
         self._placed: packets.Placed | None = None
         self._place_request: int | None = None
         self._awaiting_place = False
@@ -92,12 +99,18 @@ class StorageService:
         """Serve one item of the message provider."""
         _HANDLERS[type(item)](self, item)
 
-    def drop(self) -> None:
-        """Forget the object under way and what was written of it."""
+    def drop(self, why: str, unserved: Sequence[StoreRequest | UnrecognizedRequest] = ()) -> None:
+        """Forget the object under way and what was written of it, and tell of it and of requests that wait behind it.
+
+        ``why`` says how the association ended. What has its name already stays.
+        """
         reception, self._reception = self._reception, None
         if reception is not None:
             self._abandon()
             reception.discard()
+            if self._published is None:
+                self.outcomes.cut_off(reception, why, self._duration_s())
+        self.outcomes.not_reached(unserved, why)
 
     # -- requests ---------------------------------------------------------------------------------
 
@@ -107,17 +120,23 @@ class StorageService:
         self._respond(item.context.id, item.command, status.SUCCESS)
 
     def _on_unrecognized(self, item: UnrecognizedRequest) -> None:
-        _log.error("%s: request %04x answered with status %04x", self._connection.peer.name, item.command.field,
-                   item.status)
+        if item.command.field == C_STORE_RQ:
+            self.outcomes.not_served(item)
+        else:
+            _log.error("%s: request %04X answered with status %04X", self.caller, item.command.field, item.status)
         self._dump(item)
-        self._respond(item.context.id, item.command, item.status, item.comment, item.offending)
+        self._respond(item.context.id, item.command, item.status, error_comment(item), item.offending)
 
     def _on_store(self, item: StoreRequest) -> None:
         context, command = self._context, item.command
         self._dump(item)
-        self._started = context.loop.now
-        self._placed = self._place_request = None
-        self._reception = reception = Reception(context.reception, item.context, command, self.calling_ae_title)
+        self._started = time.monotonic()
+        self._placed = self._place_request = self._published = None
+        self._reception = reception = new_reception(context.reception, item.context, command, self.caller.calling_aet)
+        if reception.cleaned_uid:
+            uid = command.affected_sop_instance_uid
+            _application_log.warning('Sanitized unusual characters in SOP Instance UID, converted from "%s" to "%s".',
+                                     printable(uid), clean_file_name(uid))
         _application_log.info("Received Store Request (MsgID %d, %s)", command.message_id, reception.prefix)
         if command.uid_padding and not context.reception.store.uid_padding:
             _application_log.warning("%s sends UIDs padded with blanks, corrected", self._connection.peer.name)
@@ -148,13 +167,13 @@ class StorageService:
                 self._awaiting_place = self.waiting = True
                 self._connection.block()
                 return
-        self._publish(reception)
+        self._compare_and_publish(reception)
 
     # -- place, publish, report, answer -----------------------------------------------------------
 
     def _ask_for_place(self, reception: Reception) -> None:
         """Ask for the directory as soon as the study is known; the stream goes on meanwhile."""
-        study, reporter = reception.text(STUDY_INSTANCE_UID), self._context.reporter
+        study, reporter = reception.uid(STUDY_INSTANCE_UID), self._context.reporter
         if study and reporter is not None:
             self._place_request = reporter.place(
                 self._connection.name, study, reception.raw_text(PATIENT_NAME),
@@ -166,10 +185,11 @@ class StorageService:
             return
         self._placed = packet
         if packet["status"]:
-            reception.fail(InstanceError(packet["message"], status=packet["status"]))
+            failed = StorageError if packet["status"] >> 8 == status.OUT_OF_RESOURCES >> 8 else InstanceError
+            reception.fail(failed(packet["message"], status=packet["status"]))
         if self._awaiting_place:
             self._awaiting_place = self.waiting = False
-            self._publish(reception)
+            self._compare_and_publish(reception)
 
     def give_up(self) -> None:
         """Answer with a failure, because the coordinator stays silent: it cannot write its state, for example.
@@ -182,32 +202,60 @@ class StorageService:
             reception.fail(StorageError("the state of the study cannot be kept"))
             self._publish(reception)
 
+    def _compare_and_publish(self, reception: Reception) -> None:
+        """Publish; where it counts whether the object changes anything, find that out first, without haste."""
+        placed = self._placed
+        if reception.failure is not None or not self._context.durable or (placed is not None and not placed["late"]):
+            self._publish(reception)
+            return
+        pieces = reception.compare(None if placed is None else placed["directory"])
+
+        def go_on() -> None:
+            if self._reception is not reception:
+                pieces.close()
+                return
+            try:
+                next(pieces)
+            except StopIteration:
+                self._publish(reception)
+            else:
+                self._connection.block()
+                self._context.loop.call_later(_PAUSE_S, go_on)
+
+        go_on()
+
     def _publish(self, reception: Reception) -> None:
         """Give the object its name, or find out why it cannot have one."""
         directory = self._placed["directory"] if self._placed else None
         published = None
         if reception.failure is None:
             published = reception.publish(directory, datetime.datetime.now())  # noqa: DTZ005 - names carry local time
-        if published is None and reception.failure is None and self._context.reporter is not None:  # --ignore
-            self._report(reception, Published("", "", replaced=False), self._context.reporter)
-            return
-        if published is None:
-            if reception.failure is not None:
-                _application_log.error("cannot store object of %s: %s (status %04x)", self._connection.peer.name,
-                                       printable(str(reception.failure)), reception.status)
+        if reception.failure is not None:
+            kept = reception.keep(self.caller.fields())
+            if kept is None:
+                self.outcomes.refused(reception, self._duration_s(), self._published)
+            else:
+                self.outcomes.kept(reception, kept, self._duration_s())
             self._abandon()
             self._answer(reception)
             return
+        self._published = published or Published("", "", replaced=False)  # nowhere with --ignore
+        self.outcomes.stored(reception.size)
+        if published is not None:
+            self._log_published(published)
+        if self._context.reporter is not None:
+            self._report(reception, self._published, self._context.reporter)
+        else:
+            self._answer(reception)
+
+    @staticmethod
+    def _log_published(published: Published) -> None:
         path = f"{published.directory}/{published.file}"
         _application_log.info("storing DICOM file: %s", path)
         if published.warning:
             _application_log.warning("%s, storing as: %s", printable(published.warning), path)
         if published.replaced:
             _application_log.warning("DICOM file already exists, overwriting: %s", path)
-        if self._context.reporter is not None:
-            self._report(reception, published, self._context.reporter)
-        else:
-            self._answer(reception)
 
     def _report(self, reception: Reception, published: Published, reporter: Reporter) -> None:
         """Tell the coordinator; the answer follows when the event is in its channel, or durable."""
@@ -224,11 +272,12 @@ class StorageService:
                 "kind": "stored", "event": reporter.next_event(), "request": self._place_request,
                 "association": self._connection.name, "directory": published.directory, "file": published.file,
                 "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
-                "study": packets.bounded(reception.text(STUDY_INSTANCE_UID)),
-                "series": packets.bounded(reception.text(SERIES_INSTANCE_UID)),
+                "study": packets.bounded(reception.uid(STUDY_INSTANCE_UID)),
+                "series": packets.bounded(reception.uid(SERIES_INSTANCE_UID)),
                 "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
                 "transfer_syntax": reception.transfer_syntax_out, "size": reception.size,
-                "duration_s": round(time.monotonic() - self._started, 6), "replaced": published.replaced,
+                "duration_s": round(self._duration_s(), 6), "replaced": published.replaced,
+                "unchanged": published.replaced and reception.unchanged,
                 "sha256": reception.digest,
             },
             on_sent=None if context.durable else answer,
@@ -244,7 +293,7 @@ class StorageService:
         if context.faults.abort_after:
             self._abort_on_demand("--abort-after")
             return
-        comment = "" if reception.failure is None else str(reception.failure)
+        comment = "" if reception.failure is None else reception.failure.comment
         self._respond(reception.context.id, reception.command, reception.status, comment)
         if context.reporter is not None and context.hooks_first and reception.failure is None:
             connection.block()
@@ -276,7 +325,11 @@ class StorageService:
 
     def _abort_on_demand(self, option: str) -> None:
         _application_log.warning("aborting association as demanded by %s", option)
-        self._connection.abort(source=0, reason=0)
+        self._connection.abort(f"aborted as demanded by {option}", source=0, reason=0)
+
+    def _duration_s(self) -> float:
+        """Return how long the object under way has taken so far."""
+        return time.monotonic() - self._started
 
     def _abandon(self) -> None:
         """Take back what was asked of the coordinator for the object under way."""

@@ -54,13 +54,14 @@ class Stream:
                 break
             del output[:sent]
 
-    def update(self, *, reading: bool) -> None:
-        """Watch for what is wanted from here on: octets of the peer where ``reading``, room for what waits."""
+    def update(self, *, reading: bool, besides: int = 0) -> None:
+        """Watch for what is wanted from here on: octets of the peer where ``reading``, room for what waits, ``besides``."""
         if self._fd < 0 or not self.transport.connected:
             return
         wanted = IN if reading and len(self.output) <= _OUTPUT_LIMIT else 0
         if self.output or self.transport.wants_write:
             wanted |= OUT
+        wanted |= besides
         if wanted != self._interest:
             self._watch(wanted)
 

@@ -126,7 +126,7 @@ ACCEPTED = """
 --sleep-after 0 --sleep-during 0 11112
 --abort-after --abort-during --refuse --reject --ignore 11112
 -aet "" 11112
--aet 12345678901234567 11112
+-aet 1234567890123456 11112
 -aet -v 11112
 -aet --no-such-option 11112
 -aet +5 11112

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -84,6 +85,16 @@ def test_name_that_is_too_long_or_a_file_is_refused(output: Path) -> None:
         assert worker.place("a", "1.2.3")["status"] == 0xC000
 
 
+def test_directory_that_cannot_be_made_is_refused_with_a700(output: Path) -> None:
+    with CoordinatorProcess(configuration(output, dataclasses.replace(BY_UID, state_directory=str(output.parent)))) as process:
+        worker = process.worker()
+        worker.open("a")
+        output.rmdir()
+        assert worker.place("a", "1.2.3")["status"] == 0xA700
+        output.mkdir()
+        assert worker.place("a", "1.2.3")["status"] == 0
+
+
 def test_studies_that_open_in_the_same_millisecond_get_directories_of_their_own(output: Path) -> None:
     with CoordinatorProcess(configuration(output, StudyPolicy(sorting=Sorting.CONCURRENT_STUDIES))) as process:
         worker = process.worker()
@@ -131,11 +142,10 @@ def test_late_objects_are_numbered_after_the_highest_and_nothing_is_overwritten(
         worker.store("a", "1.2.4", "CT.9")
         (output / "1.2.3" / "MR000007").write_text("somebody else's")
         worker.store("a", "1.2.3", "CT.2")
-        worker.store("a", "1.2.3", "CT.1")  # the same instance once more
+        worker.store("a", "1.2.3", "CT.1")  # the same instance once more, with the same octets
         assert process.drain() == 0
     found = {path.name: path.read_text() for path in (output / "1.2.3").iterdir()}
-    assert found == {"CT000001": "1.2.3 CT.1", "MR000007": "somebody else's", "CT000008": "1.2.3 CT.2",
-                     "CT000009": "1.2.3 CT.1"}
+    assert found == {"CT000001": "1.2.3 CT.1", "MR000007": "somebody else's", "CT000008": "1.2.3 CT.2"}
 
 
 def test_repeated_object_leaves_no_gap_in_the_numbers(output: Path) -> None:

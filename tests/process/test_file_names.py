@@ -27,9 +27,17 @@ def test_two_uids_that_clean_up_to_one_name_are_both_kept_with_a_warning(tmp_pat
         assert b"1.2/3" in (tmp_path / first).read_bytes()
         assert b"1.2*3" in (tmp_path / second).read_bytes()
         log = server.log().decode()
-    assert log.count("W: SOP Instance UID 1.2/3 has characters that have no place in a file name, storing as: ") == 2
+    for uid in ("1.2/3", "1.2*3"):
+        told = f'W: Sanitized unusual characters in SOP Instance UID, converted from "{uid}" to "1.2_3".\n'
+        assert log.count(told) == 2
     assert log.count("W: file name CT.1.2_3 belongs to another SOP Instance UID than 1.2*3, storing as: ") == 2
     assert log.count("W: DICOM file already exists, overwriting: ") == 2
+
+
+def test_names_are_cleaned_without_a_word_where_they_are_not_made_of_the_uid(tmp_path: Path) -> None:
+    with FastscpServer(["-od", tmp_path, "-tn"]) as server:
+        assert store(server, "1.2/3") == 0
+        assert server.log() == b""
 
 
 def test_lines_about_an_object_come_in_the_order_of_storescp(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class ScriptedWorker:
                  peer_host=peer, port=1024, max_pdu=16384)
 
     def close(self, name: str) -> None:
-        self.say(kind="closed", association=name, how="released")
+        self.say(kind="closed", association=name, how="released", stored=0, refused=0, octets=0)
 
     def ask(self, name: str, study: str, patient: str = "A^B", charset: str = "") -> int:
         request = next(self.requests)
@@ -83,9 +83,9 @@ class ScriptedWorker:
         event = fields.pop("event", None) or next(self.events)
         self.say(**{
             "kind": "stored", "event": event, "request": request, "association": name, "directory": directory,
-            "file": file, "sop_class": "1.2.840.10008.5.1.4.1.1.2", "sop_instance": "1.2.3", "study": study,
+            "file": file, "sop_class": "1.2.840.10008.5.1.4.1.1.2", "sop_instance": f"{study}.{file}", "study": study,
             "series": f"{study}.1", "modality": "CT", "prefix": file[:2], "transfer_syntax": "1.2.840.10008.1.2",
-            "size": 100, "duration_s": 0.01, "replaced": False, "sha256": None, **fields})
+            "size": 100, "duration_s": 0.01, "replaced": False, "unchanged": False, "sha256": None, **fields})
         return event
 
     def store(self, name: str, study: str, file: str, **fields: Any) -> str:

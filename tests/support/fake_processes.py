@@ -103,15 +103,18 @@ class FakeChildren:
     def __init__(self) -> None:
         self.workers: list[FarEnd] = []
         self.starts: list[WorkerStart] = []
+        self.heartbeats: list[Any] = []  #: of everybody, in order
         self.coordinators: list[FarEnd] = []
         self.children = Children(self._worker, self._coordinator)
 
     def _worker(self, start):
         self.starts.append(start)
+        self.heartbeats.append(start.heartbeat)
         self.workers.append(FarEnd(start.control))
         return 0
 
-    def _coordinator(self, control):
+    def _coordinator(self, control, heartbeat):
+        self.heartbeats.append(heartbeat)
         self.coordinators.append(FarEnd(control))
         return 0
 
@@ -192,6 +195,7 @@ class FakeResolver:
         self.answers: list[tuple[str, HostName]] = []
         self.channel = FakeSocket()
         self.closed = False
+        self.hangs = False
 
     def fileno(self):
         return self.descriptor
@@ -207,6 +211,9 @@ class FakeResolver:
         """Let the answer to a question arrive."""
         self.answers.append((address, HostName(name, confirmed=confirmed)))
         loop.fire(self.descriptor, IN)
+
+    def give_up(self):
+        return self.on_readable() if self.hangs else []
 
     def on_readable(self):
         answers, self.answers = self.answers, []

@@ -69,6 +69,9 @@ class FakeTransport:
         self.sent += octets[:count]
         return count
 
+    def peek(self) -> int:
+        return self.arriving[0][0] if self.arriving and isinstance(self.arriving[0], bytes) and self.arriving[0] else -1
+
     def pending(self) -> int:
         return self.inside
 
@@ -84,14 +87,20 @@ class FakeReporter:
         self.answers: dict[int, Callable[[Any], None]] = {}
         self.notices: dict[int, dict[str, Callable[[], None] | None]] = {}
         self.packets: dict[int, Any] = {}
+        self.notes: list[Any] = []
+        self.numbers: dict[str, int] = {}
         self._requests = itertools.count(1)
         self._events = itertools.count(1)
 
     def opened(self, packet: Any) -> None:
         self.told.append(("opened", packet))
 
-    def closed(self, name: str, how: str) -> None:
+    def closed(self, name: str, how: str, **numbers: int) -> None:
         self.told.append(("closed", how))
+        self.numbers = numbers
+
+    def note(self, packet: Any) -> None:
+        self.notes.append(packet)
 
     def place(self, name: str, study: str, patient: str, charset: str, answer: Callable[[Any], None]) -> int:
         request = next(self._requests)
@@ -110,10 +119,10 @@ class FakeReporter:
         self.packets[packet["event"]] = packet
         self.notices[packet["event"]] = notices
 
-    def placed(self, directory: Path, request: int = 1, status: int = 0) -> None:
+    def placed(self, directory: Path, request: int = 1, status: int = 0, *, late: bool = False) -> None:
         """Answer a question for a place."""
         self.answers.pop(request)({"kind": "placed", "request": request, "directory": str(directory),
-                                   "status": status, "message": "no" if status else ""})
+                                   "status": status, "message": "no" if status else "", "late": late})
 
     def notify(self, what: str, event: int = 1) -> None:
         """Follow an event to ``on_sent``, ``on_acknowledged`` or ``on_ran``."""

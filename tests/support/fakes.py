@@ -206,13 +206,17 @@ class FakeProcesses:
         self.spawned: dict[int, tuple[list[str], dict[str, str]]] = {}  #: all, by number, in order
         self.signals: list[tuple[int, int]] = []
         self.refuse: Exception | None = None  #: raised instead of starting
+        self.refusals: dict[int, Exception] = {}  #: the same, for the n-th call only
+        self.calls = 0
         self._running: set[int] = set()
         self._statuses: dict[int, int] = {}
         self._numbers = itertools.count(501)
 
     def spawn(self, arguments: list[str], variables: Mapping[str, str]) -> int:
-        if self.refuse is not None:
-            raise self.refuse
+        self.calls += 1
+        refuse = self.refusals.get(self.calls, self.refuse)
+        if refuse is not None:
+            raise refuse
         pid = next(self._numbers)
         self.spawned[pid] = arguments, dict(variables)
         self._running.add(pid)

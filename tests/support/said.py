@@ -15,7 +15,7 @@ def opened(association: str, calling: str = "SCU", peer: str = "127.0.0.1") -> d
 
 
 def closed(association: str, how: str = "released") -> dict[str, Any]:
-    return {"kind": "closed", "association": association, "how": how}
+    return {"kind": "closed", "association": association, "how": how, "stored": 0, "refused": 0, "octets": 0}
 
 
 def place(request: int, study: str, association: str = "a", patient: str = "A^B") -> dict[str, Any]:
@@ -31,4 +31,17 @@ def stored(event: int, study: str, directory: str, file: str = "CT.1", **fields:
     return {"kind": "stored", "event": event, "request": None, "association": "a", "directory": directory,
             "file": file, "sop_class": "1.2.840.10008.5.1.4.1.1.2", "sop_instance": f"{study}.{file}", "study": study,
             "series": f"{study}.1", "modality": "CT", "prefix": file[:2], "transfer_syntax": "1.2.840.10008.1.2",
-            "size": 100, "duration_s": 0.01, "replaced": False, "sha256": None, **fields}
+            "size": 100, "duration_s": 0.01, "replaced": False, "unchanged": False, "sha256": None, **fields}
+
+
+def refused(association: str, status: int | None = 0xC000, **fields: Any) -> dict[str, Any]:
+    return {"kind": "refused", "association": association, "calling_aet": "SCU", "called_aet": "SCP", "peer": "127.0.0.1",
+            "peer_host": "localhost", "port": 1024, "directory": None, "file": None,
+            "sop_class": "1.2.840.10008.5.1.4.1.1.2", "sop_instance": "1.2.3", "study": "1.2", "series": "", "modality": "",
+            "transfer_syntax": "1.2.840.10008.1.2", "duration_s": 0.01, "status": status, "tag": "0010,0010",
+            "offset": 236, "reason": "data set ends inside a value", **fields}
+
+
+def rejected(reason: str = "no") -> dict[str, Any]:
+    return {"kind": "rejected", "calling_aet": "SCU", "called_aet": "SCP", "peer": "127.0.0.1", "peer_host": "localhost",
+            "port": 1024, "reason": reason}

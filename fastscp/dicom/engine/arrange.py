@@ -12,7 +12,7 @@ from typing import Final
 
 from fastscp.dicom.engine.output import padding_octets
 from fastscp.dicom.engine.pieces import Pieces
-from fastscp.dicom.headers import LONGEST_SHORT, PACKERS
+from fastscp.dicom.headers import PACKERS
 from fastscp.dicom.tags import PADDING
 from fastscp.dicom.uids import TransferSyntax
 
@@ -24,16 +24,17 @@ _INDEX_BITS: Final = 24
 class Elements:
     """The elements of a level so far: their tags, their first pieces, and their lengths when they are sorted."""
 
-    __slots__ = ("ascending", "changed", "firsts", "lengths", "tags")
+    __slots__ = ("ascending", "changed", "counts", "firsts", "lengths", "tags")
 
     def __init__(self) -> None:
         self.tags = array("q")
         self.firsts = array("q")
         self.lengths = array("q")
+        self.counts = bytearray()  #: whether it is a group length
         self.ascending = True
         self.changed = False  #: something inside is not as it is in the file
 
-    def add(self, tag: int, first: int, length: int) -> None:
+    def add(self, tag: int, first: int, length: int, *, counts: bool) -> None:
         """Take the next element."""
         tags = self.tags
         if tags and tag <= tags[-1]:
@@ -41,6 +42,7 @@ class Elements:
         tags.append(tag)
         self.firsts.append(first)
         self.lengths.append(length)
+        self.counts.append(counts)
 
 
 class Arranger:
@@ -67,7 +69,7 @@ class Arranger:
             if padding is not None and tag > PADDING:
                 length += self._pad(target, padding)
                 padding = None
-            if tag & 0xFFFF or lengths[index] > LONGEST_SHORT:
+            if not found.counts[index]:
                 pieces.move(firsts[index], firsts[index + 1], target)
                 continue
             target.add_octets(self._group_length(tag >> 16, lengths[index] - 8, groups.get(tag >> 16, 0)))

@@ -57,9 +57,9 @@ INFLATE_ERRORS: Final = (zlib.error, cast("type[Exception]", _codec.error))
 
 
 class Inflation:
-    """The inflater of a data set as it arrives. Raises InstanceError for a broken stream, or too long a data set.
+    """The inflater of a data set as it arrives. Raises InstanceError for a broken stream.
 
-    ``most_octets`` limits what the data set is inflated to, 0 does not.
+    ``most_octets`` limits what the data set is inflated to, 0 does not: StorageError.
     """
 
     def __init__(self, most_octets: int) -> None:
@@ -85,7 +85,7 @@ class Inflation:
             raise InstanceError(f"deflated data set: {error}", status=0xC000) from error
         self._octets += len(octets)
         if self._octets > self._most_octets > 0:
-            raise InstanceError(f"data set is inflated to more than {self._most_octets} octets", status=0xA700)
+            raise StorageError(f"data set is inflated to more than {self._most_octets} octets")
         return octets
 
 

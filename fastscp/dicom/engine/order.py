@@ -14,7 +14,7 @@ is read twice, and recursion is bounded.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple
 
 from fastscp.dicom.dictionary import Dictionary
 from fastscp.dicom.engine.arrange import STEP, Arranger, Elements
@@ -33,11 +33,11 @@ _OCTETS_PER_PIECE: Final = _COPY_OCTETS // STEP  #: what a piece costs, beside i
 
 
 class _Broken(Exception):  # noqa: N818 - no error where it was only guessed what is there
-    """What should be at an offset of the file is not."""
+    """What should be there is not."""
 
 
 class _TooDeep(Exception):  # noqa: N818 - as above
-    """Deeper than any sequence that was written, at an offset of the file."""
+    """Deeper than any sequence that was written."""
 
 
 class _Within(NamedTuple):
@@ -81,7 +81,7 @@ class Sorter:
         try:
             yield from self._dataset(self._base, end, _Within(end, 0, guessed=False))
         except (_Broken, _TooDeep) as error:
-            self._fail("what was written cannot be read back", error.args[0])
+            raise InstanceError("what was written cannot be read back") from error
         try:
             with self._sink.spool() as spool:
                 step = 0
@@ -106,12 +106,9 @@ class Sorter:
             while done < length:
                 octets = pieces.read(index, done, _COPY_OCTETS, self._sink)
                 if not octets:
-                    self._fail("what was written cannot be read back", pieces.offset(index))
+                    raise InstanceError("what was written cannot be read back")
                 yield octets
                 done += len(octets)
-
-    def _fail(self, message: str, offset: int) -> NoReturn:
-        raise InstanceError(message, status=0xC000, offset=offset - self._base)
 
     # -- reading back -----------------------------------------------------------------------------
 
@@ -124,7 +121,7 @@ class Sorter:
             at = 0
         header = self._block[at:at + 12]
         if len(header) < 8 or offset + 8 > bound:
-            raise _Broken(offset)
+            raise _Broken
         return header
 
     def _pause(self) -> bool:
@@ -148,10 +145,10 @@ class Sorter:
             pieces.barrier = index = len(pieces)
             tag = group << 16 | element
             at, length = yield from self._element(at, tag, header, within)
-            found.add(tag, index, length)
+            found.add(tag, index, length, counts=not element and self._is_group_length(header))
             self._alive += 1
             if self._alive + index > MOST_ELEMENTS:
-                self._fail("too many elements in a data set that is not in order", at)
+                raise InstanceError("too many elements in a data set that is not in order")
             found.changed = found.changed or len(pieces) != index + 1 or not pieces.is_range(index)
         length = at - start
         if found.ascending and not found.changed:
@@ -166,6 +163,12 @@ class Sorter:
             pieces.barrier = barrier
         self._alive -= len(found.tags)
         return at, length
+
+    def _is_group_length(self, header: bytes) -> bool:
+        """Tell whether an element (gggg,0000) is one: a sequence stays what it is."""
+        if self._explicit:
+            return header[4:6] == b"UL"
+        return 4 <= int(self._read_length(header, 4)[0]) < UNDEFINED
 
     def _element(self, at: int, tag: int, header: bytes, within: _Within) -> _Steps:
         """Measure one element, and sort what is inside a sequence."""
@@ -185,7 +188,7 @@ class Sorter:
         else:
             end = at + size + length
         if end > within.bound:
-            raise _Broken(at)
+            raise _Broken
         if likely:
             new_length = yield from self._likely_sequence(at, header[:size], length, within)
             if new_length:
@@ -214,14 +217,14 @@ class Sorter:
     def _sequence(self, at: int, header: bytes, length: int, within: _Within) -> _Steps:
         """Read the items of a sequence."""
         if within.depth >= self._options.max_depth:
-            raise _TooDeep(at)
+            raise _TooDeep
         pieces = self._pieces
         first, size = len(pieces), len(header)
         pieces.add(at, size)
         pos = start = at + size
         end = within.bound if length == UNDEFINED else start + length
         if end > within.bound:
-            raise _Broken(at)
+            raise _Broken
         inside = _Within(end, within.depth + 1, within.guessed)
         total = 0
         while length == UNDEFINED or pos < end:
@@ -238,7 +241,7 @@ class Sorter:
                 pieces.add(pos, octets)
                 pos += octets
             else:
-                raise _Broken(pos)
+                raise _Broken
             pieces.fold(pieces.barrier, first + 1)
             total += octets
             if tag != ITEM:
@@ -264,7 +267,7 @@ class Sorter:
         else:
             end = start + length
             if end > within.bound:
-                raise _Broken(pos)
+                raise _Broken
             _, octets = yield from self._dataset(start, end, within._replace(bound=end))
             if octets != length:
                 pieces.replace(index, header[:4] + self._pack_length(octets))

@@ -12,11 +12,15 @@ HELD: Final = 65536  #: values up to this many octets are not pending: they are 
 
 _AS_IT_IS: Final = values.Verbatim(b"")
 
+#: A stretch that is written as it comes: its offset in the data set as received, its offset in the file, its octets.
+Passage = tuple[int, int, int]
+
 
 class PendingValue:
     """The value that is passing by, if one is; what becomes of its pieces is a filter's business."""
 
-    __slots__ = ("_filter", "_out", "_start", "_written", "left", "verbatim_left")
+    __slots__ = ("_filter", "_out", "_start", "_written", "left", "offset", "passages", "step", "tag",
+                 "verbatim_left")
 
     def __init__(self, output: Output) -> None:
         self._out = output
@@ -24,16 +28,24 @@ class PendingValue:
         self._start = 0
         self._written = 0
         self.left = 0  #: octets still to come
+        self.step = values.NO_LIMIT  #: octets that are taken without a look at the time
+        self.tag = 0  #: whose value it is
+        self.offset = 0  #: of its header in the input
         self.verbatim_left = 0  #: octets that may go to the sink without a look, see ``passed``
+        self.passages: list[Passage] | None = None  #: of values written as they come, where somebody wants to know
 
-    def begin(self, chosen: values.Filter, start: int, length: int) -> int:
+    def begin(self, chosen: values.Filter, start: int, length: int, *, tag: int, pos: int) -> int:
         """Take a value of ``length`` octets from position ``start`` of the buffer on; return ``start``.
 
-        What the buffer has of it is forwarded at once.
+        The header of ``tag`` is at ``pos``. What the buffer has of the value is forwarded at once.
         """
+        self.tag, self.offset = tag, self._out.origin + pos
         rest = self._out.leave(start)
         self._filter = chosen
+        self.step = chosen.step
         self.left = length
+        if self.passages is not None and chosen.verbatim:
+            self._remember(self.passages)
         if rest:
             self.feed(rest)
         return start
@@ -43,10 +55,19 @@ class PendingValue:
         self._start = start
         self._written = written
 
-    def resume(self, octets: int) -> None:
-        """Take a value, to be written as it is, whose header was not read."""
+    def resume(self, octets: int, tag: int, offset: int) -> None:
+        """Take a value, to be written as it is, whose header at ``offset`` was not read."""
+        self.tag, self.offset = tag, offset
         self._filter = _AS_IT_IS
+        self.step = values.NO_LIMIT
         self.left = octets
+        if self.passages is not None:
+            self._remember(self.passages)
+
+    def _remember(self, passages: list[Passage]) -> None:
+        """Remember where the value is in input and output, before anything of it is written."""
+        origin = self._out.origin
+        passages.append((origin, origin + self._out.shift, self.left))
 
     def feed(self, piece: bytes | memoryview) -> int:
         """Forward a piece, not longer than what is left; return its length."""
@@ -87,6 +108,11 @@ class PendingValue:
     def may_shrink(self) -> bool:
         """Whether its length is known at its end only."""
         return isinstance(self._filter, values.TrimText)
+
+    @property
+    def padded(self) -> bool:
+        """Whether something will be added behind it."""
+        return self.left > 0 and bool(self._filter.finish())
 
     @property
     def untouched(self) -> bool:

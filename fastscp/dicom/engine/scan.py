@@ -20,17 +20,24 @@ from typing import Final, Protocol
 from fastscp.dicom.engine import walk
 from fastscp.dicom.engine.cursor import ITEM, NO_END, Cursor, Level
 from fastscp.dicom.engine.encode import Writer
+from fastscp.dicom.engine.items import BEHIND
 from fastscp.dicom.engine.output import Output
 from fastscp.dicom.engine.pending import PendingValue
 from fastscp.dicom.engine.plan import Plan
 from fastscp.dicom.headers import IMPLICIT, LENGTH, NUMBER, UNDEFINED
+from fastscp.dicom.options import OutputOptions
+from fastscp.dicom.tags import ITEM_OCTETS
+from fastscp.dicom.uids import IMPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
 from fastscp.dicom.vr import KINDS, LONG
+from fastscp.errors import InstanceError
 
 WINDOW: Final = 32768
 _STEPS: Final = 63  #: careful steps without a look at the time, a number of ones in binary
 
+_LONG: Final = 4096  #: octets of an element that may be many steps by itself
+
 _NAMES: Final = {name.encode("ascii"): name for name in KINDS}
-_ITEM_TAG: Final = b"\xfe\xff\x00\xe0"  #: in implicit VR, which is little endian
+_ENDS_INSIDE: Final = "data set ends inside a value"
 
 
 class Opening(Protocol):
@@ -77,13 +84,17 @@ class Reader:
             at = 0
             while at < size:
                 left = value.left
+                unread = b""
                 if left:
-                    at += value.feed(view if at == 0 and size <= left else view[at:at + left])
-                    continue
-                chunk = bytes(view[at:at + WINDOW])
-                at += len(chunk)
-                unread = self._take(chunk, enough)
-                if unread or (enough is not None and not value.left and enough()):
+                    if left <= value.step:
+                        at += value.feed(view if at == 0 and size <= left else view[at:at + left])
+                        continue
+                    at += value.feed(view[at:at + value.step])
+                else:
+                    chunk = bytes(view[at:at + WINDOW])
+                    at += len(chunk)
+                    unread = self._take(chunk, enough)
+                if unread or (enough is not None and not value.verbatim_left and enough()):
                     return [rest for rest in (unread, view[at:], *views[index + 1:]) if rest]
         return []
 
@@ -120,7 +131,7 @@ class Reader:
         """End the data set: close what is open, as far as storescp accepts an open end."""
         out, cursor = self._out, self.cursor
         if self.value.left:
-            out.refuse("data set ends inside a value", 0)
+            raise InstanceError(_ENDS_INSIDE, tag=self.value.tag, offset=self.value.offset)
         if self._held and cursor.header:
             self._end_without_value()
         # DEVIATION PS3.5 §7.1: as storescp does, an incomplete header or delimiter at the very end is dropped, and
@@ -130,7 +141,9 @@ class Reader:
         while cursor.stack:
             level = cursor.level
             if level.kind != ITEM and level.members and out.origin < level.end and not partial:
-                out.refuse("data set ends inside a sequence", 0)
+                # the element that was met last on the level around it, unless a higher one came before
+                tag = None if cursor.disordered else cursor.stack[-1].last
+                out.refuse("data set ends inside a sequence", 0, tag)
             self._nesting.close(0, 0)
         self._nesting.end(cursor.level, 0, self._plan.options.file_padding)
         out.seal(0)
@@ -144,7 +157,8 @@ class Reader:
         self._held.clear()
         level = self.cursor.level
         if self.cursor.stack or len(header) != self.cursor.header or NUMBER[level.little](header) == (0x7FE0,):
-            self._out.refuse("data set ends inside a value", 0)
+            group, element, _ = IMPLICIT[level.little](header)
+            self._out.refuse(_ENDS_INSIDE, 0, group << 16 | element)
         octets = 2 if level.explicit and len(header) == 8 else 4
         self._scan(header[:-octets] + bytes(octets), None)
 
@@ -159,6 +173,10 @@ class Reader:
     def unsettled(self) -> bool:
         """Whether the end of what was fed lies inside something, or something of it has to be sorted."""
         return bool(self.cursor.disordered or self.cursor.stack or self._held)
+
+    def forget(self) -> None:
+        """Forget what would be written of all that was fed so far."""
+        self._out.forget()
 
     # Reading
 
@@ -186,10 +204,10 @@ class Reader:
             after = self._step(pos, level)
             if after < 0:
                 break
-            pos = after
             if value.left:
                 return b""
-            steps += 1
+            steps = steps + 1 if after - pos < _LONG else 0
+            pos = after
             if not steps & _STEPS and enough is not None and enough():
                 out.seal(pos)
                 out.origin += pos
@@ -231,7 +249,7 @@ class Reader:
             # private dictionaries are collected from the field: the value has the last word
             if length >= 4 and out.octets - pos < 12:
                 return self.cursor.want(12, header=8)
-            if out.buf[pos + 8:pos + 12] != _ITEM_TAG:
+            if out.buf[pos + 8:pos + 12] != ITEM_OCTETS:
                 vr = "UN"
         return self._writer.element(pos, level, tag, vr, 8, length)
 
@@ -253,9 +271,18 @@ class Reader:
         return self._writer.element(pos, level, tag, name, 12, LENGTH[level.little](buf, pos + 8)[0])
 
 
+def items_reader(plan: Plan, levels: int) -> Reader:
+    """Return a reader of a value that would be read as a sequence, inside ``levels`` levels of the data set."""
+    implicit = transfer_syntax(IMPLICIT_VR_LITTLE_ENDIAN)
+    depth = max(1, (plan.most_levels - levels) // 2)
+    options = OutputOptions(max_depth=depth)
+    return new_reader(Plan(implicit, implicit, options, plan.dictionary, frozenset({BEHIND})),
+                      Output(0, implicit))
+
+
 def new_reader(plan: Plan, output: Output, opening: Opening | None = None) -> Reader:
     """Return a reader at the beginning of a data set, with a cursor and a writer of its own."""
     explicit, little = plan.syntax_in.explicit_vr, plan.syntax_in.little_endian
     cursor = Cursor(Level(ITEM, NO_END, explicit, little, explicit == output.explicit and little == output.little))
     value = PendingValue(output)
-    return Reader(plan, cursor, output, value, Writer(plan, cursor, output, value), opening)
+    return Reader(plan, cursor, output, value, Writer(plan, cursor, output, value, items_reader), opening)

@@ -9,13 +9,14 @@ import array
 import re
 from typing import Final, Protocol
 
-_CODES: Final = {2: "H", 4: "I", 8: "Q"}
-_BLANKS: Final = b" \t\n\v\f\r"
+from fastscp.dicom import uid_value
 
-#: Octets that have no place in a UID: what C's isspace() calls white space.
-BLANKS: Final = frozenset(_BLANKS)
+_CODES: Final = {2: "H", 4: "I", 8: "Q"}
+
+#: Octets that have no place in a UID.
+BLANKS: Final = frozenset(uid_value.BLANKS)
 #: Finds the first of them.
-find_blank: Final = re.compile(b"[" + _BLANKS + b"]").search
+find_blank: Final = re.compile(b"[" + uid_value.BLANKS + b"]").search
 
 
 def text(value: bytes) -> bytes:
@@ -31,7 +32,7 @@ def text(value: bytes) -> bytes:
 
 def uid(value: bytes) -> bytes:
     """Return a UI value without white space, padded with at most one NUL."""
-    stripped = value.translate(None, _BLANKS).rstrip(b"\0")
+    stripped = value.translate(None, uid_value.BLANKS).rstrip(b"\0")
     return stripped + b"\0" if len(stripped) & 1 else stripped
 
 
@@ -45,10 +46,14 @@ def swapped(value: bytes, width: int) -> bytes:
     return numbers.tobytes() + value[whole:]
 
 
+NO_LIMIT: Final = 1 << 62
+
+
 class Filter(Protocol):
     """A change applied to a large value piece by piece."""
 
     verbatim: bool  #: pieces are forwarded as they are
+    step: int  #: octets of a piece at most
 
     def feed(self, piece: bytes | memoryview) -> list[bytes | memoryview]:
         """Take the next piece, return what can be written; it may be the piece itself."""
@@ -61,6 +66,7 @@ class Verbatim:
     """Forward everything; append ``pad`` at the end."""
 
     verbatim = True
+    step = NO_LIMIT
 
     def __init__(self, pad: bytes) -> None:
         self._pad = pad
@@ -78,6 +84,7 @@ class Drop:
     """Swallow everything."""
 
     verbatim = False
+    step = NO_LIMIT
 
     def feed(self, piece: bytes | memoryview) -> list[bytes | memoryview]:
         """Return nothing."""
@@ -93,6 +100,7 @@ class Swap:
     """Change the byte order of numbers of ``width`` octets."""
 
     verbatim = False
+    step = NO_LIMIT
 
     def __init__(self, width: int, pad: bytes) -> None:
         self._width = width
@@ -118,6 +126,7 @@ class TrimText:
     """Hold back blanks that may turn out to be padding; only their count is kept."""
 
     verbatim = False
+    step = NO_LIMIT
 
     def __init__(self, *, odd: bool) -> None:
         self._odd = odd

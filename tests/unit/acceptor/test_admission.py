@@ -15,6 +15,9 @@ from fastscp.net.peer import Peer
 from tests.support.fake_processes import FakeResolver, FakeSocket
 from tests.support.fakes import FakeLoop
 
+#: a table that has to know everybody's name
+BY_NAME = "ALL: .evil.example\n"
+
 
 class Command:
     """A command of a rule that runs until it is told to end."""
@@ -30,7 +33,7 @@ class Command:
 class Door:
     """An admission, and what came out of it."""
 
-    def __init__(self, directory, *, rules=None, resolver=None):
+    def __init__(self, directory, *, rules=None, resolver=None, names_wanted=False):
         self.deny = directory / "deny"
         if rules is not None:
             self.deny.write_text(rules)
@@ -38,14 +41,16 @@ class Door:
         self.loop = FakeLoop()
         self.resolver = resolver
         self.let_in = []
-        self.refused = 0
+        self.refused = []
         self.commands = []
         self.no_process = False
+        self.names = []
         self.admission = Admission(access, self.loop, self.let_in.append, self.refuse, resolver=resolver,
-                                   start_command=self.start_command)
+                                   on_name=lambda address, name: self.names.append((address, name)),
+                                   names_wanted=names_wanted, start_command=self.start_command)
 
-    def refuse(self):
-        self.refused += 1
+    def refuse(self, peer, reason):
+        self.refused.append((peer.name, reason))
 
     def start_command(self, text):
         if self.no_process:
@@ -77,9 +82,9 @@ def test_without_rules_and_names_everybody_is_let_in_at_once(door):
     assert open_door.loop.masks == {}
 
 
-def test_connection_waits_for_its_name(door):
+def test_connection_waits_for_its_name_when_a_rule_needs_it(door):
     resolver = FakeResolver()
-    waiting = door(resolver=resolver)
+    waiting = door(resolver=resolver, rules=BY_NAME)
     first, second, other = waiting.arrive(), waiting.arrive(), waiting.arrive("192.0.2.8")
     assert waiting.let_in == []
     assert waiting.admission.pending_count == 3
@@ -90,14 +95,63 @@ def test_connection_waits_for_its_name(door):
     resolver.answer(waiting.loop, "192.0.2.8")
     assert waiting.let_in[-1] is other
     assert other.peer.name == "192.0.2.8"
+    assert waiting.names == []
+
+
+def test_rules_without_names_look_up_none(door):
+    resolver = FakeResolver()
+    closed = door(resolver=resolver, rules="ALL: 10.0.0.0/8\n")
+    friend = closed.arrive()
+    assert closed.arrive("10.2.3.4").sock.closed
+    assert closed.let_in == [friend]
+    assert friend.peer == Peer("192.0.2.7", 40000)
+    assert resolver.asked == []
+
+
+def test_rule_whose_command_is_told_the_name_needs_it(door):
+    resolver = FakeResolver()
+    logged = door(resolver=resolver, rules="ALL: ALL: spawn echo %h: allow\n")
+    connection = logged.arrive()
+    assert (logged.let_in, logged.commands) == ([], [])
+    resolver.answer(logged.loop, "192.0.2.7", "pacs.example")
+    assert logged.let_in == [connection]
+    assert [command.text for command in logged.commands] == ["echo pacs.example"]
+
+
+def test_name_that_others_want_follows_the_connection(door):
+    resolver = FakeResolver()
+    open_door = door(resolver=resolver, names_wanted=True)
+    first, second = open_door.arrive(), open_door.arrive()
+    assert open_door.let_in == [first, second]
+    assert first.peer == Peer("192.0.2.7", 40000, host_follows=True)
+    assert open_door.admission.pending_count == 0
+    assert open_door.admission.names_to_come
+    resolver.answer(open_door.loop, "192.0.2.7", "pacs.example")
+    assert open_door.names == [("192.0.2.7", "pacs.example")]
+    assert not open_door.admission.names_to_come
+    resolver.answer(open_door.loop, "192.0.2.7", "pacs.example")
+    assert len(open_door.names) == 1
+
+
+def test_rule_that_needs_the_name_holds_nobody_else_up(door):
+    resolver = FakeResolver()
+    mixed = door(resolver=resolver, rules="ALL: 10.0.0.0/8\nALL: .evil.example\n", names_wanted=True)
+    assert mixed.arrive("10.2.3.4").sock.closed
+    waits = mixed.arrive()
+    assert mixed.let_in == []
+    resolver.answer(mixed.loop, "192.0.2.7", "pacs.example")
+    assert mixed.let_in == [waits]
+    assert waits.peer == Peer("192.0.2.7", 40000, "pacs.example")
+    assert mixed.names == []
 
 
 def test_name_that_is_known_is_not_waited_for(door):
     resolver = FakeResolver()
     resolver.known["192.0.2.7"] = HostName("pacs.example")
-    known = door(resolver=resolver)
-    assert known.let_in == [known.arrive()]
-    assert known.let_in[0].peer.host == "pacs.example"
+    for options in ({"names_wanted": True}, {"rules": BY_NAME}):
+        known = door(resolver=resolver, **options)
+        assert known.let_in == [known.arrive()]
+        assert known.let_in[0].peer == Peer("192.0.2.7", 40000, "pacs.example")
 
 
 def test_answer_that_nobody_waits_for(door):
@@ -111,12 +165,12 @@ def test_refused_connection_is_closed_logged_and_told(door, caplog):
     closed = door(rules="ALL: 192.0.2.66\n")
     connection = closed.arrive("192.0.2.66")
     assert connection.sock.closed
-    assert closed.refused == 1
+    assert closed.refused == [("192.0.2.66", f"access denied by {closed.deny}:1")]
     assert closed.let_in == []
     assert caplog.messages == [f"access denied to 192.0.2.66 by {closed.deny}:1"]
     friend = closed.arrive("192.0.2.7")
     assert closed.let_in == [friend]
-    assert closed.refused == 1
+    assert len(closed.refused) == 1
 
 
 def test_name_decides_and_is_logged(door, caplog):
@@ -125,7 +179,7 @@ def test_name_decides_and_is_logged(door, caplog):
     connection = closed.arrive()
     resolver.answer(closed.loop, "192.0.2.7", "host.evil.example")
     assert connection.sock.closed
-    assert closed.refused == 1
+    assert closed.refused == [("host.evil.example", f"access denied by {closed.deny}:1")]
     assert caplog.messages[0].startswith("access denied to host.evil.example by ")
 
 
@@ -209,10 +263,11 @@ def test_bad_rules_at_the_start_are_an_error(tmp_path):
 
 def test_stop_refuses_who_waits_and_nobody_is_answered_any_more(door):
     resolver = FakeResolver()
-    waiting = door(resolver=resolver)
+    waiting = door(resolver=resolver, rules=BY_NAME)
     connection = waiting.arrive()
     waiting.admission.stop()
     assert connection.sock.closed
+    assert waiting.refused == [("192.0.2.7", "the service stops")]
     assert waiting.admission.pending_count == 0
     resolver.answer(waiting.loop, "192.0.2.7", "late.example")
     assert waiting.let_in == []
@@ -220,7 +275,7 @@ def test_stop_refuses_who_waits_and_nobody_is_answered_any_more(door):
 
 def test_who_waits_is_known_to_whoever_forks(door):
     resolver = FakeResolver()
-    waiting = door(resolver=resolver)
+    waiting = door(resolver=resolver, rules=BY_NAME)
     connection = waiting.arrive()
     assert list(waiting.admission.inherited_sockets()) == [resolver.channel, connection.sock]
 
@@ -236,7 +291,7 @@ def test_close_ends_the_resolver(door):
 def test_connection_that_comes_in_while_answers_are_handed_out(door):
     """Serving one connection may bring the next one in; it has to ask for itself."""
     resolver = FakeResolver()
-    waiting = door(resolver=resolver)
+    waiting = door(resolver=resolver, rules=BY_NAME)
     arrived = []
 
     def submit(connection):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import json
 import logging
 import os
 import signal
@@ -12,8 +14,10 @@ import pytest
 
 from fastscp.acceptor.policy import AcceptorPolicy
 from fastscp.acceptor.process import AcceptorProcess
+from fastscp.acceptor.resolver import HostName
 from fastscp.access.policy import AccessPolicy
 from fastscp.errors import UsageError
+from fastscp.process import fdpass
 from fastscp.process.loop import IN
 from tests.support.fake_processes import (
     FakeChildren,
@@ -29,7 +33,7 @@ from tests.support.fakes import FakeLoop
 class Service:
     """An acceptor process and the world around it."""
 
-    def __init__(self, *, resolver=None, **policy) -> None:
+    def __init__(self, *, resolver=None, watchdog_s=None, **policy) -> None:
         self.loop = FakeLoop()
         self.processes = FakeProcesses()
         self.far = FakeChildren()
@@ -38,7 +42,7 @@ class Service:
         self.resolver = resolver
         self.process = AcceptorProcess(
             AcceptorPolicy(**{"workers": 2, "drain_timeout_s": 30.0, **policy}), [self.listener], self.far.children,
-            resolver=resolver, loop=self.loop, processes=self.processes, clock=lambda: self.loop.now,
+            resolver=resolver, watchdog_s=watchdog_s, loop=self.loop, processes=self.processes, clock=lambda: self.loop.now,
             notify=lambda *assignments: self.told.append(assignments) is None)
 
     @property
@@ -206,7 +210,7 @@ def test_connection_goes_to_a_worker(service):
     running = service().start()
     sock = running.connect("::ffff:192.0.2.7")
     assert running.far.workers[0].hear() == [{"kind": "connection", "number": 1, "address": "192.0.2.7", "port": 40000,
-                                              "host": "", "descriptor": True}]
+                                              "host": "", "host_follows": False, "descriptor": True}]
     assert not sock.getblocking()
     running.work_off(0, 1)
     assert sock.fileno() == -1
@@ -234,16 +238,32 @@ def test_as_many_connections_as_the_workers_have_descriptors_for(service):
     assert running.listening
 
 
-def test_connection_that_waits_for_its_name_counts(service):
+def test_connection_that_waits_for_its_name_counts(service, tmp_path):
     resolver = FakeResolver()
-    running = service(max_associations=1, resolver=resolver).start()
-    running.connect("192.0.2.7")
+    (tmp_path / "deny").write_text("ALL: .evil.example\n")
+    access = AccessPolicy(enabled=True, allow_file=str(tmp_path / "allow"), deny_file=str(tmp_path / "deny"))
+    running = service(max_associations=1, resolver=resolver, access=access).start()
+    running.arrive((socket.socket(), ("192.0.2.7", 40000)))
     assert not running.listening
     resolver.answer(running.loop, "192.0.2.7", "pacs.example")
     assert running.far.workers[0].hear()[0]["host"] == "pacs.example"
     assert not running.listening
     running.work_off(0, 1)
     assert running.listening
+
+
+def test_name_that_is_wanted_follows_to_everybody(service):
+    resolver = FakeResolver()
+    running = service(workers=1, resolver=resolver, names_wanted=True).start()
+    running.connect("192.0.2.7")
+    assert running.far.workers[0].hear()[0]["host_follows"]
+    running.coordinator.hear()
+    resolver.answer(running.loop, "192.0.2.7", "pacs.example")
+    told = {"kind": "host", "address": "192.0.2.7", "host": "pacs.example"}
+    assert running.far.workers[0].hear() == [told]
+    assert running.coordinator.hear() == [told]
+    untaken = running.process._pool.slots.popitem()[1].untaken.popitem()[1]
+    assert untaken.peer.name == "pacs.example"
 
 
 def test_connection_that_died_in_the_queue_is_nothing_to_stop_for(service, caplog):
@@ -271,13 +291,39 @@ def test_accepting_pauses_when_the_system_has_nothing_to_give(service, number):
     assert running.listening
 
 
+def test_want_of_descriptors_is_logged_once_until_it_is_over(service, caplog):
+    running = service().start()
+    for _ in range(5):
+        running.arrive(OSError(errno.EMFILE, "no more"))
+        running.loop.advance(0.2)
+    assert caplog.text.count("cannot accept") == 1
+    running.connect()
+    running.arrive(OSError(errno.EMFILE, "no more"))
+    assert caplog.text.count("cannot accept") == 2
+
+
+def test_acceptor_process_takes_no_more_than_it_has_descriptors_for(service):
+    running = service(connections_held=2).start()
+    running.connect()
+    running.connect()
+    assert not running.listening
+    running.far.workers[0].hear()
+    running.far.workers[0].say("taken", number=1)
+    pump(running.loop)
+    assert running.listening
+
+
 def test_pause_does_not_outlast_the_limit_nor_open_what_is_full(service):
     running = service(max_associations=1).start()
     running.connect()
+    running.far.workers[0].hear()
+    running.far.workers[0].say("taken", number=1)
+    pump(running.loop)
     running.process._accept_failed(OSError(errno.EMFILE, "no more"))
     running.loop.advance(1)
     assert not running.listening
-    running.work_off(0, 1)
+    running.far.workers[0].say("finished", number=1)
+    pump(running.loop)
     assert running.listening
 
 
@@ -351,17 +397,66 @@ def test_worker_that_dies_while_draining_is_not_replaced(service):
     assert running.coordinator.kinds() == ["drain"]
 
 
-def test_workers_that_do_not_end_are_stopped_then_killed(service):
+def test_workers_that_do_not_end_within_the_drain_are_killed_and_the_hooks_run_all_the_same(service):
     running = service(drain_timeout_s=30.0).start()
     running.loop.send_signal(signal.SIGTERM)
-    running.far.workers[0].hear()
-    running.loop.advance(34.9)
-    assert running.far.workers[0].hear() == []
-    running.loop.advance(0.2)
-    assert running.far.workers[0].kinds() == ["stop"]
+    running.loop.advance(30.9)
     assert running.processes.killed == []
-    running.loop.advance(5)
+    running.loop.advance(0.2)
+    assert sorted(running.processes.killed) == [(1001, signal.SIGKILL), (1002, signal.SIGKILL)]
+    running.end("worker 1", -signal.SIGKILL)
+    running.end("worker 2", -signal.SIGKILL)
+    assert running.coordinator.kinds() == ["drain"]
+
+
+def test_service_that_does_not_stop_at_once_is_killed(service):
+    running = service(drain_timeout_s=600.0).start()
+    running.loop.send_signal(signal.SIGTERM)
+    running.loop.send_signal(signal.SIGTERM)
+    running.loop.advance(4.9)
+    assert running.processes.killed == []
+    running.loop.advance(0.2)
     assert sorted(running.processes.killed) == [(1000, signal.SIGKILL), (1001, signal.SIGKILL), (1002, signal.SIGKILL)]
+
+
+def test_service_manager_gets_a_sign_of_life_twice_in_the_time_it_waits(service):
+    running = service(watchdog_s=10.0).start()
+    running.loop.advance(10.0)
+    assert running.told.count(("WATCHDOG=1",)) == 3
+
+
+def test_nobody_who_does_not_want_a_sign_of_life_gets_one(service):
+    running = service().start()
+    running.loop.advance(100.0)
+    assert ("WATCHDOG=1",) not in running.told
+
+
+def test_process_that_hangs_is_killed_and_one_that_lives_is_not(service, caplog):
+    running = service(hang_timeout_s=5.0).start()
+    hearts = running.far.heartbeats
+    for _ in range(20):
+        for heart in hearts:
+            heart.beat()
+        running.loop.advance(0.5)
+    assert running.processes.killed == []
+    for _ in range(11):
+        for heart in (hearts[0], hearts[2]):
+            heart.beat()
+        running.loop.advance(0.5)
+    assert running.processes.killed == [(1001, signal.SIGKILL)]
+    assert "worker 1 does not come round (process 1001), killing it" in caplog.messages
+
+
+def test_names_that_a_hanging_resolver_does_not_find_are_done_without(service):
+    resolver = FakeResolver()
+    running = service(resolver=resolver, names_wanted=True).start()
+    running.connect("192.0.2.2")
+    resolver.answers.append(("192.0.2.2", HostName()))
+    running.loop.advance(0.5)
+    assert "host" not in running.far.workers[0].kinds()
+    resolver.hangs = True
+    running.loop.advance(0.3)
+    assert "host" in running.far.workers[0].kinds()
 
 
 def test_coordinator_whose_hooks_do_not_end_is_stopped_after_the_same_time_again(service):
@@ -482,3 +577,120 @@ def test_connection_refused_by_its_name_makes_room(service, closed_shop):
     resolver.answer(running.loop, "192.0.2.7", "host.evil.example")
     assert sock.closed
     assert running.listening
+
+
+# -- what is told -----------------------------------------------------------------------------------
+
+
+def fill(channel):
+    """Send until nothing more goes."""
+    while True:
+        try:
+            channel.send(b"{}" * 500)
+        except BlockingIOError:
+            return
+
+
+def told_notes(running):
+    """Return what the coordinator can read in the acceptor process's event channel."""
+    heard = []
+    while True:
+        try:
+            heard.append(json.loads(running.acceptor_channel.recv(65536)))
+        except BlockingIOError:
+            return heard
+
+
+@pytest.fixture
+def watched_shop(service, tmp_path):
+    """A service that refuses 192.0.2.66 and whose events somebody reads."""
+    deny = tmp_path / "deny"
+    deny.write_text("ALL: 192.0.2.66\n")
+    running = service(tells_events=True,
+                      access=AccessPolicy(enabled=True, allow_file=str(tmp_path / "none"), deny_file=str(deny)))
+    running.process.start()
+    running.coordinator.say("ready")
+    pump(running.loop)
+    octets, descriptor = fdpass.receive(running.coordinator.channel)
+    assert json.loads(octets) == {"kind": "worker", "name": "acceptor"}
+    running.acceptor_channel = socket.socket(fileno=descriptor)
+    running.acceptor_channel.setblocking(False)
+    for worker in running.far.workers:
+        worker.say("up")
+    pump(running.loop)
+    return running
+
+
+def test_refused_connection_is_an_event(watched_shop):
+    watched_shop.arrive((FakeSocket(), ("192.0.2.66", 40000)))
+    ((note),) = told_notes(watched_shop)
+    assert (note["kind"], note["peer"], note["port"]) == ("turned_away", "192.0.2.66", 40000)
+    assert note["reason"].startswith("access denied by ")
+
+
+def test_children_do_not_keep_the_channel_of_notices(watched_shop):
+    watched_shop.end("worker 1", -9)
+    closed = watched_shop.processes.latest("worker 1").closes
+    assert any(sock in closed for sock in watched_shop.process._notices.sockets())
+
+
+def test_next_coordinator_gets_a_channel_for_notices(watched_shop):
+    watched_shop.end("coordinator", -9)
+    watched_shop.loop.advance(0)
+    watched_shop.arrive((FakeSocket(), ("192.0.2.66", 40000)))
+    watched_shop.coordinator.say("ready")
+    pump(watched_shop.loop)
+    assert any(packet.get("name") == "acceptor" for packet in watched_shop.coordinator.hear())
+
+
+def test_without_a_reader_of_events_the_coordinator_gets_no_channel_for_them(service):
+    running = service()
+    running.process.start()
+    running.coordinator.say("ready")
+    pump(running.loop)
+    assert [packet["name"] for packet in running.coordinator.hear()] == ["worker 1 (1001)", "worker 2 (1002)"]
+
+
+def test_connections_that_no_worker_took_are_told_of_at_the_end(watched_shop):
+    for worker in watched_shop.far.workers:
+        fill(worker.channel)
+    for slot in watched_shop.process._pool.slots.values():
+        fill(slot.channel)
+    watched_shop.arrive((FakeSocket(), ("192.0.2.8", 40000)))
+    watched_shop.loop.send_signal(signal.SIGTERM)
+    assert [(note["peer"], note["reason"]) for note in told_notes(watched_shop)] == [("192.0.2.8", "the service stops")]
+
+
+def test_drain_stop_and_end_say_so(service, caplog):
+    caplog.set_level(logging.INFO)
+    running = service(drain_timeout_s=30).start()
+    running.connect()
+    running.far.workers[0].say("taken", number=1)
+    pump(running.loop)
+    running.loop.send_signal(signal.SIGTERM)
+    running.loop.send_signal(signal.SIGTERM)
+    running.loop.send_signal(signal.SIGTERM)
+    for title in ("worker 1", "worker 2", "coordinator"):
+        running.end(title)
+    running.process.finish()
+    assert caplog.messages == ["draining: no further connections, 1 may end within 30 seconds", "stopping at once", "stopped"]
+
+
+def test_reload_says_so(service, caplog):
+    caplog.set_level(logging.INFO)
+    service().start().loop.send_signal(signal.SIGHUP)
+    assert caplog.messages == ["reloading access rules, certificates and the event log"]
+
+
+def test_certificates_that_cannot_be_read_are_told_once_and_no_worker_tries(service, caplog):
+    def try_reload():
+        raise UsageError("no such certificate")
+
+    running = service()
+    running.process._children = dataclasses.replace(running.far.children, try_reload=try_reload)
+    running.start()
+    running.loop.send_signal(signal.SIGHUP)
+    assert [worker.kinds() for worker in running.far.workers] == [[], []]
+    assert running.coordinator.kinds() == ["reload"]
+    assert caplog.messages == ["certificates not reloaded: no such certificate"]
+    assert running.told[-1] == ("READY=1",)

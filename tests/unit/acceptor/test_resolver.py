@@ -110,6 +110,42 @@ def test_dead_helper_answers_everybody_and_another_is_started_later(helper):
     assert helper.questions() == ["10.0.0.3"]
 
 
+def test_helper_that_hangs_is_killed_answers_everybody_and_another_takes_its_place(helper):
+    resolver = helper.resolver
+    resolver.request("10.0.0.1")
+    helper.now += 3
+    resolver.request("10.0.0.2")
+    helper.now += 3.9
+    assert resolver.give_up() == []
+    helper.now += 0.2
+    assert sorted(resolver.give_up()) == [("10.0.0.1", ""), ("10.0.0.2", "")]
+    assert helper.processes.killed == [(1000, signal.SIGKILL)]
+    assert resolver.give_up() == []
+    assert resolver.request("10.0.0.3") is None
+
+
+def test_helper_that_answers_does_not_hang(helper):
+    resolver = helper.resolver
+    for number in range(10):
+        resolver.request(f"10.0.0.{number}")
+        helper.now += 3
+        helper.answer(f"10.0.0.{number}")
+        resolver.on_readable()
+        assert resolver.give_up() == []
+
+
+def test_no_descriptor_for_a_helper_means_no_names_for_a_while(helper, monkeypatch):
+    def none_left(*_):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(module.socket, "socketpair", none_left)
+    assert helper.resolver.request("10.0.0.1") == ""
+    monkeypatch.undo()
+    assert helper.resolver.request("10.0.0.1") == ""
+    helper.now += 5.1
+    assert helper.resolver.request("10.0.0.1") is None
+
+
 def test_dead_helper_that_was_not_noticed_yet_means_no_name_and_no_wait(helper):
     helper.resolver.request("10.0.0.1")
     helper.channel.close()

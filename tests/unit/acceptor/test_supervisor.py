@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import socket
@@ -10,8 +11,9 @@ import socket
 import pytest
 
 from fastscp.acceptor import supervisor as module
+from fastscp.acceptor.backoff import Backoff, describe_exit
 from fastscp.acceptor.pool import AcceptedConnection, Pool
-from fastscp.acceptor.supervisor import Backoff, Supervisor, describe_exit, tell
+from fastscp.acceptor.supervisor import Supervisor, tell
 from fastscp.net.peer import Peer
 from fastscp.process import fdpass
 from tests.support.fake_processes import FakeChildren, FakeProcesses, FarEnd, pump
@@ -104,6 +106,15 @@ def test_delay_has_a_limit():
     assert backoff.delay_s(0.1) == 30.0
 
 
+def test_child_that_is_killed_again_and_again_is_back_within_two_seconds(family):
+    family.start()
+    for _ in range(12):
+        before = len(family.far.workers)
+        family.end("worker 1", -signal.SIGKILL, far_end=family.far.workers[-1])
+        family.loop.advance(0.5)
+        assert len(family.far.workers) == before + 1
+
+
 def test_child_that_lived_starts_from_anew():
     backoff = Backoff()
     for _ in range(5):
@@ -120,7 +131,7 @@ def test_worker_and_coordinator_get_the_two_ends_of_a_channel(family):
     family.supervisor.start_worker(0)
     (to_coordinator,) = family.far.coordinators[0].hear()
     assert to_coordinator == {"kind": "worker", "name": "worker 1 (1001)", "descriptor": True}
-    assert family.far.workers[0].hear() == [{"kind": "event_channel", "descriptor": True}]
+    assert family.far.workers[0].hear() == [{"kind": "event_channel", "number": 1, "descriptor": True}]
 
 
 def test_child_is_not_told_of_the_service_manager(family, monkeypatch):
@@ -141,13 +152,13 @@ def test_child_keeps_its_own_end_and_closes_ours(family):
     far = family.far.workers[0]
     ours = family.pool.slots[1001].channel
     assert ours in family.processes.latest("worker 1").closes
-    assert family.far.starts[0].control.fileno() == -1  # the parent keeps no copy of it
     ours.send(b'{"kind":"drain"}')
     assert far.kinds() == ["drain"]
 
 
 def test_worker_without_a_process_leaves_no_descriptor(family):
     family.start(0)
+    gc.collect()  # sockets that earlier tests left
     before = len(os.listdir("/proc/self/fd"))
     family.processes.refusals = 1
     with pytest.raises(BlockingIOError):
@@ -270,18 +281,6 @@ def test_late_records_of_a_dead_worker_count(family, caplog):
     assert [packet["number"] for packet in family.far.workers[1].hear() if packet["kind"] == "connection"] == [4]
 
 
-def test_worker_whose_channel_ended_gets_nothing_more_before_it_is_collected(family):
-    family.start(2)
-    family.far.workers[0].die()
-    pump(family.loop)
-    assert family.pool.up_count == 1
-    family.connect()
-    assert family.far.workers[1].kinds() == ["connection"]
-    family.processes.latest("worker 1").exit_code = 0
-    family.supervisor.reap()  # the end of its channel was seen before
-    assert family.pool.up_count == 1
-
-
 def test_children_that_live_are_left_alone(family):
     family.start(2)
     family.supervisor.reap()
@@ -295,6 +294,38 @@ def test_pool_is_asked_to_look_again_after_a_death(family):
     assert family.changes > before
 
 
+def test_event_channel_that_did_not_arrive_is_made_again(family):
+    family.start(1)
+    number = family.supervisor._channels
+    family.far.workers[0].say("unconnected", number=number)
+    pump(family.loop)
+    family.loop.advance(0.05)
+    assert family.far.coordinators[0].kinds() == ["worker"]
+    [packet] = family.far.workers[0].hear()
+    assert (packet["kind"], packet["number"]) == ("event_channel", number + 1)
+
+
+def test_channel_to_a_dead_coordinator_is_made_once(family):
+    family.start(1)
+    number = family.supervisor._channels
+    family.end("coordinator", -signal.SIGKILL, far_end=family.far.coordinators[0])
+    family.loop.advance(0)
+    family.far.workers[0].say("unconnected", number=number)  # told late
+    pump(family.loop)
+    family.loop.advance(1)
+    assert family.far.coordinators[1].kinds() == ["worker"]
+
+
+def test_first_worker_is_tried_again_when_there_is_no_process(family, caplog):
+    family.start(0)
+    family.processes.refusals = 2
+    family.supervisor.launch_worker(0)
+    assert len(family.far.workers) == 0
+    family.loop.advance(1)
+    assert len(family.far.workers) == 1
+    assert "cannot start a process" in caplog.text
+
+
 # -- dying coordinators ---------------------------------------------------------------------------
 
 
@@ -304,6 +335,14 @@ def test_coordinator_that_was_never_ready_is_given_up(family):
     family.loop.advance(100)
     assert family.failures == 1
     assert len(family.far.coordinators) == 1
+
+
+def test_coordinator_killed_before_it_was_ready_is_replaced(family):
+    family.supervisor.start_coordinator()
+    family.end("coordinator", -signal.SIGKILL, far_end=family.far.coordinators[0])
+    family.loop.advance(0)
+    assert family.failures == 0
+    assert len(family.far.coordinators) == 2
 
 
 def test_coordinator_that_was_ready_once_is_replaced_and_meets_every_worker(family, caplog):

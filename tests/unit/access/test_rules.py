@@ -41,6 +41,15 @@ def test_tables_that_are_not_there_are_empty(tmp_path):
     assert rules.decide(CLIENT).allowed
 
 
+@pytest.mark.parametrize("named", ["allow", "deny"])
+def test_table_that_the_operator_named_has_to_be_there(tmp_path, named):
+    policy = AccessPolicy(True, str(tmp_path / "allow"), str(tmp_path / "deny"), **{f"{named}_named": True})
+    with pytest.raises(UsageError, match=rf"cannot read access rules: .*/{named}: No such file or directory"):
+        load_rules(policy)
+    (tmp_path / named).write_text("")
+    assert load_rules(policy).decide(CLIENT).allowed
+
+
 def test_table_that_cannot_be_read_is_an_error(tmp_path):
     (tmp_path / "allow").mkdir()
     with pytest.raises(UsageError, match=r"cannot read access rules: .*/allow: Is a directory"):
@@ -92,11 +101,15 @@ def test_expansions(load):
 @pytest.mark.parametrize(("client", "expected"), [
     (ClientInfo("10.2.3.4", ""), "10.2.3.4 unknown"),
     (ClientInfo("10.2.3.4", "a.example", confirmed=False), "10.2.3.4 paranoid"),
-    (ClientInfo("10.2.3.4"), "10.2.3.4 unknown"),
     (ClientInfo("::ffff:10.2.3.4", "a"), "a a"),
 ])
 def test_expansions_of_names_that_are_not_known(load, client, expected):
     assert load("ALL: ALL: spawn %h %n\n").decide(client).commands == (expected,)
+
+
+@pytest.mark.parametrize(("command", "needed"), [("%h", True), ("%n", True), ("%c", True), ("%a", False), ("true", False)])
+def test_name_that_a_command_is_told_has_to_be_looked_up(load, command, needed):
+    assert load(f"ALL: ALL: spawn {command}\n").decide(ClientInfo("10.2.3.4")).needs_host_name is needed
 
 
 @pytest.mark.parametrize("name", ["$(reboot)", "a;b", "`id`", "a b", "a'b", 'a"b', "a\nb", "a|b&c", "a\\b", "ä", "a%ab", "a*?[]{}<>#!~^"])

@@ -11,7 +11,7 @@ from fastscp.cli.check import check
 from fastscp.cli.parse import parse
 from fastscp.config.model import Config
 from fastscp.config.network import AddressFamily, PeerVerification, ProcessMode, TLSPolicy
-from fastscp.dicom.options import GroupLengths
+from fastscp.dicom.options import GroupLengths, PrivateDictionary
 from fastscp.store.policy import FileNames
 from fastscp.study.policy import LateObjects, Sorting
 
@@ -64,7 +64,9 @@ def test_defaults_are_those_of_the_policies():
     ("+ac", {"access.enabled": True}),
     ("+ac -ac", {}),
     ("+ac --hosts-allow a --hosts-deny b", {
-        "access.enabled": True, "access.allow_file": "a", "access.deny_file": "b"}),
+        "access.enabled": True, "access.allow_file": "a", "access.deny_file": "b", "access.allow_named": True,
+        "access.deny_named": True}),
+    ("+ac --hosts-deny ''", {"access.enabled": True, "access.deny_file": "", "access.deny_named": True}),
     ("-ts 5", {"network.socket_timeout_s": 5}),
     ("-ts 0", {"network.socket_timeout_s": None}),
     ("-ts -1", {"network.socket_timeout_s": None}),
@@ -83,6 +85,12 @@ def test_defaults_are_those_of_the_policies():
     ("--abort-during", {"faults.abort_during": True}),
     ("-up", {"store.uid_padding": True}),
     ("--drain-timeout 5", {"network.drain_timeout_s": 5}),
+    ("--hang-timeout 5", {"network.hang_timeout_s": 5}),
+    ("--max-associations-per-host 3", {"network.max_per_host": 3}),
+    ("--max-associations-per-aet 4", {"network.max_per_title": 4}),
+    ("--association-timeout 600", {"network.association_timeout_s": 600}),
+    ("--object-timeout 60", {"network.object_timeout_s": 60}),
+    ("--hang-timeout 0", {"network.hang_timeout_s": None}),
     ("--user dicom", {"network.user": "dicom"}),
     ("-od /a/b/", {"store.output_directory": "/a/b"}),
     ("-od //", {"store.output_directory": "/"}),
@@ -126,11 +134,17 @@ def test_defaults_are_those_of_the_policies():
     ("-sp --study-max-age 9", {"study.sorting": Sorting.PATIENT_NAME, "study.max_age_s": 9}),
     ("-sp --study-manifest", {"study.sorting": Sorting.PATIENT_NAME, "study.manifest": True}),
     ("-sp --transliterate-names", {"study.sorting": Sorting.PATIENT_NAME, "study.names_by_character_set": True}),
+    ("-su P --completed-directory d/", {"study.sorting": Sorting.STUDY_UID, "study.prefix": "P",
+                                        "study.completed_directory": "d"}),
     ("--state-dir d", {"study.state_directory": "d"}),
     ("--exec-on-eoseries c", {"hooks.on_end_of_series": "c"}),
     ("--exec-argv", {"hooks.argv": True}),
+    ("--quarantine q/", {"store.quarantine": "q"}),
+    ("--private-dictionary none", {"output.private_dictionary": PrivateDictionary.NONE}),
+    ("--private-dictionary PYDICOM", {"output.private_dictionary": PrivateDictionary.PYDICOM}),
     ("--hook-jobs 2", {"hooks.jobs": 2}),
     ("--hook-timeout 4", {"hooks.timeout_s": 4}),
+    ("--hook-retries 3", {"hooks.retries": 3}),
     ("--event-log f --event-digest", {"hooks.event_log": "f", "hooks.event_digest": True}),
 ])
 def test_option(options, expected):

@@ -27,19 +27,30 @@ def refusal(*arguments):
 
 
 @pytest.mark.parametrize("arguments", [
+    ["-ts", "-1"], ["-aet", ""], ["-aet", " 1234567890123456 "], ["-aet", "A_b-1.2 ~"], ["-fe", "-v"],
     ["--workers", "4"], ["--fork", "--workers", "1"], ["--max-associations", "10"], ["--drain-timeout", "0"],
     ["--user", "dicom"], ["+ac", "--hosts-allow", "a", "--hosts-deny", "b"], ["--on-late", "append"],
     ["--on-late", "NEW-STUDY"], ["-sp", "--study-max-age", "60"], ["-sp", "--study-manifest", "--transliterate-names"],
-    ["--state-dir", "d"], ["--exec-on-eoseries", "true"], ["--exec-argv", "--hook-jobs", "1", "--hook-timeout", "5"],
+    ["--state-dir", "d"], ["--private-dictionary", "none"], ["--exec-on-eoseries", "true"], ["--exec-argv", "--hook-jobs", "1", "--hook-timeout", "5"],
     ["--event-log", "f", "--event-digest"], ["--log-json"], ["--log-json", "-v"], ["-i6"], ["-i0", "-i4"],
     ["--fork", "-sp", "-rns", "-xcs", "true", "-tos", "1"], ["+tls", "k", "c", "+pg", "+pm", "+pb"],
     ["--no-sni"], ["--expect-sni", "name"], ["+tls", "k", "c", "--expect-sni", "name"], ["+tls", "k", "c", "+pg", "+cs", "X"],
 ])
 def test_accepted(arguments):
+    """The port comes last."""
     judge(*arguments, "11112")
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
+    (["-ts", "-2"], "Invalid value for option --socket-timeout (underflow: -2)"),
+    (["-aet", "12345678901234567"], "Invalid value for option --aetitle (12345678901234567): more than 16 characters"),
+    (["-aet", "A\\B"], "Invalid value for option --aetitle (A\\B): not the characters of an AE title"),
+    (["-aet", "\xc4"], "Invalid value for option --aetitle (\xc4): not the characters of an AE title"),
+    (["-aet", "A\tB"], "Invalid value for option --aetitle (A\tB): not the characters of an AE title"),
+    (["+tls", "key", "-v"], ("Missing value for option --enable-tls\nhint: --enable-tls takes private key and "
+     "certificate; '-v' was taken for the certificate of --enable-tls")),
+    (["--event-log", "-v"], ("Missing value for option --event-log\n"
+     "hint: '-v' was taken for the filename of --event-log")),
     (["--workers", "0"], "Invalid value for option --workers (underflow: 0)"),
     (["--workers", "2x"], "Invalid value for option --workers (2x)"),
     (["--workers", "2", "--single-process"], "--workers not allowed with --single-process"),
@@ -56,6 +67,7 @@ def test_accepted(arguments):
     (["--event-digest"], "--event-digest only allowed with --event-log"),
     (["--hook-jobs", "0"], "Invalid value for option --hook-jobs (underflow: 0)"),
     (["--hook-timeout", "-1"], "Invalid value for option --hook-timeout (underflow: -1)"),
+    (["--hook-retries", "-1"], "Invalid value for option --hook-retries (underflow: -1)"),
     (["--drain-timeout", "-1"], "Invalid value for option --drain-timeout (underflow: -1)"),
     (["--log-json", "-lc", "/dev/null"], "--log-json not allowed with --log-config"),
     (["--expect-sni", "x", "--no-sni"], "--no-sni not allowed with --expect-sni"),
@@ -99,3 +111,23 @@ def test_inetd_needs_no_port():
 def test_any_command_line_is_taken_or_refused(arguments):
     with contextlib.suppress(UsageError):
         judge(*arguments, "11112", verbose=True)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["+tls", "key", "11112"], ("Missing parameter port\nhint: --enable-tls takes private key and certificate; "
+     "'11112' was taken for the certificate of --enable-tls")),
+    (["+tls", "key", "-od", "out", "11112"], ("Too many parameters\nhint: --enable-tls takes private key and "
+     "certificate; '-od' was taken for the certificate of --enable-tls")),
+    (["-tos", "11112"], "Missing parameter port\nhint: '11112' was taken for the seconds of --eostudy-timeout"),
+    (["-v"], "Missing parameter port"), (["-od", "out"], "Missing parameter port"),
+    (["1", "2"], "Too many parameters"), (["-ts", "5", "1", "2"], "Too many parameters"),
+])
+def test_value_that_was_meant_as_something_else(arguments, message, monkeypatch):
+    monkeypatch.delenv("LISTEN_FDS", raising=False)
+    assert refusal(*arguments).replace("timeout of", "seconds of") == message
+
+
+def test_file_of_an_options_name_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-v").touch()
+    judge("+tls", "key", "-v", "11112")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fastscp.cli import studies
 from fastscp.cli.completion import bash_completion, zsh_completion
+from fastscp.cli.completion_studies import studies_bash_completion, studies_zsh_completion
 from fastscp.cli.options import OPTIONS
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
@@ -59,3 +61,21 @@ def test_manual_page_can_be_read():
     assert done.stderr == ""
     assert "-ll, --log-level level" in done.stdout
     assert "+x=, --prefer-uncompr" in done.stdout
+
+
+@pytest.mark.parametrize(("line", "expected"), [
+    (["re"], ["retry"]), (["retry", ""], ["all"]), (["-od", "f"], ["folder"]), (["--state-dir", ""], ["folder"]),
+    (["--j"], ["--json"]), (["failed", "-o"], ["-od"]),
+])
+def test_bash_of_studies(tmp_path, line, expected):
+    (tmp_path / "folder").mkdir()
+    words = " ".join(f"'{word}'" for word in ("fastscp-studies", *line))
+    script = (f"{studies_bash_completion()}\nCOMP_WORDS=({words}); COMP_CWORD={len(line)}; _fastscp_studies; "
+              "printf '%s\\n' \"${COMPREPLY[@]}\"")
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert sorted(done.stdout.split()) == expected
+
+
+def test_zsh_of_studies_names_every_flag():
+    text = studies_zsh_completion()
+    assert all(f"'{flag}[" in text for short, long, _, _ in studies.OPTIONS for flag in (short, long) if flag)

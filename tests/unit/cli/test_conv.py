@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,13 +63,15 @@ def test_bare_data_set(tmp_path: Path) -> None:
     assert target.read_bytes() == ds.HEAD
 
 
-def test_a_failure_leaves_the_target_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_leaves_the_target_as_it_was(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = _file(tmp_path / "in.dcm")
     source.write_bytes(source.read_bytes() + ds.implicit(0xFFFEE0DD, b""))
     target = tmp_path / "out.dcm"
     target.write_bytes(b"precious")
     assert conv.main([str(source), str(target)]) == 1
-    assert "(fffe,e0dd), offset 52" in capsys.readouterr().err
+    told = capfd.readouterr().err
+    assert "(FFFE,E0DD)" in told
+    assert "offset 52" in told
     assert target.read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.dcm", "out.dcm"]
 
@@ -107,23 +112,36 @@ def test_permissions_are_the_users_wish(tmp_path: Path) -> None:
         os.umask(mask)
 
 
-def test_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_file_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert conv.main([str(tmp_path / "absent"), str(tmp_path / "out")]) == 1
-    assert "absent" in capsys.readouterr().err
+    assert "absent" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("target", ["nowhere/out.dcm", "."])
-def test_impossible_target_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str) -> None:
+def test_impossible_target_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str], target: str) -> None:
     given = str(tmp_path / target)
     assert conv.main([str(_file(tmp_path / "in.dcm")), given]) == 1
-    assert capsys.readouterr().err.startswith(f"fastscp-conv: {given}: ")
+    assert capfd.readouterr().err.startswith(f"fastscp-conv: {given}: ")
     assert [path.name for path in tmp_path.iterdir()] == ["in.dcm"]
 
 
-def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_and_version(capfd: pytest.CaptureFixture[str]) -> None:
     assert conv.main([]) == 0
-    assert "+te" in capsys.readouterr().out
+    assert "+te" in capfd.readouterr().out
     assert conv.main(["+B", "in", "out", "--help"]) == 0
-    assert "+te" in capsys.readouterr().out
+    assert "+te" in capfd.readouterr().out
     assert conv.main(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("$fastscp: fastscp-conv v")
+    assert capfd.readouterr().out.startswith("$fastscp: fastscp-conv v")
+
+
+@pytest.mark.parametrize("flag", ["-h", "--version"])
+def test_a_reader_that_is_satisfied_early_is_no_failure(flag: str) -> None:
+    script = f"set -o pipefail; {shlex.quote(sys.executable)} -m fastscp.cli.conv {flag} | true"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_mistyped_option_is_guessed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert conv.main(["--write-xfer-litle", "a", "b"]) == 1
+    assert capfd.readouterr().err == (
+        "fastscp-conv: unknown option --write-xfer-litle\nhint: did you mean --write-xfer-little?\n")

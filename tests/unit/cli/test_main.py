@@ -11,6 +11,7 @@ from fastscp.cli import startup
 from fastscp.cli.help import usage, version
 from fastscp.config.network import NetworkPolicy, ProcessMode
 from fastscp.store.policy import StorePolicy
+from fastscp.study.policy import HookPolicy, StudyPolicy
 
 
 @pytest.fixture
@@ -75,15 +76,37 @@ def test_module_can_be_run():
     assert done.stdout.startswith("$fastscp: fastscp v")
 
 
+NO_HOOKS = HookPolicy()
+
+
 def test_directory_must_exist_and_be_writable(tmp_path, monkeypatch):
     network = NetworkPolicy(port=11112)
-    assert startup.complaint(network, StorePolicy(str(tmp_path))) == ""
-    assert startup.complaint(network, StorePolicy(str(tmp_path / "no"))) == "specified output directory does not exist"
-    (tmp_path / "file").touch()
-    assert startup.complaint(network, StorePolicy(str(tmp_path / "file"))) == (
+    assert startup.complaint(network, StorePolicy(str(tmp_path)), StudyPolicy(), NO_HOOKS) == ""
+    assert startup.complaint(network, StorePolicy(str(tmp_path), quarantine=str(tmp_path)), StudyPolicy(), NO_HOOKS) == ""
+    assert startup.complaint(network, StorePolicy(str(tmp_path), quarantine=str(tmp_path / "no")), StudyPolicy(),
+                             NO_HOOKS) == "specified quarantine directory does not exist"
+    assert startup.complaint(network, StorePolicy(str(tmp_path / "no")), StudyPolicy(), NO_HOOKS) == (
         "specified output directory does not exist")
+    (tmp_path / "file").touch()
+    assert startup.complaint(network, StorePolicy(str(tmp_path / "file")), StudyPolicy(), NO_HOOKS) == (
+        f"specified output directory is not a directory: {tmp_path}/file")
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    assert startup.complaint(network, StorePolicy(str(tmp_path))) == "specified output directory is not writeable"
+    assert startup.complaint(network, StorePolicy(str(tmp_path)), StudyPolicy(), NO_HOOKS) == (
+        "specified output directory is not writeable")
+
+
+def test_nothing_is_written_with_ignore(tmp_path, monkeypatch):
+    network = NetworkPolicy(port=11112)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert startup.complaint(network, StorePolicy(str(tmp_path), ignore=True), StudyPolicy(), NO_HOOKS) == ""
+    assert startup.complaint(network, StorePolicy(str(tmp_path / "no"), ignore=True), StudyPolicy(), NO_HOOKS) == (
+        "specified output directory does not exist")  # as in storescp
+
+
+def test_program_of_a_hook_must_be_there(tmp_path):
+    hooks = HookPolicy(on_end_of_study=f"{tmp_path}/nowhere #p")
+    assert startup.complaint(NetworkPolicy(port=11112), StorePolicy(str(tmp_path)), StudyPolicy(), hooks) == (
+        f"--exec-on-eostudy: no such program: {tmp_path}/nowhere")
 
 
 @pytest.mark.parametrize(("port", "user", "first_free", "refused"), [
@@ -93,9 +116,10 @@ def test_directory_must_exist_and_be_writable(tmp_path, monkeypatch):
 def test_privileged_ports(tmp_path, monkeypatch, port, user, first_free, refused):
     monkeypatch.setattr("os.geteuid", lambda: user)
     monkeypatch.setattr(startup, "_first_free_port", lambda: first_free)
-    complaint = startup.complaint(NetworkPolicy(port=port), StorePolicy(str(tmp_path)))
+    complaint = startup.complaint(NetworkPolicy(port=port), StorePolicy(str(tmp_path)), StudyPolicy(), NO_HOOKS)
     assert complaint == (f"cannot listen on port {port}, insufficient privileges" if refused else "")
-    assert startup.complaint(NetworkPolicy(port=port, mode=ProcessMode.INETD), StorePolicy(str(tmp_path))) == ""
+    inetd = NetworkPolicy(port=port, mode=ProcessMode.INETD)
+    assert startup.complaint(inetd, StorePolicy(str(tmp_path)), StudyPolicy(), NO_HOOKS) == ""
 
 
 COMMAND = f"{shlex.quote(sys.executable)} -m fastscp"
@@ -103,6 +127,8 @@ COMMAND = f"{shlex.quote(sys.executable)} -m fastscp"
 
 @pytest.mark.parametrize(("line", "status", "out", "err"), [
     ("--help | head -n 1", 0, "$fastscp: ", ""),
+    ("--version | true", 0, "", ""),
+    ("--list-ciphers | head -n 1", 0, "$fastscp: ", ""),
     ("--version >&-", 1, "", ""),
     ("--version >/dev/full", 1, "", ""),
     ("--foo 2>&-", 1, "", ""),

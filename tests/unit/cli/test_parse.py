@@ -74,11 +74,18 @@ def test_options(argument):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--foo"], "Unknown option --foo"),
-    (["--max-pdu=16384"], "Unknown option --max-pdu=16384"),
-    (["--verb"], "Unknown option --verb"),
-    (["-vd"], "Unknown option -vd"),
+    (["--nothing-like-it-at-all"], "Unknown option --nothing-like-it-at-all"),
+    (["--forq"], "Unknown option --forq\nhint: did you mean --fork?"),
+    (["-xrc"], "Unknown option -xrc\nhint: did you mean -rc or -xcs or -xcr?"),
+    (["+xcr"], "Unknown option +xcr\nhint: did you mean -xcr?"),
+    (["--AETITLE"], "Unknown option --AETITLE\nhint: did you mean --aetitle?"),
+    (["--max-pdu=16384"],
+     "Unknown option --max-pdu=16384\nhint: the value follows as a word of its own: --max-pdu 16384"),
+    (["--verb"], "Unknown option --verb\nhint: did you mean --verbose or --verbose-pc?"),
     (["-ta"], "Missing value for option --acse-timeout"),
-    (["+p", "4"], "Missing value for option --padding-create"),
+    (["+p", "4"], "Missing value for option --padding-create\nhint: --padding-create takes file-pad and item-pad"),
+    (["11112", "+tls", "key"],
+     "Missing value for option --enable-tls\nhint: --enable-tls takes private key and certificate"),
     (["@/nonexistent/file"], "Cannot open command file '/nonexistent/file'"),
 ])
 def test_refused(arguments, message):

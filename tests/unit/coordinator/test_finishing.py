@@ -13,10 +13,12 @@ from fastscp.coordinator.tasks import FinishTask, Plan, row_of, task_of
 from fastscp.errors import StorageError
 from fastscp.study.policy import LateObjects, StudyPolicy
 from fastscp.study.state import ObjectRow, StudyRow
+from fastscp.study.tracker import Study
 from tests.support import said
 from tests.support.fakes import Clock, FakeSink
 
 RENAME = StudyPolicy(rename=True)
+CALLER = said.opened("a")
 
 
 class CountingState(SqliteState):
@@ -46,12 +48,14 @@ class Bench:
             self.objects += 1
             (self.path / file).write_text(file)
             packet = said.stored(self.objects, f"1.{study}", self.directory, file)
-            self.state.add_object(study, ObjectRow(file, file, "a", b"{}", json.dumps(packet).encode()), self.objects,
+            self.state.add_object(study, ObjectRow(file, file, "a", json.dumps(said.opened("a")).encode(),
+                                             json.dumps(packet).encode()), self.objects,
                                   "w", self.objects)
 
     def end(self, study: int) -> FinishTask:
         self.tasks += 1
-        plan = self.finisher.plan(study, f"1.{study}", self.directory, "timeout")
+        ended = Study(study, f"1.{study}", self.directory, 0.0, 0.0)
+        plan = self.finisher.plan(ended, "timeout", caller=CALLER, last=self.objects)
         task = FinishTask(study, plan, self.tasks)
         self.state.add_task(row_of(task))
         self.finisher.take(task)
@@ -76,8 +80,8 @@ def test_without_renaming_nothing_is_planned_and_the_end_is_told(tmp_path: Path)
     bench = Bench(tmp_path, StudyPolicy())
     bench.store(1, "CT.1")
     task = bench.end(1)
-    assert task.plan == Plan("1.1", str(tmp_path), "timeout")
-    assert bench.finisher.step(task)
+    assert task.plan == Plan("1.1", str(tmp_path), "timeout", caller=CALLER, last=1)
+    assert bench.finisher.step(task).done
     assert bench.files() == {"CT.1": "CT.1"}
     event = bench.sink.events[0]
     assert (event["event"], event["reason"], event["count"]) == ("study.completed", "timeout", 1)
@@ -91,7 +95,7 @@ def test_files_are_numbered_in_order_of_arrival(tmp_path: Path) -> None:
     bench.store(1, "MR.9", "CT.1")
     task = bench.end(1)
     assert task.plan.renames == (("MR.9", "MR000001"), ("CT.1", "CT000002"))
-    assert bench.finisher.step(task)
+    assert bench.finisher.step(task).done
     assert bench.files() == {"MR000001": "MR.9", "CT000002": "CT.1"}
     assert [entry["file"] for entry in bench.sink.events[0]["objects"]] == ["MR000001", "CT000002"]
 
@@ -110,10 +114,10 @@ def test_step_is_bounded_and_the_next_goes_on(tmp_path: Path) -> None:
     names = [f"CT.{number}" for number in range(RENAMES_PER_STEP * 2)]
     bench.store(1, *names)
     task = bench.end(1)
-    assert not bench.finisher.step(task)
+    assert not bench.finisher.step(task).done
     assert len([name for name in os.listdir(tmp_path) if "." not in name]) == RENAMES_PER_STEP
     assert bench.sink.events == []
-    assert bench.finisher.step(task)
+    assert bench.finisher.step(task).done
     assert len([name for name in os.listdir(tmp_path) if "." not in name]) == RENAMES_PER_STEP * 2
 
 
@@ -129,7 +133,7 @@ def test_directory_asked_for_again_gets_its_renames_first_and_is_concluded_later
     assert not [name for name in os.listdir(tmp_path) if "." in name]
     assert bench.kept() == [[]]
     assert bench.sink.events == []
-    assert bench.finisher.step(task)
+    assert bench.finisher.step(task).done
     assert bench.sink.kinds == ["study.completed"]
 
 
@@ -156,7 +160,7 @@ def test_settling_in_the_middle_of_the_steps_goes_on_where_they_were(tmp_path: P
     bench.finisher.step(task)
     bench.finisher.settle(str(tmp_path))
     (tmp_path / "CT.0").write_text("late, of the same name")
-    assert bench.finisher.step(task)
+    assert bench.finisher.step(task).done
     assert bench.files()["CT.0"] == "late, of the same name"
     assert bench.files()["CT000001"] == "CT.0"
 
@@ -166,8 +170,8 @@ def test_rest_of_a_plan_is_carried_out_by_the_next_life(tmp_path: Path) -> None:
     bench.store(1, *(f"CT.{number}" for number in range(RENAMES_PER_STEP + 1)))
     bench.finisher.step(bench.end(1))
     finisher, (task,) = bench.again()
-    assert not finisher.step(task)
-    assert finisher.step(task)
+    assert not finisher.step(task).done
+    assert finisher.step(task).done
     assert sorted(bench.files()) == [f"CT{number:06d}" for number in range(1, RENAMES_PER_STEP + 2)]
     assert {name: text for name, text in bench.files().items() if name in {"CT000001", "CT000065"}} == {
         "CT000001": "CT.0", "CT000065": "CT.64"}
@@ -178,7 +182,7 @@ def test_name_that_was_taken_meanwhile_is_never_overwritten(tmp_path: Path) -> N
     bench.store(1, "CT.1", "CT.2", "CT.3")
     task = bench.end(1)
     (tmp_path / "CT000002").write_text("somebody else's")
-    assert bench.finisher.step(task)
+    assert bench.finisher.step(task).done
     assert bench.files() == {"CT000001": "CT.1", "CT000002": "somebody else's", "CT000004": "CT.2",
                              "CT000005": "CT.3"}
 
@@ -190,7 +194,7 @@ def test_names_chosen_again_are_durable_before_they_are_used(tmp_path: Path) -> 
     (tmp_path / "CT000001").write_text("somebody else's")
     commits: list[tuple[Any, list[str]]] = []
     bench.state.commit = lambda: commits.append((bench.kept(), sorted(os.listdir(tmp_path))))  # type: ignore[method-assign]
-    assert bench.finisher.step(task)
+    assert bench.finisher.step(task).done
     assert commits == [([[["CT.1", "CT000002"]]], ["CT.1", "CT000001"])]
 
 
@@ -210,7 +214,7 @@ def test_file_that_is_gone_and_file_that_cannot_be_renamed_stop_nothing(
     bench.store(1, "CT.1", "CT.2", "CT.3")
     task = bench.end(1)
     (tmp_path / "CT.1").unlink()
-    assert bench.finisher.step(task)
+    assert bench.finisher.step(task).done
     assert bench.files() == {"CT.2": "CT.2", "CT000003": "CT.3"}
     assert [row.name for row in bench.state.objects(1)] == ["CT000001", "CT.2", "CT000003"]
     assert "the file is gone" in caplog.text
@@ -220,7 +224,7 @@ def test_file_that_is_gone_and_file_that_cannot_be_renamed_stop_nothing(
 def test_manifest_lists_the_final_names(tmp_path: Path) -> None:
     bench = Bench(tmp_path, StudyPolicy(rename=True, manifest=True))
     bench.store(1, "CT.1")
-    assert bench.finisher.step(bench.end(1))
+    assert bench.finisher.step(bench.end(1)).done
     manifest = json.loads(Path(manifest_path(str(tmp_path))).read_text())
     assert manifest["completed"] == "1970-01-01T00:00:00Z"
     assert manifest["series"][0]["instances"][0]["file"] == "CT000001"
@@ -233,7 +237,7 @@ def test_manifest_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: p
     task = bench.end(1)
     (tmp_path / "CT.1").unlink()
     tmp_path.rmdir()
-    assert bench.finisher.step(task)
+    assert bench.finisher.step(task).done
     assert "cannot write" in caplog.text
     assert bench.sink.kinds == ["study.completed"]
     assert bench.kept() == []
@@ -245,7 +249,11 @@ def test_study_is_remembered_where_late_objects_are_appended(tmp_path: Path) -> 
     bench.finisher.step(bench.end(1))
     assert [(row.file, row.name) for row in bench.state.objects(1)] == [("CT.1", "CT000001")]
     bench.store(1, "CT.2")
-    assert bench.end(1).plan.renames == (("CT.2", "CT000002"),)
+    task = bench.end(1)
+    assert (task.plan.decided, task.plan.renames) == (False, ())
+    assert bench.finisher.step(task).done
+    assert bench.files() == {"CT000001": "CT.1", "CT000002": "CT.2"}
+    assert [event["revision"] for event in bench.sink.events] == [1, 2]
 
 
 def test_directory_that_is_gone_is_told_and_numbers_begin_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -255,3 +263,12 @@ def test_directory_that_is_gone_is_told_and_numbers_begin_anew(tmp_path: Path, c
     tmp_path.rmdir()
     assert bench.end(1).plan.renames == (("CT.1", "CT000001"),)
     assert "cannot list" in caplog.text
+
+
+def test_end_of_a_study_says_who_sent_its_last_object(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.store(1, "CT.1", "CT.2")
+    assert bench.finisher.step(bench.end(1))
+    event = bench.sink.events[-1]
+    assert event["event"] == "study.completed"
+    assert (event["calling_aet"], event["called_aet"], event["peer"], event["port"]) == ("SCU", "SCP", "127.0.0.1", 1024)

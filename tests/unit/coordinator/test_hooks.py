@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 
@@ -113,6 +114,28 @@ def test_program_that_cannot_be_started_is_told_from_the_loop(error: Exception, 
     bench.loop.advance(0)
     assert bench.ended == [("hook", NOT_STARTED)]
     assert "cannot be executed: /bin/sh" in caplog.text
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.ENOBUFS,
+                                    errno.EINTR])
+def test_hook_that_cannot_be_started_for_want_of_something_has_not_begun(number: int) -> None:
+    bench = Bench(jobs=1)
+    bench.processes.refuse = OSError(number, os.strerror(number))
+    assert not bench.runner.start("hook", ["/bin/sh", "-c", "true"], {}, lambda status: bench.ended.append(("hook", status)))
+    bench.loop.advance(60)
+    assert bench.ended == []
+    assert not bench.runner.busy
+    bench.processes.refuse = None
+    bench.start()
+    assert bench.runner.busy
+
+
+def test_hook_that_was_ended_for_its_time_has_failed_whatever_it_says() -> None:
+    bench = Bench(timeout_s=10)
+    pid = bench.start()
+    bench.loop.advance(10)
+    bench.end(pid, 0)
+    assert bench.ended == [("hook", -signal.SIGTERM)]
 
 
 def test_hooks_read_nothing_and_inherit_output() -> None:

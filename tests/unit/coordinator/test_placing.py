@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from fastscp.coordinator.placing import ATTEMPTS, Placer, ensure, remove_unused
-from fastscp.errors import InstanceError
+from fastscp.errors import InstanceError, StorageError
 from fastscp.study.naming import timestamp
 from fastscp.study.policy import Sorting, StudyPolicy
 
@@ -68,11 +69,12 @@ def test_patients_are_spelt_and_the_nameless_are_told(tmp_path: Path, caplog: py
     assert "PatientName (0010,0010) absent or empty" in caplog.text
 
 
-def test_patients_are_transliterated_when_asked_for(tmp_path: Path) -> None:
+def test_patients_are_transliterated_when_asked_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     policy = StudyPolicy(sorting=Sorting.PATIENT_NAME, names_by_character_set=True)
     name = "Ж".encode("iso8859_5").decode("latin-1")
     directory, _ = placer(policy, tmp_path).open_directory("1.2", name, "ISO_IR 144")
     assert directory == f"{tmp_path}/Zh_20260102_030405998"
+    assert "Latin-1" not in caplog.text
 
 
 def test_file_in_the_way_is_a_refusal(tmp_path: Path) -> None:
@@ -82,11 +84,46 @@ def test_file_in_the_way_is_a_refusal(tmp_path: Path) -> None:
 
 
 def test_directory_that_cannot_be_made_is_a_refusal(tmp_path: Path) -> None:
-    with pytest.raises(InstanceError, match="cannot make study directory"):
+    with pytest.raises(StorageError, match="cannot make study directory"):
         placer(BY_UID, tmp_path / "nowhere").open_directory("1.2", "", "")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InstanceError, match="cannot make study directory"):
+    with pytest.raises(StorageError, match="cannot make study directory"):
         ensure(f"{tmp_path}/file/1.2")
+
+
+@pytest.mark.parametrize(("number", "status"), [
+    *((number, 0xA700) for number in (errno.EROFS, errno.EDQUOT, errno.ENOSPC, errno.EIO, errno.EACCES, errno.EMLINK,
+                                      errno.ENOMEM, errno.ENOENT, errno.ESTALE)),
+    *((number, 0xC000) for number in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.ELOOP)),
+])
+def test_only_a_bad_name_is_the_objects_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int,
+                                              status: int) -> None:
+    def refuse(path: str, mode: int = 0o777) -> None:
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr("os.mkdir", refuse)
+    with pytest.raises((InstanceError, StorageError), match=os.strerror(number)) as refusal:
+        placer(BY_UID, tmp_path).open_directory("1.2", "", "")
+    assert refusal.value.status == status
+    with pytest.raises(StorageError, match=os.strerror(number)):  # the name was good before
+        ensure(f"{tmp_path}/1.2")
+
+
+_BROKEN = "Patient name not in Latin-1 (charset: {}), ASCII dir name may be broken"
+
+
+@pytest.mark.parametrize(("patient", "charset", "told"), [
+    ("\xc4^B", "ISO_IR 192", "ISO_IR 192"), ("\xc4^B", "ISO_IR 144 ", "ISO_IR 144"),
+    ("\xc4^B", "\\ISO 2022 IR 100", "\\ISO 2022 IR 100"), ("A^B\\\xc4", "ISO_IR 144", "ISO_IR 144"),
+    ("\x1b$B;3ED\x1b(B^B", "\\ISO 2022 IR 87", "\\ISO 2022 IR 87"),
+    ("\xc4", "ISO_IR 1\n00", "ISO_IR 1\\n00"),
+    ("A^B", "ISO_IR 192", ""), ("\xc4^B", "ISO_IR 100 ", ""), ("\xc4^B", "", ""), ("\xc4^B", "  ", ""),
+])
+def test_names_beyond_latin_1_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, patient: str, charset: str,
+                                       told: str) -> None:
+    placer(StudyPolicy(sorting=Sorting.PATIENT_NAME), tmp_path).open_directory("1.2", patient, charset)
+    assert [record.getMessage() for record in caplog.records if record.levelname in {"WARNING", "WARN"}] == (
+        [_BROKEN.format(told)] if told else [])
 
 
 def test_directory_of_an_earlier_time_is_made_again(tmp_path: Path) -> None:
@@ -102,3 +139,51 @@ def test_only_an_empty_directory_is_removed(tmp_path: Path) -> None:
     for name in ("1.2", "1.3", "never"):
         remove_unused(f"{tmp_path}/{name}")
     assert os.listdir(tmp_path) == ["1.3"]
+
+
+def test_directory_is_told_with_storescp_s_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    by_uid = placer(BY_UID, tmp_path)
+    by_uid.open_directory("1.2", "", "")
+    by_uid.open_directory("1.2", "", "")
+    ensure(f"{tmp_path}/1.2")
+    ensure(f"{tmp_path}/1.3")
+    assert caplog.messages == [f"created new subdirectory for study: {tmp_path}/1.2",
+                               f"using existing subdirectory for study: {tmp_path}/1.2",
+                               f"made subdirectory for study again: {tmp_path}/1.3"]
+
+
+@pytest.mark.parametrize("name", ["file", "nowhere/1.2"])
+def test_directory_that_cannot_be_made_again_is_a_refusal_with_a700(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot make study directory") as refusal:
+        ensure(f"{tmp_path}/{name}")
+    assert refusal.value.status == 0xA700
+    assert os.listdir(tmp_path) == ["file"], "the output directory is never made again"
+
+
+def test_occupied_directory_is_not_shared(tmp_path: Path) -> None:
+    by_uid = placer(BY_UID, tmp_path)
+    occupied = [f"{tmp_path}/1.2", f"{tmp_path}/1.2.r2"]
+    assert by_uid.open_directory("1.2", "", "", occupied) == (f"{tmp_path}/1.2.r3", True)
+    by_time = placer(BY_TIME, tmp_path)
+    assert by_time.open_directory("1.2", "", "", [f"{tmp_path}/20260102_030405998"])[0] == f"{tmp_path}/20260102_030405999"
+
+
+def test_prefix_leads_into_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    policy = StudyPolicy(sorting=Sorting.STUDY_UID, prefix="a/b")
+    assert placer(policy, tmp_path).open_directory("1.2", "", "") == (f"{tmp_path}/a/b_1.2", True)
+    assert os.listdir(tmp_path / "a") == ["b_1.2"]
+
+
+def test_names_of_the_service_and_the_way_to_completed_studies_are_kept_free(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("1.4")
+    policy = StudyPolicy(sorting=Sorting.STUDY_UID, completed_directory=f"{tmp_path}/1.3/done")
+    for uid in (".fastscp-12-1.tmp", "1.3"):
+        with pytest.raises(InstanceError, match="unacceptable name"):
+            placer(policy, tmp_path).open_directory(uid, "", "")
+    policy = StudyPolicy(sorting=Sorting.STUDY_UID, completed_directory=f"{tmp_path}/link")
+    with pytest.raises(InstanceError, match="unacceptable name"):
+        placer(policy, tmp_path).open_directory("1.4", "", "")
+    assert os.listdir(tmp_path) == ["link"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,15 +11,23 @@ import pytest
 
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode
-from fastscp.coordinator import process
+from fastscp.coordinator import process, requests
 from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import RENAMES_PER_STEP
-from fastscp.coordinator.process import FORGET_WORKERS_S, PAUSE_S, RECOVERY_S, Coordinator
+from fastscp.coordinator.process import (
+    FORGET_WORKERS_S,
+    ORPHAN_GRACE_S,
+    PAUSE_S,
+    RECOVERY_S,
+    REQUESTS_S,
+    Coordinator,
+)
 from fastscp.coordinator.state import FILE_NAME, SqliteState
 from fastscp.errors import ProcessError
 from fastscp.process.loop import IN
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
+from fastscp.study.state import TaskRow
 from tests.support import said
 from tests.support.fakes import FakeDestination, FakeLoop, FakeProcesses, FakeSocket
 
@@ -73,8 +82,9 @@ class Bench:
         self.sockets: dict[int, FakeSocket] = {}
         state = JournalState(self.state_directory, self.journal) if self.config.keeps_studies else None
         event_log = EventLog(self.destination, self.loop) if self.destination is not None else None
-        self.coordinator = Coordinator(self.control, self.config, loop=self.loop, state=state, event_log=event_log,
-                                       processes=self.processes, adopt=self.sockets.__getitem__)
+        hook_state = state or JournalState(self.state_directory, self.journal)
+        self.coordinator = Coordinator(self.control, self.config, loop=self.loop, state=state, hook_state=hook_state,
+                                       event_log=event_log, processes=self.processes, adopt=self.sockets.__getitem__)
         self.coordinator.run()
 
     def order(self, kind: str, **fields: Any) -> None:
@@ -152,17 +162,22 @@ def test_state_that_cannot_be_written_answers_nobody(tmp_path: Path) -> None:
     assert worker.sent == []
 
 
-def test_acknowledgement_that_a_starting_hook_allows_leaves_in_the_same_round(tmp_path: Path) -> None:
+def test_hook_that_starts_is_acknowledged_without_the_state_and_one_that_waits_once_it_is_in_it(tmp_path: Path) -> None:
     bench = Bench(tmp_path, StudyPolicy(), HookPolicy(on_reception="r", jobs=1))
     worker = bench.worker()
+    bench.journal.clear()
     for event in (1, 2):
         bench.say(worker, said.stored(event, "1.1", str(tmp_path), f"CT.{event}"))
     bench.turn()
-    assert worker.sent == [ack(1)]
-    assert bench.journal.index("spawn") < bench.journal.index(ack(1))
+    assert worker.sent == [ack(1), ack(2)]
+    journal = bench.journal[bench.journal.index("spawn"):]
+    assert journal == ["spawn", ack(1), "write", "write", "commit", ack(2)]
+    assert [row.number for row in bench.coordinator._state.recover().tasks] == [2]
     bench.end(501)
     bench.turn()
-    assert worker.sent == [ack(1), ack(2)]
+    bench.end(502)
+    bench.turn()
+    assert bench.coordinator._state.recover().tasks == []
 
 
 def test_blocked_worker_holds_nobody_up(tmp_path: Path) -> None:
@@ -242,7 +257,7 @@ def test_drain_without_anything_to_do_ends_at_once_and_may_be_repeated(tmp_path:
     assert bench.loop.stopped
 
 
-def test_end_of_the_control_channel_drains(tmp_path: Path) -> None:
+def test_end_of_the_control_channel_without_workers_drains(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.control.dead = True
     bench.loop.fire(bench.control.fd, IN)
@@ -251,15 +266,40 @@ def test_end_of_the_control_channel_drains(tmp_path: Path) -> None:
     assert bench.loop.stopped
 
 
-def test_reset_of_the_control_channel_drains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(tmp_path)
-
-    def reset(*_: object) -> None:
-        raise ConnectionResetError
-
-    monkeypatch.setattr(bench.control, "recvmsg", reset)
+def test_acceptor_process_dies_and_the_last_worker_is_waited_for(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, hooks=HookPolicy(on_reception="r", on_end_of_study="e"))
+    one, two = bench.worker("w"), bench.worker("v", "b")
+    bench.control.dead = True
     bench.loop.fire(bench.control.fd, IN)
+    bench.say(one, said.place(1, "1.1"))
     bench.turn()
+    assert [packet["kind"] for packet in one.take_sent()] == ["placed"]
+    two.dead = True
+    bench.loop.fire(two.fd, IN)
+    bench.turn()
+    bench.store(one, 1, "1.1", request=1)
+    bench.turn()
+    assert ack(1) in one.take_sent()
+    assert not bench.loop.stopped
+    one.dead = True
+    bench.loop.fire(one.fd, IN)
+    for _ in range(2):  # the hook of the object, then that of its study
+        bench.turn()
+        assert not bench.loop.stopped
+        bench.end(bench.processes.running[0])
+    bench.turn()
+    assert bench.loop.stopped
+
+
+def test_worker_that_hangs_does_not_keep_an_orphan_for_ever(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.worker()
+    bench.control.dead = True
+    bench.loop.fire(bench.control.fd, IN)
+    limit_s = bench.config.network.drain_timeout_s + ORPHAN_GRACE_S
+    bench.loop.advance(limit_s - 0.1)
+    assert not bench.loop.stopped
+    bench.loop.advance(0.1)
     assert bench.loop.stopped
 
 
@@ -414,3 +454,268 @@ def test_state_directory_that_cannot_be_used_ends_the_process(
     assert process.main(control, config) == 1
     assert "cannot be used" in caplog.text
     assert ignored == [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+
+
+def completed(bench: Bench) -> Path:
+    assert bench.config.study.completed_directory is not None
+    return Path(bench.config.study.completed_directory)
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> Bench:
+    """A study that ended and cannot move, because the directory for completed ones is gone."""
+    (tmp_path / "out").mkdir()
+    study = StudyPolicy(sorting=Sorting.STUDY_UID, timeout_s=10, completed_directory=str(tmp_path / "done"))
+    bench = Bench(tmp_path / "out", study, HookPolicy(on_end_of_study="e"))
+    worker = bench.worker()
+    (tmp_path / "out" / "1.1").mkdir()
+    bench.store(worker, 1, "1.1")
+    bench.loop.advance(10.1)
+    bench.turn()
+    return bench
+
+
+def test_move_that_failed_is_tried_again_without_anybody_coming(stuck: Bench) -> None:
+    completed(stuck).mkdir()
+    stuck.loop.advance(0.5)
+    assert os.listdir(completed(stuck)) == []
+    for _ in range(3):
+        stuck.loop.advance(1.1)
+    assert os.listdir(completed(stuck)) == ["1.1"]
+    assert len(stuck.processes.spawned) == 1
+
+
+def test_drain_does_not_wait_for_what_cannot_move(stuck: Bench) -> None:
+    stuck.order("drain")
+    stuck.turn()
+    assert stuck.loop.stopped
+    assert stuck.processes.spawned == {}
+
+
+def test_open_associations_decide_whether_the_next_study_ends_the_former(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, StudyPolicy(sorting=Sorting.STUDY_UID, timeout_s=10), HookPolicy(on_end_of_study="e"))
+    one, two = bench.worker("w", "a"), bench.worker("v", "b")
+    bench.store(one, 1, "1.1")
+    bench.store(one, 2, "1.2")
+    bench.turn()
+    assert bench.processes.spawned == {}
+    bench.say(two, said.closed("b"))
+    bench.store(one, 3, "1.3")
+    bench.store(one, 4, "1.4")
+    bench.turn()
+    assert [variables["FASTSCP_STUDY_UID"] for _, variables in bench.processes.spawned.values()] == ["1.3"]
+
+
+def test_after_a_restart_associations_count_as_open_until_they_were_heard_of(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    bench = Bench(output, StudyPolicy(sorting=Sorting.STUDY_UID, timeout_s=100), HookPolicy(on_end_of_study="e"),
+                  state_directory=tmp_path)
+    bench.store(bench.worker(), 1, "1.1")
+    bench.turn()
+    restart(bench)
+    worker = bench.worker()
+    bench.store(worker, 2, "1.2")
+    bench.store(worker, 3, "1.3")
+    bench.turn()
+    assert bench.processes.spawned == {}
+    bench.loop.advance(RECOVERY_S + 0.1)
+    bench.store(worker, 4, "1.4")
+    bench.store(worker, 5, "1.5")
+    bench.turn()
+    assert [variables["FASTSCP_STUDY_UID"] for _, variables in bench.processes.spawned.values()] == ["1.4"]
+
+
+def test_end_of_the_acceptor_process_is_said_here_once_for_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(tmp_path)
+    bench.control.dead = True
+    bench.loop.fire(bench.control.fd, IN)
+    assert caplog.messages == ["the acceptor process is gone, finishing what is under way"]
+
+
+def test_end_of_the_control_channel_behind_an_order_to_drain_is_nothing_to_say(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(tmp_path)
+    bench.order("drain")
+    bench.control.dead = True
+    bench.loop.fire(bench.control.fd, IN)
+    assert caplog.messages == []
+
+
+def test_stop_takes_what_workers_said_at_their_end(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, event_log=True)
+    worker = bench.worker()
+    worker.put(said.refused("a", None))
+    bench.order("stop")
+    bench.coordinator.close()
+    assert bench.destination is not None
+    assert b"object.refused" in bench.destination.written[0]
+
+
+# -- hooks that wait ----------------------------------------------------------------------------------
+
+
+def kept(directory: Path) -> list[int]:
+    state = SqliteState(directory)
+    numbers = [row.number for row in state.recover().tasks]
+    state.close()
+    return numbers
+
+
+def test_stop_keeps_what_workers_told_and_every_hook_that_has_not_ended(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(tmp_path, StudyPolicy(), HookPolicy(on_reception="r", jobs=1), state_directory=tmp_path)
+    worker = bench.worker()
+    for event in (1, 2):
+        bench.say(worker, said.stored(event, "1.1", str(tmp_path), f"CT.{event}"))
+    bench.turn()
+    worker.put(said.stored(3, "1.1", str(tmp_path), "CT.3"))
+    bench.order("stop")
+    assert bench.loop.stopped
+    bench.coordinator.close()
+    assert kept(tmp_path) == [1, 2, 3]
+    assert caplog.messages[-1] == "3 hooks have not ended, they run at the next start"
+    bench.start()
+    bench.turn()
+    assert list(bench.processes.spawned) == [501]
+    bench.worker().put(said.stored(3, "1.1", str(tmp_path), "CT.3"))
+    bench.turn()
+    assert bench.coordinator._lanes.pending == 3
+
+
+def test_stop_without_a_file_says_how_many_hooks_are_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(tmp_path, StudyPolicy(), HookPolicy(on_reception="r", jobs=1))
+    bench.say(bench.worker(), said.stored(1, "1.1", str(tmp_path)), said.stored(2, "1.1", str(tmp_path)))
+    bench.turn()
+    bench.order("stop")
+    assert caplog.messages[-1] == "2 hooks have not ended and are lost"
+
+
+def test_stop_with_nothing_left_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Bench(tmp_path, StudyPolicy(), HookPolicy(on_reception="r")).order("stop")
+    assert caplog.messages == []
+
+
+def test_new_numbers_of_hooks_are_not_those_of_kept_ones(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, StudyPolicy(), HookPolicy(on_reception="r", jobs=1), state_directory=tmp_path)
+    bench.say(bench.worker(), said.stored(1, "1.1", str(tmp_path)), said.stored(2, "1.1", str(tmp_path)))
+    bench.turn()
+    bench.order("stop")
+    bench.coordinator.close()
+    bench.start()
+    bench.say(bench.worker("v"), said.stored(1, "1.1", str(tmp_path), "CT.9"))
+    bench.turn()
+    assert [row.number for row in bench.coordinator._state.recover().tasks] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_drain_leaves_to_the_next_start_what_only_waits_to_be_retried(tmp_path: Path, durable: bool) -> None:
+    bench = Bench(tmp_path, StudyPolicy(), HookPolicy(on_reception="r", retries=1, jobs=1),
+                  state_directory=tmp_path if durable else None)
+    bench.say(bench.worker(), said.stored(1, "1.1", str(tmp_path)), said.stored(2, "1.1", str(tmp_path)))
+    bench.turn()
+    bench.end(501, 1)
+    bench.order("drain")
+    bench.turn()
+    assert not bench.loop.stopped  # the second is running
+    bench.end(502)
+    bench.turn()
+    assert bench.loop.stopped is durable
+    if durable:
+        bench.coordinator.close()
+        assert kept(tmp_path) == [1]
+    else:
+        bench.loop.advance(1)
+        bench.end(503)
+        bench.turn()
+        assert bench.loop.stopped
+
+
+def test_requests_of_operators_are_carried_out_within_seconds_and_at_the_start(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, StudyPolicy(), HookPolicy(on_reception="r", jobs=8), state_directory=tmp_path)
+    worker = bench.worker()
+    for event in (1, 2, 3):
+        bench.say(worker, said.stored(event, "1.1", str(tmp_path), f"CT.{event}"))
+    bench.turn()
+    for pid in (501, 502, 503):
+        bench.end(pid, 1)
+    bench.turn()
+    assert bench.coordinator._lanes.pending == 0
+    requests.put(tmp_path, requests.RETRY, [2])
+    bench.loop.advance(REQUESTS_S)
+    bench.turn()
+    assert bench.processes.spawned[504][1]["FASTSCP_FILE"] == "CT.2"
+    assert requests.waiting(tmp_path) == []
+    bench.end(504)
+    bench.turn()
+    bench.coordinator.close()
+    requests.put(tmp_path, requests.FORGET, [1])
+    requests.put(tmp_path, requests.RETRY, None)
+    bench.start()
+    bench.turn()
+    assert [variables["FASTSCP_FILE"] for _, variables in bench.processes.spawned.values()] == ["CT.3"]
+    assert requests.waiting(tmp_path) == []
+
+
+def test_requests_are_looked_for_once_there_is_a_file(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, StudyPolicy(), HookPolicy(on_reception="r"))
+    bench.turn()
+    assert bench.loop.next_timer is None
+
+
+def test_name_of_a_host_reaches_hooks_and_events_of_open_associations(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, StudyPolicy(), HookPolicy(on_reception="echo #r"), event_log=True)
+    worker = bench.worker()
+    bench.say(worker, {**said.opened("b", peer="10.0.0.9"), "peer_host": ""},
+              said.stored(1, "1.1", str(tmp_path), association="b"))
+    bench.turn()
+    assert bench.processes.spawned == {}
+    assert worker.sent == [ack(1)]
+    bench.order("host", address="10.0.0.9", host="pacs.example")
+    bench.say(worker, said.stored(2, "1.1", str(tmp_path), association="b"))
+    bench.turn()
+    assert [arguments[2] for arguments, _ in bench.processes.spawned.values()] == ["echo 'pacs.example'"] * 2
+    hosts = [event["peer_host"] for event in events_of(bench) if event["event"] == "object.stored"]
+    assert hosts == ["10.0.0.9", "pacs.example"]
+
+
+def events_of(bench: Bench) -> list[dict[str, Any]]:
+    assert bench.destination is not None
+    return [json.loads(line) for line in b"".join(bench.destination.written).splitlines()]
+
+
+def test_state_of_hooks_alone_is_made_late_and_not_where_another_was_meanwhile(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = Config(store=StorePolicy(output_directory=str(tmp_path)), hooks=HookPolicy(on_reception="r"))
+    row = TaskRow(1, 0, "reception", b"{}")
+    first = process.open_hook_state(config)
+    second = process.open_hook_state(config)
+    first.recover()
+    assert list(tmp_path.iterdir()) == []
+    first.add_task(row)
+    assert first.directory == tmp_path / ".fastscp"
+    first.close()
+    os.close(fd_of_lock(tmp_path))
+    second.add_task(row)
+    assert second.directory is None
+    assert "was used by another service meanwhile" in caplog.text
+
+
+def fd_of_lock(directory: Path) -> int:
+    """Return the descriptor by which this process holds the lock: a real service ends with its process."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{name}") == f"{directory}/.fastscp/lock":
+                return int(name)
+        except FileNotFoundError:
+            continue
+    raise AssertionError("no lock")
+
+
+def test_one_association_of_inetd_keeps_its_hooks_in_memory(tmp_path: Path) -> None:
+    config = Config(store=StorePolicy(output_directory=str(tmp_path)), hooks=HookPolicy(on_reception="r"),
+                    network=NetworkPolicy(mode=ProcessMode.INETD))
+    state = process.open_hook_state(config)
+    state.add_task(TaskRow(1, 0, "reception", b"{}"))
+    assert state.directory is None
+    assert list(tmp_path.iterdir()) == []

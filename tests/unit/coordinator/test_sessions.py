@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.placing import Placer
 from fastscp.coordinator.sessions import Sessions
@@ -36,7 +38,8 @@ class Bench:
             finisher = Finisher(BY_UID, self.state, self.sink)
             placer = Placer(BY_UID, str(output), frozenset())
             self.studies = Studies(BY_UID, hooks, self.state, self.lanes, placer, finisher, self.sink)
-        self.sessions = Sessions(self.loop, self.lanes, self.studies, self.sink, hooks, str(output),
+        self.backlog = Backlog(self.lanes, self.state)
+        self.sessions = Sessions(self.loop, self.lanes, self.studies, self.backlog, self.sink, hooks, str(output),
                                  known=known or {}, changed=self.change)
 
     def change(self) -> None:
@@ -82,7 +85,7 @@ def test_answers_wait_until_they_are_sent_and_leave_once(tmp_path: Path) -> None
     bench.say(worker, said.place(1, "1.1"))
     assert worker.sent == []
     assert bench.told(worker) == [
-        {"kind": "placed", "request": 1, "directory": f"{tmp_path}/1.1", "status": 0, "message": ""}]
+        {"kind": "placed", "request": 1, "directory": f"{tmp_path}/1.1", "status": 0, "message": "", "late": False}]
     assert bench.told(worker) == []
 
 
@@ -113,7 +116,7 @@ def test_object_is_acknowledged_and_its_hook_waited_for(tmp_path: Path) -> None:
 
 
 def test_synchronous_worker_waits_for_everything_its_event_caused(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, HookPolicy(on_end_of_study="e", synchronous=True))
+    bench = Bench(tmp_path, HookPolicy(on_end_of_series="s", synchronous=True))
     worker = bench.connect()
     bench.say(worker, said.stored(1, "1.1", f"{tmp_path}/1.1"))
     assert bench.told(worker) == [ack(1), ran(1)]
@@ -138,7 +141,7 @@ def test_without_state_the_acknowledgement_waits_for_the_start_of_the_hook(tmp_p
     worker = bench.connect()
     bench.say(worker, said.stored(1, "1.1", str(tmp_path)))
     assert bench.told(worker) == []
-    bench.sessions.hook_started(bench.lanes.ready_hooks[0])
+    bench.sessions.hook_taken(bench.lanes.ready_hooks[0])
     assert bench.told(worker) == [ack(1)]
 
 
@@ -155,7 +158,7 @@ def test_with_state_the_start_of_a_hook_is_no_news(tmp_path: Path) -> None:
     worker = bench.connect()
     bench.say(worker, said.stored(1, "1.1", f"{tmp_path}/1.1"))
     bench.told(worker)
-    bench.sessions.hook_started(bench.lanes.ready_hooks[0])
+    bench.sessions.hook_taken(bench.lanes.ready_hooks[0])
     assert bench.told(worker) == []
 
 
@@ -296,3 +299,51 @@ def test_everything_in_the_channels_is_read_also_to_their_end(tmp_path: Path) ->
     assert second.closed
     bench.sessions.close()
     assert first.closed
+
+
+def test_notes_are_events_and_nothing_else(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.refused("of no association any more"), said.rejected("bad"),
+              {"kind": "turned_away", "peer": "192.0.2.7", "peer_host": "x", "port": 5, "reason": "access denied"},
+              {"kind": "missed", "count": 3})
+    refused, rejected, turned_away, missed = bench.sink.events[1:]
+    assert (refused["event"], refused["status"], refused["tag"], refused["offset"]) == (
+        "object.refused", 0xC000, "0010,0010", 236)
+    assert (refused["calling_aet"], refused["peer_host"]) == ("SCU", "localhost")
+    assert (rejected["event"], rejected["reason"], rejected["called_aet"]) == ("association.rejected", "bad", "SCP")
+    assert (turned_away["event"], turned_away["peer"], turned_away["reason"]) == (
+        "connection.refused", "192.0.2.7", "access denied")
+    assert (missed["event"], missed["count"]) == ("events.dropped", 3)
+    assert bench.told(worker) == []
+
+
+def test_closed_association_tells_its_numbers_and_a_lost_one_does_not_know_them(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.opened("b"), {**said.closed("b"), "stored": 3, "refused": 2, "octets": 100})
+    closed = bench.sink.events[-1]
+    assert (closed["stored"], closed["refused"], closed["octets"]) == (3, 2, 100)
+    bench.die(worker)
+    lost = bench.sink.events[-1]
+    assert (lost["association"], lost["how"]) == ("a", "failed")
+    assert (lost["stored"], lost["refused"], lost["octets"]) == (None, None, None)
+def test_hook_of_an_object_without_study_goes_into_the_backlog_with_its_worker(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, HookPolicy(on_reception="r"), tracks=False)
+    worker = bench.connect()
+    bench.say(worker, said.stored(4, "1.1", str(tmp_path)))
+    bench.backlog.settle()
+    assert bench.state.recover().events == {"w": 4}
+
+
+def test_name_of_a_host_is_that_of_its_open_associations_from_then_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, {**said.opened("b", peer="10.0.0.9"), "peer_host": ""})
+    bench.say(worker, {**said.opened("c", peer="10.0.0.8"), "peer_host": ""})
+    bench.sessions.host_known("127.0.0.1", "other")
+    bench.sessions.host_known("10.0.0.9", "pacs")
+    bench.sessions.host_known("10.0.0.8", "")
+    known = {name: (packet["peer_host"], json.loads(octets)["peer_host"])
+             for name, (packet, octets) in bench.sessions._sessions[1].associations.items()}
+    assert known == {"a": ("127.0.0.1", "127.0.0.1"), "b": ("pacs", "pacs"), "c": ("10.0.0.8", "10.0.0.8")}

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fastscp.coordinator.state import FILE_NAME, SqliteState
+from fastscp.coordinator import state as module
+from fastscp.coordinator import state as state_module
+from fastscp.coordinator.state import FILE_NAME, MIGRATIONS, SqliteState
 from fastscp.errors import ProcessError
-from fastscp.study.state import ObjectRow, StudyRow, TaskRow
+from fastscp.study.state import NEAR, FailedRow, ObjectRow, StudyRow, TaskRow
 
 
 def row(file: str, association: str = "a") -> ObjectRow:
@@ -55,7 +58,7 @@ def test_ended_studies_are_remembered_until_forgotten(tmp_path: Path) -> None:
     assert state.recover().studies == []
     state.name_objects(2, [("CT.1", "CT000001")])
     assert state.objects(2)[0].name == "CT000001"
-    state.forget_ended(22.0)
+    state.forget_ended(22.0, 100)
     state.forget_study(2)
     assert state.ended_study("1.2") is None
     assert state.objects(1) == []
@@ -101,3 +104,166 @@ def test_full_disk_is_a_process_error(tmp_path: Path) -> None:
     state.add_object(1, row("x" * 100_000), 1, "w", 1)
     with pytest.raises(ProcessError, match="cannot be written"):
         state.commit()
+
+
+# -- what ended ---------------------------------------------------------------------------------------
+
+
+def ended(state: SqliteState, uid: str, when: float, objects: int = 1) -> None:
+    state.set_revision(uid, state.revision(uid) + 1, when)
+    state.remember(uid, [(f"{uid}.{number}", f"/{uid}/{number}") for number in range(objects)])
+
+
+def test_ends_are_counted_by_study_and_survive(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path)
+    ended(state, "1.1", 10.0)
+    ended(state, "1.1", 11.0)
+    state.remember("1.1", [("1.1.0", "/elsewhere")])
+    state.commit()
+    state = SqliteState(tmp_path)
+    assert (state.revision("1.1"), state.revision("1.2")) == (2, 0)
+    assert state.remembered("1.1") == {"1.1.0": "/elsewhere"}
+    assert state.remembered("1.2") == {}
+
+
+def test_what_ended_long_ago_is_forgotten(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path)
+    ended(state, "1.1", 10.0)
+    ended(state, "1.2", 20.0)
+    state.forget_ended(20.0, 100)
+    assert (state.revision("1.1"), state.revision("1.2")) == (0, 1)
+    assert (state.remembered("1.1"), len(state.remembered("1.2"))) == ({}, 1)
+
+
+def test_objects_of_ended_studies_are_kept_up_to_a_number_the_latest_first(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path)
+    for number, uid in enumerate(("1.1", "1.2", "1.3"), 1):
+        state.open_study(StudyRow(number, uid, f"/{uid}", 1.0, made=True))
+        state.add_object(number, row("CT.1"), number, "w", number)
+        state.end_study(number, float(number))
+        ended(state, uid, float(number), objects=10)
+    state.forget_ended(0.0, 20)
+    assert [len(state.remembered(uid)) for uid in ("1.1", "1.2", "1.3")] == [0, 10, 10]
+    assert [state.revision(uid) for uid in ("1.1", "1.2", "1.3")] == [1, 1, 1], "how often costs little"
+    assert [state.ended_study(uid) is None for uid in ("1.1", "1.2", "1.3")] == [True, False, False]
+
+
+def test_revisions_are_kept_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_module, "REVISIONS_KEPT", 2)
+    state = SqliteState(tmp_path)
+    for number in range(4):
+        ended(state, f"1.{number}", float(number), objects=0)
+    state.forget_ended(0.0, 100)
+    assert [state.revision(f"1.{number}") for number in range(4)] == [0, 0, 1, 1]
+
+
+def test_change_of_an_object_stays_until_its_study_ended(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path)
+    same = replace(row("CT.1"), changed=False)
+    state.add_object(1, row("CT.1"), 1, "w", 1)
+    state.add_object(1, same, 2, "w", 2)
+    assert [entry.changed for entry in state.objects(1)] == [True]
+    state.settle_objects(1, 1)
+    assert [entry.changed for entry in state.objects(1)] == [True], "it came again since"
+    state.settle_objects(1, 2)
+    state.add_object(1, same, 3, "w", 3)
+    assert [entry.changed for entry in state.objects(1)] == [False]
+
+
+def test_objects_up_to_a_number_and_one_less(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path)
+    for number in (1, 2, 3):
+        state.add_object(1, row(f"CT.{number}"), number, "w", number)
+    assert [entry.file for entry in state.objects(1, 2)] == ["CT.1", "CT.2"]
+    state.forget_object(1, "CT.3")
+    assert [entry.file for entry in state.objects(1)] == ["CT.1", "CT.2"]
+    assert state.recover().events == {"w": 3}
+
+
+def test_associations_of_ended_studies_hold_nothing(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path)
+    state.open_study(StudyRow(1, "1.1", "/d", 1.0, made=True))
+    state.add_object(1, row("CT.1"), 1, "w", 1)
+    assert state.recover().holders == {"a": 1}
+    state.end_study(1, 2.0)
+    assert state.recover().holders == {}
+
+
+def test_state_of_format_1_is_taken_over(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript(f"{MIGRATIONS[0]} PRAGMA user_version=1;")
+    connection.executescript("""
+        INSERT INTO studies VALUES (1, '1.1', '/old', 1.0, 1, 5.0);
+        INSERT INTO studies VALUES (2, '1.2', '/open', 2.0, 1, NULL);
+        INSERT INTO objects VALUES (2, 'CT.1', 1, 1, 'a', 'w', 7, 'CT.1', x'', x'');
+        INSERT INTO tasks VALUES (4, 1, 'study', x'7b7d');
+    """)
+    connection.close()
+    state = SqliteState(tmp_path)
+    assert (state.revision("1.1"), state.revision("1.2")) == (1, 0)
+    assert [entry.changed for entry in state.objects(2)] == [True]
+    recovered = state.recover()
+    assert [study.uid for study in recovered.studies] == ["1.2"]
+    assert [task.number for task in recovered.tasks] == [4]
+    state.add_object(2, row("CT.2"), 2, "w", 8)
+    state.commit()
+    assert [study.objects for study in SqliteState(tmp_path).recover().studies] == [2]
+def test_state_of_the_first_format_is_taken_over(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript(f"{MIGRATIONS[0]} PRAGMA user_version=1;"
+                             "INSERT INTO studies VALUES (1, '1.2', '/d', 10.0, 1, NULL);"
+                             "INSERT INTO objects VALUES (1, 'CT.1', 1, 1, 'a', 'w', 5, 'CT.1', 'caller', 'body');"
+                             "INSERT INTO tasks VALUES (3, 1, 'study', '{}');")
+    connection.close()
+    state = SqliteState(tmp_path, wall=lambda: 77.0)
+    recovered = state.recover()
+    assert recovered.studies == [StudyRow(1, "1.2", "/d", 10.0, made=True, objects=1)]
+    assert recovered.last_task == 3
+    state.add_object(1, row("CT.2"), 2, "w", 6)
+    state.commit()
+    assert state._read("SELECT arrived FROM objects ORDER BY number").fetchall() == [(0.0,), (77.0,)]
+    state.close()
+    assert SqliteState(tmp_path).recover().last_object == 2
+
+
+def failed(number: int) -> FailedRow:
+    return FailedRow(TaskRow(number, 1, "study", b"body %d" % number), "1.2", "/d", "false", 1, 2, 5.0)
+
+
+def test_hook_that_failed_is_no_task_any_more_but_its_number_stays_taken(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path)
+    state.add_task(TaskRow(8, 1, "study", b"body 8"))
+    state.fail_task(failed(8))
+    state.commit()
+    state = SqliteState(tmp_path)
+    assert (state.recover().tasks, state.recover().last_task) == ([], 8)
+    assert state.retry_failed([8, 9]) == [TaskRow(8, 1, "study", b"body 8")]
+    assert state.recover().tasks == [TaskRow(8, 1, "study", b"body 8")]
+    assert state.retry_failed(None) == []
+
+
+def test_of_too_many_failed_hooks_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_FAILED", 3)
+    state = SqliteState(None)
+    for number in range(1, 6):
+        state.fail_task(failed(number))
+    assert [task.number for task in state.retry_failed(None)] == [3, 4, 5]
+
+
+def test_bodies_of_hooks_that_wait_long_stay_in_the_file(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path)
+    for number in range(1, NEAR + 11):
+        state.add_task(TaskRow(number, 0, "reception", b"body"))
+    state.add_task(TaskRow(NEAR + 11, 1, "finish", b"plan"))
+    bodies = [task.body for task in state.recover().tasks]
+    assert bodies == [b"body"] * NEAR + [b""] * 10 + [b"plan"]
+    assert state.task_body(NEAR + 5) == b"body"
+    with pytest.raises(ProcessError, match="task 999 is not"):
+        state.task_body(999)
+
+
+def test_noted_events_only_grow() -> None:
+    state = SqliteState(None)
+    for event in (5, 3):
+        state.note_event("w", event)
+    assert state.recover().events == {"w": 5}

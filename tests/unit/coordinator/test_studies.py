@@ -10,7 +10,7 @@ import pytest
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.placing import Placer
 from fastscp.coordinator.state import SqliteState
-from fastscp.coordinator.studies import REMEMBER_S, Studies
+from fastscp.coordinator.studies import FORGET_EVERY_S, REMEMBER_S, Studies
 from fastscp.coordinator.tasks import FinishTask, HookTask, Lanes
 from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
 from tests.support import said
@@ -37,7 +37,10 @@ class Bench:
     def start(self) -> None:
         """Begin a (next) life on the same state."""
         self.lanes = Lanes()
-        finisher = Finisher(self.policy, self.state, self.sink, wall=self.wall)
+        self.done: list[HookTask | FinishTask] = []
+        finisher = Finisher(self.policy, self.state, self.sink, wall=self.wall,
+                            has_hook=self.hooks.on_end_of_study is not None)
+        self.finisher = finisher
         self.studies = Studies(self.policy, self.hooks, self.state, self.lanes,
                                Placer(self.policy, str(self.output), frozenset({".fastscp"})), finisher, self.sink,
                                wall=self.wall)
@@ -67,9 +70,21 @@ class Bench:
         while self.lanes.ready_hooks or self.lanes.ready_finishes:
             task: HookTask | FinishTask = (self.lanes.ready_finishes or self.lanes.ready_hooks).popleft()
             done.append(describe(task))
-            self.state.finish_task(task.number)
-            self.lanes.finish(task)
+            self.done.append(task)
+            if isinstance(task, FinishTask):
+                self.finish(task)
+            else:
+                self.state.finish_task(task.number)
+                self.lanes.finish(task)
         return done
+
+    def finish(self, task: FinishTask) -> None:
+        while not (step := self.finisher.step(task)).done:
+            assert not step.pause_s
+        if step.then is not None:
+            self.lanes.replace(task, step.then)
+        else:
+            self.lanes.finish(task)
 
 
 def describe(task: HookTask | FinishTask) -> str:
@@ -87,7 +102,8 @@ def bench(tmp_path: Path) -> Bench:
 
 def test_answer_names_the_directory_and_opens_the_study(bench: Bench) -> None:
     answer = bench.place("1.1")
-    assert answer == {"kind": "placed", "request": 1, "directory": f"{bench.output}/1.1", "status": 0, "message": ""}
+    assert answer == {"kind": "placed", "request": 1, "directory": f"{bench.output}/1.1", "status": 0, "message": "",
+                      "late": False}
     assert bench.sink.kinds == ["study.opened"]
     assert [row.uid for row in bench.state.recover().studies] == ["1.1"]
     bench.place("1.1")
@@ -116,7 +132,7 @@ def test_end_of_a_study_comes_in_order_and_after_the_object_that_ended_it(bench:
     bench.do_all()
     bench.store("1.2", series="8.1")
     assert [describe(task) for task in bench.lanes.ready_hooks] == ["reception 1.2"]
-    assert bench.lanes.caused((1, 2)) == 4
+    assert bench.lanes.caused((1, 2)) == 3
     assert bench.do_all() == ["reception 1.2", "series 7.1", "finish 1.1 other-study", "study 1.1"]
 
 
@@ -124,7 +140,7 @@ def test_tasks_are_numbered_and_kept_in_the_order_in_which_they_are_done(bench: 
     bench.store("1.1", series="7.1")
     bench.store("1.2", series="8.1")
     kept = [(row.study, row.kind) for row in bench.state.recover().tasks]
-    assert kept == [(1, "reception"), (2, "reception"), (1, "series"), (1, "finish"), (1, "study")]
+    assert kept == [(1, "reception"), (2, "reception"), (1, "series"), (1, "finish")]
 
 
 def test_without_hooks_only_files_are_finished(tmp_path: Path) -> None:
@@ -140,9 +156,8 @@ def test_end_of_study_hook_gets_the_last_caller_and_the_count(bench: Bench) -> N
     bench.store("1.1", "CT.2", association="third")
     bench.studies.closed("first")
     bench.studies.drain()
-    while bench.lanes.ready_hooks or bench.lanes.ready_finishes:
-        task: Any = (bench.lanes.ready_finishes or bench.lanes.ready_hooks).popleft()
-        bench.lanes.finish(task)
+    bench.do_all()
+    task: Any = bench.done[-1]
     assert task.kind == "study"
     assert task.call["values"]["a"] == "THIRD"
     environment = task.call["environment"]
@@ -155,7 +170,7 @@ def test_end_of_study_hook_is_told_of_the_manifest(tmp_path: Path) -> None:
     bench = Bench(tmp_path, policy, HookPolicy(on_end_of_study="e"))
     bench.store("1.1")
     bench.studies.drain()
-    bench.lanes.finish(bench.lanes.ready_finishes.popleft())
+    bench.finish(bench.lanes.ready_finishes.popleft())
     environment = bench.lanes.ready_hooks[0].call["environment"]
     assert environment["FASTSCP_MANIFEST"] == f"{tmp_path}/1.1/manifest.json"
 
@@ -315,7 +330,7 @@ def test_ended_studies_are_forgotten_after_a_week(tmp_path: Path) -> None:
     bench.wall.now += REMEMBER_S
     bench.store("1.3")
     assert bench.state.ended_study("1.1") is not None
-    bench.wall.now += 1
+    bench.wall.now += FORGET_EVERY_S
     bench.store("1.4")
     assert bench.state.ended_study("1.1") is None
     assert bench.store("1.1") != first
@@ -341,8 +356,8 @@ def test_next_life_goes_on_with_numbers_tasks_and_callers(tmp_path: Path) -> Non
     assert [row.number for row in bench.state.recover().tasks] == [1, 2]
     bench.studies.closed("x")
     bench.store("1.2", "CT.2", association="y")
-    end = next(json.loads(row.body) for row in bench.state.recover().tasks if row.kind == "study")
-    assert end["values"]["a"] == "X"
+    end = next(json.loads(row.body) for row in bench.state.recover().tasks if row.kind == "finish")
+    assert end["caller"]["calling_aet"] == "X"
 
 
 def test_holders_of_an_earlier_life_hold_until_they_are_given_up(tmp_path: Path) -> None:
@@ -418,5 +433,37 @@ def test_event_numbers_of_workers_that_are_gone_are_dropped(bench: Bench) -> Non
     bench.studies.drain()
     bench.state.forget_study(1)
     assert bench.state.recover().events == {"w": 1}
-    bench.studies.forget_workers(["w"])
+    bench.state.forget_events(["w"])
     assert bench.state.recover().events == {}
+
+
+# -- with a timeout, while associations overlap -------------------------------------------------------
+
+
+def test_series_that_associations_may_share_ends_with_its_study(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, StudyPolicy(sorting=Sorting.STUDY_UID, timeout_s=10))
+    for association in ("a", "b"):
+        bench.studies.opened(association)
+    bench.store("1.1", "CT.1", series="7.1")
+    bench.store("1.1", "CT.2", series="7.2")
+    assert [step for step in bench.do_all() if step.startswith("series")] == []
+    bench.studies.closed("b")
+    bench.store("1.1", "CT.3", series="7.3")
+    assert [step for step in bench.do_all() if step.startswith("series")] == []
+    bench.studies.due(110.0)
+    assert bench.do_all() == ["series 7.1", "series 7.2", "series 7.3", "finish 1.1 timeout", "study 1.1"]
+
+
+# -- directories that others move ---------------------------------------------------------------------
+
+
+def test_directory_of_an_open_study_is_made_again(bench: Bench) -> None:
+    directory = bench.store("1.1")
+    os.rmdir(directory)
+    assert bench.place("1.1")["directory"] == directory
+    assert os.path.isdir(directory)
+    os.rmdir(directory)
+    Path(directory).write_text("in the way")
+    assert bench.place("1.1")["status"] == 0xA700
+    os.unlink(directory)
+    assert bench.place("1.1")["status"] == 0

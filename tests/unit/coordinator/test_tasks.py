@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fastscp.coordinator.tasks import FinishTask, HookTask, Lanes, Plan, row_of, task_of
+from fastscp.coordinator.tasks import FinishTask, HookTask, Lanes, Move, Plan, row_of, task_of
 from fastscp.study.state import TaskRow
 from fastscp.study.variables import Call
 
@@ -134,9 +134,36 @@ def test_tasks_are_recovered_from_their_rows() -> None:
     assert (ended.study, ended.plan, ended.number) == (3, plan, 5)
 
 
-def test_rows_are_those_of_earlier_versions() -> None:
-    row = row_of(FinishTask(3, Plan("1.2", "/d", "timeout", (("CT.1", "CT000001"),)), 5))
-    assert row.kind == "finish"
-    assert json.loads(row.body) == {"uid": "1.2", "directory": "/d", "reason": "timeout",
-                                    "renames": [["CT.1", "CT000001"]]}
+def test_rows_of_earlier_versions_are_understood() -> None:
+    body = {"uid": "1.2", "directory": "/d", "reason": "timeout", "renames": [["CT.1", "CT000001"]]}
+    task = task_of(TaskRow(5, 3, "finish", json.dumps(body).encode()))
+    assert isinstance(task, FinishTask)
+    assert task.plan == Plan("1.2", "/d", "timeout", (("CT.1", "CT000001"),), caller=None, decided=True, revision=1)
+
+
+def test_plan_comes_back_as_it_was_kept() -> None:
+    plan = Plan("1.2", "/d", "timeout", (("CT.1", "CT000001"),), {"peer": "h"}, 7, decided=False, revision=2,
+                repeats=(("CT.2", ""),), move=Move("/done/d", (1, 2), copy="/done/.c", copied=True))
+    task = task_of(row_of(FinishTask(3, plan, 5)))
+    assert isinstance(task, FinishTask)
+    assert task.plan == plan
+
+
+def test_task_that_takes_the_place_of_another_is_ready_and_keeps_those_behind_it_waiting() -> None:
+    lanes = Lanes()
+    first = FinishTask(3, Plan("1.2", "/d", "timeout"), 5, (1, 1))
+    follower, behind = hook("study", 3, cause=(1, 1)), hook("reception", 3)
+    lanes.add(first, lane=3)
+    lanes.add(behind, lane=3)
+    lanes.ready_finishes.clear()
+    lanes.replace(first, follower)
+    assert list(lanes.ready_hooks) == [follower]
+    assert (lanes.pending, lanes.caused((1, 1))) == (2, 1)
+    lanes.ready_hooks.clear()
+    lanes.finish(follower)
+    assert list(lanes.ready_hooks) == [behind]
+    assert lanes.caused((1, 1)) == 0
+
+
+def test_hooks_are_kept_as_they_are_called() -> None:
     assert row_of(hook("study", 3)) == TaskRow(0, 3, "study", b'{"values":{},"environment":{}}')

@@ -295,3 +295,39 @@ def test_worked_example_of_the_documentation() -> None:
     rewriter.feed([octets])
     assert sink.dataset == modality + ds.explicit(0x00100010, "PN", b"A^B ") + pixels
     assert len(sink.dataset) == 44
+
+
+@pytest.mark.parametrize(("content", "tag", "offset"), [
+    (ds.explicit(0x00100010, "PN", b"Doe", length=40), 0x00100010, 52),
+    (ds.explicit(0x7FE00010, "OW", b"", length=40), 0x7FE00010, 52),
+    (_ELEMENT + ds.explicit(0x7FE00010, "OW", bytes(100_000), length=200_000), 0x7FE00010, 52 + len(_ELEMENT)),
+    (ds.explicit(0xFFFCFFFC, "OB", bytes(100_000), length=200_000), 0xFFFCFFFC, 52),
+    (ds.explicit(0x00081140, "SQ", ds.implicit(0xFFFEE000, _ELEMENT), length=500), 0x00081140, 52 + 12 + 8 + len(_ELEMENT)),
+])
+def test_data_set_that_ends_too_early_names_what_it_ended_in(content: bytes, tag: int, offset: int) -> None:
+    """Whether its header was read or recognised, and however it was cut."""
+    shapes = Shapes()
+    whole = ds.HEAD + ds.explicit(0x7FE00010, "OW", bytes(200_000))
+    for _ in range(3):
+        _feed(whole, shapes, len(whole))
+    for size in (1000, 40_000, 1 << 20):
+        with pytest.raises(InstanceError, match="data set ends inside") as raised:
+            _feed(ds.HEAD + content, shapes, size)
+        assert (raised.value.tag, raised.value.offset) == (tag, offset)
+
+
+def test_recognised_header_knows_whose_value_follows() -> None:
+    shapes = Shapes()
+    whole = ds.HEAD + ds.explicit(0x7FE00010, "OW", bytes(200_000))
+    for _ in range(3):
+        _feed(whole, shapes, len(whole))
+    with pytest.raises(InstanceError) as raised:
+        _feed(whole[:-1], shapes, len(whole))
+    assert (raised.value.tag, raised.value.offset) == (0x7FE00010, len(ds.HEAD))
+
+
+def _feed(dataset: bytes, shapes: Shapes, size: int) -> None:
+    rewriter = Rewriter(ds.EXPLICIT, OutputOptions(), MemorySink(), 0, shapes=shapes)
+    for piece in pieces(dataset, size):
+        rewriter.feed([piece])
+    rewriter.finish()

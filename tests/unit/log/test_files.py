@@ -1,5 +1,6 @@
 """File appenders, with several processes that write and rotate at once."""
 
+import fcntl
 import logging
 import os
 import re
@@ -205,3 +206,69 @@ def test_processes_rotate_a_finished_day_once(tmp_path):
     assert (tmp_path / "d.log.2024-02-28").read_text() == "old\n"
     assert len(path.read_text().splitlines()) == 200
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_rotation_that_a_stopped_process_has_begun_is_not_waited_for(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 300 * 1024)
+    appender = make(RollingFileAppender, path, MaxFileSize="200KB")
+    ready, go_on = os.pipe(), os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            held = os.open(path, os.O_WRONLY)
+            fcntl.lockf(held, fcntl.LOCK_EX)
+            os.write(ready[1], b"x")
+            os.read(go_on[0], 1)
+        finally:
+            os._exit(0)
+    os.read(ready[0], 1)
+    log(appender, "while")
+    assert path.read_bytes().endswith(b"while\n")
+    os.write(go_on[1], b"x")
+    os.waitpid(pid, 0)
+    log(appender, "after")
+    assert path.read_bytes() == b"after\n"
+    assert (tmp_path / "log.1").read_bytes().endswith(b"while\n")
+    for end in (*ready, *go_on):
+        os.close(end)
+
+
+def test_file_stays_open_when_there_is_no_descriptor_for_the_next(tmp_path, monkeypatch):
+    path = tmp_path / "log"
+    appender = make(RollingFileAppender, path)
+    path.rename(tmp_path / "moved")
+
+    def none_left(_flags=0):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(appender, "_open", none_left)
+    log(appender, "lost")
+    monkeypatch.undo()
+    log(appender, "found")
+    assert path.read_bytes() == b"found\n"
+
+
+def test_day_that_another_process_is_finishing_is_tried_again(tmp_path):
+    path = tmp_path / "d.log"
+    aged(path, "old\n", stamp("2024-03-05 12:00"))
+    appender = make(DailyRollingFileAppender, path)
+    ready, go_on = os.pipe(), os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            fcntl.lockf(os.open(path, os.O_WRONLY), fcntl.LOCK_EX)
+            os.write(ready[1], b"x")
+            os.read(go_on[0], 1)
+        finally:
+            os._exit(0)
+    os.read(ready[0], 1)
+    log(appender, "while", stamp("2024-03-06 00:01"))
+    assert path.read_text() == "old\nwhile\n"
+    os.write(go_on[1], b"x")
+    os.waitpid(pid, 0)
+    log(appender, "after", stamp("2024-03-06 00:02"))
+    assert path.read_text() == "after\n"
+    assert (tmp_path / "d.log.2024-03-05").read_text() == "old\nwhile\n"
+    for end in (*ready, *go_on):
+        os.close(end)

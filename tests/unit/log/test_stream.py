@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from fastscp.log import stream
+from fastscp.log import stream, turns
 from fastscp.log.stream import Stream
 
 
@@ -152,3 +152,33 @@ def test_long_messages_of_several_processes_do_not_mix(pipe):
         lines = reader.read().splitlines()
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
     assert sorted(lines) == sorted(str(number).encode() * size for number in range(3) for _ in range(messages))
+
+
+def test_lock_that_a_stopped_process_holds_is_not_waited_for(pipe, monkeypatch):
+    """It may hold it for ever; the first message waits for a moment, the others not at all."""
+    monkeypatch.setattr(turns, "_PATIENCE_S", 0.05)
+    out = Stream(pipe[1])
+    ready, go_on = os.pipe(), os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            fcntl.lockf(out._lock, fcntl.LOCK_EX)
+            os.write(ready[1], b"x")
+            os.read(go_on[0], 1)
+        finally:
+            os._exit(0)
+    os.read(ready[0], 1)
+    waits = []
+    monkeypatch.setattr(turns.time, "sleep", waits.append)
+    for _ in range(100):
+        out.write(b"I: hello\n")
+    assert drain(pipe[0]) == b"I: hello\n" * 100
+    waited = len(waits)
+    out.write(b"I: once more\n")
+    assert len(waits) == waited
+    os.write(go_on[1], b"x")
+    os.waitpid(pid, 0)
+    out.write(b"I: free\n")
+    assert not out._turns._in_vain
+    for end in (*ready, *go_on):
+        os.close(end)

@@ -11,7 +11,12 @@ import pytest
 from fastscp.config.network import AddressFamily
 from fastscp.errors import ProcessError
 from fastscp.net import listener as module
-from fastscp.net.listener import connections_per_worker, open_listener, raise_descriptor_limit
+from fastscp.net.listener import (
+    connections_held,
+    connections_per_worker,
+    open_listener,
+    raise_descriptor_limit,
+)
 
 
 class NoSocket:
@@ -91,9 +96,14 @@ def test_port_in_use_is_an_error_and_leaves_no_socket(sockets):
     assert sockets.made[0].closed
 
 
-@pytest.mark.parametrize(("limit", "connections"), [(1032, 500), (1033, 500), (1034, 501), (20, 1), (0, 1)])
-def test_each_connection_has_a_socket_and_a_file(limit, connections):
+@pytest.mark.parametrize(("limit", "connections"), [(1032, 250), (1035, 250), (1036, 251), (128, 24), (20, 1), (0, 1)])
+def test_each_connection_may_have_a_socket_a_file_and_two_spools(limit, connections):
     assert connections_per_worker(limit) == connections
+
+
+def test_connections_that_wait_leave_room_for_the_channels():
+    assert connections_held(128, 2) == 84
+    assert connections_held(128, 64) == 1
 
 
 def test_limit_of_descriptors_is_raised_as_far_as_it_goes(monkeypatch):

@@ -135,3 +135,16 @@ def test_children_do_not_notify(monkeypatch):
         monkeypatch.setenv(name, "x")
     systemd.hide_from_children()
     assert not {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"} & set(os.environ)
+
+
+@pytest.mark.parametrize(("limit", "pid", "seconds"), [
+    ("10000000", "own", 10.0), ("500000", None, 0.5), ("10000000", "1", None), ("0", "own", None), ("soon", "own", None),
+    (None, None, None),
+])
+def test_signs_of_life_that_the_manager_wants(monkeypatch, limit, pid, seconds):
+    for name, value in (("WATCHDOG_USEC", limit), ("WATCHDOG_PID", str(os.getpid()) if pid == "own" else pid)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    assert systemd.watchdog_s() == seconds

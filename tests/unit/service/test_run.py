@@ -11,8 +11,9 @@ from fastscp.acceptor.policy import WorkerStart
 from fastscp.access.policy import AccessPolicy
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
-from fastscp.dicom.options import OutputOptions
+from fastscp.dicom.options import OutputOptions, PrivateDictionary
 from fastscp.errors import ProcessError, StorageError, UsageError
+from fastscp.log.policy import LogPolicy
 from fastscp.service import run as module
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy
@@ -54,11 +55,11 @@ def test_dictionary_is_read_before_the_forks_unless_nothing_is_rewritten(monkeyp
     from fastscp.dicom import rewrite
 
     read = []
-    monkeypatch.setattr(rewrite, "shared_dictionary", read.append)
+    monkeypatch.setattr(rewrite, "shared_dictionary", lambda *given: read.append(given))
     module.preload(OutputOptions(bit_preserving=True))
     assert read == []
     module.preload(OutputOptions(dictionary_paths=("private.dic",)))
-    assert read == [("private.dic",)]
+    assert read == [(("private.dic",), PrivateDictionary.AUTOMATIC)]
 
 
 # -- what the acceptor process is given -----------------------------------------------------------
@@ -68,7 +69,7 @@ def test_policy_of_a_pool():
     config = Config(network=NetworkPolicy(workers=3, max_associations=7, drain_timeout_s=5.0), access=AccessPolicy(enabled=True))
     policy = module.acceptor_policy(config, descriptors=1032)
     assert (policy.workers, policy.max_associations, policy.drain_timeout_s) == (3, 7, 5.0)
-    assert policy.connections_per_worker == 500
+    assert (policy.connections_per_worker, policy.connections_held) == (250, 982)
     assert policy.access is config.access
 
 
@@ -83,12 +84,17 @@ def test_as_many_workers_as_cpus_unless_told(monkeypatch):
     assert module.acceptor_policy(Config(), descriptors=1032).workers == 3
 
 
-@pytest.mark.parametrize(("lookup", "access", "hook", "wanted"), [
-    (True, False, None, False), (True, True, None, True), (True, False, "true", True), (False, True, "true", False),
+@pytest.mark.parametrize(("lookup", "wanting", "wanted"), [
+    (True, {}, False), (True, {"hooks": HookPolicy(on_reception="true")}, False),
+    (True, {"hooks": HookPolicy(on_reception='echo "$FASTSCP_PEER_ADDRESS"')}, False),
+    (True, {"access": AccessPolicy(enabled=True)}, True), (True, {"hooks": HookPolicy(on_reception="echo #r")}, True),
+    (True, {"hooks": HookPolicy(on_end_of_study='echo "$FASTSCP_PEER"')}, True),
+    (True, {"hooks": HookPolicy(on_end_of_series="echo ${FASTSCP_PEER}")}, True),
+    (True, {"hooks": HookPolicy(event_log="f")}, True), (True, {"log": LogPolicy(level="info")}, True),
+    (True, {"log": LogPolicy(config_file="f")}, True), (False, {"hooks": HookPolicy(on_reception="echo #r")}, False),
 ])
-def test_names_are_looked_up_when_somebody_wants_them(lookup, access, hook, wanted):
-    config = Config(network=NetworkPolicy(lookup_hosts=lookup), access=AccessPolicy(enabled=access),
-                    hooks=HookPolicy(on_reception=hook))
+def test_names_are_looked_up_when_somebody_wants_them(lookup, wanting, wanted):
+    config = Config(network=NetworkPolicy(lookup_hosts=lookup), **wanting)
     assert config.looks_up_hosts is wanted
 
 
@@ -101,7 +107,7 @@ def worker(monkeypatch):
     done = []
 
     class Worker:
-        def __init__(self, channel, config, settings):
+        def __init__(self, channel, config, settings, *, heartbeat=None):
             done.append(("made", channel))
 
         def run(self):
@@ -126,6 +132,26 @@ def test_successor_removes_what_the_dead_one_left_before_it_begins(worker):
     assert worker == [("removed", "/data", 4711), ("made", "channel"), ("ran",)]
 
 
+def test_successor_tidies_up_the_quarantine(worker, tmp_path):
+    (tmp_path / ".fastscp-4711-1.keep").write_text("CT.X.1")
+    (tmp_path / "CT.X.1.json").write_text("{}")
+    config = replace(CONFIG, store=StorePolicy("/data", quarantine=str(tmp_path)))
+    module.run_worker(WorkerStart(0, "channel", predecessor=4711), config, WorkerSettings())
+    assert list(tmp_path.iterdir()) == []
+    assert worker == [("removed", "/data", 4711), ("removed", str(tmp_path), 4711), ("made", "channel"), ("ran",)]
+
+
+def test_quarantine_is_tidied_up_at_the_start(tmp_path, caplog):
+    (tmp_path / ".fastscp-999999999-1.keep").write_text("CT.X.1")
+    (tmp_path / "CT.X.1.json").write_text("{}")
+    module.tidy_quarantine(StorePolicy(quarantine=str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+    module.tidy_quarantine(StorePolicy())
+    assert caplog.messages == []
+    module.tidy_quarantine(StorePolicy(quarantine=str(tmp_path / "none")))
+    assert "cannot tidy up the quarantine" in caplog.text
+
+
 def test_nothing_is_removed_where_nothing_is_stored(worker):
     config = replace(CONFIG, store=StorePolicy("/data", ignore=True))
     module.run_worker(WorkerStart(0, "channel", predecessor=4711), config, WorkerSettings())
@@ -144,7 +170,7 @@ def test_temporaries_that_cannot_be_removed_do_not_keep_a_worker_from_starting(w
 @pytest.mark.parametrize("error", [StorageError("no directory"), OSError(5, "Input/output error")])
 def test_worker_that_cannot_go_on_says_so(monkeypatch, caplog, error):
     class Worker:
-        def __init__(self, channel, config, settings):
+        def __init__(self, channel, config, settings, *, heartbeat=None):
             raise error
 
     monkeypatch.setattr(module, "Worker", Worker)
@@ -155,8 +181,8 @@ def test_worker_that_cannot_go_on_says_so(monkeypatch, caplog, error):
 def test_coordinator_gets_its_channel_and_the_configuration(monkeypatch):
     from fastscp.coordinator import process as coordinator
 
-    monkeypatch.setattr(coordinator, "main", lambda control, config: (control, config))
-    assert module.children(CONFIG, WorkerSettings()).coordinator("channel") == ("channel", CONFIG)
+    monkeypatch.setattr(coordinator, "main", lambda control, config, heartbeat: (control, config, heartbeat))
+    assert module.children(CONFIG, WorkerSettings()).coordinator("channel", "heart") == ("channel", CONFIG, "heart")
 
 
 # -- the order of a start -------------------------------------------------------------------------
@@ -195,7 +221,7 @@ class Start:
 
         return take
 
-    def acceptor(self, policy, listeners, children, *, resolver):
+    def acceptor(self, policy, listeners, children, *, resolver, watchdog_s):
         self.steps.append(f"acceptor of {policy.workers} on {len(listeners)}, {'with' if resolver else 'without'} names")
         return self
 

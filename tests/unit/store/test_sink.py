@@ -10,7 +10,8 @@ import pytest
 from fastscp.errors import StorageError
 from fastscp.store import sink as sink_module
 from fastscp.store.existing import media_storage_instance_uid
-from fastscp.store.sink import OutputDirectory, remove_stale_temporaries
+from fastscp.store.leftovers import remove_stale_temporaries
+from fastscp.store.sink import OutputDirectory
 
 
 @pytest.fixture(params=["anonymous", "named"])

@@ -185,3 +185,96 @@ def test_studies_without_objects_can_be_dropped() -> None:
     assert driver.tracker.drop_void() == [void]
     assert driver.tracker.find("VOID") is None
     assert driver.tracker.find("PLACED") is placed
+
+
+# -- with a timeout, while associations overlap -----------------------------------------------------------
+
+
+def overlapping(*associations: str) -> Driver:
+    driver = Driver(timeout_s=10.0)
+    for association in associations:
+        driver.tracker.open(association)
+    return driver
+
+
+def test_moving_on_ends_nothing_while_another_association_is_open() -> None:
+    driver = overlapping("a", "b")
+    driver.store("a", "S")
+    assert driver.store("a", "T") == []
+    driver.now = 10.0
+    assert driver.due() == ["S", "T"]
+
+
+def test_only_association_ends_the_former_study_at_once() -> None:
+    driver = overlapping("a")
+    driver.store("a", "S")
+    assert driver.store("a", "T") == ["S"]
+
+
+def test_associations_one_after_another_end_the_former_study_at_once() -> None:
+    driver = overlapping("a")
+    driver.store("a", "S")
+    driver.tracker.close("a")
+    driver.tracker.open("b")
+    assert driver.store("b", "S") == []
+    assert driver.store("b", "T") == ["S"]
+
+
+def test_last_of_many_associations_does_not_end_what_another_left_half_sent() -> None:
+    driver = overlapping("a", "b")
+    driver.store("a", "S")
+    driver.store("b", "T")
+    driver.tracker.close("a")
+    assert driver.store("b", "T") == []
+    assert driver.store("b", "S") == []
+    assert driver.store("b", "U") == []
+    assert driver.store("b", "V") == ["U"], "it was alone from its first object"
+
+
+def test_idle_association_that_opens_meanwhile_keeps_the_study_open() -> None:
+    driver = overlapping("a")
+    driver.store("a", "S")
+    driver.tracker.open("b")
+    assert driver.store("a", "T") == []
+    driver.tracker.close("b")
+    assert driver.store("a", "U") == []
+    driver.now = 10.0
+    assert driver.due() == ["S", "T", "U"]
+
+
+def test_without_a_timeout_the_holder_rule_stays_and_the_literal_rule_is_literal() -> None:
+    for policy in ({}, {"literal_rule": True, "timeout_s": 10.0}):
+        driver = Driver(**policy)
+        for association in ("a", "b", "c"):
+            driver.tracker.open(association)
+        driver.store("a", "S")
+        assert driver.store("a", "T") == ["S"]
+
+
+def test_studies_of_an_earlier_life_wait_for_their_timeout() -> None:
+    driver = overlapping("a")
+    study = Study(7, "S", "/7", 0.0, 0.0, objects=3)
+    driver.tracker.add(study)
+    assert driver.store("a", "T") == []
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("STUV")), max_size=60))
+def test_no_study_ends_at_once_that_two_open_associations_may_share(script: list[tuple[str, str]]) -> None:
+    driver = overlapping("a", "b", "c", "d")
+    assert [driver.store(*step) for step in script] == [[] for _ in script]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from("STU")), max_size=40))
+def test_without_overlap_a_timeout_changes_nothing(script: list[tuple[bool, str]]) -> None:
+    driver, expected, found = overlapping("0"), [], []
+    association, last = 0, None
+    for new_association, uid in script:
+        if new_association:
+            driver.tracker.close(str(association))
+            association += 1
+            driver.tracker.open(str(association))
+        if last is not None and uid != last:
+            expected.append(last)
+        last = uid
+        found += driver.store(str(association), uid)
+    assert found == expected

@@ -10,6 +10,7 @@ import pytest
 from fastscp.config import Config
 from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.errors import ProcessError
+from fastscp.net.peer import Peer
 from fastscp.net.transport import HandshakeState, TransportError
 from fastscp.process.loop import IN, OUT
 from fastscp.store.policy import StorePolicy
@@ -64,6 +65,12 @@ def test_association_is_answered_told_and_released(durable: Bench) -> None:
     assert durable.loop.timers == 0
     assert FD not in durable.loop
     assert durable.reporter.kinds.count("closed") == 1
+
+
+def test_host_name_that_follows_is_told_as_not_known_yet(durable: Bench) -> None:
+    durable.connection.storage.caller.peer = Peer("10.0.0.9", 4711, host_follows=True)
+    durable.established()
+    assert durable.reporter.told[0][1]["peer_host"] == ""
 
 
 def test_everything_in_one_read_is_handled_in_order(plain: Bench) -> None:
@@ -146,7 +153,7 @@ def test_abort_behind_a_whole_object_does_not_take_it_back(plain: Bench) -> None
 
 def test_abort_of_ours_is_sent_once_and_waits_for_the_peer(durable: Bench) -> None:
     durable.established()
-    durable.connection.abort(source=2, reason=0)
+    durable.connection.abort("no reason", source=2, reason=0)
     assert bytes(durable.transport.sent) == ABORT_BY_US
     assert durable.reporter.told[-1] == ("closed", "aborted")
     durable.loop.advance(4.9)
@@ -157,15 +164,15 @@ def test_abort_of_ours_is_sent_once_and_waits_for_the_peer(durable: Bench) -> No
 
 def test_abort_without_an_association_closes(plain: Bench) -> None:
     plain.start()
-    plain.connection.abort(source=2, reason=0)
+    plain.connection.abort("no reason", source=2, reason=0)
     assert plain.transport.sent == b""
     assert plain.finished == [plain.connection]
 
 
 def test_second_abort_closes(durable: Bench) -> None:
     durable.established()
-    durable.connection.abort(source=2, reason=0)
-    durable.connection.abort(source=2, reason=0)
+    durable.connection.abort("no reason", source=2, reason=0)
+    durable.connection.abort("no reason", source=2, reason=0)
     assert bytes(durable.transport.sent) == ABORT_BY_US
     assert durable.finished == [durable.connection]
 
@@ -174,8 +181,8 @@ def test_second_abort_closes(durable: Bench) -> None:
 def test_closing_twice_gives_everything_back_once(durable: Bench, before: bytes) -> None:
     durable.start()
     durable.arrive(before) if before else None
-    durable.connection.close()
-    durable.connection.close()
+    durable.connection.close("no reason")
+    durable.connection.close("no reason")
     assert durable.finished == [durable.connection]
     assert durable.transport.closes == 1
     assert durable.reporter.kinds.count("closed") == (1 if before else 0)
@@ -186,7 +193,7 @@ def test_delay_that_ends_after_an_abort_wakes_nothing_up(tmp_path: Path) -> None
                          faults=FaultPolicy(sleep_after_s=3))).established()
     bench.arrive(store(1) + echo(2))
     assert bench.statuses() == [0]
-    bench.connection.abort(source=2, reason=0)
+    bench.connection.abort("no reason", source=2, reason=0)
     bench.loop.advance(4)
     assert bytes(bench.transport.sent) == ABORT_BY_US
 
@@ -197,7 +204,7 @@ def test_callback_from_within_the_end_finds_a_closed_connection(sorting: Bench) 
     sorting.transport.inside = 1
     sorting.transport.arriving.append(echo(2))
     sorting.reporter.abandoned = lambda _request: sorting.connection.resume()  # type: ignore[method-assign]
-    sorting.connection.close()
+    sorting.connection.close("no reason")
     assert sorting.transport.arriving == [echo(2)], "nothing is read any more"
     assert sorting.finished == [sorting.connection]
 
@@ -225,7 +232,7 @@ def test_connection_that_breaks_while_sending_is_closed(durable: Bench, caplog: 
 def test_connection_that_breaks_while_an_abort_is_sent_is_closed(durable: Bench) -> None:
     durable.established()
     durable.transport.broken = True
-    durable.connection.abort(source=2, reason=0)
+    durable.connection.abort("no reason", source=2, reason=0)
     assert durable.finished == [durable.connection]
 
 
@@ -283,7 +290,7 @@ def test_answers_that_come_at_once_do_not_recurse(tmp_path: Path) -> None:
 def test_resume_after_the_end_does_nothing(durable: Bench) -> None:
     durable.established()
     durable.arrive(store())
-    durable.connection.close()
+    durable.connection.close("no reason")
     durable.connection.resume()
     durable.reporter.notify("on_acknowledged")
     assert durable.transport.sent == b""

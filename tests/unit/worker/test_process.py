@@ -16,7 +16,7 @@ from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy
 from fastscp.net.peer import Peer
 from fastscp.process import fdpass
-from fastscp.process.loop import IN
+from fastscp.process.loop import IN, OUT
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy
 from fastscp.worker import process
@@ -62,12 +62,13 @@ class Acceptor:
             fdpass.send_with_descriptor(self.channel, octets, descriptor)
         self.loop.fire(self.control, IN)
 
-    def connect(self, number: int, address: str = "127.0.0.1") -> socket.socket:
+    def connect(self, number: int, address: str = "127.0.0.1", *, host_follows: bool = False) -> socket.socket:
         listener = socket.create_server(("127.0.0.1", 0))
         peer = socket.create_connection(listener.getsockname())
         accepted, _ = listener.accept()
         listener.close()
-        self.order(accepted.fileno(), kind="connection", number=number, address=address, port=1, host="")
+        self.order(accepted.fileno(), kind="connection", number=number, address=address, port=1, host="",
+                   host_follows=host_follows)
         accepted.close()
         peer.settimeout(10)
         self.peers.append(peer)
@@ -107,6 +108,16 @@ def test_connection_is_taken_before_it_is_read_and_its_end_told(acceptor: Accept
     peer.close()
     acceptor.serve()
     assert acceptor.heard() == [{"kind": "finished", "number": 3}]
+
+
+def test_host_name_that_follows_is_taken_by_the_connections_that_wait_for_it(acceptor: Acceptor) -> None:
+    acceptor.connect(1, host_follows=True)
+    acceptor.connect(2)
+    acceptor.connect(3, "127.0.0.9", host_follows=True)
+    acceptor.order(kind="host", address="127.0.0.1", host="pacs.example")
+    names = {connection.number: (connection.peer.name, connection.peer.host_follows)
+             for connection in acceptor.worker._connections}
+    assert names == {1: ("pacs.example", False), 2: ("127.0.0.1", False), 3: ("127.0.0.9", True)}
 
 
 def test_descriptor_of_an_unknown_order_is_not_kept(acceptor: Acceptor) -> None:
@@ -165,7 +176,7 @@ def test_death_of_the_acceptor_process_is_a_drain(acceptor: Acceptor, caplog: py
     acceptor.loop.fire(acceptor.control, IN)
     assert acceptor.control not in acceptor.loop
     assert not acceptor.loop.stopped
-    assert "the acceptor process is gone" in caplog.text
+    assert caplog.messages == [], "every worker would say so; the coordinator does"
     peer.sendall(wire.RELEASE_RQ)
     acceptor.serve()
     assert peer.recv(100)[:1] == b"\x06"
@@ -182,6 +193,41 @@ def test_full_channel_to_the_acceptor_process_loses_no_news(acceptor: Acceptor) 
         peer.close()
     acceptor.serve()
     assert sorted(packet["number"] for packet in acceptor.heard()) == [1, 2, 3]
+
+
+def test_connection_without_its_descriptor_is_declined(acceptor: Acceptor) -> None:
+    acceptor.order(kind="connection", number=7, address="127.0.0.1", port=1, host="")
+    assert acceptor.heard() == [{"kind": "declined", "number": 7}]
+
+
+def test_event_channel_that_is_lost_is_told(acceptor: Acceptor) -> None:
+    acceptor.order(kind="event_channel", number=3)
+    assert acceptor.heard() == [{"kind": "unconnected", "number": 3}]
+    ours, theirs = fdpass.channel_pair()
+    acceptor.order(theirs.fileno(), kind="event_channel", number=4)
+    theirs.close()
+    channel = next(fd for fd in acceptor.loop.masks if fd != acceptor.control)
+    ours.close()
+    acceptor.loop.fire(channel, IN)
+    assert acceptor.heard() == [{"kind": "unconnected", "number": 4}]
+
+
+def test_acceptor_process_that_does_not_read_holds_nobody_up(acceptor: Acceptor) -> None:
+    """What it is not told now it is told later, in order."""
+    filled = 0
+    try:
+        while True:
+            acceptor.worker._channel.send(b'{"kind":"up"}')
+            filled += 1
+    except BlockingIOError:
+        pass
+    acceptor.worker._tell({"kind": "finished", "number": 1})
+    acceptor.worker._tell({"kind": "finished", "number": 2})
+    assert acceptor.loop.watched(acceptor.control) == IN | OUT
+    acceptor.heard()
+    acceptor.loop.fire(acceptor.control, OUT)
+    assert [packet["number"] for packet in acceptor.heard()] == [1, 2]
+    assert acceptor.loop.watched(acceptor.control) == IN
 
 
 def test_worker_for_one_connection_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +248,7 @@ def test_last_event_is_acknowledged_before_a_drained_worker_ends(tmp_path: Path,
     acceptor = Acceptor(tmp_path, monkeypatch, hooks=HookPolicy(event_log="-"))
     acceptor.start()
     ours, theirs = fdpass.channel_pair()
-    acceptor.order(theirs.fileno(), kind="event_channel")
+    acceptor.order(theirs.fileno(), kind="event_channel", number=1)
     theirs.close()
     reporter = acceptor.worker.reporter
     reporter.opened({"kind": "opened", "association": "a", "calling_aet": "", "called_aet": "", "peer": "",

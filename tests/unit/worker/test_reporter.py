@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import os
 import socket
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ import pytest
 
 from fastscp.process import fdpass, packets
 from fastscp.process.loop import Loop
-from fastscp.worker.reporter import Reporter
+from fastscp.worker.reporter import MOST_NOTES, Reporter
+from tests.support import said
 
 
 class Coordinator:
@@ -53,6 +55,20 @@ def coordinator() -> Iterator[Coordinator]:
     made.loop.close()
 
 
+def test_answers_behind_a_reset_are_taken(coordinator: Coordinator) -> None:
+    """A coordinator that dies with unread packets leaves a reset in front of its last answers (unix(7))."""
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    told: list[str] = []
+    coordinator.reporter.stored(stored(1), on_acknowledged=lambda: told.append("ack"))
+    assert coordinator.channel is not None
+    coordinator.channel.send(orjson.dumps({"kind": "ack", "event": 1}))
+    coordinator.channel.close()
+    coordinator.turn()
+    assert told == ["ack"]
+    assert coordinator.reporter.idle
+
+
 def opened(name: str) -> packets.Opened:
     return {"kind": "opened", "association": name, "calling_aet": "A", "called_aet": "B", "peer": "127.0.0.1",
             "peer_host": "localhost", "port": 1, "max_pdu": 0}
@@ -85,7 +101,7 @@ def test_nothing_is_lost_while_there_is_no_coordinator(coordinator: Coordinator)
     notices: list[str] = []
     coordinator.reporter.opened(opened("a"))
     coordinator.reporter.stored(stored(coordinator.reporter.next_event()), on_sent=lambda: notices.append("sent"))
-    coordinator.reporter.closed("a", "released")
+    coordinator.reporter.closed("a", "released", stored=0, refused=0, octets=0)
     assert notices == []
     coordinator.connect()
     assert kinds(coordinator.heard()) == ["hello", "opened", "stored", "closed"]
@@ -99,7 +115,7 @@ def test_association_is_forgotten_with_its_last_acknowledgement(coordinator: Coo
     reporter.opened(opened("a"))
     for _ in range(2):
         reporter.stored(stored(reporter.next_event()))
-    reporter.closed("a", "released")
+    reporter.closed("a", "released", stored=0, refused=0, octets=0)
     coordinator.answer({"kind": "ack", "event": 2})
     coordinator.connect()
     assert kinds(coordinator.heard()) == ["hello", "opened", "stored", "closed"]
@@ -119,7 +135,7 @@ def test_new_coordinator_hears_what_the_dead_one_did_not_answer(coordinator: Coo
         number = reporter.next_event()
         reporter.stored(stored(number), on_sent=lambda number=number: sent.append(number))
     request = reporter.place("a", "1.2", "P", "", placed.append)
-    reporter.closed("b", "released")
+    reporter.closed("b", "released", stored=0, refused=0, octets=0)
     coordinator.answer({"kind": "ack", "event": 1})
     assert coordinator.channel is not None
     coordinator.channel.close()
@@ -130,7 +146,7 @@ def test_new_coordinator_hears_what_the_dead_one_did_not_answer(coordinator: Coo
     assert heard[0]["unacknowledged"] == 1
     assert heard[2]["event"] == 2
     assert sent == [1, 2]
-    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": ""})
+    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": "", "late": False})
     assert placed[0]["directory"] == "d"
 
 
@@ -141,14 +157,14 @@ def test_new_coordinator_hears_of_transfers_under_way(coordinator: Coordinator) 
     reporter.opened(opened("a"))
     requests = [reporter.place("a", "1.2", "P", "", placed.append) for _ in range(3)]
     for request in requests:
-        coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": ""})
+        coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": "", "late": False})
     reporter.abandoned(requests[0])
     reporter.stored({**stored(reporter.next_event()), "request": requests[1]})
     coordinator.connect()
     heard = coordinator.heard()
     assert [packet.get("request") for packet in heard if packet["kind"] in {"stored", "place"}] == requests[1:]
     assert kinds(heard) == ["hello", "opened", "stored", "place"]
-    coordinator.answer({"kind": "placed", "request": requests[2], "directory": "d", "status": 0, "message": ""})
+    coordinator.answer({"kind": "placed", "request": requests[2], "directory": "d", "status": 0, "message": "", "late": False})
     assert len(placed) == 3  # the repeated answer is not heard
 
 
@@ -179,7 +195,7 @@ def test_abandoned_request_is_not_answered(coordinator: Coordinator) -> None:
     coordinator.reporter.opened(opened("a"))
     request = coordinator.reporter.place("a", "1.2", "P", "", placed.append)
     coordinator.reporter.abandoned(request)
-    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": ""})
+    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": "", "late": False})
     assert placed == []
     assert kinds(coordinator.heard())[-2:] == ["place", "abandoned"]
 
@@ -214,6 +230,69 @@ def test_event_that_follows_from_a_repeated_one_comes_after_all_repeats(coordina
     assert events == [1, 2, 3, 4, 5, 6]
 
 
+def test_any_number_of_events_that_follow_from_one_another_needs_no_depth(coordinator: Coordinator) -> None:
+    """150 pipelining associations whose events were all waiting for the next coordinator, and 2000 of one of them."""
+    reporter = coordinator.reporter
+    depths: list[int] = []
+
+    def next_object() -> None:
+        depths.append(len(inspect.stack(0)))
+        if len(depths) < 2000:
+            reporter.stored(stored(reporter.next_event()), on_sent=next_object)
+
+    for number in range(150):
+        reporter.opened(opened(str(number)))
+        reporter.stored(stored(reporter.next_event(), str(number)), on_sent=next_object)
+    coordinator.connect()
+    while len(depths) < 2000:
+        coordinator.heard()
+        coordinator.turn()
+    assert max(depths) - min(depths) < 5
+
+
+@pytest.mark.parametrize("kind", ["ack", "ran", "placed"])
+def test_answers_are_acted_upon_after_all_were_read(coordinator: Coordinator, kind: str) -> None:
+    coordinator.connect()
+    reporter = coordinator.reporter
+    reporter.opened(opened("a"))
+    inside: list[bool] = []
+    read = reporter._read
+
+    def note() -> None:
+        inside.append(reading)
+
+    def watched() -> None:
+        nonlocal reading
+        reading = True
+        read()
+        reading = False
+
+    reading = False
+    reporter._read = watched  # type: ignore[method-assign]
+    event = reporter.next_event()
+    reporter.stored(stored(event), on_acknowledged=note, on_ran=note)
+    request = reporter.place("a", "1.2", "P", "", lambda _packet: note())
+    answers: dict[str, dict[str, Any]] = {
+        "ack": {"event": event}, "ran": {"event": event},
+        "placed": {"request": request, "directory": "d", "status": 0, "message": ""}}
+    coordinator.answer({"kind": kind, **answers[kind]})
+    assert inside == [False]
+
+
+def test_place_that_another_callback_abandons_is_not_answered(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    reporter = coordinator.reporter
+    reporter.opened(opened("a"))
+    placed: list[packets.Placed] = []
+    requests: list[int] = []
+    reporter.stored(stored(reporter.next_event()), on_acknowledged=lambda: reporter.abandoned(requests[0]))
+    requests.append(reporter.place("a", "1.2", "P", "", placed.append))
+    assert coordinator.channel is not None
+    coordinator.channel.send(orjson.dumps({"kind": "ack", "event": 1}))
+    coordinator.answer({"kind": "placed", "request": requests[0], "directory": "d", "status": 0, "message": ""})
+    assert placed == []
+
+
 def test_coordinator_that_dies_while_an_event_leads_to_another(coordinator: Coordinator) -> None:
     coordinator.connect()
     reporter = coordinator.reporter
@@ -227,3 +306,58 @@ def test_coordinator_that_dies_while_an_event_leads_to_another(coordinator: Coor
     reporter.stored(stored(reporter.next_event()), on_sent=next_object)
     coordinator.connect()
     assert [packet["event"] for packet in coordinator.heard() if packet["kind"] == "stored"] == [1, 2]
+
+
+# -- notes for the event stream ---------------------------------------------------------------------
+
+
+def note(number: int) -> packets.Refused:
+    return said.refused("a", instance=str(number))  # type: ignore[return-value]
+
+
+def test_note_leaves_at_once_and_is_not_repeated(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    coordinator.reporter.note(note(1))
+    assert kinds(coordinator.heard()) == ["hello", "refused"]
+    assert coordinator.reporter.idle
+    coordinator.connect()
+    assert kinds(coordinator.heard()) == ["hello"]
+
+
+def test_notes_wait_for_a_coordinator_and_follow_what_counts(coordinator: Coordinator) -> None:
+    reporter = coordinator.reporter
+    reporter.opened(opened("a"))
+    reporter.note(note(1))
+    reporter.stored(stored(reporter.next_event()))
+    reporter.closed("a", "released", stored=1, refused=1, octets=5)
+    assert not reporter.idle
+    coordinator.connect()
+    heard = coordinator.heard()
+    assert kinds(heard) == ["hello", "opened", "stored", "refused", "closed"]
+    assert (heard[-1]["stored"], heard[-1]["refused"], heard[-1]["octets"]) == (1, 1, 5)
+
+
+def test_notes_without_a_coordinator_are_bounded_and_the_rest_is_counted(coordinator: Coordinator) -> None:
+    reporter = coordinator.reporter
+    for number in range(MOST_NOTES + 5):
+        reporter.note(note(number))
+    assert len(reporter._queue) == MOST_NOTES
+    coordinator.connect()
+    heard: list[dict[str, Any]] = []
+    while not reporter.idle:
+        heard += coordinator.heard()
+        coordinator.turn()
+    heard += coordinator.heard()
+    assert [packet["instance"] for packet in heard if packet["kind"] == "refused"] == [str(n) for n in range(MOST_NOTES)]
+    assert heard[-1] == {"kind": "missed", "count": 5}
+    reporter.note(note(1))
+    assert kinds(coordinator.heard()) == ["refused"], "room again, and nothing missed"
+
+
+def test_what_a_new_coordinator_hears_anyway_does_not_pile_up_meanwhile(coordinator: Coordinator) -> None:
+    reporter = coordinator.reporter
+    for number in range(50):
+        reporter.opened(opened(str(number)))
+        reporter.closed(str(number), "released", stored=0, refused=0, octets=0)
+    assert reporter.idle
+    assert not reporter._queue

@@ -60,6 +60,6 @@ def _read(plan: Plan, header: bytes, recorder: Recorder) -> Reader | None:
 
 def _shape(plan: Plan, chunk: bytes, found: Outline, recorder: Recorder, reader: Reader) -> Shape:
     """Make a shape of what was heard; one octet of the value behind the header may have been read as well."""
-    left = reader.value.left
+    value = reader.value
     return Shape(chunk, found, script_of(found.size, recorder.cuts, recorder.patches),
-                 reader.cursor.level.position(0), plan.wanted, left + 1 if left else 0)
+                 reader.cursor.level.position(0), plan.wanted, value.left + 1 if value.left else 0, value.tag, value.offset)

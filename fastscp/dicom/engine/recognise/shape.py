@@ -36,12 +36,14 @@ class Shape:
     """
 
     __slots__ = ("_expected", "_mask", "_probe", "_probe_end", "_probe_start", "_texts", "_uids", "collected",
-                 "position", "render", "size", "value_octets")
+                 "position", "render", "size", "value_octets", "value_offset", "value_tag")
 
     def __init__(self, buf: bytes, found: Outline, script: Script, position: Position,
-                 wanted: frozenset[int], value_octets: int = 0) -> None:
+                 wanted: frozenset[int], value_octets: int = 0, value_tag: int = 0, value_offset: int = 0) -> None:
         self.size = found.size
         self.value_octets = value_octets
+        self.value_tag = value_tag
+        self.value_offset = value_offset  #: of its header
         self.render = Renderer(script).render
         self.position = position  #: where the reader stands behind it
         self.collected = {tag: where for tag, where in found.top_level.items() if tag in wanted}
@@ -67,7 +69,7 @@ class Shape:
         """Write the header that matches, stand behind it, and return what follows it."""
         base = output.leap(self.size, self.render(chunk))
         cursor.level.resume(self.position, base)
-        value.resume(self.value_octets)
+        value.resume(self.value_octets, self.value_tag, self.value_offset)
         attributes = cursor.attributes
         for tag, (start, end) in self.collected.items():
             attributes[tag] = chunk[start:end]

@@ -1,0 +1,58 @@
+"""Objects that a study got again after it had ended: which of them changed nothing.
+
+An object repeats another when the ended study has a file of the same SOP instance with the same octets. Where that
+file had the name of the new one, the worker has compared them before one replaced the other; where it has another
+name by now (renamed, moved away, in an earlier directory of the study), they are compared here, a piece at a time.
+
+Invariant: what cannot be compared counts as a change, so nothing is removed but the second of two equal files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+import orjson
+
+from fastscp.coordinator.progress import Progress
+from fastscp.store.comparing import Likeness, compare_files
+from fastscp.study.state import StudyState
+
+#: pieces compared for somebody who waits; what is left counts as changed
+HURRIED_PIECES = 32
+
+
+@dataclass
+class Findings:
+    """What an end of a study brings."""
+
+    changed: bool = False
+    repeats: list[tuple[str, str]] = field(default_factory=list)  #: (file, path under which its octets are kept)
+
+
+def find(state: StudyState, progress: Progress) -> Generator[float, None, Findings]:
+    """Look at the objects of a study that has ended before."""
+    plan, findings = progress.plan, Findings()
+    known = state.remembered(plan.uid)
+    pieces = 0
+    for row in state.objects(progress.task.study, plan.last):
+        before = known.get(orjson.loads(row.body)["sop_instance"])
+        own = f"{plan.directory}/{row.name}"
+        likeness = Likeness.DIFFERENT
+        if before == own:
+            likeness = Likeness.ONE_FILE
+        elif before is not None:
+            comparison = compare_files(own, before)
+            try:
+                while not progress.hurried or pieces < HURRIED_PIECES:
+                    next(comparison)
+                    pieces += progress.hurried
+                    yield 0.0
+            except StopIteration as end:
+                likeness = end.value
+            comparison.close()
+        if likeness is Likeness.EQUAL and before is not None:
+            findings.repeats.append((row.file, before))
+        elif likeness is Likeness.DIFFERENT or row.changed:
+            findings.changed = True
+    return findings

@@ -1,0 +1,88 @@
+"""Mistakes that the program names before it listens, and what storescp lets pass that ours does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.objects import CT, CT_CONTEXT, data_set
+from tests.support.rawscu import RawSCU
+from tests.support.servers import FastscpServer, free_port, listens, wait_until
+
+ROOT = Path(__file__).parents[2]
+NOBODY = 65534
+PORT = str(free_port())
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+def start(*arguments: str | Path) -> tuple[int, str]:
+    """Start the program with what it refuses; return its exit status and the last lines of its complaint."""
+    done = subprocess.run([sys.executable, "-m", "fastscp", *map(str, arguments)], capture_output=True, text=True,
+                          timeout=60, check=False, cwd=ROOT)
+    return done.returncode, done.stderr.partition("(C-STORE) SCP\n")[2] or done.stderr
+
+
+def test_mistyped_option(tmp_path: Path) -> None:
+    assert start("--forq", "-od", tmp_path, PORT) == (
+        1, "error: Unknown option --forq\nhint: did you mean --fork?\n")
+
+
+def test_tls_with_one_argument(tmp_path: Path) -> None:
+    status, complaint = start("-od", tmp_path, "+tls", "key.pem", PORT)
+    assert (status, complaint.splitlines()[0]) == (1, "error: Missing parameter port")
+    assert f"'{PORT}' was taken for the certificate of --enable-tls" in complaint
+
+
+def test_title_that_is_too_long(tmp_path: Path) -> None:
+    assert start("-od", tmp_path, "-aet", "A_TITLE_THAT_IS_LONG", PORT) == (
+        1, "error: Invalid value for option --aetitle (A_TITLE_THAT_IS_LONG): more than 16 characters\n")
+
+
+def test_output_directory_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert start("-od", tmp_path / "file", PORT) == (
+        1, f"F: specified output directory is not a directory: {tmp_path}/file\n")
+
+
+@pytest.mark.parametrize("options", [[], ["--exec-argv"]])
+def test_hook_whose_program_is_not_there(tmp_path: Path, options: list[str]) -> None:
+    assert start("-od", tmp_path, *options, "-xcr", "nosuchprogram #p/#f", PORT) == (
+        1, "F: --exec-on-reception: no such program: nosuchprogram\n")
+
+
+@pytest.mark.parametrize("option", ["--hosts-allow", "--hosts-deny"])
+def test_named_table_of_access_rules_that_is_not_there(tmp_path: Path, option: str) -> None:
+    assert start("-od", tmp_path, "+ac", option, tmp_path / "rules", PORT) == (
+        1, f"F: cannot read access rules: {tmp_path}/rules: No such file or directory\n")
+
+
+@NEEDS_ROOT
+def test_ignore_needs_no_writable_directory(tmp_path: Path) -> None:
+    class Nobody(FastscpServer):
+        def command(self) -> list[str]:
+            return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *super().command()]
+
+        def wait_ready(self) -> None:  # the other user cannot reach the socket that readiness is told to
+            wait_until(lambda: self.process is not None and listens(self.process), "listens")
+
+    with Nobody(["-od", "/", "--ignore", "-xcr", "true"]) as server, RawSCU("127.0.0.1", server.port) as scu:
+        scu.associate(CT_CONTEXT)
+        assert scu.store(1, CT, "1.2.3", data_set("1.2.3")) == 0
+        scu.release()
+
+
+def test_study_directory_that_cannot_be_made_is_for_want_of_resources(tmp_path: Path) -> None:
+    """A link to nowhere stands for a file system that takes nothing: its directory is there only at the start."""
+    (tmp_path / "out").mkdir()
+    with (FastscpServer(["-od", tmp_path / "out", "-su", "P", "--state-dir", tmp_path / "state"]) as server,
+          RawSCU("127.0.0.1", server.port) as scu):
+        scu.associate(CT_CONTEXT)
+        (tmp_path / "out").rmdir()
+        assert scu.store(1, CT, "1.2.3", data_set("1.2.3")) == 0xA700
+        (tmp_path / "out").mkdir()
+        assert scu.store(1, CT, "1.2.3", data_set("1.2.3")) == 0
+        scu.release()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Final
 
 from fastscp.dicom.uids import NATIVE_TRANSFER_SYNTAXES
 from fastscp.errors import UsageError
+
+#: What a service inflates at most: no single value can be longer, and a few octets can mean terabytes.
+MAX_INFLATED_OCTETS: Final = 1 << 32
 
 
 class GroupLengths(enum.Enum):

@@ -21,7 +21,7 @@ from fastscp.config.network import (
     TLSPolicy,
 )
 from fastscp.dicom.dictionary import environment_paths
-from fastscp.dicom.options import MAX_INFLATED_OCTETS, GroupLengths, OutputOptions, PrivateDictionary
+from fastscp.dicom.options import GroupLengths, OutputOptions, PrivateDictionary
 from fastscp.errors import UsageError
 from fastscp.log.policy import LogPolicy
 from fastscp.store.policy import FileNames, StorePolicy
@@ -204,7 +204,7 @@ def output_options(line: Settings) -> OutputOptions:
         item_padding=item_padding,
         compression_level=6 if level is None else level,
         convert_un=line.has("--convert-un"),
-        max_inflated_octets=MAX_INFLATED_OCTETS if inflated is None else inflated,
+        max_inflated_octets=OutputOptions.max_inflated_octets if inflated is None else inflated,
         dictionary_paths=tuple(environment_paths(os.environ.get("DCMDICTPATH"))),
         private_dictionary=PrivateDictionary((line.value("--private-dictionary") or "automatic").lower()),
     )

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Final
 
 from fastscp.dicom.uids import NATIVE_TRANSFER_SYNTAXES
 from fastscp.errors import UsageError
-
-#: What a service inflates at most: no single value can be longer, and a few octets can mean terabytes.
-MAX_INFLATED_OCTETS: Final = 1 << 32
-
 
 class GroupLengths(enum.Enum):
     """Treatment of group length elements (gggg,0000): ``+g=``, ``+g``, ``-g``."""
@@ -47,7 +42,8 @@ class OutputOptions:
     compression_level: int = 6  #: ``+cl``, only for deflated output
     convert_un: bool = False  #: ``+uc`` True, ``-uc`` False
     max_depth: int = 64  #: nesting of sequences accepted before the object is refused
-    max_inflated_octets: int = 0  #: of a deflated data set, when it is inflated; 0 for any number
+    #: of a deflated data set, when it is inflated; 0 for any number. No value is longer than the default
+    max_inflated_octets: int = 1 << 32
     #: data dictionaries in DCMTK's format added to the built-in one (DCMDICTPATH)
     dictionary_paths: tuple[str, ...] = ()
     private_dictionary: PrivateDictionary = PrivateDictionary.AUTOMATIC

@@ -1,9 +1,9 @@
 """How often one peer can have the same thing said: what it does again and again is counted.
 
 Strategy: warnings and errors that are logged while something is done for a peer count by its address and their text
-before values are put in. Of each there are ``MOST`` in ``PERIOD_S`` seconds; what comes beyond is left out, and told in
-one line when the period is over: the last of them, "(repeated 1234 times)". Lines below a warning are there because
-the operator asked for every one.
+before values are put in. Of each there are ``MOST`` in ``PERIOD_S`` seconds, of those that tell of an object (they
+have ``fields``) ``MOST_OBJECTS``; what comes beyond is left out, and told in one line when the period is over: the last
+of them, "(repeated 1234 times)". Lines below a warning are there because the operator asked for every one.
 
 Invariant: memory is bounded by ``_MOST_TEXTS``; nothing is left out untold.
 """
@@ -18,6 +18,7 @@ from typing import Final
 from fastscp.log import names
 
 MOST: Final = 100
+MOST_OBJECTS: Final = 1000
 PERIOD_S: Final = 10.0
 _MOST_TEXTS: Final = 1024
 _LOGGERS: Final = (names.APPLICATION, names.NETWORK, names.DATA, names.TLS)
@@ -71,7 +72,7 @@ class PeerLimit:
                 _tell(self._texts.pop(next(iter(self._texts))))
             self._texts[key] = text = _Text(now)
         text.count += 1
-        if text.count <= MOST:
+        if text.count <= (MOST_OBJECTS if hasattr(record, "fields") else MOST):
             return True
         text.left_out += 1
         text.last = record

@@ -9,7 +9,7 @@ import pytest
 
 from fastscp.log import limit as limit_module
 from fastscp.log import names
-from fastscp.log.limit import MOST, PERIOD_S, PeerLimit
+from fastscp.log.limit import MOST, MOST_OBJECTS, PERIOD_S, PeerLimit
 from tests.support.fakes import Clock
 
 LOG = logging.getLogger(names.NETWORK)
@@ -128,8 +128,9 @@ def test_memory_is_bounded_and_nothing_is_left_out_untold(
 def test_summary_keeps_the_level_and_tells_no_fact_twice(
         limit: PeerLimit, timers: Timers, caplog: pytest.LogCaptureFixture) -> None:
     assert limit.peer
-    for _ in range(MOST + 2):
+    for _ in range(MOST_OBJECTS + 2):
         LOG.error("refused", extra={"fields": {"event": "object.refused"}})
+    assert len(caplog.records) == MOST_OBJECTS
     timers.advance(PERIOD_S + 1)
     summary = caplog.records[-1]
     assert (summary.levelno, summary.name, summary.getMessage()) == (logging.ERROR, names.NETWORK,

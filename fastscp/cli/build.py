@@ -65,6 +65,7 @@ class Settings(Protocol):
     def effective(self, exclusive: str) -> str: ...  # noqa: D102
     def value(self, long: str) -> str | None: ...  # noqa: D102
     def number(self, long: str) -> int | None: ...  # noqa: D102
+    def size(self, long: str) -> int | None: ...  # noqa: D102
     def values(self, long: str) -> tuple[str, ...]: ...  # noqa: D102
     def last(self, long: str) -> tuple[str, ...]: ...  # noqa: D102
 
@@ -191,6 +192,7 @@ def output_options(line: Settings) -> OutputOptions:
     padding = line.last("--padding-create")
     file_padding, item_padding = map(int, padding) if padding else (0, 0)
     level = line.number("--compression-level")
+    inflated = line.size("--max-inflated-size")
     return OutputOptions(
         bit_preserving=line.has("--bit-preserving"),
         file_format=not line.has("--write-dataset"),
@@ -202,6 +204,7 @@ def output_options(line: Settings) -> OutputOptions:
         item_padding=item_padding,
         compression_level=6 if level is None else level,
         convert_un=line.has("--convert-un"),
+        max_inflated_octets=OutputOptions.max_inflated_octets if inflated is None else inflated,
         dictionary_paths=tuple(environment_paths(os.environ.get("DCMDICTPATH"))),
         private_dictionary=PrivateDictionary((line.value("--private-dictionary") or "automatic").lower()),
     )
@@ -216,6 +219,7 @@ def store_policy(line: Settings) -> StorePolicy:
         file_names=FileNames.TIME if line.has("--timenames") else names,
         extension=line.value("--filename-extension") or "",
         ignore=line.has("--ignore"),
+        max_object_octets=line.size("--max-object-size") or 0,
         quarantine=None if quarantine is None else normalize_directory(quarantine),
         uid_padding=line.has("--uid-padding"),
     )

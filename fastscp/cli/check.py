@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from fastscp.cli.option import Argument, Kind, Option
 from fastscp.cli.options import BY_FLAG, OPTIONS
 from fastscp.cli.parse import CommandLine, Occurrence, wanted
+from fastscp.cli.sizes import octets
 from fastscp.errors import UsageError
 
 _NO_TITLE = re.compile(r"[^ -\[\]-~]")  #: what PS3.5 §6.2 keeps out of an AE
@@ -123,6 +124,9 @@ def check_values(occurrence: Occurrence) -> None:
     for argument, value in zip(occurrence.option.arguments, occurrence.values, strict=True):
         if argument.kind is Kind.INTEGER:
             _check_integer(occurrence.option, argument, value)
+        elif argument.kind is Kind.SIZE:
+            if octets(value) is None:
+                raise UsageError(f"Invalid value for option {occurrence.option.long} ({value})")
         elif argument.kind is Kind.CHOICE and value.lower() not in argument.choices:
             if occurrence.option.long == "--log-level":
                 raise UsageError("Invalid log level for --log-level option")

@@ -15,6 +15,7 @@ _ZSH_ACTIONS = {
     Kind.DIRECTORY: "_files -/",
     Kind.COMMAND: "_cmdstring",
     Kind.INTEGER: " ",
+    Kind.SIZE: " ",
     Kind.STRING: " ",
 }
 

@@ -102,7 +102,7 @@ def parse(arguments: Sequence[str], environment: Callable[[str], str | None]) ->
     if settings.get("compression_level", 6) > 9:
         raise errors.UsageError("compression level must be 0..9")
     paths = tuple(part for part in (environment("DCMDICTPATH") or "").split(":") if part)
-    return dataclasses.replace(OutputOptions(dictionary_paths=paths), **settings), names
+    return dataclasses.replace(OutputOptions(dictionary_paths=paths, max_inflated_octets=0), **settings), names
 
 
 def convert(source: str, target: str, options: OutputOptions) -> None:

@@ -90,6 +90,8 @@ def rules(option: Option) -> list[str]:
         if argument.kind is Kind.INTEGER and argument.minimum is not None:
             upper = f" to {argument.maximum}" if argument.maximum is not None else " or more"
             sentences.append(f"{argument.name.capitalize()}: {argument.minimum}{upper}.")
+        if argument.kind is Kind.SIZE:
+            sentences.append("Size: octets, or K, M, G or T of them.")
         if argument.longest is not None:
             sentences.append(f"{argument.name.capitalize()}: at most {argument.longest} characters.")
     return sentences

@@ -14,6 +14,7 @@ class Kind(enum.Enum):
     """What an argument is; decides its check and how a shell completes it."""
 
     INTEGER = "integer"
+    SIZE = "size"  #: see ``fastscp.cli.sizes``
     STRING = "string"
     FILE = "filename"
     DIRECTORY = "directory"
@@ -106,6 +107,11 @@ def seconds(minimum: int = 1) -> tuple[Argument, ...]:
 def count(minimum: int = 1, maximum: int | None = None) -> tuple[Argument, ...]:
     """One argument that is a number of something."""
     return (Argument("number", Kind.INTEGER, minimum, maximum),)
+
+
+def size() -> tuple[Argument, ...]:
+    """One argument that is a number of octets."""
+    return (Argument("size", Kind.SIZE),)
 
 
 def text(name: str) -> tuple[Argument, ...]:

@@ -13,6 +13,7 @@ from fastscp.cli.option import (
     file,
     grouped,
     seconds,
+    size,
     text,
 )
 
@@ -78,6 +79,10 @@ OWN = (
     ),
     *grouped(
         _GROUP, "objects",
+        Option("--max-object-size", "", "refuse objects whose data set is longer than s",
+               "[s]ize: octets, or K, M, G, T\n(default: unlimited)", size(), origin=_OWN),
+        Option("--max-inflated-size", "", "refuse deflated objects whose data set is longer\nthan s when it is inflated (0: unlimited)",
+               "[s]ize: octets, or K, M, G, T (default: 4G)", size(), origin=_OWN),
         Option("--quarantine", "", "keep objects that cannot be stored in directory d,\nas they were received, and answer with a warning",
                "[d]irectory: string", directory(), origin=_OWN),
         Option("--private-dictionary", "", "know the private attributes of pydicom, or only\nthose of DCMDICTPATH",

@@ -14,6 +14,7 @@ from itertools import islice
 
 from fastscp.cli.option import Option
 from fastscp.cli.options import BY_FLAG, DEFAULTS
+from fastscp.cli.sizes import octets
 from fastscp.errors import UsageError
 
 #: ratios of difflib: two letters of a short flag exchanged, and one letter of a long flag missing
@@ -77,6 +78,11 @@ class CommandLine:
         """Return the value of ``long`` as a number; it has been checked before."""
         value = self.value(long)
         return None if value is None else int(value)
+
+    def size(self, long: str) -> int | None:
+        """Return the value of ``long`` in octets; it has been checked before."""
+        value = self.value(long)
+        return None if value is None else octets(value)
 
     def values(self, long: str) -> tuple[str, ...]:
         """Return the value of every occurrence of ``long``, in the order given."""

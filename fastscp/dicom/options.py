@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from fastscp.dicom.uids import NATIVE_TRANSFER_SYNTAXES
 from fastscp.errors import UsageError
 
-
 class GroupLengths(enum.Enum):
     """Treatment of group length elements (gggg,0000): ``+g=``, ``+g``, ``-g``."""
 
@@ -43,6 +42,8 @@ class OutputOptions:
     compression_level: int = 6  #: ``+cl``, only for deflated output
     convert_un: bool = False  #: ``+uc`` True, ``-uc`` False
     max_depth: int = 64  #: nesting of sequences accepted before the object is refused
+    #: of a deflated data set, when it is inflated; 0 for any number. No value is longer than the default
+    max_inflated_octets: int = 1 << 32
     #: data dictionaries in DCMTK's format added to the built-in one (DCMDICTPATH)
     dictionary_paths: tuple[str, ...] = ()
     private_dictionary: PrivateDictionary = PrivateDictionary.AUTOMATIC
@@ -54,5 +55,7 @@ class OutputOptions:
             raise UsageError(f"compression level {self.compression_level} is not between 0 and 9")
         if self.file_padding < 0 or self.item_padding < 0:
             raise UsageError(f"padding to {self.file_padding} and {self.item_padding} octets: a length is negative")
+        if self.max_inflated_octets < 0:
+            raise UsageError(f"data sets inflated to {self.max_inflated_octets} octets: a length is negative")
         if self.max_depth < 1:
             raise UsageError(f"nesting of {self.max_depth} leaves no place for a sequence")

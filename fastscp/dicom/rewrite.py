@@ -3,18 +3,21 @@
 Strategy: one reader, one output. Deflated input is inflated in front of the reader in bounded steps;
 deflated output has a sink of its own in front of the file (``fastscp.dicom.engine.deflate``). Bit preserving mode
 forwards everything and looks at nothing.
+
+Invariants: whoever has to share the processor can stop after every step of a few milliseconds (``enough``,
+``finishing``) and go on later; where is of no consequence for the result.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Final
 
 from fastscp.dicom import dictionary as dictionaries
 from fastscp.dicom import tags, uids
 from fastscp.dicom.dictionary import Dictionary
-from fastscp.dicom.engine.deflate import INFLATE_ERRORS, Deflation, Inflater, new_inflater
+from fastscp.dicom.engine.deflate import Deflation, Inflation
 from fastscp.dicom.engine.order import Sorter
 from fastscp.dicom.engine.output import Output
 from fastscp.dicom.engine.plan import Plan
@@ -22,12 +25,15 @@ from fastscp.dicom.engine.recognise.shapes import Shapes
 from fastscp.dicom.engine.scan import new_reader
 from fastscp.dicom.engine.sink import Sink
 from fastscp.dicom.engine.trace import Trace
+from fastscp.dicom.engine.values import NO_LIMIT
 from fastscp.dicom.options import OutputOptions, PrivateDictionary
 from fastscp.errors import InstanceError
 
 __all__ = ["COLLECTED", "Rewriter", "Shapes", "Sink", "Trace", "output_transfer_syntax", "rewrite", "shared_dictionary"]
 
-_INFLATED_OCTETS: Final = 262144
+_STEP_OCTETS: Final = 262144
+_CODED_OCTETS: Final = 16384  #: of the input of a codec: what an inflater does not use at once is copied
+_DEFLATED_OCTETS: Final = 65536  #: what is deflated at once
 _PLANS: Final = 64  #: those in use at a time are few: one for each transfer syntax that arrives
 
 #: Top-level attributes whose raw values are kept (padding included).
@@ -71,7 +77,8 @@ class Rewriter:
                  dictionary: Dictionary | None = None, shapes: Shapes | None = None) -> None:
         self.transfer_syntax_out: str = transfer_syntax_uid
         self.attributes: dict[int, bytes] = {}
-        self.before_sorting: Callable[[], None] | None = None  #: what was written is about to change places
+        #: steps to be taken before what was written changes places
+        self.before_sorting: Callable[[], Iterator[None]] | None = None
         self._sink = sink
         self._base = base
         self._options = options
@@ -81,52 +88,121 @@ class Rewriter:
         self._plan = plan = _plan(transfer_syntax_uid, options, dictionary)
         self.transfer_syntax_out = plan.syntax_out.uid
         self._empty = True
-        self._inflater = new_inflater() if plan.syntax_in.deflated else None
         self._deflation = Deflation(sink, base, options.compression_level) if plan.syntax_out.deflated else None
+        self._inflater = Inflation(options.max_inflated_octets) if plan.syntax_in.deflated else None
+        self._at_once = NO_LIMIT if self._deflation is None else _DEFLATED_OCTETS
+        self._unread: list[bytes | memoryview] = []  #: octets from the inflater
+        self._work: Iterator[None] | None = None  #: of the deflater, to be done before anything is written
         self._target: Sink = self._deflation or sink
         self._output = Output(base, plan.syntax_out, new_vrs=plan.new_vrs)
         self._reader = new_reader(plan, self._output, shapes if plan.recognises else None)
         self._value = self._reader.value
         self.attributes = self._reader.cursor.attributes
 
-    def feed(self, views: Sequence[bytes | memoryview]) -> None:
-        """Take the next octets; the views may be reused when it returns."""
+    def feed(self, views: Sequence[bytes | memoryview],
+             enough: Callable[[], bool] | None = None) -> list[bytes | memoryview]:
+        """Take the next octets; the views may be reused when it returns.
+
+        ``enough`` is asked after every step; once it says so, the views that are left are returned, to be fed again
+        before anything else. An empty view among them means that there is more to do, although all was taken.
+        """
         if self._preserve:
             self._sink.write(views)
-            return
+            return []
         value = self._value
         if value.verbatim_left and self._inflater is None:
             size = sum(map(len, views))
-            if size < value.verbatim_left:
+            if size < value.verbatim_left and size <= self._at_once and self._work is None:
                 # most of an image: forwarded without a look
                 self._target.write(views)
                 value.passed(size)
-                return
+                return []
         if self._empty:
             self._empty = not any(map(len, views))
-        if self._inflater is None:
-            self._reader.feed(views)
-        else:
-            self._inflate(self._inflater, views)
+        if self._inflater is not None:
+            return self._inflate(self._inflater, views, enough or _never)
+        if self._deflation is not None:
+            return self._feed_deflater(views, enough or _never)
+        rest = self._reader.feed(views, enough)
         self._output.write(self._target)
-        if self._deflation is not None and self._reader.settled:
-            self._deflation.settle()
+        return rest
 
-    def _inflate(self, inflater: Inflater, views: Sequence[bytes | memoryview]) -> None:
-        """Inflate in bounded steps; what follows the end of the stream is padding (PS3.5 A.5)."""
-        try:
-            for view in views:
-                data: bytes | memoryview = view
-                full = True
-                # output may be left inside the inflater when all of the input is consumed
-                while (data or full) and not inflater.eof:
-                    piece = inflater.decompress(data, _INFLATED_OCTETS)
-                    full = len(piece) == _INFLATED_OCTETS
-                    self._reader.feed([piece])
-                    self._output.write(self._target)
+    def _feed_deflater(self, views: Sequence[bytes | memoryview],
+                       enough: Callable[[], bool]) -> list[bytes | memoryview]:
+        """Read no more at once than may be deflated at once."""
+        rest = list(views)
+        value = self._value
+        while self._catch_up(enough):
+            if not rest:
+                return []
+            size = taken = 0
+            while taken < len(rest) and size + len(rest[taken]) <= _DEFLATED_OCTETS:
+                size += len(rest[taken])
+                taken += 1
+            if not taken:  # a long one
+                size, taken = _DEFLATED_OCTETS, 1
+                rest[:1] = [rest[0][:size], rest[0][size:]]
+            step, rest = rest[:taken], rest[taken:]
+            if size < value.verbatim_left:
+                self._target.write(step)
+                value.passed(size)
+            else:
+                rest[:0] = self._reader.feed(step, enough)
+                self._write()
+            if rest and enough():
+                break
+        return rest or [b""]
+
+    def _inflate(self, inflater: Inflation, views: Sequence[bytes | memoryview],
+                 enough: Callable[[], bool]) -> list[bytes | memoryview]:
+        """Inflate and read in bounded steps; what follows the end of the stream is padding (PS3.5 A.5)."""
+        if not self._catch_up(enough):
+            return list(views) or [b""]
+        at_once = min(_STEP_OCTETS, self._at_once)
+        for index, view in enumerate(views):
+            for at in range(0, len(view) or 1, _CODED_OCTETS):
+                data: bytes | memoryview = view[at:at + _CODED_OCTETS]
+                more = True  # octets may be left inside the inflater when all of the input was taken
+                while (data or more) and not inflater.eof:
+                    piece = inflater.decompress(data, at_once)
+                    more = len(piece) == at_once
                     data = inflater.unconsumed_tail
-        except INFLATE_ERRORS as error:
-            raise InstanceError(f"deflated data set: {error}", status=0xC000) from error
+                    self._unread.append(piece)
+                    if not self._catch_up(enough) or enough():
+                        rest = [left for left in (data, view[at + _CODED_OCTETS:], *views[index + 1:]) if left]
+                        return rest or ([b""] if more or self._behind else [])
+        return []
+
+    @property
+    def _behind(self) -> bool:
+        """Whether something that was inflated is not read, or something that was read not written."""
+        return bool(self._unread) or self._work is not None
+
+    def _catch_up(self, enough: Callable[[], bool]) -> bool:
+        """Read what was inflated, and do what the deflater needs in between; tell whether all of it is done."""
+        while True:
+            if self._work is not None:
+                for _ in self._work:
+                    if enough():
+                        return False
+                self._work = None
+                self._output.write(self._target)
+            if not self._unread:
+                return True
+            self._unread = self._reader.feed(self._unread, enough)
+            self._write()
+            if self._unread and enough():
+                return False
+
+    def _write(self) -> None:
+        """Write what was read, at once or as soon as the deflater is ready for it."""
+        deflation = self._deflation
+        if deflation is not None and self._output.corrects:
+            self._work = deflation.reverting()
+            return
+        self._output.write(self._target)
+        if deflation is not None and deflation.may_settle and self._reader.settled:
+            self._work = deflation.settling()
 
     def trace(self) -> Trace | None:
         """Return what tells, from the beginning on, which stretches are written as they come; None: none will be."""
@@ -136,6 +212,11 @@ class Rewriter:
 
     def finish(self) -> None:
         """End the data set."""
+        for _ in self.finishing():
+            pass
+
+    def finishing(self) -> Iterator[None]:
+        """End the data set in steps of a few milliseconds at most."""
         if self._preserve:
             return
         if self._empty:
@@ -143,20 +224,26 @@ class Rewriter:
             raise InstanceError("empty data set",
                                 status=0xA700 if self._options.transfer_syntax is None else 0xC000)
         self._reader.finish()
+        disordered = self._reader.cursor.disordered
+        if self._deflation is not None and (disordered or self._output.corrects):
+            yield from self._deflation.reverting()
         self._output.write(self._target)
-        if self._reader.cursor.disordered:
-            self._sort()
+        if disordered:
+            yield from self._sorting()
         if self._deflation is not None:
-            self._deflation.finish()
+            yield from self._deflation.finishing()
 
-    def _sort(self) -> None:
+    def _sorting(self) -> Iterator[None]:
         """Put the elements in order."""
         if self.before_sorting is not None:
-            self.before_sorting()
+            yield from self.before_sorting()
         plan = self._plan
         sorter = Sorter(self._target, self._base, plan.syntax_out, plan.dictionary, plan.options)
-        for piece in sorter.run(self._output.size):
-            self._target.write([piece])
+        yield from sorter.run(self._output.size)
+
+
+def _never() -> bool:
+    return False
 
 
 def rewrite(source: IO[bytes], sink: Sink, options: OutputOptions, *, transfer_syntax_uid: str,
@@ -167,7 +254,7 @@ def rewrite(source: IO[bytes], sink: Sink, options: OutputOptions, *, transfer_s
     set that cannot be rewritten; errors of source and sink pass through.
     """
     rewriter = Rewriter(transfer_syntax_uid, options, sink, base)
-    while octets := source.read(_INFLATED_OCTETS):
+    while octets := source.read(_STEP_OCTETS):
         rewriter.feed([octets])
     rewriter.finish()
     return rewriter

@@ -1,7 +1,9 @@
 """One readiness loop per process: level-triggered epoll, timers, and a wake-up for signals.
 
 Strategy: a handler per descriptor, called with the epoll mask; timers in a heap, cancelled by flag.
-Signal handlers only write an octet (``signal.set_wakeup_fd``); the loop turns it into a call.
+Signal handlers only write an octet (``signal.set_wakeup_fd``); the loop turns it into a call. Calls that can wait
+(``soon``) are made after the descriptors of a round, and only for a few milliseconds of it: however many there are,
+what becomes ready meanwhile is served in between.
 What it does not do: threads, priorities, futures.
 """
 
@@ -14,10 +16,13 @@ import os
 import select
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 
 IN = select.EPOLLIN
 OUT = select.EPOLLOUT
+
+SOON_S = 0.004  #: of a round that go to calls that can wait; one is made in any case
 
 
 class Timer:
@@ -42,6 +47,7 @@ class Loop:
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
+        self._soon: deque[Callable[[], None]] = deque()
         self._stopped = False
         self._wakeup: tuple[int, int] | None = None
         self._signal_handlers: dict[int, Callable[[], None]] = {}
@@ -75,6 +81,10 @@ class Loop:
         """Call back once, ``delay_s`` seconds from now."""
         return self.call_at(time.monotonic() + delay_s, callback)
 
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call back once, not before the next round, in the order of the calls."""
+        self._soon.append(callback)
+
     def on_signal(self, signal_number: int, callback: Callable[[], None]) -> None:
         """Call back from the loop, never from the handler, when the signal arrives."""
         if self._wakeup is None:
@@ -103,12 +113,24 @@ class Loop:
         handlers = self._handlers
         monotonic = time.monotonic
         while not self._stopped:
-            ready = poll(self._run_timers())
+            wait = self._run_timers()
+            waiting = len(self._soon)
+            ready = poll(0 if waiting else wait)
             self.now = monotonic()
             for fd, mask in ready:
                 handler = handlers.get(fd)  # an earlier handler of this round may have closed it
                 if handler is not None:
                     handler(mask)
+            if waiting:
+                self._run_soon(waiting)
+
+    def _run_soon(self, most: int) -> None:
+        """Make as many of the calls that wait as there is time for."""
+        end = time.monotonic() + SOON_S
+        for _ in range(most):
+            self._soon.popleft()()
+            if time.monotonic() >= end:
+                return
 
     def _run_timers(self) -> float:
         """Run what is due; return the seconds to the next timer, -1 when there is none."""

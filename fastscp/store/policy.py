@@ -23,4 +23,5 @@ class StorePolicy:
     extension: str = ""  #: ``-fe``, appended as it is
     ignore: bool = False  #: ``--ignore``: receive, answer, store nothing
     quarantine: str | None = None  #: where objects are kept that cannot be stored; None: they are refused
+    max_object_octets: int = 0  #: ``--max-object-size``, of a data set as it is received; 0 for any number
     uid_padding: bool = False  #: ``-up``: strip space padding of UIDs without a warning

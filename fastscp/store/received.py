@@ -67,13 +67,14 @@ class Received:
         self._end_range()
         self.take(views)
 
-    def secure(self) -> None:
-        """Copy everything: what is in the temporary is about to change places."""
+    def securing(self) -> Iterator[None]:
+        """Copy everything, in steps: what is in the temporary is about to change places."""
         self._end_range()
         spool = self._sink.spool()
         try:
             for piece in self._pieces():
                 spool.write(piece)
+                yield
         except OSError as error:
             raise storage_error("write to", "a spool", error) from error
         self._memory.clear()

@@ -22,6 +22,7 @@ from typing import IO
 from fastscp.errors import StorageError
 from fastscp.store.comparing import Likeness, compare_with
 from fastscp.store.directory import Directory, storage_error
+from fastscp.store.steps import result
 
 _IOV_MAX = 1000  #: below the kernel's 1024 buffers a writev takes
 _COPY_OCTETS = 1 << 20
@@ -129,8 +130,8 @@ class InstanceSink:
         self._spools.append(spool)
         return spool
 
-    def sha256(self) -> str:
-        """Return the SHA-256 of what has been written, in hexadecimal."""
+    def digesting(self) -> Generator[None, None, str]:
+        """Return the SHA-256 of what has been written, in hexadecimal; a piece is read at a time."""
         if self._head:
             self.write([])
         digest = hashlib.sha256()
@@ -144,6 +145,8 @@ class InstanceSink:
                 raise StorageError(f"a file in {self._directory.path} is shorter than what was written")
             digest.update(octets)
             offset += len(octets)
+            if offset < self.size:
+                yield
         return digest.hexdigest()
 
     def compare(self, target: str) -> Generator[None, None, bool]:
@@ -154,8 +157,13 @@ class InstanceSink:
         return likeness is Likeness.EQUAL
 
     def publish(self, target: str, *, replace: bool) -> bool:
+        """Publish at once."""
+        return result(self.publishing(target, replace=replace))
+
+    def publishing(self, target: str, *, replace: bool) -> Generator[None, None, bool]:
         """Give the complete object its final name; return True when it replaced an earlier file.
 
+        One step, where the directory is on the file system of the temporary; else it is copied in many.
         ``target`` is absolute or relative to the output directory. With ``replace`` False an existing
         name raises FileExistsError and leaves the temporary as it was, for another try. Raises
         StorageError for everything else; the temporary is then still there to be discarded.
@@ -169,11 +177,11 @@ class InstanceSink:
             if not replace:
                 raise
             replaced = True
-            self._replace(target)
+            yield from self._replace(target)
         except OSError as error:
             if error.errno not in _NO_LINK:
                 raise storage_error("create", target, error) from error
-            replaced = self._copy_beside(target, replace=replace)
+            replaced = yield from self._copy_beside(target, replace=replace)
         else:
             replaced = False
         self.discard()
@@ -187,7 +195,7 @@ class InstanceSink:
             os.link(self._hidden, target, src_dir_fd=directory.fd, dst_dir_fd=directory.fd,
                     follow_symlinks=False)
 
-    def _replace(self, target: str) -> None:
+    def _replace(self, target: str) -> Generator[None, None, None]:
         """Replace an existing file as a whole: a second name, renamed over the first.
 
         That name is in the output directory, where it is found if this process is killed in between.
@@ -204,25 +212,24 @@ class InstanceSink:
         except OSError as error:
             if error.errno not in _NO_LINK:
                 raise storage_error("replace", target, error) from error
-            self._copy_beside(target, replace=True)
+            yield from self._copy_beside(target, replace=True)
 
-    def _copy_beside(self, target: str, *, replace: bool) -> bool:
+    def _copy_beside(self, target: str, *, replace: bool) -> Generator[None, None, bool]:
         """Publish on another file system, or on one without hard links: copy in the kernel, then rename."""
         directory = self._directory
         temporary = os.path.join(os.path.dirname(target), directory.hidden_name())
         try:
-            exists = _exists(target, directory.fd)
-            if exists and not replace:
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)  # noqa: TRY301 - as link(2)
+            self._must_be_free(target, replace=replace)
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
             out = os.open(temporary, flags, 0o666, dir_fd=directory.fd)
             try:
                 try:
-                    self._send_all(out)
+                    yield from self._send_all(out)
                 finally:
                     os.close(out)
+                exists = self._must_be_free(target, replace=replace)  # others may have published meanwhile
                 os.rename(temporary, target, src_dir_fd=directory.fd, dst_dir_fd=directory.fd)
-            except OSError:
+            except (OSError, GeneratorExit):
                 os.unlink(temporary, dir_fd=directory.fd)
                 raise
         except FileExistsError:
@@ -231,7 +238,14 @@ class InstanceSink:
             raise storage_error("create", target, error) from error
         return exists
 
-    def _send_all(self, out: int) -> None:
+    def _must_be_free(self, target: str, *, replace: bool) -> bool:
+        """Tell whether there is a file of that name; FileExistsError as of link(2), unless it may be replaced."""
+        exists = _exists(target, self._directory.fd)
+        if exists and not replace:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+        return exists
+
+    def _send_all(self, out: int) -> Generator[None, None, None]:
         """Copy the whole temporary with sendfile(2)."""
         offset = 0
         while offset < self.size:
@@ -239,6 +253,8 @@ class InstanceSink:
             if sent == 0:
                 raise OSError(errno.EIO, "temporary file is shorter than what was written")
             offset += sent
+            if offset < self.size:
+                yield
 
     def _settle(self) -> None:
         """Make the file system report now what it could not write.

@@ -71,13 +71,14 @@ class Association:
     """The acceptor's side of one association. ``state`` starts as Sta2: the transport is connected."""
 
     __slots__ = ("_answers", "_body", "_body_left", "_carry", "_data", "_output", "_pdu_type", "artim_running",
-                 "state")
+                 "left", "state")
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
         self._data = DataReader(answers.policy.max_pdu_length)
         self.state = State.IDLE
         self.artim_running = False
+        self.left = 0  #: octets at the end of what ``receive`` got that it has not taken yet
         self._output: list[bytes] = []
         self._carry = bytearray()  #: the begin of a header cut by the end of a read
         self._pdu_type = 0  #: type of the PDU whose body is being collected
@@ -137,10 +138,12 @@ class Association:
     def receive(self, data: memoryview) -> list[AssociationEvent]:
         """Take octets of the peer and return what they mean.
 
-        ``data`` stays the caller's; views of it in the result are valid until its next use. Raises
-        ``PeerError`` with the events before the violation in ``error.events``; the A-ABORT is queued then.
+        Of a great many small PDUs it takes only some: while there are octets ``left``, they come next. ``data`` stays
+        the caller's; views of it in the result are valid until its next use. Raises ``PeerError`` with the events
+        before the violation in ``error.events``; the A-ABORT is queued then.
         """
         events: list[AssociationEvent] = []
+        self.left = 0
         try:
             self._receive(data, events)
         except PeerError as error:
@@ -156,6 +159,9 @@ class Association:
             state = self.state
             if state is State.ESTABLISHED and not self._body_left:
                 offset = self._receive_data(data, offset, end, events)
+                if offset < end and self._data.other is None:
+                    self.left = end - offset
+                    return
             elif self.over:
                 # DEVIATION PS3.8 Table 9-10 Sta13: what follows our last word is dropped undecoded. After
                 # a violation no PDU boundary is known any more; the peer's close or ARTIM ends it.

@@ -1,15 +1,14 @@
 """One accepted socket and the association on it.
 
 Strategy: whatever arrives becomes a list of items (requests, data fragments, release ...) that are handled
-strictly in order, DIMSE items by ``StorageService``. An item that has to wait (for the coordinator, a hook,
-a delay) blocks the connection: the items behind it are kept, and the socket is not read until it goes on.
+strictly in order (``Flow``), DIMSE items by ``StorageService``.
 
 The state of the association is the state machine's (``fastscp.ul.association``), that of the connection the
 stream's. All this module adds is what lies between them: the machine is ahead by the items that wait here, so an
 association is *open* from the moment ``Established`` was handled until its end was told.
 
-Invariants: items are handled in order of arrival; a connection that ends leaves no temporary and no open
-request behind. What it does not do: files, studies, statuses.
+Invariants: a connection that ends leaves no temporary and no open request behind. What it does not do: files, studies,
+statuses, and decide when something is done.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fastscp.dimse.command import Command
@@ -29,10 +29,10 @@ from fastscp.net.transport import Transport, TransportError
 from fastscp.process.loop import OUT
 from fastscp.ul import describe
 from fastscp.ul.association import Association
-from fastscp.ul.events import Aborted, AssociationEvent, Established, Rejected, ReleaseRequested
+from fastscp.ul.events import Aborted, Established, Rejected, ReleaseRequested
 from fastscp.ul.pdu import P_DATA_TF
 from fastscp.worker.context import ConnectionContext
-from fastscp.worker.inbox import Inbox
+from fastscp.worker.flow import Flow
 from fastscp.worker.limits import PEER_LEFT, Admittance, Patience, answers_within
 from fastscp.worker.narration import log_established, log_late, silence
 from fastscp.worker.service import StorageService
@@ -41,7 +41,7 @@ from fastscp.worker.stream import Stream
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
 
-_INFLATING_OCTETS = 1 << 13  #: read at once of a deflated data set
+_INTERNAL_ERROR = "internal error"
 _ABORT_TIMEOUT_S = 5.0  #: an aborted peer gets that long to close the connection, or less
 
 
@@ -58,11 +58,10 @@ class Connection:
         self._stream = Stream(context.loop, transport, self.ready)
         self._admittance = Admittance(context.places, peer) if context.places else None
         self._association = Association(answers_within(context.answers, self._admittance))
-        self._patience = Patience(context.loop, context.network, self._timed_out, self._expired)
+        self.flow = Flow(self, context, self._stream, self._association)
+        self._patience = Patience(context.loop, context.network, partial(self.flow.enter, self._timed_out),
+                                  partial(self.flow.enter, self._expired))
         self.storage = StorageService(self, context.service)
-        self._inbox = Inbox()
-        self._blocked = False
-        self._pumping = False
         self._watched = True  #: whether the end of the connection is looked for while the peer waits for a hook
 
     def name_peer(self, host: str) -> None:
@@ -82,97 +81,45 @@ class Connection:
 
     def ready(self, mask: int) -> None:
         """Serve what epoll reports."""
-        stream = self._stream
-        try:
-            if not stream.transport.connected:
-                if not stream.handshake():
-                    return
-            elif self._blocked and mask & ~OUT and not self.storage.waiting:
-                self._peer_left()
-                return
-            elif mask & OUT:
-                stream.flush()
-                self._update()
-                if mask == OUT:
-                    return
-            if not stream.closed:
-                self._read()
-        except TransportError as error:
-            self._lost(str(error))
+        self.flow.enter(self._serve, mask)
 
-    def _read(self) -> None:
-        buffer = self._context.buffer
-        if self.storage.inflating:  # a thousandfold: others shall have their turn in between
-            buffer = buffer[:_INFLATING_OCTETS]
-        transport = self._stream.transport
-        while True:
-            count = transport.receive_into(buffer)
-            if count < 0:
+    def _serve(self, mask: int) -> None:
+        stream, flow = self._stream, self.flow
+        if not stream.transport.connected:
+            if not stream.handshake():
                 return
-            if count == 0:
-                self._end_of_file()
-                return
-            try:
-                events = self._association.receive(buffer[:count])
-            except PeerError as error:
-                self._run(error.events)
-                self._violation(error)
-                return
-            self._run(events)
-            if not transport.pending() or self._blocked or self._stream.closed:
-                return
-
-    def _run(self, events: list[AssociationEvent]) -> None:
-        """Take what arrived and handle what can be handled now."""
-        self._inbox.put(events)
-        self._pump()
-
-    def _pump(self) -> None:
-        """Handle items in order until one has to wait."""
-        if self._pumping:
+        elif flow.blocked and mask & ~OUT and not self.storage.waiting:
+            self._peer_left()
             return
-        self._pumping = True
-        items, stream = self._inbox.items, self._stream
-        handlers = _HANDLERS
-        try:
-            while items and not self._blocked and not stream.closed:
-                item = items.popleft()
-                handler = handlers.get(type(item))
-                if handler is None:
-                    self.storage.handle(item)
-                else:
-                    handler(self, item)
-        finally:
-            self._pumping = False
-        if stream.closed:
-            return
-        if items:
-            self._inbox.keep()
-        if stream.output:
+        elif mask & OUT:
             stream.flush()
-        self._update()
+            self.update()
+            if mask == OUT:
+                return
+        if not stream.closed:
+            flow.read()
+
+    def handle(self, item: Any) -> None:
+        """Handle an item: of the upper layer here, of DIMSE by the storage service."""
+        handler = _HANDLERS.get(type(item))
+        if handler is None:
+            self.storage.handle(item)
+        else:
+            handler(self, item)
 
     @property
     def blocked(self) -> bool:
-        """Whether the peer waits for us: for a hook, a delay, the coordinator."""
-        return self._blocked
+        """Whether the peer waits for us: for a hook, a delay, the coordinator, our own work."""
+        return self.flow.blocked
 
     def block(self) -> None:
         """Handle no further item and read nothing until ``resume``."""
-        self._blocked = True
+        self.flow.block()
 
     def resume(self) -> None:
         """Go on with what waits behind the item that blocked; harmless while items are being handled."""
-        if self._stream.closed:
-            return
-        self._blocked = False
         self.storage.idle_since = self._context.loop.now  # it was not the peer who kept silent
-        try:
-            self._pump()
-            if not self._blocked and not self._stream.closed and self._stream.transport.pending():
-                self._read()  # decrypted octets do not make the socket readable again
-        except TransportError as error:
-            self._lost(str(error))
+        self.flow.resume()
 
     def respond(self, context_id: int, command: Command, code: int, comment: str = "",
                 offending: tuple[int, ...] = ()) -> None:
@@ -180,7 +127,7 @@ class Connection:
 
         A peer that takes no P-DATA-TF long enough for any answer is aborted.
         """
-        provider = self._inbox.provider
+        provider = self.flow.inbox.provider
         if provider is None:
             raise ProcessError("a response without an association")
         try:
@@ -192,28 +139,29 @@ class Connection:
         """Send what is queued while the connection stays blocked."""
         try:
             self._stream.flush()
-            self._update()
+            self.update()
         except TransportError as error:
-            self._lost(str(error))
+            self.lost(str(error))
 
     # -- what is waited for, and how long ---------------------------------------------------------
 
-    def _update(self) -> None:
+    def update(self) -> None:
         """Watch the socket for what is wanted now, within the limit for what the peer has to do next."""
-        storage, blocked = self.storage, self._blocked
-        if self._inbox.provider is not None:
+        storage, blocked = self.storage, self.flow.blocked
+        if self.flow.inbox.provider is not None:
             if blocked and storage.waiting:
                 self._patience.step(self._context.network.acse_timeout_s)
             else:
-                inside = not blocked and (self._association.inside_pdu or self._inbox.inside_message)
+                ours = blocked and not self.flow.working
+                inside = not ours and (self._association.inside_pdu or self.flow.inbox.inside_message)
                 self._patience.follow(storage.idle_since, inside=inside, unread=bool(self._stream.output), blocked=blocked)
-        left = PEER_LEFT if blocked and self._watched and not storage.waiting else 0
+        left = PEER_LEFT if blocked and not self.flow.working and self._watched and not storage.waiting else 0
         self._stream.update(reading=not blocked, besides=left)
 
     def _peer_left(self) -> None:
         """Give up whoever left while a hook runs; objects that were sent before are stored when it has ended."""
         self._watched = self._stream.transport.peek() != P_DATA_TF
-        (self._end_of_file if self._watched else self._update)()
+        (self.end_of_file if self._watched else self.update)()
 
     def _expired(self, why: str) -> None:
         _log.error("timed out: %s: %s, aborting association", self.storage.caller, why)
@@ -225,11 +173,11 @@ class Connection:
             log_late(self.storage.caller, connected=self._stream.transport.connected, over=association.over,
                      begun=association.inside_pdu)
             association.artim_expired()
-        elif self._blocked and self.storage.waiting:
+        elif self.flow.blocked and self.storage.waiting:
             self.storage.give_up()
         else:
             missing = silence(answers=bool(self._stream.output), storing=self.storage.busy,
-                              begun=association.inside_pdu or self._inbox.inside_message)
+                              begun=association.inside_pdu or self.flow.inbox.inside_message)
             _log.error("timed out: %s %s, aborting association", self.storage.caller, missing)
             self.abort(f"timed out: the peer {missing}", source=2, reason=0)
         if association.finished:
@@ -269,7 +217,7 @@ class Connection:
         _log.error("%s: %s, aborting association", self.storage.caller, printable(str(error)))
         self.abort(str(error), source=error.source, reason=error.reason)
 
-    def _violation(self, error: PeerError) -> None:
+    def violated(self, error: PeerError) -> None:
         """End after what the upper layer found; its A-ABORT is queued already."""
         if self._stream.closed:
             return
@@ -277,17 +225,25 @@ class Connection:
         self._give_back("aborted", str(error))
         self._await_close(self._context.network.acse_timeout_s)
 
-    def _end_of_file(self) -> None:
-        if self._inbox.provider is not None:
+    def end_of_file(self) -> None:
+        """End: the peer sends nothing more."""
+        if self.flow.inbox.provider is not None:
             _application_log.info("Association Aborted: connection closed by %s", self.storage.caller)
         elif not self._association.over:
             _log.info("connection closed by %s before an association was requested", self.peer.name)
         self._close("failed", "connection closed by the peer")
 
-    def _lost(self, reason: str) -> None:
-        if self._inbox.provider is not None or not self._association.over:
+    def lost(self, reason: str) -> None:
+        """End: the transport failed."""
+        if self.flow.inbox.provider is not None or not self._association.over:
             _log.error("connection to %s lost: %s", self.storage.caller, reason)
         self._close("failed", f"connection lost: {reason}")
+
+    def failed(self) -> None:
+        """End after an error that nobody expected."""
+        _log.error("internal error, ending the connection of %s", self.storage.caller, exc_info=True)
+        self.abort(_INTERNAL_ERROR, source=2, reason=0)
+        self.close(_INTERNAL_ERROR)
 
     # -- endings ----------------------------------------------------------------------------------
 
@@ -296,7 +252,7 @@ class Connection:
 
         ``why`` is what is told of the objects that this costs.
         """
-        if self._inbox.provider is None:  # without an association there is nothing to abort
+        if self.flow.inbox.provider is None:  # without an association there is nothing to abort
             self._close("failed", why)
             return
         self._association.abort(source, reason)
@@ -305,10 +261,10 @@ class Connection:
 
     def _give_back(self, how: str, why: str) -> None:
         """Drop the object under way and what waits behind it, and tell how the association ended."""
-        self._blocked = False
+        self.flow.blocked = self.flow.working = False
         if self._admittance is not None:
             self._admittance.give_back()
-        self.storage.drop(why, self._inbox.take_unserved())
+        self.storage.drop(why, self.flow.inbox.take_unserved())
         self._tell_closed(how)
 
     def _await_close(self, limit_s: float) -> None:
@@ -319,11 +275,11 @@ class Connection:
             self._stream.flush()
             self._stream.update(reading=True)
         except TransportError as error:
-            self._lost(str(error))
+            self.lost(str(error))
 
     def _tell_closed(self, how: str) -> None:
-        if self._inbox.provider is not None:
-            self._inbox.provider = None
+        if self.flow.inbox.provider is not None:
+            self.flow.inbox.provider = None
             self.storage.outcomes.closed(how)
 
     def _close(self, how: str, why: str) -> None:

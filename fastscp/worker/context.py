@@ -6,6 +6,7 @@ the ``ReceptionContext`` in that. ``worker_context`` makes all three once per pr
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.rewrite import Shapes
+from fastscp.log.limit import PeerLimit
 from fastscp.process import packets
 from fastscp.process.loop import Loop
 from fastscp.store.policy import StorePolicy
@@ -94,7 +96,9 @@ class ConnectionContext:
     incarnation: str  #: names this worker process for life
     log_contexts: bool  #: presentation contexts are logged with the association (``--verbose-pc``)
     service: ServiceContext
+    said: PeerLimit  #: counts what is logged for each peer
     places: Places = field(default_factory=Places)  #: of hosts and titles
+    clock: Callable[[], float] = time.monotonic  #: what turns are measured with, seconds
 
 
 def _quarantine(config: Config) -> Quarantine | None:
@@ -119,4 +123,4 @@ def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: 
     return ConnectionContext(
         loop=loop, buffer=memoryview(bytearray(_BUFFER_OCTETS)), answers=Answers(config.negotiation),
         network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,
-        service=service, places=places or Places())
+        service=service, said=PeerLimit(time.monotonic, loop.call_later), places=places or Places())

@@ -11,15 +11,21 @@ from typing import Any
 
 from fastscp.dimse.provider import DataFragments, Provider, StoreRequest, UnrecognizedRequest
 from fastscp.errors import PeerError
+from fastscp.ul.association import Association
 from fastscp.ul.events import AssociationEvent, Established, Fragments
+
+_NOTHING = memoryview(b"")
 
 
 class Inbox:
     """The items of one association. ``provider`` is there while the association is open, for its answers too."""
 
-    __slots__ = ("items", "provider")
+    __slots__ = ("_borrowed", "_fresh", "items", "provider", "unread")
 
     def __init__(self) -> None:
+        self.unread = _NOTHING  #: octets that were received, and are not made items yet
+        self._borrowed = False  #: they are in the receive buffer
+        self._fresh = False  #: there may be items whose views are
         self.items: deque[Any] = deque()
         self.provider: Provider | None = None
 
@@ -28,9 +34,30 @@ class Inbox:
         """Whether a command or a data set has begun and is not complete."""
         return self.provider is not None and self.provider.inside_message
 
+    def receive(self, octets: memoryview) -> None:
+        """Take octets of the receive buffer."""
+        self.unread = octets
+        self._borrowed = True
+
+    def decode(self, association: Association) -> None:
+        """Make items of the octets, or of some where they mean a great many.
+
+        Raises ``PeerError`` for a violation, with the items before it in their place; nothing counts behind it.
+        """
+        octets = self.unread
+        try:
+            events = association.receive(octets)
+        except PeerError as error:
+            self.unread = _NOTHING
+            self.put(error.events)
+            raise
+        self.unread = octets[len(octets) - association.left:] if association.left else _NOTHING
+        self.put(events)
+
     def put(self, events: list[AssociationEvent]) -> None:
         """Take what one read brought; fragments that follow each other go to the provider together."""
         items = self.items
+        self._fresh = True
         fragments: list[Fragments] = []
         for event in events:
             if type(event) is tuple:
@@ -61,10 +88,16 @@ class Inbox:
         if passed_over is not None:
             unserved.append(passed_over)
         self.items.clear()
+        self.unread = _NOTHING
         return unserved
 
     def keep(self) -> None:
         """Copy what waits out of the receive buffer, which others are about to use."""
-        for item in self.items:
-            if type(item) is DataFragments:
-                item.views[:] = [memoryview(bytes(view)) for view in item.views]
+        if self._borrowed:
+            self.unread = memoryview(bytes(self.unread))
+            self._borrowed = False
+        if self._fresh:
+            for item in self.items:
+                if type(item) is DataFragments:
+                    item.views[:] = [memoryview(b"".join(item.views))]
+            self._fresh = False

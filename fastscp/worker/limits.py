@@ -100,10 +100,10 @@ class Patience:
         """Put the next step off, as an open association demands.
 
         ``inside``: a PDU, a command or a data set has begun and not ended; ``unread``: answers are not taken;
-        ``blocked``: the peer waits for us. Where ``mark`` changes another message has begun.
+        ``blocked``: the peer waits for us, also in the middle of a message. Where ``mark`` changes another message has begun.
         """
         network = self._network
-        if inside or unread:
+        if (inside and not blocked) or unread:
             limits = [limit for limit in (network.socket_timeout_s, network.dimse_timeout_s) if limit]
             self._step.set(min(limits) if limits else None)
         else:

@@ -89,3 +89,13 @@ def silence(*, answers: bool, storing: bool, begun: bool) -> str:
     if storing:
         return "does not go on with its object"
     return "does not go on with its message" if begun else "asks for nothing"
+
+
+def log_published(directory: str, file: str, warning: str, *, replaced: bool) -> None:
+    """Log where an object went."""
+    path = f"{directory}/{file}"
+    _log.info("storing DICOM file: %s", path)
+    if warning:
+        _log.warning("%s, storing as: %s", printable(warning), path)
+    if replaced:
+        _log.warning("DICOM file already exists, overwriting: %s", path)

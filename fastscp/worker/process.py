@@ -103,7 +103,11 @@ class Worker:
         if self._channel is not None:
             self.loop.register(self._channel.fileno(), IN, self._control_ready)
             self._tell({"kind": "up"})
-        self.loop.run()
+        self._context.said.attach()
+        try:
+            self.loop.run()
+        finally:
+            self._context.said.detach()
         self.reporter.close()
         return 0
 

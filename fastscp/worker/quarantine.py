@@ -10,7 +10,7 @@ Invariant: an object that cannot be kept is refused, with the status of a failed
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import orjson
@@ -58,17 +58,17 @@ class KeepingReception(Reception):
         if self._sink is not None and self._rewriter is not None:
             self._received = Received(self._sink)
             self._trace = self._rewriter.trace()
-            self._rewriter.before_sorting = self._received.secure
+            self._rewriter.before_sorting = self._received.securing
 
-    def feed(self, views: Sequence[memoryview | bytes]) -> None:
+    def feed(self, views: Sequence[memoryview | bytes], enough: Callable[[], bool]) -> list[memoryview | bytes]:
         """Take the next fragments of the data set; they may be reused when it returns."""
-        super().feed(views)
+        rest = super().feed(views, enough)
         received = self._received
         if received is None:
-            return
+            return rest
         try:
             if self.failure is None:
-                received.take(views, () if self._trace is None else self._trace.take())
+                received.take(_taken(views, rest), () if self._trace is None else self._trace.take())
             elif self._target is None:
                 received.take_unwritten(views)
                 self._begin(received)
@@ -77,6 +77,9 @@ class KeepingReception(Reception):
                 next(self._steps, None)
         except StorageError as error:
             self._lose(error)
+        except Exception as error:  # noqa: BLE001 - the boundary of one object
+            self._fail_unexpectedly(error)
+        return rest
 
     def fail(self, error: ObjectError) -> None:
         """Remember the first failure; what was written is needed for what is kept."""
@@ -94,15 +97,18 @@ class KeepingReception(Reception):
         if target is not None:
             target.discard()
 
-    def keep(self, caller: Mapping[str, Any]) -> Kept | None:
+    def keeping(self, caller: Mapping[str, Any]) -> Generator[None, None, Kept | None]:
         """Give the object that could not be stored its name in the quarantine; None when it is refused."""
+        return self._guarded(self._keeping(caller))
+
+    def _keeping(self, caller: Mapping[str, Any]) -> Generator[None, None, Kept | None]:
         received, refusal = self._received, self.failure
         if received is None or not isinstance(refusal, InstanceError):
             return None
         try:
             target = self._target or self._begin(received)
             for _ in self._steps:
-                pass
+                yield
             name = naming.unique_file_name(self.prefix, self._settings.store.extension)
             kept = Kept(self._quarantine.path, name, target.size, refusal)
             self._quarantine.publish(target, name, self._report(kept, caller))
@@ -124,6 +130,12 @@ class KeepingReception(Reception):
         self._steps = received.copy_to(target, len(head))
         return target
 
+    def _fail_unexpectedly(self, error: Exception) -> None:
+        """Fail, and keep nothing: whatever the first failure was, the object is in an unknown state."""
+        self._received = None
+        super()._fail_unexpectedly(error)
+        self.discard()
+
     def _lose(self, error: StorageError) -> None:
         """Refuse the object after all."""
         self.failure, self.status = error, error.status
@@ -136,6 +148,18 @@ class KeepingReception(Reception):
             "schema": REPORT_SCHEMA, "time": now.replace("+00:00", "Z"), **caller, "file": kept.file, "size": kept.size,
             **{_REPORTED.get(name, name): value for name, value in described(self, kept.refusal).items()},
         }, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _taken(views: Sequence[memoryview | bytes], rest: Sequence[memoryview | bytes]) -> Sequence[memoryview | bytes]:
+    """Return what was taken of the views, of which the ``rest`` is left."""
+    if not rest:
+        return views
+    left = sum(map(len, views)) - sum(map(len, rest))
+    taken = []
+    for view in views:
+        taken.append(view[:left])
+        left -= len(taken[-1])
+    return taken
 
 
 #: packet fields that have longer names in reports and events

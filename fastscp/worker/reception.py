@@ -11,14 +11,14 @@ import datetime
 import errno
 import logging
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fastscp.dicom import uid_value
 from fastscp.dicom.filemeta import encode as encode_file_meta
 from fastscp.dicom.rewrite import Rewriter, output_transfer_syntax
-from fastscp.dicom.uids import file_name_prefix, transfer_syntax
+from fastscp.dicom.uids import file_name_prefix
 from fastscp.dimse import status
 from fastscp.dimse.command import Command
 from fastscp.errors import InstanceError, ObjectError, StorageError
@@ -41,6 +41,8 @@ PATIENT_NAME = 0x00100010
 STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
 
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True)
 class Published:
@@ -50,6 +52,9 @@ class Published:
     file: str
     replaced: bool
     warning: str = ""  #: why the name is not the one that the UID leads to
+
+
+_Publication = Generator[None, None, Published]
 
 
 @dataclass(frozen=True)
@@ -80,12 +85,14 @@ class Reception:
         self._settings = settings
         self._sink: InstanceSink | None = None
         self._rewriter: Rewriter | None = None
-        self._inflates = False
+        self._octets = 0  #: received, where they are limited
         if not settings.store.ignore:
             try:
                 self._open(calling_ae_title)
             except ObjectError as error:
                 self.fail(error)
+            except Exception as error:  # noqa: BLE001 - the boundary of one object
+                self._fail_unexpectedly(error)
 
     def _open(self, calling_ae_title: str) -> None:
         """Create the temporary, with its file meta information first (PS3.10 §7.1)."""
@@ -104,32 +111,60 @@ class Reception:
                 output_transfer_syntax(received, output), calling_ae_title.encode("latin-1"))
         self._sink = sink = self._settings.directory.create(meta)
         self._rewriter = Rewriter(received, output, sink, len(meta), shapes=self._settings.shapes)
-        self._inflates = not output.bit_preserving and transfer_syntax(received).deflated
 
-    @property
-    def inflating(self) -> bool:
-        """Whether the data set is inflated as it arrives."""
-        return self._inflates and self.failure is None
+    def feed(self, views: Sequence[memoryview | bytes], enough: Callable[[], bool]) -> list[memoryview | bytes]:
+        """Take the next fragments of the data set; they may be reused when it returns.
 
-    def feed(self, views: Sequence[memoryview | bytes]) -> None:
-        """Take the next fragments of the data set; they may be reused when it returns."""
+        What is left of them when ``enough`` says so is returned, to be fed again.
+        """
         if self._rewriter is None or self.failure is not None:
-            return
+            return []
         try:
-            self._rewriter.feed(views)
+            rest = self._rewriter.feed(views, enough)
+            if self._settings.store.max_object_octets:
+                self._count(views, rest)
         except ObjectError as error:
             self.fail(error)
+        except Exception as error:  # noqa: BLE001 - the boundary of one object
+            self._fail_unexpectedly(error)
+        else:
+            return rest
+        return []
 
-    def finish(self) -> None:
+    def _count(self, views: Sequence[memoryview | bytes], rest: Sequence[memoryview | bytes]) -> None:
+        most = self._settings.store.max_object_octets
+        self._octets += sum(map(len, views)) - sum(map(len, rest))
+        if self._octets > most:
+            raise StorageError(f"data set of more than {most} octets")
+
+    def finishing(self) -> Generator[None, None, None]:
         """Take note that the data set is complete, and check what can only be checked now."""
+        return self._guarded(self._finishing())
+
+    def _finishing(self) -> Generator[None, None, None]:
         if self._rewriter is None or self.failure is not None:
             return
+        for _ in self._rewriter.finishing():
+            yield
+            if self.failure is not None:  # the coordinator has refused it meanwhile
+                return
+        if not self._settings.output.bit_preserving:
+            self._check_identity()
+
+    def _guarded(self, steps: Generator[None, None, _T]) -> Generator[None, None, _T | None]:
+        """Let what goes wrong in the steps fail this object, and nothing else."""
         try:
-            self._rewriter.finish()
-            if not self._settings.output.bit_preserving:
-                self._check_identity()
+            return (yield from steps)
         except ObjectError as error:
             self.fail(error)
+        except Exception as error:  # noqa: BLE001 - the boundary of one object
+            self._fail_unexpectedly(error)
+        return None
+
+    def _fail_unexpectedly(self, error: Exception) -> None:
+        """Fail, and log once where the error comes from."""
+        _log.error("internal error while an object is received", exc_info=error)
+        self.fail(ObjectError("internal error", status=status.PROCESSING_FAILURE))
 
     def _check_identity(self) -> None:
         """Compare the data set's SOP class and instance with the command's (PS3.4 §B.2.3)."""
@@ -178,9 +213,10 @@ class Reception:
         self.status = error.status
         self.discard()
 
-    def keep(self, caller: Mapping[str, Any]) -> Kept | None:  # noqa: ARG002 - see KeepingReception
+    def keeping(self, caller: Mapping[str, Any]) -> Generator[None, None, Kept | None]:  # noqa: ARG002 - KeepingReception
         """Keep an object that could not be stored, where that is wanted."""
         return None
+        yield
 
     def discard(self) -> None:
         """Drop the temporary (aborted transfer)."""
@@ -196,76 +232,79 @@ class Reception:
         """Octets of the file."""
         return self._size
 
-    def compare(self, directory: str | None) -> Generator[None, None, None]:
-        """Find out, a piece at a time, whether the object changes anything in ``directory``."""
+    def comparing(self, directory: str | None) -> Generator[None, None, None]:
+        """Find out whether the object changes anything in ``directory``."""
+        return self._guarded(self._comparing(directory))
+
+    def _comparing(self, directory: str | None) -> Generator[None, None, None]:
         if self._sink is None or not self._file_name:
             return
         shown = self._settings.store.output_directory if directory is None else directory
-        try:
-            name = self._file_name
-            if naming.may_collide(name):
-                name = self._distinct_name(shown, name)
-            self.unchanged = yield from self._sink.compare(self._path(shown, name))
-        except StorageError as error:
-            self.fail(error)
+        name = self._file_name
+        if naming.may_collide(name):
+            name = self._distinct_name(shown, name)
+        self.unchanged = yield from self._sink.compare(self._path(shown, name))
 
-    def publish(self, directory: str | None, now: datetime.datetime) -> Published | None:
+    def publishing(self, directory: str | None, now: datetime.datetime) -> Generator[None, None, Published | None]:
         """Give the object its name in ``directory`` (None: the output directory).
 
         Returns None when there is nothing to publish (``--ignore``) or it fails; ``failure`` tells why.
         """
-        if self._sink is None:
-            return None
-        try:
-            self._size = self._sink.size
-            if self._settings.digest:
-                self.digest = self._sink.sha256()
-            published = self._publish_surely(self._sink, directory, now)
-        except ObjectError as error:
-            self.fail(error)
-            return None
-        return published
+        return self._guarded(self._publishing(directory, now))
 
-    def _publish_surely(self, sink: InstanceSink, directory: str | None, now: datetime.datetime) -> Published:
+    def _publishing(self, directory: str | None, now: datetime.datetime) -> Generator[None, None, Published | None]:
+        sink = self._sink
+        if sink is None or self.failure is not None:
+            return None
+        self._size = sink.size
+        if self._settings.digest:
+            self.digest = yield from sink.digesting()
+        return (yield from self._publish_surely(sink, directory, now))
+
+    def _publish_surely(self, sink: InstanceSink, directory: str | None, now: datetime.datetime) -> _Publication:
         """Publish, also where somebody took the study's directory away since the coordinator made it."""
         try:
-            return self._publish(sink, directory, now)
+            return (yield from self._publish(sink, directory, now))
         except StorageError as error:
             inside = "" if directory is None else os.path.dirname(self._path(directory, "x"))
             if error.errno != errno.ENOENT or not inside or os.path.isabs(inside):
                 raise
             self._settings.directory.make_again(inside)
             _log.info("made subdirectory for study again: %s", directory)
-        return self._publish(sink, directory, now)
+        return (yield from self._publish(sink, directory, now))
 
-    def _publish(self, sink: InstanceSink, directory: str | None, now: datetime.datetime) -> Published:
+    def _publish(self, sink: InstanceSink, directory: str | None, now: datetime.datetime) -> _Publication:
         store = self._settings.store
         shown = store.output_directory if directory is None else directory
         if store.file_names is FileNames.TIME:
-            return self._publish_first_free(sink, shown, naming.time_file_names(self.prefix, store.extension, now))
+            names = naming.time_file_names(self.prefix, store.extension, now)
+            return (yield from self._publish_first_free(sink, shown, names))
         if store.file_names is FileNames.UNIQUE:
-            return self._publish_first_free(sink, shown, iter([naming.unique_file_name(self.prefix, store.extension)]))
+            names = iter([naming.unique_file_name(self.prefix, store.extension)])
+            return (yield from self._publish_first_free(sink, shown, names))
         name = self._file_name
         if naming.may_collide(name):
-            return self._publish_apart(sink, shown, name)
-        return Published(shown, name, sink.publish(self._path(shown, name), replace=True))
+            return (yield from self._publish_apart(sink, shown, name))
+        replaced = yield from sink.publishing(self._path(shown, name), replace=True)
+        return Published(shown, name, replaced)
 
-    def _publish_apart(self, sink: InstanceSink, directory: str, name: str) -> Published:
+    def _publish_apart(self, sink: InstanceSink, directory: str, name: str) -> _Publication:
         """Keep apart two UIDs that clean up to one name, also when they arrive at once: the first one owns it."""
         uid = self.command.affected_sop_instance_uid
         try:
-            sink.publish(self._path(directory, name), replace=False)
+            yield from sink.publishing(self._path(directory, name), replace=False)
         except FileExistsError:
             own_name = self._distinct_name(directory, name)
         else:
             return Published(directory, name, replaced=False)
         warning = f"file name {name} belongs to another SOP Instance UID than {uid}" if own_name != name else ""
-        return Published(directory, own_name, sink.publish(self._path(directory, own_name), replace=True), warning)
+        replaced = yield from sink.publishing(self._path(directory, own_name), replace=True)
+        return Published(directory, own_name, replaced, warning)
 
-    def _publish_first_free(self, sink: InstanceSink, directory: str, names: Iterator[str]) -> Published:
+    def _publish_first_free(self, sink: InstanceSink, directory: str, names: Iterator[str]) -> _Publication:
         for name in names:
             try:
-                sink.publish(self._path(directory, name), replace=False)
+                yield from sink.publishing(self._path(directory, name), replace=False)
             except FileExistsError:
                 continue
             return Published(directory, name, replaced=False)

@@ -5,7 +5,8 @@ sorted), publish, tell the coordinator, answer, in this order; each step may hav
 connection while it does.
 
 Invariants: a C-STORE-RSP with success leaves only after the object has its final name and its event is in the
-coordinator's channel (durable there, when study state is kept). A drop at any point leaves no file.
+coordinator's channel (durable there, when study state is kept). A drop at any point leaves no file. Whatever takes
+longer than a turn goes on in the next (``fastscp.worker.turn``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from fastscp.dimse import describe, status
@@ -26,6 +28,8 @@ from fastscp.net.peer import Peer
 from fastscp.process import packets
 from fastscp.store.naming import clean_file_name
 from fastscp.worker.context import Reporter, ServiceContext
+from fastscp.worker.flow import Flow
+from fastscp.worker.narration import log_published
 from fastscp.worker.outcome import Caller, Outcomes, error_comment
 from fastscp.worker.quarantine import new_reception
 from fastscp.worker.reception import (
@@ -34,14 +38,14 @@ from fastscp.worker.reception import (
     SERIES_INSTANCE_UID,
     SPECIFIC_CHARACTER_SET,
     STUDY_INSTANCE_UID,
+    Kept,
     Published,
     Reception,
 )
+from fastscp.worker.turn import Steps
 
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
-
-_PAUSE_S = 0.001  #: between two pieces of a comparison: other associations have their turn
 
 
 class Dialogue(Protocol):
@@ -49,6 +53,7 @@ class Dialogue(Protocol):
 
     name: str  #: unique in the service
     peer: Peer
+    flow: Flow
 
     def block(self) -> None:
         """Handle nothing further until ``resume``."""
@@ -76,6 +81,7 @@ class StorageService:
         self.idle_since = context.loop.now
         self._connection = connection
         self._context = context
+        self._steps = Steps(connection.flow)
         self._reception: Reception | None = None
         self._published: Published | None = None  #: what the reception has become
         self._placed: packets.Placed | None = None
@@ -89,12 +95,6 @@ class StorageService:
         """Whether an object is under way."""
         return self._reception is not None
 
-    @property
-    def inflating(self) -> bool:
-        """Whether the data set under way grows out of all proportion to what is received of it."""
-        reception = self._reception
-        return reception is not None and reception.inflating
-
     def handle(self, item: Any) -> None:
         """Serve one item of the message provider."""
         _HANDLERS[type(item)](self, item)
@@ -105,6 +105,7 @@ class StorageService:
         ``why`` says how the association ended. What has its name already stays.
         """
         reception, self._reception = self._reception, None
+        self._steps.stop()
         if reception is not None:
             self._abandon()
             reception.discard()
@@ -149,17 +150,34 @@ class StorageService:
         reception = self._reception
         if reception is None:
             return
-        reception.feed(item.views)
+        rest = reception.feed(item.views, self._connection.flow.turn.over)
+        if rest:
+            self._steps.run(self._feed_later(reception, rest), partial(self._after_data, reception, late=True))
+        else:
+            self._after_data(reception)
+
+    def _feed_later(self, reception: Reception, rest: Sequence[memoryview | bytes]) -> Generator[None, None, None]:
+        """Feed what was left of a read in further turns."""
+        rest = [b"".join(rest)]  # the receive buffer is used by others meanwhile
+        while rest:
+            yield
+            rest = reception.feed(rest, self._connection.flow.turn.over)
+
+    def _after_data(self, reception: Reception, _result: None = None, *, late: bool = False) -> None:
         if self._place_request is None and self._context.places and reception.failure is None:
             self._ask_for_place(reception)
         if self._context.faults.sleep_during_s:
             self._sleep(self._context.faults.sleep_during_s)
+        elif late:
+            self._connection.resume()
 
     def _on_data_end(self, _item: DataEnd) -> None:
         reception = self._reception
-        if reception is None:
-            return
-        reception.finish()
+        if reception is not None:
+            self._steps.run(reception.finishing(), partial(self._complete, reception))
+
+    def _complete(self, reception: Reception, _result: None) -> None:
+        """Publish the object, as soon as it has a place."""
         if self._context.places and reception.failure is None:
             if self._place_request is None:
                 self._ask_for_place(reception)
@@ -167,7 +185,7 @@ class StorageService:
                 self._awaiting_place = self.waiting = True
                 self._connection.block()
                 return
-        self._compare_and_publish(reception)
+        self._publish(reception)
 
     # -- place, publish, report, answer -----------------------------------------------------------
 
@@ -177,7 +195,7 @@ class StorageService:
         if study and reporter is not None:
             self._place_request = reporter.place(
                 self._connection.name, study, reception.raw_text(PATIENT_NAME),
-                reception.raw_text(SPECIFIC_CHARACTER_SET), self._take_place)
+                reception.raw_text(SPECIFIC_CHARACTER_SET), partial(self._enter, self._take_place))
 
     def _take_place(self, packet: packets.Placed) -> None:
         reception = self._reception
@@ -189,7 +207,7 @@ class StorageService:
             reception.fail(failed(packet["message"], status=packet["status"]))
         if self._awaiting_place:
             self._awaiting_place = self.waiting = False
-            self._compare_and_publish(reception)
+            self._publish(reception)
 
     def give_up(self) -> None:
         """Answer with a failure, because the coordinator stays silent: it cannot write its state, for example.
@@ -202,60 +220,40 @@ class StorageService:
             reception.fail(StorageError("the state of the study cannot be kept"))
             self._publish(reception)
 
-    def _compare_and_publish(self, reception: Reception) -> None:
-        """Publish; where it counts whether the object changes anything, find that out first, without haste."""
-        placed = self._placed
-        if reception.failure is not None or not self._context.durable or (placed is not None and not placed["late"]):
-            self._publish(reception)
-            return
-        pieces = reception.compare(None if placed is None else placed["directory"])
-
-        def go_on() -> None:
-            if self._reception is not reception:
-                pieces.close()
-                return
-            try:
-                next(pieces)
-            except StopIteration:
-                self._publish(reception)
-            else:
-                self._connection.block()
-                self._context.loop.call_later(_PAUSE_S, go_on)
-
-        go_on()
-
     def _publish(self, reception: Reception) -> None:
         """Give the object its name, or find out why it cannot have one."""
-        directory = self._placed["directory"] if self._placed else None
-        published = None
+        self._steps.run(self._publishing(reception), partial(self._concluded, reception))
+
+    def _publishing(self, reception: Reception) -> Generator[None, None, Published | Kept | None]:
+        """Publish; where it counts whether the object changes anything, find that out first."""
+        placed = self._placed
+        directory = None if placed is None else placed["directory"]
+        if self._context.durable and (placed is None or placed["late"]):
+            yield from reception.comparing(directory)
+        published = yield from reception.publishing(directory, datetime.datetime.now())  # noqa: DTZ005 - names carry local time
         if reception.failure is None:
-            published = reception.publish(directory, datetime.datetime.now())  # noqa: DTZ005 - names carry local time
+            return published
+        return (yield from reception.keeping(self.caller.fields()))
+
+    def _concluded(self, reception: Reception, became: Published | Kept | None) -> None:
+        """Tell what became of the object."""
         if reception.failure is not None:
-            kept = reception.keep(self.caller.fields())
-            if kept is None:
-                self.outcomes.refused(reception, self._duration_s(), self._published)
+            if isinstance(became, Kept):
+                self.outcomes.kept(reception, became, self._duration_s())
             else:
-                self.outcomes.kept(reception, kept, self._duration_s())
+                self.outcomes.refused(reception, self._duration_s(), self._published)
             self._abandon()
             self._answer(reception)
             return
+        published = became if isinstance(became, Published) else None
         self._published = published or Published("", "", replaced=False)  # nowhere with --ignore
         self.outcomes.stored(reception.size)
         if published is not None:
-            self._log_published(published)
+            log_published(published.directory, published.file, published.warning, replaced=published.replaced)
         if self._context.reporter is not None:
             self._report(reception, self._published, self._context.reporter)
         else:
             self._answer(reception)
-
-    @staticmethod
-    def _log_published(published: Published) -> None:
-        path = f"{published.directory}/{published.file}"
-        _application_log.info("storing DICOM file: %s", path)
-        if published.warning:
-            _application_log.warning("%s, storing as: %s", printable(published.warning), path)
-        if published.replaced:
-            _application_log.warning("DICOM file already exists, overwriting: %s", path)
 
     def _report(self, reception: Reception, published: Published, reporter: Reporter) -> None:
         """Tell the coordinator; the answer follows when the event is in its channel, or durable."""
@@ -280,10 +278,14 @@ class StorageService:
                 "unchanged": published.replaced and reception.unchanged,
                 "sha256": reception.digest,
             },
-            on_sent=None if context.durable else answer,
-            on_acknowledged=answer if context.durable else None,
-            on_ran=self._after_hooks if context.hooks_first else None,
+            on_sent=None if context.durable else partial(self._enter, answer),
+            on_acknowledged=partial(self._enter, answer) if context.durable else None,
+            on_ran=partial(self._enter, self._after_hooks) if context.hooks_first else None,
         )
+
+    def _enter(self, step: Callable[..., None], *arguments: Any) -> None:
+        """Go on after somebody else's word."""
+        self._connection.flow.enter(step, *arguments)
 
     def _answer(self, reception: Reception) -> None:
         """Send the C-STORE-RSP, then go on, unless hooks or a delay come first."""

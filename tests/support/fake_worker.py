@@ -144,7 +144,7 @@ class Bench:
         self.transport = FakeTransport()
         made: ConnectionContext = worker_context(replace(config, negotiation=NEGOTIATION), self.loop, self.reporter,  # type: ignore[arg-type]
                                                  "worker-1")
-        self.context = replace(made, **context)
+        self.context = replace(made, **{"clock": lambda: 0.0, **context})  # turns do not end by themselves
         self.finished: list[Connection] = []
         self.connection = Connection(self.context, 7, self.transport, Peer("10.0.0.9", 4711), self.finished.append)
 
@@ -166,6 +166,13 @@ class Bench:
             self.transport.arriving.append(part)
         while self.transport.arriving and self.loop.watched(FD) & IN:
             self.loop.fire(FD, IN)
+
+    def rounds(self) -> int:
+        """Let the rounds of the loop go on until nothing waits for the next; return how many there were."""
+        count = 0
+        while self.loop.next_round():
+            count += 1
+        return count
 
     def make_room(self, octets: int) -> None:
         self.transport.room = octets

@@ -39,6 +39,7 @@ class FakeLoop:
         self._signal_handlers: dict[int, Callable[[], None]] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
+        self._soon: deque[Callable[[], None]] = deque()
 
     # -- as the real one --------------------------------------------------------------------------
 
@@ -68,6 +69,9 @@ class FakeLoop:
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         return self.call_at(self.now + delay_s, callback)
 
+    def soon(self, callback: Callable[[], None]) -> None:
+        self._soon.append(callback)
+
     def on_signal(self, signal_number: int, callback: Callable[[], None]) -> None:
         self._signal_handlers[signal_number] = callback
 
@@ -93,6 +97,14 @@ class FakeLoop:
                 callback, timer.callback = timer.callback, None
                 callback()
         self.now = end
+
+    def next_round(self) -> int:
+        """Make the calls that waited for this round, not those that are added meanwhile; return how many there were."""
+        self.now += 1e-6
+        waiting = len(self._soon)
+        for _ in range(waiting):
+            self._soon.popleft()()
+        return waiting
 
     def fire(self, fd: int, mask: int) -> bool:
         """Make ``fd`` ready for ``mask``; return whether anybody was told, that is, had asked for it."""
@@ -292,6 +304,18 @@ class FakeSink:
     @property
     def kinds(self) -> list[str]:
         return [event["event"] for event in self.events]
+
+
+class TickingClock:
+    """A clock that goes on by ``step_s`` whenever somebody looks at it."""
+
+    def __init__(self, step_s: float = 1.0) -> None:
+        self.now = 0.0
+        self.step_s = step_s
+
+    def __call__(self) -> float:
+        self.now += self.step_s
+        return self.now
 
 
 class Clock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import IO
 
 from fastscp.dicom.options import OutputOptions
@@ -66,3 +66,24 @@ def outcome(dataset: bytes, transfer_syntax: str, options: OutputOptions | None 
         return rewritten(dataset, transfer_syntax, options, None if size is None else pieces(dataset, size))
     except InstanceError as error:
         return error.status
+
+
+def rewritten_in_turns(dataset: bytes, transfer_syntax: str, options: OutputOptions, size: int,
+                       enough: Callable[[], bool]) -> bytes:
+    """Return what the engine writes when it is stopped wherever ``enough`` says so; raises InstanceError.
+
+    What is fed does not outlive the call: neither the pieces of ``size`` octets nor what was left of them.
+    """
+    sink = MemorySink(BASE)
+    rewriter = Rewriter(transfer_syntax, options, sink, BASE)
+    for piece in pieces(dataset, size):
+        rest: Sequence[bytes | memoryview] = [piece]
+        while rest:
+            buffers = [bytearray(view) for view in rest]
+            kept = rewriter.feed([memoryview(buffer) for buffer in buffers], enough)
+            rest = [bytes(view) for view in kept]
+            for buffer in buffers:
+                buffer[:] = b"\xAA" * len(buffer)
+    for _ in rewriter.finishing():
+        pass
+    return sink.dataset

@@ -1,9 +1,10 @@
 """Deflated data sets: the sink in front of deflated output, and inflaters (PS3.5 A.5, RFC 1951).
 
 Strategy: lengths are patched when they are known, and what is deflated cannot be patched. So output goes to a
-spool first; as soon as the engine says that nothing so far will change (``settle``: it is in the middle of
-Pixel Data, say), the spool is deflated and the rest is deflated as it comes. Where a patch comes after all, or
-the data set has to be sorted, what was deflated is inflated into a spool again.
+spool first; as soon as the engine says that nothing so far will change (it is in the middle of
+Pixel Data, say), the spool is deflated (``settling``) and the rest is deflated as it comes. Where a patch comes after
+all, or the data set has to be sorted, what was deflated is inflated into a spool again (``reverting``). Both are
+iterators of steps, a millisecond or a few each, that the caller goes through before it writes, patches or reads.
 
 The octets are those of zlib-ng where it is installed, several times faster than zlib at the same level; they
 inflate to the same. perf/rewrite.py (``+td``) measures it.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, Final, Protocol, cast
 
 from fastscp.dicom.engine.sink import Sink
@@ -26,6 +27,7 @@ except ImportError:  # there are machines without a build of it
 
 _RAW: Final = -15  #: window bits of a stream without header and checksum
 _STEP_OCTETS: Final = 262144
+_DEFLATED_AT_ONCE: Final = 65536  #: a millisecond or a few, by level and data
 _IN_MEMORY_OCTETS: Final = 1 << 20  #: a larger spool is a file
 
 
@@ -52,6 +54,39 @@ def new_inflater() -> Inflater:
 
 #: What an inflater raises for a stream that is broken.
 INFLATE_ERRORS: Final = (zlib.error, cast("type[Exception]", _codec.error))
+
+
+class Inflation:
+    """The inflater of a data set as it arrives. Raises InstanceError for a broken stream.
+
+    ``most_octets`` limits what the data set is inflated to, 0 does not: StorageError.
+    """
+
+    def __init__(self, most_octets: int) -> None:
+        self._inflater = new_inflater()
+        self._most_octets = most_octets
+        self._octets = 0
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the stream was met; what follows is padding (PS3.5 A.5)."""
+        return self._inflater.eof
+
+    @property
+    def unconsumed_tail(self) -> bytes:
+        """Input that was left because the output was long enough."""
+        return self._inflater.unconsumed_tail
+
+    def decompress(self, data: bytes | memoryview, /, max_length: int = 0) -> bytes:
+        """Return the next octets, at most ``max_length``; more may be inside although all of ``data`` was taken."""
+        try:
+            octets = self._inflater.decompress(data, max_length)
+        except INFLATE_ERRORS as error:
+            raise InstanceError(f"deflated data set: {error}", status=0xC000) from error
+        self._octets += len(octets)
+        if self._octets > self._most_octets > 0:
+            raise StorageError(f"data set is inflated to more than {self._most_octets} octets")
+        return octets
 
 
 def _spool_error(error: OSError) -> StorageError:
@@ -92,7 +127,6 @@ class Deflation:
 
     def patch(self, offset: int, octets: bytes) -> None:
         """Overwrite what was written before."""
-        self._revert()
         try:
             self._spool.seek(offset - self._base)
             self._spool.write(octets)
@@ -102,12 +136,10 @@ class Deflation:
 
     def read(self, offset: int, size: int) -> bytes:
         """Read back what was written before."""
-        self._revert()
         return self._read_spool(offset - self._base, size)
 
     def truncate(self, size: int) -> None:
         """Forget what was written behind ``size``."""
-        self._revert()
         try:
             self._spool.seek(size - self._base)
             self._spool.truncate()
@@ -120,30 +152,42 @@ class Deflation:
 
     # -- deflating --------------------------------------------------------------------------------
 
-    def settle(self) -> None:
+    @property
+    def direct(self) -> bool:
+        """Whether what is written is deflated as it comes; until ``reverting`` is done it cannot be patched or read."""
+        return self._direct
+
+    @property
+    def may_settle(self) -> bool:
+        """Whether there is a spool that was never needed for a second time."""
+        return not self._direct and not self._reverted
+
+    def settling(self) -> Iterator[None]:
         """Take note that nothing written so far is going to change, as far as can be foreseen."""
-        if self._direct or self._reverted:
-            return
-        self._deflate_spool()
+        yield from self._deflate_spool()
         self._direct = True
 
-    def finish(self) -> None:
+    def finishing(self) -> Iterator[None]:
         """Deflate what is left, and end the stream with an even number of octets."""
         if not self._direct:
-            self._deflate_spool()
+            yield from self._deflate_spool()
         self._emit(self._deflater.flush())
         if self._deflated_octets & 1:
             self._sink.write([b"\0"])
 
-    def _deflate_spool(self) -> None:
+    def _deflate_spool(self) -> Iterator[None]:
         if isinstance(self._spool, io.BytesIO):
             # reading it piece by piece costs more than deflating it (perf/rewrite.py, +td)
-            self._emit(self._deflater.compress(self._spool.getbuffer()))
+            with self._spool.getbuffer() as octets:
+                for at in range(0, len(octets), _DEFLATED_AT_ONCE):
+                    self._emit(self._deflater.compress(octets[at:at + _DEFLATED_AT_ONCE]))
+                    yield
         else:
             at = 0
-            while piece := self._read_spool(at, _STEP_OCTETS):
+            while piece := self._read_spool(at, _DEFLATED_AT_ONCE):
                 at += len(piece)
                 self._emit(self._deflater.compress(piece))
+                yield
         self._spool.close()
         self._spool = io.BytesIO()
         self._in_memory = True
@@ -153,8 +197,8 @@ class Deflation:
             self._deflated_octets += len(octets)
             self._sink.write([octets])
 
-    def _revert(self) -> None:
-        """Go back to the spool, with all that has been deflated so far."""
+    def reverting(self) -> Iterator[None]:
+        """Go back to the spool, with all that has been deflated so far, so that it can be patched and read."""
         if not self._direct:
             return
         self._emit(self._deflater.flush())
@@ -170,6 +214,7 @@ class Deflation:
                 while inflated := inflater.decompress(piece, _STEP_OCTETS):
                     self.write([inflated])
                     piece = inflater.unconsumed_tail
+                    yield
         except INFLATE_ERRORS as error:
             raise InstanceError(f"what was deflated cannot be inflated: {error}") from error
         self._sink.truncate(self._base)

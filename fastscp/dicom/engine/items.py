@@ -27,8 +27,11 @@ class ItemsReader(Protocol):
 
     cursor: Cursor
 
-    def feed(self, views: Sequence[bytes | memoryview]) -> None:
-        """Take the next octets."""
+    def feed(self, views: Sequence[bytes | memoryview]) -> Sequence[bytes | memoryview]:
+        """Take the next octets; nothing is left of them."""
+
+    def forget(self) -> None:
+        """Forget what would be written of them."""
 
 
 class ItemsCheck:
@@ -38,6 +41,7 @@ class ItemsCheck:
     """
 
     verbatim = False
+    step = 8192  #: octets that are read in a few milliseconds at worst
 
     def __init__(self, reader: ItemsReader, length: int, tag: int, offset: int) -> None:
         self._reader = reader
@@ -63,3 +67,4 @@ class ItemsCheck:
             self._reader.feed([octets])
         except InstanceError as error:
             raise self._error from error
+        self._reader.forget()

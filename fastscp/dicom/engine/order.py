@@ -5,44 +5,50 @@ result is read back once, header by header. Elements are only moved as ranges of
 and replaced headers is made, copied to a spool and back. The second of two equal tags is dropped; lengths
 of enclosing items and of groups, and padding, are corrected. Values are not looked at.
 
-Memory: a few words per element of the levels that are out of order, at most ``MOST_ELEMENTS`` of them.
+Invariants: everything happens in steps of a few milliseconds, between which ``run`` yields. Memory: five words for
+an element of a level that is being read, two for a piece of what was found out of order, at most ``MOST_ELEMENTS`` of
+both together. What looks like a sequence is never read beyond its end, and no deeper than the engine reads: so nothing
+is read twice, and recursion is bounded.
 """
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterator
-from typing import Final, NamedTuple, NoReturn
+from collections.abc import Generator, Iterator
+from typing import Final, NamedTuple
 
 from fastscp.dicom.dictionary import Dictionary
-from fastscp.dicom.engine.output import padding_octets
+from fastscp.dicom.engine.arrange import STEP, Arranger, Elements
+from fastscp.dicom.engine.pieces import Pieces
 from fastscp.dicom.engine.sink import Sink
 from fastscp.dicom.headers import IMPLICIT, LENGTH, PACKERS, UNDEFINED, read_explicit
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.tags import DELIMITERS, ITEM, PADDING, PIXEL_DATA
+from fastscp.dicom.tags import DELIMITERS, ITEM, PIXEL_DATA, SEQUENCE_END
 from fastscp.dicom.uids import TransferSyntax
 from fastscp.errors import InstanceError, StorageError
 
-MOST_ELEMENTS: Final = 200_000
+MOST_ELEMENTS: Final = 400_000
 _BLOCK: Final = 65536
 _COPY_OCTETS: Final = 1 << 20
-
-#: Octets to write, or a range (offset, length) of what is in the file.
-Piece = bytes | tuple[int, int]
+_OCTETS_PER_PIECE: Final = _COPY_OCTETS // STEP  #: what a piece costs, beside its octets
 
 
-class _Content(NamedTuple):
-    """New content of a stretch of the file: where the old one ends, and the new length."""
-
-    pieces: list[Piece]
-    end: int
-    length: int
+class _Broken(Exception):  # noqa: N818 - no error where it was only guessed what is there
+    """What should be there is not."""
 
 
-class _Element(NamedTuple):
-    tag: int
-    start: int
-    content: _Content
+class _TooDeep(Exception):  # noqa: N818 - as above
+    """Deeper than any sequence that was written."""
+
+
+class _Within(NamedTuple):
+    """What is around an element."""
+
+    bound: int  #: it ends at this offset of the file at the latest
+    depth: int  #: sequences it is in
+    guessed: bool  #: one of them may be something else
+
+
+_Steps = Generator[None, None, tuple[int, int]]  #: where something ends in the file, and its length when it is sorted
 
 
 class Sorter:
@@ -58,222 +64,222 @@ class Sorter:
         self._little = little
         self._read_implicit = IMPLICIT[little]
         self._read_length = LENGTH[little]
-        _, pack_long, pack_implicit, self._pack_length = PACKERS[little]
-        self._padding_header = (pack_long(0xFFFC, 0xFFFC, b"OB", 0, 0) if self._explicit
-                                else pack_implicit(0xFFFC, 0xFFFC, 0))[:-4]
+        self._pack_length = PACKERS[little][3]
         self._options = options
+        self._arranger = Arranger(syntax)
         self._block = b""
         self._block_at = 0
-        self._elements = 0
+        self._pieces = Pieces()
+        self._alive = 0  #: elements of the levels that are being read
+        self._steps = 0
 
-    def run(self, end: int) -> Iterator[bytes]:
-        """Sort up to ``end``: empty the sink from ``base`` on and yield what belongs there.
+    def run(self, end: int) -> Iterator[None]:
+        """Sort up to ``end``, and put what is sorted in the place of what is there; yields after each step.
 
         Raises InstanceError for more elements than can be sorted, StorageError when the spool fails.
         """
-        self._block = b""
-        content = self._dataset(self._base, end)
+        try:
+            yield from self._dataset(self._base, end, _Within(end, 0, guessed=False))
+        except (_Broken, _TooDeep) as error:
+            raise InstanceError("what was written cannot be read back") from error
         try:
             with self._sink.spool() as spool:
-                for octets in self._octets(content.pieces):
+                step = 0
+                for octets in self._octets():
                     spool.write(octets)
+                    step += len(octets) + _OCTETS_PER_PIECE
+                    if step >= _COPY_OCTETS:
+                        step = 0
+                        yield
                 spool.seek(0)
                 self._sink.truncate(self._base)
                 while octets := spool.read(_COPY_OCTETS):
-                    yield octets
+                    self._sink.write([octets])
+                    yield
         except OSError as error:
             raise StorageError(f"cannot use a spool: {error.strerror}", errno=error.errno) from error
 
-    def _octets(self, pieces: list[Piece]) -> Iterator[bytes]:
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                yield piece
-                continue
-            offset, left = piece
-            while left:
-                octets = self._sink.read(offset, min(left, _COPY_OCTETS))
+    def _octets(self) -> Iterator[bytes]:
+        pieces = self._pieces
+        for index in range(len(pieces)):
+            done, length = 0, pieces.length(index)
+            while done < length:
+                octets = pieces.read(index, done, _COPY_OCTETS, self._sink)
                 if not octets:
-                    self._fail("what was written cannot be read back")
+                    raise InstanceError("what was written cannot be read back")
                 yield octets
-                offset += len(octets)
-                left -= len(octets)
+                done += len(octets)
 
-    def _read(self, offset: int) -> bytes:
-        """Return the 12 octets at an offset, fewer at the end."""
+    # -- reading back -----------------------------------------------------------------------------
+
+    def _read(self, offset: int, bound: int) -> bytes:
+        """Return the 12 octets at an offset, fewer at the end; there have to be 8 before ``bound``."""
         at = offset - self._block_at
         if at < 0 or at + 12 > len(self._block):
             self._block = self._sink.read(offset, _BLOCK)
             self._block_at = offset
             at = 0
         header = self._block[at:at + 12]
-        if len(header) < 8:
-            self._fail("what was written cannot be read back")
+        if len(header) < 8 or offset + 8 > bound:
+            raise _Broken
         return header
 
-    def _dataset(self, start: int, end: int) -> _Content:
+    def _pause(self) -> bool:
+        """Count something that was read; tell whether a step is over."""
+        self._steps += 1
+        return not self._steps & STEP
+
+    def _dataset(self, start: int, end: int, within: _Within) -> _Steps:
         """Read the elements of the data set or of an item; ``end`` is UNDEFINED for a delimited item."""
-        elements: list[_Element] = []
+        pieces = self._pieces
+        first, barrier = len(pieces), pieces.barrier
+        found = Elements()
         at = start
-        ascending = True
-        last = -1
-        changed = False
         while end == UNDEFINED or at < end:
-            header = self._read(at)
+            if self._pause():
+                yield
+            header = self._read(at, within.bound)
             group, element, _ = self._read_implicit(header)
-            tag = group << 16 | element
             if end == UNDEFINED and group == DELIMITERS:
                 break
-            content = self._element(at, tag, header)
-            elements.append(_Element(tag, at, content))
-            self._elements += 1
-            if self._elements > MOST_ELEMENTS:
-                self._fail("too many elements in a data set that is not in order")
-            ascending = ascending and tag > last
-            changed = changed or len(content.pieces) != 1 or isinstance(content.pieces[0], bytes)
-            last = tag
-            at = content.end
-        self._elements -= len(elements)
-        if ascending and not changed:
-            return _Content([(start, at - start)] if at > start else [], at, at - start)
-        return self._sorted(elements, at, whole=start == self._base)
+            pieces.barrier = index = len(pieces)
+            tag = group << 16 | element
+            at, length = yield from self._element(at, tag, header, within)
+            found.add(tag, index, length, counts=not element and self._is_group_length(header))
+            self._alive += 1
+            if self._alive + index > MOST_ELEMENTS:
+                raise InstanceError("too many elements in a data set that is not in order")
+            found.changed = found.changed or len(pieces) != index + 1 or not pieces.is_range(index)
+        length = at - start
+        if found.ascending and not found.changed:
+            pieces.cut(first)
+            pieces.barrier = barrier
+            if length:
+                pieces.add(start, length)
+        else:
+            options = self._options
+            multiple, before = (options.item_padding, 0) if within.depth else (options.file_padding, self._base)
+            length = yield from self._arranger.arrange(found, pieces, multiple, before)
+            pieces.barrier = barrier
+        self._alive -= len(found.tags)
+        return at, length
 
-    def _sorted(self, elements: list[_Element], end: int, *, whole: bool) -> _Content:
-        """Put elements in order, keep the first of equals, correct group lengths and padding.
-
-        They are those of the ``whole`` data set, or of an item.
-        """
-        unique: dict[int, _Element] = {}
-        for element in elements:
-            unique.setdefault(element.tag, element)
-        multiple = self._options.file_padding if whole else self._options.item_padding
-        if multiple:
-            unique.pop(PADDING, None)
-        in_order = [unique[tag] for tag in sorted(unique)]
-        if multiple:
-            self._pad(in_order, multiple, self._base if whole else 0)
-        groups: dict[int, int] = {}
-        for element in in_order:
-            if element.tag & 0xFFFF:
-                group = element.tag >> 16
-                groups[group] = groups.get(group, 0) + element.content.length
-        pieces: list[Piece] = []
-        length = 0
-        for element in in_order:
-            content = element.content
-            if element.tag & 0xFFFF or not self._is_group_length(element.start):
-                _join(pieces, content.pieces)
-            else:
-                header = self._read(element.start)[:8]
-                _join(pieces, [header + self._pack_length(groups.get(element.tag >> 16, 0))])
-                if content.length > 12:
-                    _join(pieces, [(element.start + 12, content.length - 12)])
-            length += content.length
-        return _Content(pieces, end, length)
-
-    def _is_group_length(self, start: int) -> bool:
+    def _is_group_length(self, header: bytes) -> bool:
         """Tell whether an element (gggg,0000) is one: a sequence stays what it is."""
-        header = self._read(start)
         if self._explicit:
-            return read_explicit(header, little=self._little).vr == b"UL"
-        return bool(self._read_length(header, 4)[0] >= 4)
+            return header[4:6] == b"UL"
+        return 4 <= int(self._read_length(header, 4)[0]) < UNDEFINED
 
-    def _pad(self, in_order: list[_Element], multiple: int, before: int) -> None:
-        """Insert the element that pads the others, with the octets ``before`` them, to a multiple of octets."""
-        header = len(self._padding_header) + 4
-        octets = padding_octets(before + sum(element.content.length for element in in_order), multiple, header)
-        if octets is not None:
-            padding = self._padding_header + self._pack_length(octets) + bytes(octets)
-            element = _Element(PADDING, 0, _Content([padding], 0, len(padding)))
-            bisect.insort(in_order, element, key=lambda other: other.tag)
-
-    def _element(self, at: int, tag: int, header: bytes) -> _Content:
+    def _element(self, at: int, tag: int, header: bytes, within: _Within) -> _Steps:
         """Measure one element, and sort what is inside a sequence."""
         if self._explicit:
             _, vr, length, size = read_explicit(header, little=self._little)
-            sequence = vr == b"SQ"
+            certain, likely = vr == b"SQ", False
         else:
             size = 8
             length = self._read_length(header, 4)[0]
+            certain = length == UNDEFINED
             # a private sequence of defined length is left as it is: its creator is not looked up again
-            sequence = length == UNDEFINED or (not tag & 0x10000 and self._dictionary.vr(tag) == "SQ")
-        if length == UNDEFINED and tag == PIXEL_DATA and self._explicit and not sequence:
-            end = self._fragments_end(at + size)
-            return _Content([(at, end - at)], end, end - at)
-        if sequence and not self._explicit and length != UNDEFINED:
-            found = self._likely_sequence(at, size, length)
-            if found is not None:
-                return found
-            sequence = False
-        if not sequence:
-            return _Content([(at, size + length)], at + size + length, size + length)
-        return self._sequence(at, size, length)
-
-    def _likely_sequence(self, at: int, size: int, length: int) -> _Content | None:
-        """Read what the dictionary calls a sequence; None when the data set had another VR for it."""
-        elements = self._elements
-        try:
-            content = self._sequence(at, size, length)
-        except InstanceError:
-            if self._elements > MOST_ELEMENTS:
-                raise
-            content = None
-        self._elements = elements
-        return content if content is not None and content.end == at + size + length else None
-
-    def _sequence(self, at: int, size: int, length: int) -> _Content:
-        """Read the items of a sequence."""
-        pieces: list[Piece] = []
-        start = pos = at + size
-        total = 0
-        while length == UNDEFINED or pos < start + length:
-            header = self._read(pos)
-            group, element, item_length = self._read_implicit(header)
-            if group << 16 | element != ITEM:
-                break
-            inside = self._dataset(pos + 8, UNDEFINED if item_length == UNDEFINED else pos + 8 + item_length)
-            if item_length == UNDEFINED:
-                _join(pieces, [(pos, 8), *inside.pieces, (inside.end, 8)])
-                pos = inside.end + 8
-                total += inside.length + 16
-            else:
-                head: Piece = (pos, 8)
-                if inside.length != item_length:
-                    head = header[:4] + self._pack_length(inside.length)
-                _join(pieces, [head, *inside.pieces])
-                pos = inside.end
-                total += inside.length + 8
-        if length == UNDEFINED:
-            _join(pieces, [(pos, 8)])
-            pos += 8
-            total += 8
-        whole: list[Piece] = []
-        if length in {UNDEFINED, total}:
-            whole.append((at, size))
+            likely = not tag & 0x10000 and self._dictionary.vr(tag) == "SQ"
+        if certain:
+            return (yield from self._sequence(at, header[:size], length, within))
+        if length == UNDEFINED and tag == PIXEL_DATA:
+            end = yield from self._fragments_end(at + size, within.bound)
         else:
-            whole.append(self._read(at)[:size - 4] + self._pack_length(total))
-        _join(whole, pieces)
-        return _Content(whole, pos, size + total)
+            end = at + size + length
+        if end > within.bound:
+            raise _Broken
+        if likely:
+            new_length = yield from self._likely_sequence(at, header[:size], length, within)
+            if new_length:
+                return end, new_length
+        self._pieces.add(at, end - at)
+        return end, end - at
 
-    def _fragments_end(self, at: int) -> int:
+    def _likely_sequence(self, at: int, header: bytes, length: int, within: _Within) -> Generator[None, None, int]:
+        """Read what the dictionary calls a sequence; return 0 when the data set had another VR for it."""
+        pieces, alive = self._pieces, self._alive
+        mark, barrier = pieces.mark(), pieces.barrier
+        try:
+            _, new_length = yield from self._sequence(at, header, length, within._replace(guessed=True))
+        except _TooDeep:
+            if within.guessed:  # the mistake was made further out
+                raise
+        except _Broken:
+            pass
+        else:
+            return new_length
+        pieces.back(mark)
+        pieces.barrier = barrier
+        self._alive = alive
+        return 0
+
+    def _sequence(self, at: int, header: bytes, length: int, within: _Within) -> _Steps:
+        """Read the items of a sequence."""
+        if within.depth >= self._options.max_depth:
+            raise _TooDeep
+        pieces = self._pieces
+        first, size = len(pieces), len(header)
+        pieces.add(at, size)
+        pos = start = at + size
+        end = within.bound if length == UNDEFINED else start + length
+        if end > within.bound:
+            raise _Broken
+        inside = _Within(end, within.depth + 1, within.guessed)
+        total = 0
+        while length == UNDEFINED or pos < end:
+            if self._pause():
+                yield
+            head = self._read(pos, end)
+            group, element, item_length = self._read_implicit(head)
+            tag = group << 16 | element
+            pieces.barrier = len(pieces)
+            if tag == ITEM:
+                pos, octets = yield from self._item(pos, head, item_length, inside)
+            elif tag == SEQUENCE_END and length == UNDEFINED:
+                octets = 8
+                pieces.add(pos, octets)
+                pos += octets
+            else:
+                raise _Broken
+            pieces.fold(pieces.barrier, first + 1)
+            total += octets
+            if tag != ITEM:
+                break
+        if length not in {UNDEFINED, total}:
+            pieces.replace(first, header[:size - 4] + self._pack_length(total))
+        pieces.fold(first, first)
+        return pos, size + total
+
+    def _item(self, pos: int, header: bytes, length: int, within: _Within) -> _Steps:
+        """Read an item."""
+        pieces = self._pieces
+        index = len(pieces)
+        pieces.add(pos, 8)
+        pieces.barrier = index + 1
+        start = pos + 8
+        if length == UNDEFINED:
+            end, octets = yield from self._dataset(start, UNDEFINED, within)
+            self._read(end, within.bound)  # its delimiter
+            pieces.add(end, 8)
+            end += 8
+            octets += 8
+        else:
+            end = start + length
+            if end > within.bound:
+                raise _Broken
+            _, octets = yield from self._dataset(start, end, within._replace(bound=end))
+            if octets != length:
+                pieces.replace(index, header[:4] + self._pack_length(octets))
+        pieces.barrier = index
+        return end, 8 + octets
+
+    def _fragments_end(self, at: int, bound: int) -> Generator[None, None, int]:
         """Return the offset behind the delimiter of encapsulated Pixel Data."""
         while True:
-            header = self._read(at)
-            group, element, length = self._read_implicit(header)
+            if self._pause():
+                yield
+            group, element, length = self._read_implicit(self._read(at, bound))
             at += 8 + int(length)
             if group << 16 | element != ITEM:
                 return at
-
-    def _fail(self, message: str) -> NoReturn:
-        """Refuse the data set; where the fault was in what was received, nobody knows any more."""
-        raise InstanceError(message, status=0xC000)
-
-
-def _join(pieces: list[Piece], more: list[Piece]) -> None:
-    """Append pieces; adjacent ranges become one."""
-    for piece in more:
-        if pieces and isinstance(piece, tuple):
-            last = pieces[-1]
-            if isinstance(last, tuple) and last[0] + last[1] == piece[0]:
-                pieces[-1] = (last[0], last[1] + piece[1])
-                continue
-        pieces.append(piece)

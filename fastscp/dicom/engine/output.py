@@ -187,6 +187,16 @@ class Output:
         self.origin += octets
         self.size += octets
 
+    def forget(self) -> None:
+        """Hand nothing to nobody: forget what is ready, and what is to be patched."""
+        self._ready.clear()
+        self._late.clear()
+
+    @property
+    def corrects(self) -> bool:
+        """Whether something of what the sink has is to be patched."""
+        return bool(self._late)
+
     def write(self, sink: Sink) -> None:
         """Hand everything that is ready to the sink, then patch what the sink has."""
         if self._ready:

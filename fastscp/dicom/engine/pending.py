@@ -19,7 +19,8 @@ Passage = tuple[int, int, int]
 class PendingValue:
     """The value that is passing by, if one is; what becomes of its pieces is a filter's business."""
 
-    __slots__ = ("_filter", "_out", "_start", "_written", "left", "offset", "passages", "tag", "verbatim_left")
+    __slots__ = ("_filter", "_out", "_start", "_written", "left", "offset", "passages", "step", "tag",
+                 "verbatim_left")
 
     def __init__(self, output: Output) -> None:
         self._out = output
@@ -27,6 +28,7 @@ class PendingValue:
         self._start = 0
         self._written = 0
         self.left = 0  #: octets still to come
+        self.step = values.NO_LIMIT  #: octets that are taken without a look at the time
         self.tag = 0  #: whose value it is
         self.offset = 0  #: of its header in the input
         self.verbatim_left = 0  #: octets that may go to the sink without a look, see ``passed``
@@ -40,6 +42,7 @@ class PendingValue:
         self.tag, self.offset = tag, self._out.origin + pos
         rest = self._out.leave(start)
         self._filter = chosen
+        self.step = chosen.step
         self.left = length
         if self.passages is not None and chosen.verbatim:
             self._remember(self.passages)
@@ -56,6 +59,7 @@ class PendingValue:
         """Take a value, to be written as it is, whose header at ``offset`` was not read."""
         self.tag, self.offset = tag, offset
         self._filter = _AS_IT_IS
+        self.step = values.NO_LIMIT
         self.left = octets
         if self.passages is not None:
             self._remember(self.passages)

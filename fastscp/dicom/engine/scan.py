@@ -14,7 +14,7 @@ afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from fastscp.dicom.engine import walk
@@ -32,6 +32,9 @@ from fastscp.dicom.vr import KINDS, LONG
 from fastscp.errors import InstanceError
 
 WINDOW: Final = 32768
+_STEPS: Final = 63  #: careful steps without a look at the time, a number of ones in binary
+
+_LONG: Final = 4096  #: octets of an element that may be many steps by itself
 
 _NAMES: Final = {name.encode("ascii"): name for name in KINDS}
 _ENDS_INSIDE: Final = "data set ends inside a value"
@@ -63,48 +66,59 @@ class Reader:
 
     # Feeding
 
-    def feed(self, views: Sequence[bytes | memoryview]) -> None:
-        """Take the next octets. Raises InstanceError."""
+    def feed(self, views: Sequence[bytes | memoryview],
+             enough: Callable[[], bool] | None = None) -> list[bytes | memoryview]:
+        """Take the next octets. Raises InstanceError.
+
+        ``enough`` is asked after every window, and within one that needs much thought; once it says so, what is left
+        of the views is returned.
+        """
         value = self.value
         last = len(views) - 1
         for index, view in enumerate(views):
             if value.verbatim_left and index < last:
                 middle, last = views[index:last], 0  # tried once; a value that ends before is rare
                 if value.forward(middle):
-                    self.feed(views[-1:])
-                    return
+                    return self.feed(views[-1:], enough)
             size = len(view)
             at = 0
             while at < size:
                 left = value.left
+                unread = b""
                 if left:
-                    at += value.feed(view if at == 0 and size <= left else view[at:at + left])
-                    continue
-                chunk = bytes(view[at:at + WINDOW])
-                at += len(chunk)
-                self._take(chunk)
+                    if left <= value.step:
+                        at += value.feed(view if at == 0 and size <= left else view[at:at + left])
+                        continue
+                    at += value.feed(view[at:at + value.step])
+                else:
+                    chunk = bytes(view[at:at + WINDOW])
+                    at += len(chunk)
+                    unread = self._take(chunk, enough)
+                if unread or (enough is not None and not value.verbatim_left and enough()):
+                    return [rest for rest in (unread, view[at:], *views[index + 1:]) if rest]
+        return []
 
-    def _take(self, chunk: bytes) -> None:
-        """Read a chunk that is no longer than a window, with what was held back before it."""
+    def _take(self, chunk: bytes, enough: Callable[[], bool] | None) -> bytes:
+        """Read a chunk that is no longer than a window, with what was held back before it; return what is left."""
         if self.cursor.ended:
             self._pad(chunk)
-            return
+            return b""
         if self._held:
             self._held.append(chunk)
             self._held_size += len(chunk)
             if self._held_size < self.cursor.need:
-                return
+                return b""
             chunk = b"".join(self._held)
             self._held.clear()
         elif self._opening is not None:
             opening, self._opening = self._opening, None  # a data set begins only once
             chunk = opening.begin(chunk, self._plan, self.cursor, self._out, self.value)
             if not chunk:
-                return
+                return b""
             if self.value.left:
                 self.value.feed(chunk)
-                return
-        self._scan(chunk)
+                return b""
+        return self._scan(chunk, enough)
 
     def _pad(self, chunk: bytes) -> None:
         """Pass over what follows the end of the data set."""
@@ -146,7 +160,7 @@ class Reader:
             group, element, _ = IMPLICIT[level.little](header)
             self._out.refuse(_ENDS_INSIDE, 0, group << 16 | element)
         octets = 2 if level.explicit and len(header) == 8 else 4
-        self._scan(header[:-octets] + bytes(octets))
+        self._scan(header[:-octets] + bytes(octets), None)
 
     @property
     def settled(self) -> bool:
@@ -160,13 +174,20 @@ class Reader:
         """Whether the end of what was fed lies inside something, or something of it has to be sorted."""
         return bool(self.cursor.disordered or self.cursor.stack or self._held)
 
+    def forget(self) -> None:
+        """Forget what would be written of all that was fed so far."""
+        self._out.forget()
+
     # Reading
 
-    def _scan(self, buf: bytes) -> None:
-        """Read the tokens of a buffer; hold back the last one when it is not complete."""
+    def _scan(self, buf: bytes, enough: Callable[[], bool] | None) -> bytes:
+        """Read the tokens of a buffer; hold back the last one when it is not complete.
+
+        Returns what is left when ``enough`` was read.
+        """
         out, cursor, plan, value = self._out, self.cursor, self._plan, self.value
         out.take(buf)
-        pos = 0
+        pos = steps = 0
         while True:
             level = cursor.level
             # no walk where it would stop at once
@@ -183,14 +204,20 @@ class Reader:
             after = self._step(pos, level)
             if after < 0:
                 break
-            pos = after
             if value.left:
-                return
+                return b""
+            steps = steps + 1 if after - pos < _LONG else 0
+            pos = after
+            if not steps & _STEPS and enough is not None and enough():
+                out.seal(pos)
+                out.origin += pos
+                return buf[pos:]
         out.seal(pos)
         out.origin += pos
         if pos < len(buf):
             self._held.append(buf[pos:])
             self._held_size = len(buf) - pos
+        return b""
 
     def _step(self, pos: int, level: Level) -> int:
         """Handle one token; return the position behind it, -1 when more octets are needed for it."""

@@ -46,10 +46,14 @@ def swapped(value: bytes, width: int) -> bytes:
     return numbers.tobytes() + value[whole:]
 
 
+NO_LIMIT: Final = 1 << 62
+
+
 class Filter(Protocol):
     """A change applied to a large value piece by piece."""
 
     verbatim: bool  #: pieces are forwarded as they are
+    step: int  #: octets of a piece at most
 
     def feed(self, piece: bytes | memoryview) -> list[bytes | memoryview]:
         """Take the next piece, return what can be written; it may be the piece itself."""
@@ -62,6 +66,7 @@ class Verbatim:
     """Forward everything; append ``pad`` at the end."""
 
     verbatim = True
+    step = NO_LIMIT
 
     def __init__(self, pad: bytes) -> None:
         self._pad = pad
@@ -79,6 +84,7 @@ class Drop:
     """Swallow everything."""
 
     verbatim = False
+    step = NO_LIMIT
 
     def feed(self, piece: bytes | memoryview) -> list[bytes | memoryview]:
         """Return nothing."""
@@ -94,6 +100,7 @@ class Swap:
     """Change the byte order of numbers of ``width`` octets."""
 
     verbatim = False
+    step = NO_LIMIT
 
     def __init__(self, width: int, pad: bytes) -> None:
         self._width = width
@@ -119,6 +126,7 @@ class TrimText:
     """Hold back blanks that may turn out to be padding; only their count is kept."""
 
     verbatim = False
+    step = NO_LIMIT
 
     def __init__(self, *, odd: bool) -> None:
         self._odd = odd

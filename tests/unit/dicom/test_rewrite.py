@@ -249,7 +249,8 @@ class _FullSpool(MemorySink):
 
 def test_a_full_disk_under_a_spool_is_a_storage_error() -> None:
     for dataset, options in (
-        (ds.HEAD + ds.explicit(0x7FE00010, "OW", bytes(2_000_000)), OutputOptions(transfer_syntax=ds.DEFLATED)),
+        (ds.HEAD + b"".join(ds.explicit(tag, "UT", bytes(65_000)) for tag in range(0x00280010, 0x00280030)),
+         OutputOptions(transfer_syntax=ds.DEFLATED)),
         (ds.HEAD + _ELEMENT + ds.explicit(0x00100010, "PN", b"ab"), OutputOptions()),
     ):
         sink = _FullSpool()

@@ -103,7 +103,8 @@ def test_secured_before_the_temporary_is_rearranged(sink: InstanceSink, director
     received = Received(sink)
     sink.write([b"0123"])
     received.take([b"x0123y"], [(1, 4, 4)])
-    received.secure()
+    for _ in received.securing():
+        pass
     sink.truncate(4)
     sink.write([b"other"])
     assert had_back(received, directory) == b"x0123y"

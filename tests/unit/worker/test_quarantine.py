@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fastscp.dimse.command import decode_command
 from fastscp.store import received as received_module
 from fastscp.store.policy import StorePolicy
 from fastscp.store.sink import InstanceSink
+from fastscp.store.steps import result
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from fastscp.ul.encode import encode_data
 from fastscp.ul.pdu import AcceptedContext
@@ -189,13 +191,14 @@ def test_aborted_transfer_leaves_nothing(places: tuple[Path, Path]) -> None:
 
 def test_main_directory_that_fails_is_no_case_for_the_quarantine(places: tuple[Path, Path],
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: InstanceSink, target: str, *, replace: bool) -> bool:
+    def full(self: InstanceSink, target: str, *, replace: bool) -> Generator[None, None, bool]:
         raise received_module.StorageError("no space")
+        yield
 
     bench = bench_for(places)
     bench.arrive(encode_data(3, 3, wire.store_command()), encode_data(3, 0, data_set()))
     before = len(os.listdir("/proc/self/fd"))
-    monkeypatch.setattr(InstanceSink, "publish", full)
+    monkeypatch.setattr(InstanceSink, "publishing", full)
     bench.arrive(encode_data(3, 2, b""))
     assert bench.statuses() == [0xA700]
     assert len(os.listdir("/proc/self/fd")) < before
@@ -232,11 +235,11 @@ def test_gap_is_filled_while_the_rest_arrives(places: tuple[Path, Path]) -> None
     reception = new_reception(context, AcceptedContext(3, wire.CT, wire.IMPLICIT),
                               decode_command(wire.store_command()), "MODALITY")
     assert isinstance(reception, KeepingReception)
-    reception.feed([data[:50_000]])
-    reception.feed([data[50_000:]])
+    reception.feed([data[:50_000]], lambda: False)
+    reception.feed([data[50_000:]], lambda: False)
     assert reception.failure is not None
     for _ in range(8):
-        reception.feed([b"rest"])
+        reception.feed([b"rest"], lambda: False)
     assert next(reception._steps, None) is None
-    assert reception.keep({}) is not None
+    assert result(reception.keeping({})) is not None
     assert split_file(kept_object(places[1])[0]).dataset == data + 8 * b"rest"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import errno
 import os
-from dataclasses import replace
+import zlib
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,13 @@ import pytest
 from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.rewrite import Shapes
 from fastscp.dimse.command import Command, decode_command
+from fastscp.errors import InstanceError
 from fastscp.store.policy import FileNames, StorePolicy
 from fastscp.store.sink import OutputDirectory
+from fastscp.store.steps import result
 from fastscp.ul.pdu import AcceptedContext
 from fastscp.worker.context import ReceptionContext
-from fastscp.worker.reception import Reception
+from fastscp.worker.reception import Published, Reception
 from tests.corpus import wire
 from tests.support import datasets as ds
 from tests.support.fake_worker import data_set
@@ -39,17 +41,25 @@ def reception(context: ReceptionContext, instance: str = wire.INSTANCE) -> Recep
     return Reception(context, AcceptedContext(3, wire.CT, wire.IMPLICIT), request(instance), "MODALITY")
 
 
+def never() -> bool:
+    return False
+
+
+def publish(made: Reception, directory: str | None, now: datetime.datetime) -> Published | None:
+    return result(made.publishing(directory, now))
+
+
 def received(context: ReceptionContext, instance: str = wire.INSTANCE, data: bytes | None = None) -> Reception:
     made = reception(context, instance)
-    made.feed([data_set(instance) if data is None else data])
-    made.finish()
+    assert made.feed([data_set(instance) if data is None else data], never) == []
+    result(made.finishing())
     return made
 
 
 def test_nothing_has_a_name_before_it_is_published(tmp_path: Path) -> None:
     made = received(settings(tmp_path))
     assert list(tmp_path.iterdir()) == []
-    published = made.publish(None, NOW)
+    published = publish(made, None, NOW)
     assert published is not None
     assert (published.directory, published.file, published.replaced) == (str(tmp_path), "CT.1.2.3.4.5", False)
     content = (tmp_path / "CT.1.2.3.4.5").read_bytes()
@@ -59,8 +69,8 @@ def test_nothing_has_a_name_before_it_is_published(tmp_path: Path) -> None:
 
 def test_same_instance_again_replaces(tmp_path: Path) -> None:
     context = settings(tmp_path)
-    received(context).publish(None, NOW)
-    published = received(context).publish(None, NOW)
+    publish(received(context), None, NOW)
+    published = publish(received(context), None, NOW)
     assert published is not None
     assert published.replaced
 
@@ -68,20 +78,20 @@ def test_same_instance_again_replaces(tmp_path: Path) -> None:
 def test_discarded_object_leaves_nothing_and_cannot_be_published(tmp_path: Path) -> None:
     made = received(settings(tmp_path))
     made.discard()
-    assert made.publish(None, NOW) is None
+    assert publish(made, None, NOW) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_first_failure_counts_and_the_rest_is_passed_over(tmp_path: Path) -> None:
     made = reception(settings(tmp_path))
-    made.feed([b"\x08\x00\x05\x00\xff\xff\xff\x7f"])
-    made.finish()
+    assert made.feed([b"\x08\x00\x05\x00\xff\xff\xff\x7f"], never) == []
+    result(made.finishing())
     first = made.failure
     assert first is not None
-    made.feed([data_set()])
-    made.finish()
+    assert made.feed([data_set()], never) == []
+    result(made.finishing())
     assert made.failure is first
-    assert made.publish(None, NOW) is None
+    assert publish(made, None, NOW) is None
 
 
 @pytest.mark.parametrize(("data", "status"), [
@@ -97,19 +107,19 @@ def test_object_that_is_not_what_was_announced_is_refused(tmp_path: Path, data: 
 
 def test_bit_preserving_compares_nothing(tmp_path: Path) -> None:
     made = received(settings(tmp_path, output=OutputOptions(bit_preserving=True)), data=b"anything at all")
-    assert made.publish(None, NOW) is not None
+    assert publish(made, None, NOW) is not None
     assert (tmp_path / "CT.1.2.3.4.5").read_bytes().endswith(b"anything at all")
 
 
 def test_missing_directory_is_a_storage_failure(tmp_path: Path) -> None:
     made = received(settings(tmp_path / "none"))
     assert made.status & 0xFF00 == 0xA700
-    assert made.publish(None, NOW) is None
+    assert publish(made, None, NOW) is None
 
 
 def test_ignored_object_has_no_file(tmp_path: Path) -> None:
     made = received(settings(tmp_path, ignore=True))
-    assert made.publish(None, NOW) is None
+    assert publish(made, None, NOW) is None
     assert made.failure is None
     assert made.text(0x0020000D) == ""
 
@@ -118,15 +128,15 @@ def test_digest_is_of_the_whole_file(tmp_path: Path) -> None:
     import hashlib
 
     made = received(settings(tmp_path, digest=True))
-    made.publish(None, NOW)
+    publish(made, None, NOW)
     assert made.digest == hashlib.sha256((tmp_path / "CT.1.2.3.4.5").read_bytes()).hexdigest()
 
 
 def test_two_uids_that_clean_up_to_one_name_are_kept_apart(tmp_path: Path) -> None:
     context = settings(tmp_path)
-    first = received(context, "1.2/3").publish(None, NOW)
-    second = received(context, "1.2*3").publish(None, NOW)
-    again = received(context, "1.2/3").publish(None, NOW)
+    first = publish(received(context, "1.2/3"), None, NOW)
+    second = publish(received(context, "1.2*3"), None, NOW)
+    again = publish(received(context, "1.2/3"), None, NOW)
     assert first is not None
     assert second is not None
     assert again is not None
@@ -139,7 +149,7 @@ def test_two_uids_that_clean_up_to_one_name_are_kept_apart(tmp_path: Path) -> No
 
 def test_time_names_take_the_first_that_is_free(tmp_path: Path) -> None:
     context = settings(tmp_path, file_names=FileNames.TIME)
-    names = {published.file for _ in range(3) if (published := received(context).publish(None, NOW)) is not None}
+    names = {published.file for _ in range(3) if (published := publish(received(context), None, NOW)) is not None}
     assert len(names) == 3
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -149,8 +159,8 @@ def test_directory_outside_the_output_directory_is_taken_as_it_is(tmp_path: Path
     (inside / "S_1").mkdir(parents=True)
     outside.mkdir()
     context = settings(inside)
-    received(context).publish(str(inside / "S_1"), NOW)
-    received(context).publish(str(outside), NOW)
+    publish(received(context), str(inside / "S_1"), NOW)
+    publish(received(context), str(outside), NOW)
     assert (inside / "S_1" / "CT.1.2.3.4.5").is_file()
     assert (outside / "CT.1.2.3.4.5").is_file()
 
@@ -163,22 +173,12 @@ def test_failing_write_is_the_objects_failure(tmp_path: Path, monkeypatch: pytes
 
     for name in ("writev", "write", "pwrite"):
         monkeypatch.setattr(os, name, full)
-    made.feed([data_set() + bytes(1 << 20)])
-    made.finish()
-    made.publish(None, NOW)
+    assert made.feed([data_set() + bytes(1 << 20)], never) == []
+    result(made.finishing())
+    publish(made, None, NOW)
     monkeypatch.undo()
     assert made.status & 0xFF00 == 0xA700
     assert list(tmp_path.iterdir()) == []
-
-
-def test_deflated_data_is_inflating_until_it_fails(tmp_path: Path) -> None:
-    context = replace(settings(tmp_path))
-    made = Reception(context, AcceptedContext(3, wire.CT, "1.2.840.10008.1.2.1.99"), request(), "M")
-    assert made.inflating
-    made.feed([b"\xff\xff\xff"])
-    made.finish()
-    assert made.failure is not None
-    assert not made.inflating
 
 
 @pytest.mark.parametrize("octets", [b"1.2.3.4.5\t", b"1.2 .3.4.5\n\0", b" 1.2.3.4.5", b"1.2.3.4.5\0ab"], ids=repr)
@@ -205,11 +205,11 @@ def test_directory_that_somebody_took_away_is_made_again(tmp_path: Path, monkeyp
     for anonymous in (True, False):
         monkeypatch.setattr(OutputDirectory, "_anonymous_works", lambda _self, anonymous=anonymous: anonymous)
         directory = tmp_path / f"S_{anonymous}"
-        published = received(settings(tmp_path)).publish(str(directory), NOW)
+        published = publish(received(settings(tmp_path)), str(directory), NOW)
         assert published is not None
         assert os.listdir(directory) == ["CT.1.2.3.4.5"]
         (directory / "CT.1.2.3.4.5").write_text("earlier")
-        assert received(settings(tmp_path)).publish(str(directory), NOW).replaced  # type: ignore[union-attr]
+        assert publish(received(settings(tmp_path)), str(directory), NOW).replaced  # type: ignore[union-attr]
 
 
 def test_only_the_directory_of_the_study_is_made_again(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_only_the_directory_of_the_study_is_made_again(tmp_path: Path) -> None:
     inside.mkdir()
     for directory in (inside / "a" / "b", outside):
         made = received(settings(inside))
-        assert made.publish(str(directory), NOW) is None
+        assert publish(made, str(directory), NOW) is None
         assert made.status == 0xA700
     assert os.listdir(tmp_path) == ["out"]
     assert os.listdir(inside) == []
@@ -226,7 +226,7 @@ def test_only_the_directory_of_the_study_is_made_again(tmp_path: Path) -> None:
 def test_file_in_the_place_of_the_directory_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "S").write_text("")
     made = received(settings(tmp_path))
-    assert made.publish(str(tmp_path / "S"), NOW) is None
+    assert publish(made, str(tmp_path / "S"), NOW) is None
     assert (made.status, str(made.failure)[-15:]) == (0xA700, "Not a directory")
 
 
@@ -235,13 +235,47 @@ def test_object_is_compared_with_the_file_that_it_will_replace(tmp_path: Path, i
     context = settings(tmp_path)
     for data, unchanged in ((None, False), (None, True), (data_set(instance, study="1.2.100"), False)):
         made = received(context, instance, data)
-        assert list(made.compare(None)) == []
+        assert list(made.comparing(None)) == []
         assert made.unchanged is unchanged
-        assert made.publish(None, NOW) is not None
+        assert publish(made, None, NOW) is not None
 
 
 @pytest.mark.parametrize("names", [FileNames.UNIQUE, FileNames.TIME])
 def test_names_of_their_own_have_nothing_to_be_compared_with(tmp_path: Path, names: FileNames) -> None:
     made = received(settings(tmp_path, file_names=names))
-    assert list(made.compare(None)) == []
+    assert list(made.comparing(None)) == []
     assert not made.unchanged
+
+
+@pytest.mark.parametrize(("most", "status"), [(0, 0), (400_000, 0), (200_000, 0xA700)])
+def test_deflated_object_is_inflated_in_steps_and_within_limits(tmp_path: Path, most: int, status: int) -> None:
+    data = ds.explicit(0x00080016, "UI", ds.uid(wire.CT)) + ds.explicit(0x00080018, "UI", ds.uid(wire.INSTANCE))
+    data += b"".join(ds.explicit(0x00280100 + 2 * n, "UT", bytes(30_000)) for n in range(10))
+    deflater = zlib.compressobj(9, wbits=-15)
+    octets = deflater.compress(data) + deflater.flush()
+    output = OutputOptions(max_inflated_octets=most, transfer_syntax=ds.EXPLICIT)
+    context = settings(tmp_path, output=output)
+    made = Reception(context, AcceptedContext(3, wire.CT, ds.DEFLATED), request(), "M")
+    rest: list[memoryview | bytes] = [octets + b"\0" * (len(octets) & 1)]
+    feeds = 0
+    while rest:
+        rest = made.feed(rest, lambda: True)
+        feeds += 1
+    assert status or feeds > 1
+    result(made.finishing())
+    assert (publish(made, None, NOW) is None) is bool(status)
+    assert made.status == status
+    if not status:
+        assert (tmp_path / "CT.1.2.3.4.5").read_bytes().endswith(data)
+
+
+def test_what_the_coordinator_refuses_meanwhile_is_not_finished(tmp_path: Path) -> None:
+    made = reception(settings(tmp_path))
+    pixels = ds.implicit(0x00280100, b"ab") + ds.implicit(0x00080100, b"out of order")
+    made.feed([data_set() + pixels], never)
+    steps = made.finishing()
+    next(steps)
+    made.fail(InstanceError("no", status=0xA801))
+    result(steps)
+    assert publish(made, None, NOW) is None
+    assert made.status == 0xA801

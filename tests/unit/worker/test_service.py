@@ -16,6 +16,7 @@ from fastscp.ul.encode import encode_data
 from fastscp.worker.reception import Reception
 from tests.corpus import wire
 from tests.support.fake_worker import Bench, data_set, echo, store
+from tests.support.fakes import TickingClock
 
 NETWORK = NetworkPolicy(acse_timeout_s=30)
 
@@ -27,6 +28,13 @@ def bench_for(directory: Path, **policies: object) -> Bench:
 @pytest.fixture
 def sorting(tmp_path: Path) -> Bench:
     return bench_for(tmp_path, study=StudyPolicy(sorting=Sorting.STUDY_UID, prefix="S"))
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Bench:
+    """A bench whose turns are over whenever somebody asks."""
+    study = StudyPolicy(sorting=Sorting.STUDY_UID, prefix="S")
+    return Bench(Config(network=NETWORK, store=StorePolicy(str(tmp_path)), study=study), clock=TickingClock()).established()
 
 
 def files(directory: Path) -> list[str]:
@@ -240,8 +248,10 @@ def repeated(sorting: Bench, tmp_path: Path, *, late: bool, data: bytes | None =
     (tmp_path / "S_1").mkdir()
     for number, octets in ((1, None), (2, data)):
         sorting.arrive(store(number, data=octets) if octets is not None else store(number))
+        sorting.rounds()
         sorting.reporter.placed(tmp_path / "S_1", request=number, late=late)
         if number == 1:
+            sorting.rounds()
             sorting.reporter.notify("on_acknowledged", 1)
 
 
@@ -253,31 +263,29 @@ def test_object_of_a_study_that_ended_is_told_to_change_nothing(sorting: Bench, 
 
 def test_nothing_is_compared_in_a_study_that_never_ended(sorting: Bench, tmp_path: Path,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(Reception, "compare")
+    monkeypatch.delattr(Reception, "comparing")
     repeated(sorting, tmp_path, late=False)
     assert sorting.reporter.packets[2]["unchanged"] is False
 
 
-def test_long_comparison_lets_others_have_their_turn(sorting: Bench, tmp_path: Path,
+def test_long_comparison_lets_others_have_their_turn(hasty: Bench, tmp_path: Path,
                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparing, "PIECE_OCTETS", 64)
-    repeated(sorting, tmp_path, late=True)
-    assert 2 not in sorting.reporter.packets
-    assert sorting.connection.blocked
-    for _ in range(1000):
-        sorting.loop.advance(0.002)
-    assert sorting.reporter.packets[2]["unchanged"] is True
-    sorting.reporter.notify("on_acknowledged", 2)
-    assert not sorting.connection.blocked
+    repeated(hasty, tmp_path, late=True)
+    assert 2 not in hasty.reporter.packets
+    assert hasty.connection.blocked
+    assert hasty.rounds() > 5
+    assert hasty.reporter.packets[2]["unchanged"] is True
+    hasty.reporter.notify("on_acknowledged", 2)
+    assert not hasty.connection.blocked
 
 
-def test_object_that_is_dropped_while_it_is_compared_changes_nothing(sorting: Bench, tmp_path: Path,
+def test_object_that_is_dropped_while_it_is_compared_changes_nothing(hasty: Bench, tmp_path: Path,
                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparing, "PIECE_OCTETS", 64)
     descriptors = len(os.listdir("/proc/self/fd"))
-    repeated(sorting, tmp_path, late=True)
-    sorting.connection.abort("no reason", source=2, reason=0)
-    for _ in range(1000):
-        sorting.loop.advance(0.002)
-    assert 2 not in sorting.reporter.packets
+    repeated(hasty, tmp_path, late=True)
+    hasty.connection.abort("no reason", source=2, reason=0)
+    assert hasty.rounds() == 1
+    assert 2 not in hasty.reporter.packets
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 1, "the output directory stays open"

@@ -25,6 +25,8 @@ from fastscp.dicom.tags import (
 from fastscp.dicom.vr import KINDS, KINDS_LITTLE, LONG, LONG_TEXT, PLAIN, SEQUENCE, TEXT, UID
 
 _SMALLEST: Final = 256  #: shorter headers are not worth recognising
+_DEEPEST: Final = 64  #: nesting of sequences that is worth recognising
+_MOST_ELEMENTS: Final = 1024  #: in sequences as well; a lesson is one step of the reader
 _NO_BOUND: Final = 1 << 62
 #: Values that decide the VR of others.
 _DECIDES_VRS: Final = frozenset({PIXEL_REPRESENTATION, WAVEFORM_BITS_ALLOCATED})
@@ -137,6 +139,8 @@ class _Tracer:
         self.mask = bytearray(len(buf))
         self.texts: list[int] = []
         self.uids: list[Slice] = []
+        self.depth = 0  #: sequences that are open
+        self.elements = 0
 
     def structure(self, start: int, end: int) -> None:
         self.mask[start:end] = b"\xff" * (end - start)
@@ -144,11 +148,15 @@ class _Tracer:
     def element(self, pos: int, bound: int, creators: Creators) -> tuple[int, int, int]:
         """Take one element; return its tag (0 for a sequence), and begin and end of its value. Raises _Unusual."""
         tag, kind, start, length = self.encoding.header(self.buf, pos, bound, creators)
-        if tag == PADDING or tag >> 16 == DELIMITERS:
+        self.elements += 1
+        if self.elements > _MOST_ELEMENTS or tag == PADDING or tag >> 16 == DELIMITERS:
             raise _Unusual
         self.structure(pos, start)
         if kind == SEQUENCE:
-            return 0, start, self.sequence(start, _NO_BOUND if length == UNDEFINED else start + length, bound)
+            self.depth += 1
+            end = self.sequence(start, _NO_BOUND if length == UNDEFINED else start + length, bound)
+            self.depth -= 1
+            return 0, start, end
         end = start + length
         if length & 1 or end > bound or (not tag & 0xFFFF and length != 4):
             raise _Unusual
@@ -170,7 +178,7 @@ class _Tracer:
 
     def sequence(self, pos: int, end: int, bound: int) -> int:
         """Take the items of a sequence; return where it ends, behind its delimiter if it has one."""
-        if end != _NO_BOUND and end > bound:
+        if self.depth > _DEEPEST or (end != _NO_BOUND and end > bound):
             raise _Unusual
         limit = min(end, bound)
         while pos != end:
@@ -218,7 +226,7 @@ def outline(buf: bytes, dictionary: Dictionary | None = None) -> Outline | None:
             top_level[tag] = start, end
             last_header, pos = pos, end
             texts, uids = len(tracer.texts), len(tracer.uids)
-    except (_Unusual, RecursionError):
+    except _Unusual:
         pass  # the outline ends before what is unusual
     if pos < _SMALLEST:
         return None

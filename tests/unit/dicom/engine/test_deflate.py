@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 
 import pytest
 
@@ -26,6 +27,11 @@ def inflated(sink: MemorySink) -> bytes:
     return octets
 
 
+def exhaust(steps: Iterator[None]) -> None:
+    for _ in steps:
+        pass
+
+
 @pytest.fixture
 def sink() -> MemorySink:
     return MemorySink()
@@ -36,9 +42,9 @@ def test_octets_come_out_as_they_went_in(sink: MemorySink, settle: bool) -> None
     deflation = Deflation(sink, BASE, 6)
     deflation.write([b"head", memoryview(b"er")])
     if settle:
-        deflation.settle()
+        exhaust(deflation.settling())
     deflation.write([bytes(3_000_000), b"tail"])
-    deflation.finish()
+    exhaust(deflation.finishing())
     assert inflated(sink) == b"header" + bytes(3_000_000) + b"tail"
 
 
@@ -46,7 +52,7 @@ def test_what_is_settled_is_deflated_at_once(sink: MemorySink) -> None:
     deflation = Deflation(sink, BASE, 0)
     deflation.write([bytes(100_000)])
     assert sink.dataset == b""
-    deflation.settle()
+    exhaust(deflation.settling())
     deflation.write([bytes(100_000)])
     assert len(sink.dataset) > 100_000
 
@@ -57,25 +63,26 @@ def test_settled_octets_can_be_patched_read_and_cut_after_all(sink: MemorySink, 
     deflation = Deflation(sink, BASE, level)
     content = bytearray(bytes(range(256)) * (size // 256 + 1))[:size]
     deflation.write([bytes(content)])
-    deflation.settle()
+    exhaust(deflation.settling())
     deflation.write([b"behind"])
+    exhaust(deflation.reverting())
     deflation.patch(BASE + 4, b"new")
     content[4:7] = b"new"
     assert deflation.read(BASE, size) == content
-    deflation.settle()  # not again: who is wrong once may be wrong twice
+    assert not deflation.may_settle  # who is wrong once may be wrong twice
     deflation.truncate(BASE + size)
     deflation.write([b"last"])
-    deflation.finish()
+    exhaust(deflation.finishing())
     assert inflated(sink) == content + b"last"
 
 
 def test_a_sink_that_has_lost_octets_is_an_error(sink: MemorySink) -> None:
     deflation = Deflation(sink, BASE, 6)
-    deflation.settle()
+    exhaust(deflation.settling())
     deflation.write([bytes(1000)])
     sink.read = lambda _offset, _size: b""  # type: ignore[method-assign]
     with pytest.raises(StorageError, match="read back"):
-        deflation.patch(BASE, b"x")
+        exhaust(deflation.reverting())
 
 
 @pytest.mark.parametrize("behind", [

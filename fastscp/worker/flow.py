@@ -1,0 +1,161 @@
+"""What of one connection happens when: in the order of arrival, turn by turn, and not while something is waited for.
+
+Strategy: octets become items, items are handled one by one. An item that has to wait *blocks* the connection: what is
+behind it is kept, and nothing is read until it goes on. So does a turn that is over (``fastscp.worker.turn``): the
+connection pauses until the next round of the loop.
+
+Invariants: everything that happens to a connection happens in ``enter``, so that an error that nobody expected ends
+this connection and no other; nothing stays in the receive buffer when another connection may use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from fastscp.errors import PeerError
+from fastscp.net.peer import Peer
+from fastscp.net.transport import TransportError
+from fastscp.ul.association import Association
+from fastscp.worker.context import ConnectionContext
+from fastscp.worker.inbox import Inbox
+from fastscp.worker.stream import Stream
+from fastscp.worker.turn import Turn
+
+
+class Owner(Protocol):
+    """The connection."""
+
+    peer: Peer
+
+    def handle(self, item: Any) -> None:
+        """Handle the next item."""
+
+    def violated(self, error: PeerError) -> None:
+        """End after what the upper layer found; items before it have been handled, or wait."""
+
+    def end_of_file(self) -> None:
+        """End: the peer sends nothing more."""
+
+    def lost(self, reason: str) -> None:
+        """End: the transport failed."""
+
+    def failed(self) -> None:
+        """End after an error that nobody expected; it is being handled."""
+
+    def update(self) -> None:
+        """Find out anew what is waited for."""
+
+
+class Flow:
+    """The order of what happens to one connection."""
+
+    def __init__(self, owner: Owner, context: ConnectionContext, stream: Stream, association: Association) -> None:
+        self.inbox = Inbox()
+        self.turn = Turn(context.loop, context.clock)
+        self.blocked = False
+        self.working = False  #: blocked by what goes on by itself, in the next round
+        self._owner = owner
+        self._loop = context.loop
+        self._buffer = context.buffer
+        self._stream = stream
+        self._association = association
+        self._pumping = False
+        self._said = context.said
+
+    def enter(self, step: Callable[..., None], *arguments: Any) -> None:
+        """Do something for the connection, within its turn."""
+        said = self._said
+        before, said.peer = said.peer, self._owner.peer.address
+        self.turn.begin()
+        try:
+            step(*arguments)
+        except TransportError as error:
+            self._owner.lost(str(error))
+        except Exception:  # noqa: BLE001 - the boundary of one connection
+            self._owner.failed()
+        finally:
+            said.peer = before
+
+    def read(self) -> None:
+        """Handle what was read, and read on while the transport has something and the turn goes on."""
+        transport, stream, inbox = self._stream.transport, self._stream, self.inbox
+        while True:
+            if not inbox.unread:
+                count = transport.receive_into(self._buffer)
+                if count < 0:
+                    return
+                if count == 0:
+                    self._owner.end_of_file()
+                    return
+                inbox.receive(self._buffer[:count])
+            try:
+                inbox.decode(self._association)
+            except PeerError as error:
+                self.pump()
+                self._owner.violated(error)
+                return
+            self.pump()
+            if self.blocked or stream.closed or not (inbox.unread or transport.pending()):
+                return
+            if self.turn.over():
+                self._pause()
+                self._owner.update()
+                return
+
+    def pump(self) -> None:
+        """Handle items in order until one has to wait."""
+        if self._pumping:
+            return
+        self._pumping = True
+        items, stream = self.inbox.items, self._stream
+        handle, over = self._owner.handle, self.turn.over
+        try:
+            while items and not self.blocked and not stream.closed:
+                handle(items.popleft())
+                if items and not self.blocked and over():
+                    self._pause()
+        finally:
+            self._pumping = False
+        if stream.closed:
+            return
+        if self.blocked:
+            self.inbox.keep()
+        if stream.output:
+            stream.flush()
+        self._owner.update()
+
+    def block(self) -> None:
+        """Handle no further item and read nothing until ``resume``."""
+        self.blocked = True
+
+    def resume(self) -> None:
+        """Go on with what waits behind the item that blocked; harmless while items are being handled."""
+        if self._stream.closed:
+            return
+        self.blocked = False
+        if not self._pumping:  # who pumps goes on himself
+            self.enter(self._go_on)
+
+    def _go_on(self) -> None:
+        self.pump()
+        if not self.blocked and not self._stream.closed and (self.inbox.unread or self._stream.transport.pending()):
+            self.read()  # decrypted octets do not make the socket readable again
+
+    def _pause(self) -> None:
+        self.inbox.keep()
+        self.next_turn(self.resume)
+
+    def next_turn(self, step: Callable[[], None]) -> None:
+        """Do ``step`` in the next round; the connection is blocked until then, and as long as the step leaves it so."""
+        self.blocked = self.working = True
+        self._loop.soon(partial(self._take_turn, step))
+
+    def _take_turn(self, step: Callable[[], None]) -> None:
+        if self._stream.closed:
+            return
+        self.working = False
+        self.enter(step)
+        if self.blocked and not self._stream.closed:
+            self.enter(self._owner.update)  # something else may be waited for now

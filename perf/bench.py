@@ -76,6 +76,8 @@ def server_command(name: str, port: int, directory: str) -> list[str]:
     commands = {
         "fastscp": [sys.executable, "-m", "fastscp", "-od", directory, str(port)],
         "fastscp +B": [sys.executable, "-m", "fastscp", "+B", "-pdu", "131072", "-od", directory, str(port)],
+        "fastscp --quarantine": [sys.executable, "-m", "fastscp", "-od", directory, "--quarantine", os.path.dirname(directory),
+                                 str(port)],
         "storescp": [dcmtk_storescp(), "--fork", "-od", directory, str(port)],
         "storescp +B": [dcmtk_storescp(), "--fork", "+B", "-pdu", "131072", "-od", directory, str(port)],
         "pynetdicom": [sys.executable, "-m", "pynetdicom", "storescp", "-q", "-od", directory, str(port)],

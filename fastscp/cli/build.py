@@ -21,7 +21,7 @@ from fastscp.config.network import (
     TLSPolicy,
 )
 from fastscp.dicom.dictionary import environment_paths
-from fastscp.dicom.options import GroupLengths, OutputOptions
+from fastscp.dicom.options import GroupLengths, OutputOptions, PrivateDictionary
 from fastscp.errors import UsageError
 from fastscp.log.policy import LogPolicy
 from fastscp.store.policy import FileNames, StorePolicy
@@ -203,17 +203,20 @@ def output_options(line: Settings) -> OutputOptions:
         compression_level=6 if level is None else level,
         convert_un=line.has("--convert-un"),
         dictionary_paths=tuple(environment_paths(os.environ.get("DCMDICTPATH"))),
+        private_dictionary=PrivateDictionary((line.value("--private-dictionary") or "automatic").lower()),
     )
 
 
 def store_policy(line: Settings) -> StorePolicy:
     """Where files go and what they are called."""
+    quarantine = line.value("--quarantine")
     names = FileNames.UNIQUE if line.has("--unique-filenames") else FileNames.INSTANCE_UID
     return StorePolicy(
         output_directory=normalize_directory(line.value("--output-directory") or "."),
         file_names=FileNames.TIME if line.has("--timenames") else names,
         extension=line.value("--filename-extension") or "",
         ignore=line.has("--ignore"),
+        quarantine=None if quarantine is None else normalize_directory(quarantine),
         uid_padding=line.has("--uid-padding"),
     )
 

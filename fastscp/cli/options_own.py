@@ -77,6 +77,14 @@ OWN = (
                requires=("--event-log",), origin=_OWN),
     ),
     *grouped(
+        _GROUP, "objects",
+        Option("--quarantine", "", "keep objects that cannot be stored in directory d,\nas they were received, and answer with a warning",
+               "[d]irectory: string", directory(), origin=_OWN),
+        Option("--private-dictionary", "", "know the private attributes of pydicom, or only\nthose of DCMDICTPATH",
+               "[d]ictionary: string constant (pydicom, none)\n(default: pydicom, unless DCMDICTPATH has some)",
+               (Argument("dictionary", Kind.CHOICE, choices=("pydicom", "none")),), origin=_OWN),
+    ),
+    *grouped(
         _GROUP, "logging",
         Option("--log-json", "", "log to stderr, one JSON object a line\n(not with --log-config)",
                conflicts=("--log-config",), origin=_OWN),

@@ -15,8 +15,8 @@ _FIRST_UNPRIVILEGED_PORT = 1024
 
 def complaint(network: NetworkPolicy, store: StorePolicy, study: StudyPolicy, hooks: HookPolicy) -> str:
     """Return the reason why the service cannot start, "" when it can."""
-    return (_port_complaint(network) or _directory_complaint(store) or _prefix_complaint(store, study)
-            or missing_program(hooks))
+    return (_port_complaint(network) or _output_complaint(store) or _quarantine_complaint(store)
+            or _prefix_complaint(store, study) or missing_program(hooks))
 
 
 def _port_complaint(network: NetworkPolicy) -> str:
@@ -36,15 +36,22 @@ def _first_free_port() -> int:
         return _FIRST_UNPRIVILEGED_PORT
 
 
-def _directory_complaint(store: StorePolicy) -> str:
+def _output_complaint(store: StorePolicy) -> str:
     """Return what is wrong with the output directory; like storescp ``--ignore`` wants one, but writes nothing there."""
-    directory = store.output_directory
+    return _directory_complaint("output", store.output_directory, written=not store.ignore)
+
+
+def _quarantine_complaint(store: StorePolicy) -> str:
+    return "" if store.quarantine is None else _directory_complaint("quarantine", store.quarantine, written=True)
+
+
+def _directory_complaint(purpose: str, directory: str, *, written: bool) -> str:
     if not os.path.isdir(directory):
         if os.path.lexists(directory):
-            return f"specified output directory is not a directory: {directory}"
-        return "specified output directory does not exist"
-    if not store.ignore and not os.access(directory, os.W_OK):
-        return "specified output directory is not writeable"
+            return f"specified {purpose} directory is not a directory: {directory}"
+        return f"specified {purpose} directory does not exist"
+    if written and not os.access(directory, os.W_OK):
+        return f"specified {purpose} directory is not writeable"
     return ""
 
 

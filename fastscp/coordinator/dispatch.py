@@ -20,7 +20,7 @@ from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.tasks import FinishTask, HookTask, Lanes, Task
 from fastscp.log.text import printable
 from fastscp.process.loop import Loop
-from fastscp.study import events, variables
+from fastscp.study import event_types, events, variables
 from fastscp.study.commands import Commands, command_line
 
 Notice = Callable[[Task], None]
@@ -201,13 +201,13 @@ class Dispatcher:
         self._finished(task)
 
 
-def _described(kind: str, call: variables.Call, number: int, arguments: list[str]) -> events.Hook:
+def _described(kind: str, call: variables.Call, number: int, arguments: list[str]) -> event_types.Hook:
     """Return which hook is run, for which study, where, and by which command."""
     return {"hook": kind, "number": number, "study_uid": call["environment"].get("FASTSCP_STUDY_UID", ""),
             "directory": call["values"].get("p", ""), "command": command_line(arguments)}
 
 
-def _name(hook: events.Hook) -> str:
+def _name(hook: event_types.Hook) -> str:
     """Name a hook for the log."""
     return (f"{hook['hook']} hook {hook['number']} of study {hook['study_uid'] or 'unknown'} in {hook['directory'] or 'no directory'}"
             f" ({printable(hook['command'])})")

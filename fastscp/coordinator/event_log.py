@@ -20,7 +20,7 @@ from fastscp.coordinator.destination import Destination
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
 from fastscp.process.loop import OUT, Loop, Timer
-from fastscp.study import events
+from fastscp.study import event_types, events
 
 _log = logging.getLogger(APPLICATION)
 
@@ -52,7 +52,7 @@ class EventLog:
                 raise ProcessError(f"event log {destination.path} cannot be opened: {error.strerror}") from error
             self._lost(error)
 
-    def put(self, event: events.Event) -> None:
+    def put(self, event: event_types.Event) -> None:
         """Take one event; ``flush`` writes it."""
         if self._dropped and self._octets < self._limit // 2:
             dropped, self._dropped = self._dropped, 0
@@ -62,7 +62,7 @@ class EventLog:
             return
         self._append(event)
 
-    def _append(self, event: events.Event) -> None:
+    def _append(self, event: event_types.Event) -> None:
         line = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
         self._lines.append(line)
         self._octets += len(line)

@@ -27,7 +27,7 @@ from fastscp.coordinator.renaming import Outcome, rename
 from fastscp.coordinator.tasks import FinishTask, HookTask, Plan, row_of
 from fastscp.errors import StorageError
 from fastscp.log.names import APPLICATION
-from fastscp.study import events, manifest, numbering, variables
+from fastscp.study import event_types, events, manifest, numbering, variables
 from fastscp.study.commands import STUDY
 from fastscp.study.policy import LateObjects, Sorting, StudyPolicy
 from fastscp.study.state import ObjectRow, StudyState
@@ -149,21 +149,27 @@ class Finisher:
 
     def _remove_repeats(self, progress: Progress) -> Iterator[float]:
         plan, study = progress.plan, progress.task.study
-        for count, (file, known) in enumerate(plan.repeats, 1):
+        if not plan.repeats:
+            return
+        instances = {row.file: stored["sop_instance"] for row, stored in self._objects(progress)}
+        for count, (file, kept) in enumerate(plan.repeats, 1):
             try:
                 os.unlink(f"{plan.directory}/{file}")
             except OSError as error:
                 if error.errno != errno.ENOENT:
                     _log.error("cannot remove repeated %s/%s: %s", plan.directory, file, error.strerror)
-            if known and self._appends:
-                self._state.name_objects(study, [(file, known)])
+            directory, name = os.path.split(kept)
+            if self._appends and directory == plan.directory:
+                self._state.name_objects(study, [(file, name)])
             else:
                 self._state.forget_object(study, file)
+            if self._sink is not None and file in instances:
+                self._sink.put(events.object_repeated(self._wall(), plan.uid, instances[file], kept=(directory, name),
+                                                      removed=f"{plan.directory}/{file}"))
             if not count % RENAMES_PER_STEP:
                 yield 0.0
-        if plan.repeats:
-            _log.info("study %s: %d repeated objects removed", plan.uid, len(plan.repeats))
-            progress.keep(repeats=())  # an old name may come again with a late object
+        _log.info("study %s: %d repeated objects removed", plan.uid, len(plan.repeats))
+        progress.keep(repeats=())  # an old name may come again with a late object
 
     def _conclude_unchanged(self, progress: Progress) -> None:
         plan = progress.plan
@@ -242,7 +248,7 @@ class Finisher:
         directory = _final(plan)
         objects = self._objects(progress)
         if self._sink is not None:
-            end: events.StudyEnd = {"study_uid": plan.uid, "directory": directory, "reason": plan.reason,
+            end: event_types.StudyEnd = {"study_uid": plan.uid, "directory": directory, "reason": plan.reason,
                                     "revision": plan.revision}
             self._sink.put(events.study_completed(
                 self._wall(), end, plan.caller or variables.NOBODY,

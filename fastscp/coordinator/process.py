@@ -148,7 +148,8 @@ class Coordinator:
             loop, self._lanes, Commands(config.hooks, ignore=config.store.ignore),
             HookRunner(loop, processes, jobs=config.hooks.jobs, timeout_s=config.hooks.timeout_s), self._backlog,
             names=self._names, retries=config.hooks.retries, finisher=finisher, sink=stream,
-            started=self._sessions.hook_taken, finished=self._sessions.task_finished, changed=self._schedule_round)
+            started=self._sessions.hook_taken, finished=self._sessions.task_finished, changed=self._schedule_round,
+            monotonic=lambda: loop.now)
         self._watching_requests = False
         self._expect_back(recovered)
         self._take_requests()

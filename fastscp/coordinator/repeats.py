@@ -9,7 +9,6 @@ Invariant: what cannot be compared counts as a change, so nothing is removed but
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
@@ -28,7 +27,7 @@ class Findings:
     """What an end of a study brings."""
 
     changed: bool = False
-    repeats: list[tuple[str, str]] = field(default_factory=list)  #: (file, name under which its octets are kept here)
+    repeats: list[tuple[str, str]] = field(default_factory=list)  #: (file, path under which its octets are kept)
 
 
 def find(state: StudyState, progress: Progress) -> Generator[float, None, Findings]:
@@ -53,8 +52,7 @@ def find(state: StudyState, progress: Progress) -> Generator[float, None, Findin
                 likeness = end.value
             comparison.close()
         if likeness is Likeness.EQUAL and before is not None:
-            here = os.path.dirname(before) == plan.directory
-            findings.repeats.append((row.file, os.path.basename(before) if here else ""))
+            findings.repeats.append((row.file, before))
         elif likeness is Likeness.DIFFERENT or row.changed:
             findings.changed = True
     return findings

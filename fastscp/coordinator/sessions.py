@@ -187,6 +187,8 @@ class Sessions:
             return
         if packet["kind"] == "refused":
             self._sink.put(events.object_refused(self._wall(), packet))
+        elif packet["kind"] == "quarantined":
+            self._sink.put(events.object_quarantined(self._wall(), packet))
         elif packet["kind"] == "rejected":
             self._sink.put(events.association_rejected(self._wall(), packet))
         elif packet["kind"] == "turned_away":

@@ -50,7 +50,7 @@ class Plan:
     last: int | None = None  #: number of the last object that belongs to this end
     decided: bool = True  #: whether ``revision`` is known
     revision: int = 1  #: 0: nothing changed
-    repeats: tuple[tuple[str, str], ...] = ()  #: (file to be removed, the name under which its octets are kept here)
+    repeats: tuple[tuple[str, str], ...] = ()  #: (file to be removed, path under which its octets are kept)
     move: Move | None = None
 
 

@@ -1,8 +1,9 @@
 """Which VR an attribute has when the encoding does not say so.
 
 Strategy: pydicom's tables are pure data; their modules are executed by themselves, because importing the
-package costs a third of a second. Files named in DCMDICTPATH (DCMTK's format) add to them and win. A
-dictionary is built once, before processes are forked, and never changes.
+package costs a third of a second. Files named in DCMDICTPATH (DCMTK's format) add to them and win; where they name
+private attributes, those are all that are known, as in DCMTK, unless it is asked for otherwise. A dictionary is
+built once, before processes are forked, and never changes.
 
 Values are VR names of PS3.5; where PS3.6 leaves a choice (``US or SS``, ``OB or OW``) DCMTK's ``xs``, ``ox``
 and ``lt`` stand for it.
@@ -17,15 +18,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, NamedTuple
 
-from fastscp.dicom.vr import KINDS, PLAIN
+from fastscp.dicom.options import PrivateDictionary
+from fastscp.dicom.vr import KINDS, PLAIN, SEQUENCE
 from fastscp.errors import UsageError
 
 _CHOICES: Final = {
     "US or SS": "xs", "OB or OW": "ox", "US or OW": "lt", "US or SS or OW": "lt", "NONE": "na",
 }
 
-#: DCMTK's own names in dictionary files, and what stands for them here; (7FE0,0010) is ``px``.
-_INTERNAL: Final = {"xs": "xs", "ox": "ox", "px": "ox", "lt": "lt", "na": "na", "up": "UL"}
+#: DCMTK's own names in dictionary files, and what stands for them here; Pixel Data, also private, is ``px``.
+_INTERNAL: Final = {"xs": "xs", "ox": "ox", "px": "OW", "lt": "lt", "na": "na", "up": "UL"}
 
 _ENVIRONMENT_SEPARATOR: Final = ":"
 
@@ -59,16 +61,17 @@ class Dictionary:
 
     pydicom's private table is read when the first private attribute asks for it.
 
-    ``kinds`` is a plain mapping for the hot loops of the engine; it holds standard tags only.
+    ``kinds`` and ``sequences`` are plain for the hot loops of the engine; they hold standard tags only.
     """
 
     def __init__(self) -> None:
         self._vrs: dict[int, str] = {}
         self._ranges: list[_Range] = []
-        self._private: dict[str, dict[tuple[int, int], str]] = {}
+        self._private: dict[str, dict[tuple[int, int], str]] = {}  #: an element above FF is in one block only
         self._private_ranges: dict[str, list[_Range]] = {}
         self.kinds: dict[int, int] = {}  #: tag to kind (``fastscp.dicom.vr``); what is not in it is PLAIN
-        self._builtin_private = True  #: pydicom's private table is not read yet
+        self.sequences: set[int] = set()  #: the tags whose kind is SEQUENCE
+        self._builtin_private = True  #: pydicom's private table is wanted, and not read yet
 
     def vr(self, tag: int) -> str:
         """Return the VR of a standard tag, "UN" when unknown."""
@@ -93,7 +96,8 @@ class Dictionary:
         if creator is None or not self.knows(creator):
             return "UN"
         group, low = tag >> 16, element & 0xFF
-        found = self._private.get(creator, {}).get((group, low))
+        known = self._private.get(creator, {})
+        found = known.get((group, element)) or known.get((group, low))
         if found is not None:
             return found
         for entry in self._private_ranges.get(creator, ()):
@@ -109,9 +113,12 @@ class Dictionary:
         return creator in self._private or creator in self._private_ranges
 
     def add(self, tag: int, vr: str, creator: str = "") -> None:
-        """Add one attribute; a later entry for the same tag wins."""
+        """Add one attribute; a later entry for the same tag wins.
+
+        The element of a private one is in every block of its creator (01), or in one (1001).
+        """
         if creator:
-            self._private.setdefault(creator, {})[tag >> 16, tag & 0xFF] = vr
+            self._private.setdefault(creator, {})[tag >> 16, tag & 0xFFFF] = vr
             return
         if vr == "xs" and tag in _ALWAYS_US:
             vr = "US"
@@ -121,6 +128,19 @@ class Dictionary:
             self.kinds.pop(tag, None)
         else:
             self.kinds[tag] = kind
+        if kind == SEQUENCE:
+            self.sequences.add(tag)
+        else:
+            self.sequences.discard(tag)
+
+    def know_only_added(self) -> None:
+        """Leave pydicom's private attributes out."""
+        self._builtin_private = False
+
+    @property
+    def has_private(self) -> bool:
+        """Whether private attributes were added."""
+        return bool(self._private or self._private_ranges)
 
     def _load_private(self) -> None:
         """Read pydicom's private table; entries that are there already stay."""
@@ -177,8 +197,10 @@ def _mask_range(text: str) -> tuple[int, int]:
     return int(text.replace("x", "0"), 16), int(text.replace("x", "f"), 16)
 
 
-def load(paths: Iterable[str] = ()) -> Dictionary:
+def load(paths: Iterable[str] = (), private: PrivateDictionary = PrivateDictionary.AUTOMATIC) -> Dictionary:
     """Build a dictionary from pydicom's tables and additional files in DCMTK's format.
+
+    ``private`` tells whether pydicom's private attributes are among them.
 
     Raises UsageError for a file that cannot be read or understood.
     """
@@ -200,6 +222,9 @@ def load(paths: Iterable[str] = ()) -> Dictionary:
         dictionary.add(tag, _CHOICES.get(row[0], row[0]))
     for path in paths:
         _add_file(dictionary, path)
+    automatic = private is PrivateDictionary.AUTOMATIC
+    if private is PrivateDictionary.NONE or (automatic and dictionary.has_private):
+        dictionary.know_only_added()
     return dictionary
 
 

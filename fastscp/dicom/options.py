@@ -17,6 +17,14 @@ class GroupLengths(enum.Enum):
     REMOVE = "remove"
 
 
+class PrivateDictionary(enum.Enum):
+    """Whether pydicom's private attributes are known beside those of DCMDICTPATH: ``--private-dictionary``."""
+
+    AUTOMATIC = "automatic"  #: unless DCMDICTPATH names private attributes, which then are all there are, as in DCMTK
+    PYDICOM = "pydicom"
+    NONE = "none"
+
+
 @dataclass(frozen=True)
 class OutputOptions:
     """Output options of the manual; the defaults are storescp's defaults.
@@ -37,6 +45,7 @@ class OutputOptions:
     max_depth: int = 64  #: nesting of sequences accepted before the object is refused
     #: data dictionaries in DCMTK's format added to the built-in one (DCMDICTPATH)
     dictionary_paths: tuple[str, ...] = ()
+    private_dictionary: PrivateDictionary = PrivateDictionary.AUTOMATIC
 
     def __post_init__(self) -> None:
         if self.transfer_syntax not in {None, *NATIVE_TRANSFER_SYNTAXES}:

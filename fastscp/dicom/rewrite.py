@@ -8,7 +8,7 @@ forwards everything and looks at nothing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, Final
 
 from fastscp.dicom import dictionary as dictionaries
@@ -21,10 +21,11 @@ from fastscp.dicom.engine.plan import Plan
 from fastscp.dicom.engine.recognise.shapes import Shapes
 from fastscp.dicom.engine.scan import new_reader
 from fastscp.dicom.engine.sink import Sink
-from fastscp.dicom.options import OutputOptions
+from fastscp.dicom.engine.trace import Trace
+from fastscp.dicom.options import OutputOptions, PrivateDictionary
 from fastscp.errors import InstanceError
 
-__all__ = ["COLLECTED", "Rewriter", "Shapes", "Sink", "output_transfer_syntax", "rewrite", "shared_dictionary"]
+__all__ = ["COLLECTED", "Rewriter", "Shapes", "Sink", "Trace", "output_transfer_syntax", "rewrite", "shared_dictionary"]
 
 _INFLATED_OCTETS: Final = 262144
 _PLANS: Final = 64  #: those in use at a time are few: one for each transfer syntax that arrives
@@ -37,9 +38,10 @@ COLLECTED: Final = frozenset({
 
 
 @functools.cache
-def shared_dictionary(paths: tuple[str, ...] = ()) -> Dictionary:
+def shared_dictionary(paths: tuple[str, ...] = (),
+                      private: PrivateDictionary = PrivateDictionary.AUTOMATIC) -> Dictionary:
     """Return pydicom's dictionary with additional files; built once per process and combination."""
-    return dictionaries.load(paths)
+    return dictionaries.load(paths, private)
 
 
 def output_transfer_syntax(received: str, options: OutputOptions) -> str:
@@ -54,7 +56,7 @@ def _plan(transfer_syntax_uid: str, options: OutputOptions, dictionary: Dictiona
     """Return what all data sets of a transfer syntax have in common."""
     return Plan(uids.transfer_syntax(transfer_syntax_uid),
                 uids.transfer_syntax(output_transfer_syntax(transfer_syntax_uid, options)),
-                options, dictionary or shared_dictionary(options.dictionary_paths), COLLECTED)
+                options, dictionary or shared_dictionary(options.dictionary_paths, options.private_dictionary), COLLECTED)
 
 
 class Rewriter:
@@ -69,6 +71,7 @@ class Rewriter:
                  dictionary: Dictionary | None = None, shapes: Shapes | None = None) -> None:
         self.transfer_syntax_out: str = transfer_syntax_uid
         self.attributes: dict[int, bytes] = {}
+        self.before_sorting: Callable[[], None] | None = None  #: what was written is about to change places
         self._sink = sink
         self._base = base
         self._options = options
@@ -125,6 +128,12 @@ class Rewriter:
         except INFLATE_ERRORS as error:
             raise InstanceError(f"deflated data set: {error}", status=0xC000) from error
 
+    def trace(self) -> Trace | None:
+        """Return what tells, from the beginning on, which stretches are written as they come; None: none will be."""
+        if self._preserve or self._inflater is not None or self._deflation is not None:
+            return None
+        return Trace(self._reader.cursor, self._output, self._value)
+
     def finish(self) -> None:
         """End the data set."""
         if self._preserve:
@@ -142,6 +151,8 @@ class Rewriter:
 
     def _sort(self) -> None:
         """Put the elements in order."""
+        if self.before_sorting is not None:
+            self.before_sorting()
         plan = self._plan
         sorter = Sorter(self._target, self._base, plan.syntax_out, plan.dictionary, plan.options)
         for piece in sorter.run(self._output.size):

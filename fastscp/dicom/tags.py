@@ -25,6 +25,7 @@ LAST_TAG: Final = 0xFFFBFFFF  #: padding and delimiters are behind it
 # Items and delimiters: not elements, and without a VR in every transfer syntax (PS3.5 §7.5).
 DELIMITERS: Final = 0xFFFE  #: their group
 ITEM: Final = 0xFFFEE000
+ITEM_OCTETS: Final = b"\xfe\xff\x00\xe0"  #: its tag in little endian
 ITEM_END: Final = 0xFFFEE00D  #: Item Delimitation Item
 SEQUENCE_END: Final = 0xFFFEE0DD  #: Sequence Delimitation Item
 

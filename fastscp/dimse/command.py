@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from fastscp.dicom import uid_value
 from fastscp.errors import PeerError
 
 C_STORE_RQ = 0x0001
@@ -67,7 +68,7 @@ _USUAL_TAGS = (COMMAND_FIELD, 2, MESSAGE_ID, 2, PRIORITY, 2, COMMAND_DATA_SET_TY
 class Command:
     """A decoded command set. Numbers that are absent or malformed are None, texts are empty.
 
-    ``uid_padding`` tells that a UID had spaces around it, which the standard does not allow (``-up``).
+    ``uid_padding`` tells that a UID had blanks or more behind its end, which the standard does not allow (``-up``).
     ``malformed`` names the elements whose value cannot be right.
     """
 
@@ -197,8 +198,8 @@ def _elements(octets: bytes) -> tuple[dict[str, int | str], list[int], bool]:
                 malformed.append(element)
         elif (name := _UIDS.get(element)) is not None:
             raw = octets[start:offset]
-            # DEVIATION PS3.5 §9.1: spaces around a UID are dropped, for senders that pad it like text.
-            uid = raw.strip(b" ").rstrip(b"\0 ")
+            # DEVIATION PS3.5 §9.1: blanks in a UID are dropped, for senders that pad it like text.
+            uid = uid_value.meant(raw)
             padding |= raw.rstrip(b"\0") != uid
             values[name] = uid.decode("latin-1")
             if len(uid) > _UID_OCTETS or b"\\" in uid:

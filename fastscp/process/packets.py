@@ -98,33 +98,44 @@ class Stored(TypedDict):
     sha256: str | None
 
 
-class Refused(TypedDict):
-    """An object was refused, or cut off (``status`` is None): nothing of it is stored, unless ``file`` says so.
+class Unstored(TypedDict):
+    """An object that was not stored, and why. It says itself who called: it may come after its association ended."""
 
-    For the event stream only, like the other kinds of ``Note``. It says itself who called: it may come after its
-    association ended.
-    """
-
-    kind: Literal["refused"]
     association: str
     calling_aet: str
     called_aet: str
     peer: str
     peer_host: str
     port: int
-    directory: str | None
-    file: str | None
     sop_class: str
     sop_instance: str
     study: str
     series: str
     modality: str
-    transfer_syntax: str  #: as received
+    transfer_syntax: str
     duration_s: float
-    status: int | None
     tag: str | None  #: GGGG,EEEE
     offset: int | None  #: see ``errors.ObjectError``
     reason: str
+
+
+class Refused(Unstored):
+    """It was refused, or cut off (``status`` is None): nothing of it is stored, unless ``file`` says so."""
+
+    kind: Literal["refused"]
+    directory: str | None
+    file: str | None
+    status: int | None
+
+
+class Quarantined(Unstored):
+    """It is kept as ``directory/file``; ``status`` is what it would have been refused with."""
+
+    kind: Literal["quarantined"]
+    directory: str
+    file: str
+    size: int
+    status: int
 
 
 class Rejected(TypedDict):
@@ -257,7 +268,8 @@ class Unconnected(TypedDict):
 
 
 #: for the event stream: nothing follows from them, and nobody waits for them
-Note = Refused | Rejected | TurnedAway
+#: for the event stream only
+Note = Refused | Quarantined | Rejected | TurnedAway
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
 CoordinatorPacket = Placed | Ack | Ran
 #: between the acceptor process and the coordinator

@@ -30,7 +30,7 @@ from fastscp.net.listener import (
 from fastscp.net.systemd import adopt_listeners, watchdog_s
 from fastscp.process.slots import Slots
 from fastscp.process.titles import set_title
-from fastscp.store.leftovers import remove_stale_temporaries
+from fastscp.store.leftovers import remove_stale_temporaries, undo_unfinished
 from fastscp.store.policy import StorePolicy
 from fastscp.worker.limits import Places
 from fastscp.worker.process import Worker, WorkerSettings
@@ -50,6 +50,7 @@ def run(config: Config) -> int:
     try:
         check_directory_name(config.store, named_in_events=config.needs_coordinator)
         config = completed(config)
+        tidy_quarantine(config.store)
         settings = worker_settings(config.network.tls)
         if config.network.mode is ProcessMode.INETD:
             from fastscp.service.inetd import serve_descriptor  # noqa: PLC0415 - one mode's own module
@@ -161,13 +162,26 @@ def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> 
 
 
 def remove_temporaries(store: StorePolicy, pid: int) -> None:
-    """Remove what a dead worker may have left in the output directory."""
+    """Remove what a dead worker may have left in the output directory and in the quarantine."""
     if store.ignore:
         return
     try:
         remove_stale_temporaries(store.output_directory, pid)
+        if store.quarantine is not None:
+            undo_unfinished(store.quarantine, pid)
+            remove_stale_temporaries(store.quarantine, pid)
     except OSError as error:
         _network_log.warning("cannot remove what process %d may have left: %s", pid, error)
+
+
+def tidy_quarantine(store: StorePolicy) -> None:
+    """Undo what processes of an earlier run had not finished in the quarantine."""
+    if store.quarantine is None:
+        return
+    try:
+        undo_unfinished(store.quarantine)
+    except OSError as error:
+        _log.warning("cannot tidy up the quarantine: %s", error)
 
 
 def check_directory_name(store: StorePolicy, *, named_in_events: bool) -> None:
@@ -220,7 +234,7 @@ def preload(output: OutputOptions) -> None:
     from fastscp.dicom.rewrite import shared_dictionary  # noqa: PLC0415 - an inetd start does not always need it
 
     if not output.bit_preserving:
-        shared_dictionary(output.dictionary_paths)
+        shared_dictionary(output.dictionary_paths, output.private_dictionary)
 
 
 def usable_cpus() -> int:

@@ -10,7 +10,7 @@ import stat
 
 from fastscp.dicom.headers import read_explicit
 from fastscp.dicom.tags import MEDIA_STORAGE_SOP_INSTANCE_UID
-from fastscp.store.sink import storage_error
+from fastscp.store.directory import storage_error
 
 _HEAD_OCTETS = 4096
 

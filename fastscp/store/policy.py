@@ -22,4 +22,5 @@ class StorePolicy:
     file_names: FileNames = FileNames.INSTANCE_UID
     extension: str = ""  #: ``-fe``, appended as it is
     ignore: bool = False  #: ``--ignore``: receive, answer, store nothing
+    quarantine: str | None = None  #: where objects are kept that cannot be stored; None: they are refused
     uid_padding: bool = False  #: ``-up``: strip space padding of UIDs without a warning

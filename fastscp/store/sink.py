@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import itertools
 import os
 import tempfile
 from collections.abc import Generator, Sequence
@@ -22,110 +21,30 @@ from typing import IO
 
 from fastscp.errors import StorageError
 from fastscp.store.comparing import Likeness, compare_with
+from fastscp.store.directory import Directory, storage_error
 
 _IOV_MAX = 1000  #: below the kernel's 1024 buffers a writev takes
 _COPY_OCTETS = 1 << 20
-TEMPORARY_PREFIX = ".fastscp-"
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)  #: link(2) cannot, a copy may
 
 
-def storage_error(action: str, path: str, error: OSError) -> StorageError:
-    """Translate an OSError; the text names what was tried and why it failed."""
-    return StorageError(f"cannot {action} {path}: {os.strerror(error.errno or errno.EIO)}",
-                        errno=error.errno, path=path)
-
-
-class OutputDirectory:
-    """The directory in which temporaries are made; one per worker process.
-
-    Opens the directory with the first instance, and another one as soon as the path names another (removed and
-    made again, renamed, mounted over).
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._fd = -1
-        self._identity = (0, 0)
-        self._anonymous = False
-        self._numbers = itertools.count(1)
-
-    def _follow_path(self) -> None:
-        """Open the directory, unless it is the one that is open."""
-        try:
-            status = os.stat(self.path)
-            if (status.st_dev, status.st_ino) == self._identity:
-                return
-            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            status = os.fstat(fd)
-        except OSError as error:
-            raise storage_error("open output directory", self.path, error) from error
-        self.close()
-        self._fd, self._identity = fd, (status.st_dev, status.st_ino)
-        self._anonymous = self._anonymous_works()
-
-    def _anonymous_works(self) -> bool:
-        """Try once whether an anonymous file can be made here and named afterwards."""
-        probe = self.hidden_name()
-        try:
-            fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=self._fd)
-        except OSError:
-            return False  # the named fallback reports any lasting trouble
-        try:
-            self.link_descriptor(fd, probe)
-        except OSError:
-            return False
-        finally:
-            os.close(fd)
-        os.unlink(probe, dir_fd=self._fd)
-        return True
-
-    def hidden_name(self) -> str:
-        """Return a hidden name for a temporary file, unique among all processes."""
-        return f"{TEMPORARY_PREFIX}{os.getpid()}-{next(self._numbers)}.tmp"
-
-    def link_descriptor(self, fd: int, target: str) -> None:
-        """Give an anonymous file a name: relative to this directory, or absolute. OSError passes through."""
-        # With a directory descriptor linkat(2) gets AT_SYMLINK_FOLLOW; a plain link(2) would link the symlink.
-        os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=self._fd, dst_dir_fd=self._fd, follow_symlinks=True)
+class OutputDirectory(Directory):
+    """A directory in which instances are made."""
 
     def create(self, head: bytes = b"") -> InstanceSink:
         """Open the temporary of one instance that begins with ``head``. Raises StorageError."""
-        self._follow_path()
+        self.follow_path()
         try:
-            if self._anonymous:
-                fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=self._fd)
-                return InstanceSink(self, fd, None, head)
-            name = self.hidden_name()
-            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
-            return InstanceSink(self, os.open(name, flags, 0o666, dir_fd=self._fd), name, head)
+            fd, hidden = self.open_temporary()
         except OSError as error:
             raise storage_error("create a file in", self.path, error) from error
-
-    def make_again(self, name: str) -> None:
-        """Make the directory ``name``, relative to this one, if somebody took it away. Raises StorageError."""
-        try:
-            os.mkdir(name, 0o777, dir_fd=self._fd)
-        except FileExistsError:
-            return  # somebody else was quicker
-        except OSError as error:
-            raise storage_error("make directory", f"{self.path}/{name}", error) from error
-
-    @property
-    def fd(self) -> int:
-        """Descriptor of the directory."""
-        return self._fd
-
-    def close(self) -> None:
-        """Give the directory's descriptor back."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            os.close(fd)
+        return InstanceSink(self, fd, hidden, head)
 
 
 class InstanceSink:
     """The temporary of one instance: append, patch, then publish or discard, exactly once."""
 
-    def __init__(self, directory: OutputDirectory, fd: int, hidden: str | None, head: bytes) -> None:
+    def __init__(self, directory: Directory, fd: int, hidden: str | None, head: bytes) -> None:
         self._directory = directory
         self._fd = fd
         self._hidden = hidden
@@ -185,6 +104,21 @@ class InstanceSink:
         except OSError as error:
             raise storage_error("write to a file in", self._directory.path, error) from error
         self.size = size
+
+    def leave_out(self, octets: int) -> None:
+        """Go on writing that many octets further; who leaves a gap fills it."""
+        if self._head:
+            self.write([])
+        try:
+            os.lseek(self._fd, octets, os.SEEK_CUR)
+        except OSError as error:
+            raise storage_error("write to a file in", self._directory.path, error) from error
+        self.size += octets
+
+    @property
+    def fd(self) -> int:
+        """Descriptor of the temporary."""
+        return self._fd
 
     def spool(self) -> IO[bytes]:
         """Return an unnamed file beside the output for what must be kept until its length is known."""

@@ -2,7 +2,7 @@
 
 Each event is one JSON object with ``schema`` (an integer that grows when a field changes its meaning or goes;
 new fields may come without), ``event`` (its kind) and ``time`` (UTC, RFC 3339, microseconds). Strings of peers
-are Latin-1 decoded octets. docs/events.md describes every field; a test holds it against the types below.
+are Latin-1 decoded octets. docs/events.md describes every field; ``fastscp.study.event_types`` has the types.
 
 Whoever tells of something has an ``EventSink``. In the coordinator it is an ``EventStream``, which gives every event to
 each reader in turn; ``fastscp.coordinator.event_log`` is one. Readers share the event and must not change it.
@@ -12,182 +12,31 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Protocol, TypedDict, get_args
+from typing import Any, Protocol
 
-SCHEMA_VERSION = 1
-
-
-class Occurrence(TypedDict):
-    """What every event has."""
-
-    schema: int
-    time: str
-
-
-class Caller(TypedDict):
-    """Who is at the other end of an association."""
-
-    calling_aet: str
-    called_aet: str
-    peer: str
-    peer_host: str
-    port: int
-
-
-class Instance(TypedDict):
-    """Which instance, in which encoding."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-
-
-class StudyObject(Instance):
-    """One object of a study that ended."""
-
-    file: str
-    series_uid: str
-
-
-class AssociationOpened(Occurrence, Caller):
-    """An association was established."""
-
-    event: Literal["association.opened"]
-    association: str
-    max_pdu: int
-
-
-class AssociationClosed(Occurrence):
-    """An association ended. The numbers are None when the worker died with it."""
-
-    event: Literal["association.closed"]
-    association: str
-    how: str
-    stored: int | None
-    refused: int | None
-    octets: int | None
-
-
-class AssociationRejected(Occurrence, Caller):
-    """An association was rejected."""
-
-    event: Literal["association.rejected"]
-    reason: str
-
-
-class ConnectionRefused(Occurrence):
-    """A connection was closed before anything was read from it."""
-
-    event: Literal["connection.refused"]
-    peer: str
-    peer_host: str
-    port: int
-    reason: str
-
-
-class ObjectStored(Occurrence, Caller, Instance):
-    """An object was published."""
-
-    event: Literal["object.stored"]
-    association: str
-    directory: str
-    file: str
-    study_uid: str
-    series_uid: str
-    modality: str
-    size: int
-    duration_s: float
-    replaced: bool
-    sha256: str | None
-
-
-class ObjectRefused(Occurrence, Caller, Instance):
-    """An object was answered with a failure, or cut off: ``status`` is None then."""
-
-    event: Literal["object.refused"]
-    association: str
-    directory: str | None
-    file: str | None
-    study_uid: str
-    series_uid: str
-    modality: str
-    duration_s: float
-    status: int | None
-    tag: str | None
-    offset: int | None
-    reason: str
-
-
-class StudyOpened(Occurrence):
-    """The first object of a study is on its way."""
-
-    event: Literal["study.opened"]
-    study_uid: str
-    directory: str
-
-
-class StudyEnd(TypedDict):
-    """Which study ended, and why."""
-
-    study_uid: str
-    directory: str
-    reason: str
-    revision: int  #: 1 at the first end of a study, one more with each later one
-
-
-class StudyCompleted(Occurrence, StudyEnd, Caller):
-    """A study ended and its files have their final names. The caller is the one of its last object."""
-
-    event: Literal["study.completed"]
-    count: int
-    objects: list[StudyObject]
-
-
-class SeriesCompleted(Occurrence):
-    """A series ended."""
-
-    event: Literal["series.completed"]
-    study_uid: str
-    series_uid: str
-    directory: str
-
-
-class Hook(TypedDict):
-    """Which hook, and for what."""
-
-    hook: str
-    number: int
-    study_uid: str
-    directory: str
-    command: str
-
-
-class HookStarted(Occurrence, Hook):
-    """A hook was started."""
-
-    event: Literal["hook.started"]
-    arguments: list[str]
-
-
-class HookEnded(Occurrence, Hook):
-    """A hook ended: exit status, or the negative number of the signal that ended it."""
-
-    event: Literal["hook.ended"]
-    status: int
-    duration_s: float
-
-
-class EventsDropped(Occurrence):
-    """So many events are missing here."""
-
-    event: Literal["events.dropped"]
-    count: int
-
-
-Event = (AssociationOpened | AssociationClosed | AssociationRejected | ConnectionRefused | ObjectStored | ObjectRefused
-         | StudyOpened | StudyCompleted | SeriesCompleted | HookStarted | HookEnded | EventsDropped)
-#: every type of event
-KINDS: tuple[type[Any], ...] = get_args(Event)
+from fastscp.study.event_types import (
+    SCHEMA_VERSION,
+    AssociationClosed,
+    AssociationOpened,
+    AssociationRejected,
+    Caller,
+    ConnectionRefused,
+    Event,
+    EventsDropped,
+    Hook,
+    HookEnded,
+    HookStarted,
+    Instance,
+    ObjectQuarantined,
+    ObjectRefused,
+    ObjectRepeated,
+    ObjectStored,
+    SeriesCompleted,
+    StudyCompleted,
+    StudyEnd,
+    StudyObject,
+    StudyOpened,
+)
 
 
 class EventSink(Protocol):
@@ -263,6 +112,24 @@ def object_refused(when: float, refused: Mapping[str, Any]) -> ObjectRefused:
             "series_uid": refused["series"], "modality": refused["modality"], **instance(refused),
             "duration_s": refused["duration_s"], "status": refused["status"], "tag": refused["tag"],
             "offset": refused["offset"], "reason": refused["reason"]}
+
+
+def object_quarantined(when: float, kept: Mapping[str, Any]) -> ObjectQuarantined:
+    """An object that could not be stored was kept in the quarantine, and answered with a warning."""
+    return {"schema": SCHEMA_VERSION, "event": "object.quarantined", "time": _time(when),
+            "association": kept["association"], **caller(kept),
+            "directory": kept["directory"], "file": kept["file"], "study_uid": kept["study"],
+            "series_uid": kept["series"], "modality": kept["modality"], **instance(kept), "size": kept["size"],
+            "duration_s": kept["duration_s"], "status": kept["status"], "tag": kept["tag"],
+            "offset": kept["offset"], "reason": kept["reason"]}
+
+
+def object_repeated(when: float, study_uid: str, instance_uid: str, *, kept: tuple[str, str],
+                    removed: str) -> ObjectRepeated:
+    """The file of an object was removed, because the study has it with the same octets in (directory, file)."""
+    directory, file = kept
+    return {"schema": SCHEMA_VERSION, "event": "object.repeated", "time": _time(when), "study_uid": study_uid,
+            "sop_instance_uid": instance_uid, "directory": directory, "file": file, "removed": removed}
 
 
 def study_opened(when: float, uid: str, directory: str) -> StudyOpened:

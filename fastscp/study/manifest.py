@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fastscp.study.events import SCHEMA_VERSION, instance
+from fastscp.study.event_types import SCHEMA_VERSION
+from fastscp.study.events import instance
 
 FILE_NAME = "manifest.json"
 

@@ -1,6 +1,6 @@
 """Directory names from patients' names in any character set (``--transliterate-names``). Pure.
 
-The octets are decoded by Specific Character Set (PS3.5 Section 6.1.2); of the component groups (alphabetic,
+The octets are decoded by Specific Character Set (PS3.5 Section 6.1.2), also where its terms are nearly right; of the component groups (alphabetic,
 ideographic, phonetic) the first that is not empty is spelt in ASCII, Latin-1 letters as storescp spells them.
 What cannot be decoded is spelt like Latin-1. This module imports pydicom, so it is loaded only when the option
 is on.
@@ -12,13 +12,13 @@ from anyascii import anyascii
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.valuerep import PN_DELIMS
 
-from fastscp.study import naming
+from fastscp.study import charsets, naming
 
 
 def transliterate(patient: str, charset: str) -> str:
     """Return Patient's Name as a directory name; both arguments are octets decoded as Latin-1."""
     octets = naming.first_value(patient).encode("latin-1")
-    terms = [term.strip(" \0") for term in charset.split("\\")]
+    terms = charsets.meant(charset.split("\\"))
     try:
         text = decode_bytes(octets, convert_encodings(terms), PN_DELIMS)
     except (LookupError, UnicodeError):

@@ -16,6 +16,7 @@ from fastscp.dicom.rewrite import Shapes
 from fastscp.process import packets
 from fastscp.process.loop import Loop
 from fastscp.store.policy import StorePolicy
+from fastscp.store.quarantine import Quarantine
 from fastscp.store.sink import OutputDirectory
 from fastscp.study.policy import Sorting
 from fastscp.ul.answers import Answers
@@ -64,6 +65,7 @@ class ReceptionContext:
     shapes: Shapes
     sorted: bool = False  #: an object without Study Instance UID has no place
     digest: bool = False  #: sha256 of each file, for its event
+    quarantine: Quarantine | None = None  #: where objects are kept that cannot be stored
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,21 @@ class ConnectionContext:
     places: Places = field(default_factory=Places)  #: of hosts and titles
 
 
+def _quarantine(config: Config) -> Quarantine | None:
+    """Return where objects are kept that cannot be stored; nothing is found out about what is not read."""
+    if config.store.quarantine is None or config.output.bit_preserving or config.store.ignore:
+        return None
+    return Quarantine(config.store.quarantine)
+
+
 def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str,
                    places: Places | None = None) -> ConnectionContext:
     """Compose what a worker's connections use. Raises StorageError where the output directory cannot be opened."""
     reception = ReceptionContext(
         output=config.output, store=config.store,
         directory=OutputDirectory(config.store.output_directory or "/"), shapes=Shapes(),
-        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest)
+        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest,
+        quarantine=_quarantine(config))
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,

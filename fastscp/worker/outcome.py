@@ -21,13 +21,15 @@ from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.net.peer import Peer
 from fastscp.process import packets
-from fastscp.study import events
+from fastscp.study import event_types, events
 from fastscp.ul.pdu import AAssociateRQ, AcceptedContext
 from fastscp.worker.context import Reporter
+from fastscp.worker.quarantine import quarantined
 from fastscp.worker.reception import (
     MODALITY,
     SERIES_INSTANCE_UID,
     STUDY_INSTANCE_UID,
+    Kept,
     Published,
     Reception,
 )
@@ -46,7 +48,7 @@ class Caller:
     called_aet: str = ""
     introduced: bool = False
 
-    def fields(self) -> events.Caller:
+    def fields(self) -> event_types.Caller:
         """Return what packets and events say of it."""
         return {"calling_aet": self.calling_aet, "called_aet": self.called_aet, "peer": self.peer.address,
                 "peer_host": self.peer.name, "port": self.peer.port}
@@ -166,6 +168,16 @@ class Outcomes:
         if reception.failure is not None:
             self._tell(_Attempt(reception.context, reception.command, reception, duration_s, published),
                        _verdict(reception.failure))
+
+    def kept(self, reception: Reception, kept: Kept, duration_s: float) -> None:
+        """Tell of an object that is kept in the quarantine; it counts as refused."""
+        self.tally.refused += 1
+        packet = quarantined(reception, kept, self.caller.fields(), self.association, duration_s)
+        _log.warning("object of %s cannot be stored, quarantined as %s/%s: %s; %s", self.caller, kept.directory, kept.file,
+                     printable(str(_verdict(kept.refusal)), _SHOWN), _Attempt(reception.context, reception.command, reception),
+                     extra={"fields": events.object_quarantined(time.time(), packet)})
+        if self.listener is not None:
+            self.listener.note(packet)
 
     def cut_off(self, reception: Reception, why: str, duration_s: float) -> None:
         """Tell of an object whose association ended before it was answered."""

@@ -11,9 +11,11 @@ import datetime
 import errno
 import logging
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from fastscp.dicom import uid_value
 from fastscp.dicom.filemeta import encode as encode_file_meta
 from fastscp.dicom.rewrite import Rewriter, output_transfer_syntax
 from fastscp.dicom.uids import file_name_prefix, transfer_syntax
@@ -50,6 +52,16 @@ class Published:
     file: str
     replaced: bool
     warning: str = ""  #: why the name is not the one that the UID leads to
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where an object is that could not be stored."""
+
+    directory: str
+    file: str
+    size: int  #: octets of the file
+    refusal: InstanceError  #: why it could not be stored
 
 
 class Reception:
@@ -126,14 +138,14 @@ class Reception:
         command = self.command
         self._check_uid(SOP_CLASS_UID, command.affected_sop_class_uid)
         self._check_uid(SOP_INSTANCE_UID, command.affected_sop_instance_uid)
-        if self._settings.sorted and not self.text(STUDY_INSTANCE_UID):
+        if self._settings.sorted and not self.uid(STUDY_INSTANCE_UID):
             raise InstanceError("data set without Study Instance UID cannot be sorted",
                                 status=CANNOT_UNDERSTAND, tag=STUDY_INSTANCE_UID)
 
     def _check_uid(self, tag: int, wanted: str) -> None:
-        found = self.text(tag)
+        found = self.uid(tag)
         if found != wanted:
-            if not found:
+            if self._rewriter is not None and tag not in self._rewriter.attributes:
                 raise InstanceError("data set without a UID", status=CANNOT_UNDERSTAND, tag=tag)
             raise InstanceError("UIDs of data set and command differ", status=MISMATCH, tag=tag)
 
@@ -142,6 +154,12 @@ class Reception:
         if self._rewriter is None:
             return ""
         return self._rewriter.attributes.get(tag, b"").decode("latin-1").strip("\0 ")
+
+    def uid(self, tag: int) -> str:
+        """Return the UID that a collected value means; "" when it was not met."""
+        if self._rewriter is None:
+            return ""
+        return uid_value.meant(self._rewriter.attributes.get(tag, b"")).decode("latin-1")
 
     def raw_text(self, tag: int) -> str:
         """Return a collected value octet for octet."""
@@ -161,6 +179,10 @@ class Reception:
         self.failure = error
         self.status = error.status
         self.discard()
+
+    def keep(self, caller: Mapping[str, Any]) -> Kept | None:  # noqa: ARG002 - see KeepingReception
+        """Keep an object that could not be stored, where that is wanted."""
+        return None
 
     def discard(self) -> None:
         """Drop the temporary (aborted transfer)."""

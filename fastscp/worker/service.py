@@ -27,6 +27,7 @@ from fastscp.process import packets
 from fastscp.store.naming import clean_file_name
 from fastscp.worker.context import Reporter, ServiceContext
 from fastscp.worker.outcome import Caller, Outcomes, error_comment
+from fastscp.worker.quarantine import new_reception
 from fastscp.worker.reception import (
     MODALITY,
     PATIENT_NAME,
@@ -131,7 +132,7 @@ class StorageService:
         self._dump(item)
         self._started = time.monotonic()
         self._placed = self._place_request = self._published = None
-        self._reception = reception = Reception(context.reception, item.context, command, self.caller.calling_aet)
+        self._reception = reception = new_reception(context.reception, item.context, command, self.caller.calling_aet)
         if reception.cleaned_uid:
             uid = command.affected_sop_instance_uid
             _application_log.warning('Sanitized unusual characters in SOP Instance UID, converted from "%s" to "%s".',
@@ -172,7 +173,7 @@ class StorageService:
 
     def _ask_for_place(self, reception: Reception) -> None:
         """Ask for the directory as soon as the study is known; the stream goes on meanwhile."""
-        study, reporter = reception.text(STUDY_INSTANCE_UID), self._context.reporter
+        study, reporter = reception.uid(STUDY_INSTANCE_UID), self._context.reporter
         if study and reporter is not None:
             self._place_request = reporter.place(
                 self._connection.name, study, reception.raw_text(PATIENT_NAME),
@@ -184,7 +185,8 @@ class StorageService:
             return
         self._placed = packet
         if packet["status"]:
-            reception.fail(InstanceError(packet["message"], status=packet["status"]))
+            failed = StorageError if packet["status"] >> 8 == status.OUT_OF_RESOURCES >> 8 else InstanceError
+            reception.fail(failed(packet["message"], status=packet["status"]))
         if self._awaiting_place:
             self._awaiting_place = self.waiting = False
             self._compare_and_publish(reception)
@@ -229,7 +231,11 @@ class StorageService:
         if reception.failure is None:
             published = reception.publish(directory, datetime.datetime.now())  # noqa: DTZ005 - names carry local time
         if reception.failure is not None:
-            self.outcomes.refused(reception, self._duration_s(), self._published)
+            kept = reception.keep(self.caller.fields())
+            if kept is None:
+                self.outcomes.refused(reception, self._duration_s(), self._published)
+            else:
+                self.outcomes.kept(reception, kept, self._duration_s())
             self._abandon()
             self._answer(reception)
             return
@@ -266,8 +272,8 @@ class StorageService:
                 "kind": "stored", "event": reporter.next_event(), "request": self._place_request,
                 "association": self._connection.name, "directory": published.directory, "file": published.file,
                 "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
-                "study": packets.bounded(reception.text(STUDY_INSTANCE_UID)),
-                "series": packets.bounded(reception.text(SERIES_INSTANCE_UID)),
+                "study": packets.bounded(reception.uid(STUDY_INSTANCE_UID)),
+                "series": packets.bounded(reception.uid(SERIES_INSTANCE_UID)),
                 "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
                 "transfer_syntax": reception.transfer_syntax_out, "size": reception.size,
                 "duration_s": round(self._duration_s(), 6), "replaced": published.replaced,

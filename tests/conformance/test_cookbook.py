@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -122,6 +123,26 @@ def test_each_recipe_can_be_pasted() -> None:
     for title, recipe in found.items():
         for name in recipe.files:
             assert any(f"./{name} " in command for command in recipe.commands), f"{title}: nothing runs {name}"
+
+
+@pytest.mark.slow
+def test_finished_study_is_handed_over_whole_and_once(tmp_path: Path) -> None:
+    first, second = study(), study(1)
+    with Service(recipes()["Move the finished study safely"], tmp_path) as service:
+        service.send(*first)
+        service.send(*second)  # ends the first
+        archive = service.work / "archive"
+        wait_until(lambda: len(list(archive.glob("*.tar"))) == 1, "the first study is packed")
+        service.send(first[0])  # its first file is gone: a revision
+        assert service.stop() == 0
+        assert list((service.work / "done").iterdir()) == []
+    packed = {}
+    for path in archive.iterdir():
+        with tarfile.open(path) as tar:
+            packed[path.name] = sorted(name for name in tar.getnames() if name.startswith("./CT"))
+    (late,) = [names for name, names in packed.items() if name.endswith(".r2.tar")]
+    assert late == ["./CT000001"]
+    assert sorted(map(len, packed.values())) == [1, 1, 3]
 
 
 @pytest.mark.slow

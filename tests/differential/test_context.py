@@ -6,6 +6,7 @@ A private dictionary of the tests' own says which creator is known.
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,9 @@ EXPLICIT = {
        for bits in (0, 1, 8, 16)},
 }
 
+#: what storescp writes in implicit VR, and then cannot read
+UNREADABLE = {"OB for a sequence", "UN for a sequence, of garbage"}
+
 
 @pytest.fixture(scope="module")
 def dictionary(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -90,7 +94,8 @@ def _compare(cases: dict[str, bytes], syntax: str, words: str, dictionary: Path,
             try:
                 ours = rewritten(dataset, syntax, options, base=base)
             except InstanceError as error:
-                if answer.status is not None:  # what storescp aborts on is refused
+                unreadable = options.transfer_syntax == ds.IMPLICIT and name in UNREADABLE
+                if answer.status is not None and not unreadable:  # what storescp aborts on is refused
                     different.append((name, str(error)))
                 continue
             if ours != theirs:
@@ -117,3 +122,29 @@ def test_values_are_left_alone_when_elements_are_sorted(words: str, dictionary: 
     cases = {name: ds.HEAD + b"".join(ds.explicit(tag, vr, value) for tag, vr, value in elements)
              for name, elements in EXPLICIT.items()}
     _compare(cases, ds.EXPLICIT, words, dictionary, tmp_path)
+
+
+def _private_entries(path: Path) -> dict[str, set[tuple[int, int]]]:
+    """Return the (group, element) of every attribute of a private dictionary that is no sequence, by creator."""
+    found: dict[str, set[tuple[int, int]]] = {}
+    for line in path.read_text("latin-1").splitlines():
+        entry = re.match(r'\(([0-9a-fA-F]{4})[^,"]*,"([^"]*)",([0-9a-fA-F]+)[^)]*\)\t(\S+)', line)
+        if entry is not None and entry[4] != "SQ":
+            found.setdefault(entry[2], set()).add((int(entry[1], 16) | 1, int(entry[3], 16) & 0xFF))
+    return found
+
+
+@pytest.mark.parametrize("words", ["+te", "+tb"])
+def test_every_private_attribute_of_storescps_dictionary(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = next(Path("/usr/share").glob("*dcmtk*/private.dic"))
+    monkeypatch.setenv("DCMDICTPATH", f"{system.with_name('dicom.dic')}:{system}")
+    cases = {}
+    for creator, entries in _private_entries(system).items():
+        name = creator.encode("latin-1") + b" " * (len(creator) & 1)
+        for block in (0x10, 0x11):
+            elements = {group << 16 | block: name for group, _ in entries}
+            elements |= {group << 16 | block << 8 | element: b"12345678" for group, element in entries}
+            cases[f"{creator} {block:x}"] = ds.IMPLICIT_HEAD + b"".join(
+                ds.implicit(tag, elements[tag]) for tag in sorted(elements))
+    assert len(cases) > 100
+    _compare(cases, ds.IMPLICIT, words, system, tmp_path)

@@ -28,8 +28,9 @@ DIFFERENT = {
 }
 
 
-def _ours(instance: Instance, syntax: str, words: str, answer: Answer) -> bytes | int:
-    options = output_options(words)
+def _ours(instance: Instance, syntax: str, words: str, answer: Answer,
+          dictionaries: tuple[str, ...]) -> bytes | int:
+    options = dataclasses.replace(output_options(words), dictionary_paths=dictionaries)
     # padding counts the file meta information, whose length is the implementation's own
     base = 0 if answer.file is None or answer.dataset is None else len(answer.file) - len(answer.dataset)
     try:
@@ -38,7 +39,7 @@ def _ours(instance: Instance, syntax: str, words: str, answer: Answer) -> bytes 
         return error.status
 
 
-def _compare(path: Path, words: str, oracle: StorescpOracle) -> str | None:
+def _compare(path: Path, words: str, oracle: StorescpOracle, dictionaries: tuple[str, ...]) -> str | None:
     """Return None when both agree, otherwise what differs."""
     instance = read_instance(path)
     syntax = instance.transfer_syntax or IMPLICIT
@@ -48,7 +49,7 @@ def _compare(path: Path, words: str, oracle: StorescpOracle) -> str | None:
     answer = oracle.store(instance.dataset, syntax, instance.sop_class or CT_IMAGE,
                           instance.sop_instance or "1.2.3")
     theirs = answer.file if "-F" in words.split() else answer.dataset
-    ours = _ours(instance, syntax, words, answer)
+    ours = _ours(instance, syntax, words, answer, dictionaries)
     if answer.status is None or isinstance(ours, int):
         # what storescp aborts on is refused with a status
         same = isinstance(ours, int) and answer.status in {None, ours}
@@ -73,6 +74,26 @@ def _negotiable(path: Path, words: set[str], *, deflated: bool) -> bool:
 
 @pytest.mark.parametrize("words", OPTION_SETS)
 def test_every_real_file_is_stored_like_storescp_does(words: str, tmp_path: Path) -> None:
+    different, compared = _differences(words, tmp_path)
+    assert compared > 100
+    for name in DIFFERENT.get(words, {}):
+        assert different.pop(name, None), f"{name} is not different any more"
+    assert different == {}
+
+
+@pytest.mark.parametrize("words", ["+te", "+tb", "+td", "+ti", "+uc", "+te +uc", "+tb +uc"])
+def test_private_attributes_have_storescps_vrs_with_its_dictionaries(words: str, tmp_path: Path,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    system = next(Path("/usr/share").glob("*dcmtk*/dicom.dic")).parent
+    dictionaries = str(system / "dicom.dic"), str(system / "private.dic")
+    monkeypatch.setenv("DCMDICTPATH", ":".join(dictionaries))
+    different, compared = _differences(words, tmp_path, dictionaries)
+    assert compared > 100
+    assert different == {}
+
+
+def _differences(words: str, tmp_path: Path, dictionaries: tuple[str, ...] = ()) -> tuple[dict[str, str], int]:
+    """Return which files are stored differently and how, and how many were compared."""
     given = words.split()
     different: dict[str, str] = {}
     compared = 0
@@ -84,10 +105,7 @@ def test_every_real_file_is_stored_like_storescp_does(words: str, tmp_path: Path
             for path in real_dicom_files():
                 if _negotiable(path, set(given), deflated=deflated):
                     compared += 1
-                    difference = _compare(path, words, oracle)
+                    difference = _compare(path, words, oracle, dictionaries)
                     if difference:
                         different[path.name] = difference
-    assert compared > 100
-    for name in DIFFERENT.get(words, {}):
-        assert different.pop(name, None), f"{name} is not different any more"
-    assert different == {}
+    return different, compared

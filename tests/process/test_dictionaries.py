@@ -49,3 +49,18 @@ def test_missing_dictionary_is_reported_and_does_not_stop_the_service(tmp_path: 
     with FastscpServer(["+te", "-od", tmp_path], environment={"DCMDICTPATH": "/nowhere/site.dic"}) as server:
         assert b"UN\0\0" in stored_by(server, tmp_path)
         assert b"cannot read data dictionary /nowhere/site.dic" in server.log()
+
+
+def test_private_dictionary_none_knows_only_what_is_named(tmp_path: Path) -> None:
+    uid = "1.2.3.4"
+    data = (implicit(0x00080016, CT.encode() + b"\0") + implicit(0x00080018, uid.encode() + b"\0")
+            + implicit(0x00190010, b"GEMS_ACQU_01") + implicit(0x0019101A, b"ABCD"))
+    vrs = []
+    for words in ([], ["--private-dictionary", "none"]):
+        with FastscpServer(["+te", "-od", tmp_path, *words]) as server, RawSCU("127.0.0.1", server.port) as scu:
+            scu.associate([(1, CT, [IMPLICIT_LE])])
+            assert scu.store(1, CT, uid, data) == 0
+            scu.release()
+        stored = read_instance(tmp_path / f"CT.{uid}").dataset
+        vrs.append(stored[stored.index(b"\x19\x00\x1a\x10") + 4:][:2])
+    assert vrs == [b"LO", b"UN"]

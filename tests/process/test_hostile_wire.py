@@ -43,7 +43,7 @@ from tests.support.servers import FastscpServer
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Baseline]:
     directory = tmp_path_factory.mktemp("hostile") / "output"
     directory.mkdir()
-    with FastscpServer(["--workers", "1", "-d", "-ta", "1", "-ts", "1", "-od", directory]) as server:
+    with FastscpServer(["--workers", "1", "-d", "-dhl", "-ta", "1", "-ts", "1", "-od", directory]) as server:
         baseline = Baseline(server, directory)
         yield baseline
         baseline.check()

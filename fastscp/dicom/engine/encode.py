@@ -8,17 +8,24 @@ Invariant: methods that handle a token return the position behind it, or -1 when
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from fastscp.dicom.engine import values
 from fastscp.dicom.engine.cursor import Cursor, Level
 from fastscp.dicom.engine.groups import Groups
+from fastscp.dicom.engine.items import NO_ITEMS, ItemsCheck, ItemsReader
 from fastscp.dicom.engine.nesting import Nesting
 from fastscp.dicom.engine.output import Output
 from fastscp.dicom.engine.pending import HELD, PendingValue
 from fastscp.dicom.engine.plan import Plan
 from fastscp.dicom.engine.resolve import OCTET_BITS
 from fastscp.dicom.headers import NUMBER, UNDEFINED
-from fastscp.dicom.tags import PADDING, PIXEL_DATA, PIXEL_REPRESENTATION, WAVEFORM_BITS_ALLOCATED
+from fastscp.dicom.tags import ITEM_OCTETS, PADDING, PIXEL_DATA, PIXEL_REPRESENTATION, WAVEFORM_BITS_ALLOCATED
 from fastscp.dicom.vr import KINDS, LONG_TEXT, NEVER_PADDED, NEW_VRS, TEXT, UID, WIDTHS
+
+#: VRs, an unknown one among them, whose values may be items in implicit VR
+_OPAQUE: Final = frozenset({"UN", "OB", ""})
 
 
 class Writer:
@@ -28,13 +35,15 @@ class Writer:
     and the one that is written.
     """
 
-    __slots__ = ("_cursor", "_groups", "_out", "_plan", "_value", "nesting")
+    __slots__ = ("_cursor", "_groups", "_items_reader", "_out", "_plan", "_value", "nesting")
 
-    def __init__(self, plan: Plan, cursor: Cursor, output: Output, value: PendingValue) -> None:
+    def __init__(self, plan: Plan, cursor: Cursor, output: Output, value: PendingValue,
+                 items_reader: Callable[[Plan, int], ItemsReader]) -> None:
         self._plan = plan
         self._cursor = cursor
         self._out = output
         self._value = value
+        self._items_reader = items_reader
         self._groups = Groups(output, cursor, create=plan.create_groups)
         self.nesting = Nesting(plan, cursor, output, value, self._groups)
 
@@ -56,6 +65,11 @@ class Writer:
         element = tag & 0xFFFF
         if tag == PADDING or (element == 0 and plan.drop_groups):
             return self._drop(pos, tag, end)
+        check = None
+        if plan.silent and length and level.explicit and plan.vrs.unspoken(level, tag) == "SQ":
+            if tag >> 16 & 1 and out.octets < start + 4 <= end:
+                return self._cursor.want(header + 4, header=header)
+            check = self._check_items(pos, tag, vr, start, length)
         if tag == PIXEL_DATA and plan.syntax_in.encapsulated and not self._cursor.stack:
             out.refuse("Pixel Data of defined length in a transfer syntax with fragments", pos, tag)
         in_order = self._groups.reach(pos, level, tag)
@@ -66,9 +80,26 @@ class Writer:
         resolved = plan.vrs.resolved(known or vr, level, tag)
         vr_out = resolved if plan.new_vrs or resolved not in NEW_VRS else "OB"
         if large:
-            return self._begin_value(pos, level, tag, (vr, resolved, vr_out), start, length)
+            return self._begin_value(pos, level, tag, (vr, resolved, vr_out), start, length, check)
+        if check is not None:
+            check.feed(out.buf[start:end])
+            check.finish()
         self._note(level, tag, out.buf[start:end], in_order=in_order)
         return self._whole_value(pos, level, tag, (vr, resolved, vr_out), start, end)
+
+    def _check_items(self, pos: int, tag: int, vr: str, start: int, length: int) -> ItemsCheck | None:
+        """Return what has to read a value that would be taken for a sequence where no VR is written.
+
+        Values of private attributes have the last word: see ``Reader._implicit``.
+        """
+        out = self._out
+        if out.observer is not None:
+            out.refuse("a header that depends on a value", pos, tag)  # it must not be recognised by its shape
+        if tag >> 16 & 1 and out.buf[start:start + 4] != ITEM_OCTETS:
+            return None
+        if vr not in _OPAQUE or length & 1:
+            out.refuse(NO_ITEMS, pos, tag)
+        return ItemsCheck(self._items_reader(self._plan, len(self._cursor.stack)), length, tag, out.origin + pos)
 
     def _whole_value(self, pos: int, level: Level, tag: int, vrs: tuple[str, str, str], start: int, end: int) -> int:
         """Write an element whose value is in the buffer, corrected, padded and swapped as its VR wants it."""
@@ -124,7 +155,7 @@ class Writer:
             if level.signed is None:
                 level.signed = len(value) >= 2 and NUMBER[level.little](value)[0] == 1
         elif tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF and in_order and (  # storescp does not see others
-                not level.explicit or self._plan.convert_un):
+                not level.explicit or self._plan.convert_un or self._plan.silent):
             self._plan.vrs.reserve(level, tag, value)
 
     def _drop(self, pos: int, tag: int, end: int) -> int:
@@ -137,7 +168,7 @@ class Writer:
         return self._value.begin(values.Drop(), out.octets, end - out.octets, tag=tag, pos=pos)
 
     def _begin_value(self, pos: int, level: Level, tag: int, vrs: tuple[str, str, str], start: int,
-                     length: int) -> int:
+                     length: int, check: ItemsCheck | None) -> int:
         """Write the header of a value that is larger than the buffer and forward its beginning."""
         out = self._out
         vr, resolved, vr_out = vrs
@@ -146,7 +177,9 @@ class Writer:
         text = KINDS[resolved] in {TEXT, LONG_TEXT, UID}
         written = length + odd if pad or text else length
         chosen: values.Filter
-        if text:
+        if check is not None:
+            chosen = check
+        elif text:
             chosen = values.TrimText(odd=odd)
         elif self._swaps(level, vrs, written):
             chosen = values.Swap(WIDTHS[resolved], pad)

@@ -64,6 +64,9 @@ class Nesting:
             out.refuse(f"sequences nested deeper than {self._plan.options.max_depth}", pos, tag)
         self._groups.reach(pos, level, tag)
         delimited = kind == FRAGMENTS or self._plan.delimits
+        if delimited and self._plan.silent and level.explicit and self._plan.vrs.unspoken(level, tag) not in {"SQ", "UN"}:
+            # as in storescp, whatever reads it again does not take an undefined length for that of a sequence
+            out.refuse("sequence that would be read as something else in implicit VR", pos, tag)
         written = UNDEFINED if delimited else length
         same = level.fast and vr_out == (vr.encode("ascii") if level.explicit else vr_out)
         if not same or written != length or (level.explicit and out.buf[pos + 6:pos + 8] != b"\0\0"):

@@ -160,7 +160,7 @@ class Sorter:
         length = 0
         for element in in_order:
             content = element.content
-            if element.tag & 0xFFFF:
+            if element.tag & 0xFFFF or not self._is_group_length(element.start):
                 _join(pieces, content.pieces)
             else:
                 header = self._read(element.start)[:8]
@@ -169,6 +169,13 @@ class Sorter:
                     _join(pieces, [(element.start + 12, content.length - 12)])
             length += content.length
         return _Content(pieces, end, length)
+
+    def _is_group_length(self, start: int) -> bool:
+        """Tell whether an element (gggg,0000) is one: a sequence stays what it is."""
+        header = self._read(start)
+        if self._explicit:
+            return read_explicit(header, little=self._little).vr == b"UL"
+        return bool(self._read_length(header, 4)[0] >= 4)
 
     def _pad(self, in_order: list[_Element], multiple: int, before: int) -> None:
         """Insert the element that pads the others, with the octets ``before`` them, to a multiple of octets."""

@@ -12,11 +12,14 @@ HELD: Final = 65536  #: values up to this many octets are not pending: they are 
 
 _AS_IT_IS: Final = values.Verbatim(b"")
 
+#: A stretch that is written as it comes: its offset in the data set as received, its offset in the file, its octets.
+Passage = tuple[int, int, int]
+
 
 class PendingValue:
     """The value that is passing by, if one is; what becomes of its pieces is a filter's business."""
 
-    __slots__ = ("_filter", "_out", "_start", "_written", "left", "offset", "tag", "verbatim_left")
+    __slots__ = ("_filter", "_out", "_start", "_written", "left", "offset", "passages", "tag", "verbatim_left")
 
     def __init__(self, output: Output) -> None:
         self._out = output
@@ -27,6 +30,7 @@ class PendingValue:
         self.tag = 0  #: whose value it is
         self.offset = 0  #: of its header in the input
         self.verbatim_left = 0  #: octets that may go to the sink without a look, see ``passed``
+        self.passages: list[Passage] | None = None  #: of values written as they come, where somebody wants to know
 
     def begin(self, chosen: values.Filter, start: int, length: int, *, tag: int, pos: int) -> int:
         """Take a value of ``length`` octets from position ``start`` of the buffer on; return ``start``.
@@ -37,6 +41,8 @@ class PendingValue:
         rest = self._out.leave(start)
         self._filter = chosen
         self.left = length
+        if self.passages is not None and chosen.verbatim:
+            self._remember(self.passages)
         if rest:
             self.feed(rest)
         return start
@@ -51,6 +57,13 @@ class PendingValue:
         self.tag, self.offset = tag, offset
         self._filter = _AS_IT_IS
         self.left = octets
+        if self.passages is not None:
+            self._remember(self.passages)
+
+    def _remember(self, passages: list[Passage]) -> None:
+        """Remember where the value is in input and output, before anything of it is written."""
+        origin = self._out.origin
+        passages.append((origin, origin + self._out.shift, self.left))
 
     def feed(self, piece: bytes | memoryview) -> int:
         """Forward a piece, not longer than what is left; return its length."""
@@ -91,6 +104,11 @@ class PendingValue:
     def may_shrink(self) -> bool:
         """Whether its length is known at its end only."""
         return isinstance(self._filter, values.TrimText)
+
+    @property
+    def padded(self) -> bool:
+        """Whether something will be added behind it."""
+        return self.left > 0 and bool(self._filter.finish())
 
     @property
     def untouched(self) -> bool:

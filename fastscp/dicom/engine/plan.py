@@ -22,6 +22,7 @@ class Plan:
         "nests",
         "new_vrs",
         "options",
+        "silent",
         "syntax_in",
         "syntax_out",
         "vrs",
@@ -42,6 +43,7 @@ class Plan:
         self.create_groups = options.group_lengths is GroupLengths.CREATE
         #: also for CREATE: storescp removes all first, so the length of an empty group does not survive
         self.drop_groups = options.group_lengths is not GroupLengths.RECALCULATE
+        self.silent = syntax_in.explicit_vr and not syntax_out.explicit_vr  #: VRs that were said are not written
         self.delimits = not options.explicit_lengths  #: sequences and items end with delimiters
         self.most_levels = 2 * options.max_depth  #: of open sequences and items
         #: sequences and items need no more than their lengths corrected

@@ -48,9 +48,13 @@ class VRs:
             creator = level.creators.get(tag >> 16 << 8 | tag >> 8 & 0xFF)
         return self._dictionary.private_vr(tag, creator)
 
+    def unspoken(self, level: Level, tag: int) -> str:
+        """Return what the dictionary has for an element, which is how it is read where no VR is written."""
+        return self.private(level, tag) if tag >> 16 & 1 else self._dictionary.vr(tag)
+
     def converted(self, level: Level, tag: int) -> str:
         """Return the VR that the dictionary has for an element stored as UN (``+uc``)."""
-        vr = self.private(level, tag) if tag >> 16 & 1 else self._dictionary.vr(tag)
+        vr = self.unspoken(level, tag)
         if vr == "xs":
             return "US"
         return "OB" if vr == "ox" and tag >> 16 == _WAVEFORM_GROUP else vr

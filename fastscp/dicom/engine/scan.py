@@ -20,10 +20,14 @@ from typing import Final, Protocol
 from fastscp.dicom.engine import walk
 from fastscp.dicom.engine.cursor import ITEM, NO_END, Cursor, Level
 from fastscp.dicom.engine.encode import Writer
+from fastscp.dicom.engine.items import BEHIND
 from fastscp.dicom.engine.output import Output
 from fastscp.dicom.engine.pending import PendingValue
 from fastscp.dicom.engine.plan import Plan
 from fastscp.dicom.headers import IMPLICIT, LENGTH, NUMBER, UNDEFINED
+from fastscp.dicom.options import OutputOptions
+from fastscp.dicom.tags import ITEM_OCTETS
+from fastscp.dicom.uids import IMPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
 from fastscp.dicom.vr import KINDS, LONG
 from fastscp.errors import InstanceError
 
@@ -31,7 +35,6 @@ WINDOW: Final = 32768
 
 _NAMES: Final = {name.encode("ascii"): name for name in KINDS}
 _ENDS_INSIDE: Final = "data set ends inside a value"
-_ITEM_TAG: Final = b"\xfe\xff\x00\xe0"  #: in implicit VR, which is little endian
 
 
 class Opening(Protocol):
@@ -219,7 +222,7 @@ class Reader:
             # private dictionaries are collected from the field: the value has the last word
             if length >= 4 and out.octets - pos < 12:
                 return self.cursor.want(12, header=8)
-            if out.buf[pos + 8:pos + 12] != _ITEM_TAG:
+            if out.buf[pos + 8:pos + 12] != ITEM_OCTETS:
                 vr = "UN"
         return self._writer.element(pos, level, tag, vr, 8, length)
 
@@ -241,9 +244,18 @@ class Reader:
         return self._writer.element(pos, level, tag, name, 12, LENGTH[level.little](buf, pos + 8)[0])
 
 
+def items_reader(plan: Plan, levels: int) -> Reader:
+    """Return a reader of a value that would be read as a sequence, inside ``levels`` levels of the data set."""
+    implicit = transfer_syntax(IMPLICIT_VR_LITTLE_ENDIAN)
+    depth = max(1, (plan.most_levels - levels) // 2)
+    options = OutputOptions(max_depth=depth)
+    return new_reader(Plan(implicit, implicit, options, plan.dictionary, frozenset({BEHIND})),
+                      Output(0, implicit))
+
+
 def new_reader(plan: Plan, output: Output, opening: Opening | None = None) -> Reader:
     """Return a reader at the beginning of a data set, with a cursor and a writer of its own."""
     explicit, little = plan.syntax_in.explicit_vr, plan.syntax_in.little_endian
     cursor = Cursor(Level(ITEM, NO_END, explicit, little, explicit == output.explicit and little == output.little))
     value = PendingValue(output)
-    return Reader(plan, cursor, output, value, Writer(plan, cursor, output, value), opening)
+    return Reader(plan, cursor, output, value, Writer(plan, cursor, output, value, items_reader), opening)

@@ -9,13 +9,14 @@ import array
 import re
 from typing import Final, Protocol
 
-_CODES: Final = {2: "H", 4: "I", 8: "Q"}
-_BLANKS: Final = b" \t\n\v\f\r"
+from fastscp.dicom import uid_value
 
-#: Octets that have no place in a UID: what C's isspace() calls white space.
-BLANKS: Final = frozenset(_BLANKS)
+_CODES: Final = {2: "H", 4: "I", 8: "Q"}
+
+#: Octets that have no place in a UID.
+BLANKS: Final = frozenset(uid_value.BLANKS)
 #: Finds the first of them.
-find_blank: Final = re.compile(b"[" + _BLANKS + b"]").search
+find_blank: Final = re.compile(b"[" + uid_value.BLANKS + b"]").search
 
 
 def text(value: bytes) -> bytes:
@@ -31,7 +32,7 @@ def text(value: bytes) -> bytes:
 
 def uid(value: bytes) -> bytes:
     """Return a UI value without white space, padded with at most one NUL."""
-    stripped = value.translate(None, _BLANKS).rstrip(b"\0")
+    stripped = value.translate(None, uid_value.BLANKS).rstrip(b"\0")
     return stripped + b"\0" if len(stripped) & 1 else stripped
 
 

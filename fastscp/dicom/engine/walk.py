@@ -18,7 +18,7 @@ from fastscp.dicom.engine.cursor import ITEM, ITEMS, NO_END, Cursor, Level
 from fastscp.dicom.engine.output import Output
 from fastscp.dicom.engine.plan import Plan
 from fastscp.dicom.headers import EXPLICIT, IMPLICIT, LENGTH, UNDEFINED
-from fastscp.dicom.tags import LAST_TAG
+from fastscp.dicom.tags import ITEM_OCTETS, LAST_TAG
 from fastscp.dicom.vr import KINDS_BIG, KINDS_LITTLE, LONG, PLAIN, SEQUENCE, UID, WIDTHS_BY_NAME
 
 _NO_LENGTH: Final = bytes(4)
@@ -220,6 +220,7 @@ def recoded(plan: Plan, cursor: Cursor, out: Output, pos: int) -> int:
     kinds = KINDS_LITTLE if level.little else KINDS_BIG
     widths = None if level.little == out.little else WIDTHS_BY_NAME
     pack_implicit = None if out.explicit else out.pack_implicit
+    silent, sequences = plan.silent, plan.dictionary.sequences
     pack_short = out.pack_short
     find_blank = values.find_blank
     pieces: list[bytes] = []
@@ -233,6 +234,14 @@ def recoded(plan: Plan, cursor: Cursor, out: Output, pos: int) -> int:
         if not 0 < kind < 4 or not last < tag <= limit or end > bound or length & 1 or not element:
             break
         value = buf[end - length:end]
+        if silent:
+            if tag in sequences:
+                break
+            if group & 1:
+                if value.startswith(ITEM_OCTETS):
+                    break
+                if 0x10 <= element <= 0xFF:
+                    plan.vrs.reserve(level, tag, value)
         if kind > 1 and length > 1:
             if kind == 2:
                 if value.endswith(b"  "):

@@ -11,7 +11,7 @@ from fastscp.cli.check import check
 from fastscp.cli.parse import parse
 from fastscp.config.model import Config
 from fastscp.config.network import AddressFamily, PeerVerification, ProcessMode, TLSPolicy
-from fastscp.dicom.options import GroupLengths
+from fastscp.dicom.options import GroupLengths, PrivateDictionary
 from fastscp.store.policy import FileNames
 from fastscp.study.policy import LateObjects, Sorting
 
@@ -134,9 +134,14 @@ def test_defaults_are_those_of_the_policies():
     ("-sp --study-max-age 9", {"study.sorting": Sorting.PATIENT_NAME, "study.max_age_s": 9}),
     ("-sp --study-manifest", {"study.sorting": Sorting.PATIENT_NAME, "study.manifest": True}),
     ("-sp --transliterate-names", {"study.sorting": Sorting.PATIENT_NAME, "study.names_by_character_set": True}),
+    ("-su P --completed-directory d/", {"study.sorting": Sorting.STUDY_UID, "study.prefix": "P",
+                                        "study.completed_directory": "d"}),
     ("--state-dir d", {"study.state_directory": "d"}),
     ("--exec-on-eoseries c", {"hooks.on_end_of_series": "c"}),
     ("--exec-argv", {"hooks.argv": True}),
+    ("--quarantine q/", {"store.quarantine": "q"}),
+    ("--private-dictionary none", {"output.private_dictionary": PrivateDictionary.NONE}),
+    ("--private-dictionary PYDICOM", {"output.private_dictionary": PrivateDictionary.PYDICOM}),
     ("--hook-jobs 2", {"hooks.jobs": 2}),
     ("--hook-timeout 4", {"hooks.timeout_s": 4}),
     ("--hook-retries 3", {"hooks.retries": 3}),

@@ -31,7 +31,7 @@ def refusal(*arguments):
     ["--workers", "4"], ["--fork", "--workers", "1"], ["--max-associations", "10"], ["--drain-timeout", "0"],
     ["--user", "dicom"], ["+ac", "--hosts-allow", "a", "--hosts-deny", "b"], ["--on-late", "append"],
     ["--on-late", "NEW-STUDY"], ["-sp", "--study-max-age", "60"], ["-sp", "--study-manifest", "--transliterate-names"],
-    ["--state-dir", "d"], ["--exec-on-eoseries", "true"], ["--exec-argv", "--hook-jobs", "1", "--hook-timeout", "5"],
+    ["--state-dir", "d"], ["--private-dictionary", "none"], ["--exec-on-eoseries", "true"], ["--exec-argv", "--hook-jobs", "1", "--hook-timeout", "5"],
     ["--event-log", "f", "--event-digest"], ["--log-json"], ["--log-json", "-v"], ["-i6"], ["-i0", "-i4"],
     ["--fork", "-sp", "-rns", "-xcs", "true", "-tos", "1"], ["+tls", "k", "c", "+pg", "+pm", "+pb"],
     ["--no-sni"], ["--expect-sni", "name"], ["+tls", "k", "c", "--expect-sni", "name"], ["+tls", "k", "c", "+pg", "+cs", "X"],

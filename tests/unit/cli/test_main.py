@@ -82,6 +82,9 @@ NO_HOOKS = HookPolicy()
 def test_directory_must_exist_and_be_writable(tmp_path, monkeypatch):
     network = NetworkPolicy(port=11112)
     assert startup.complaint(network, StorePolicy(str(tmp_path)), StudyPolicy(), NO_HOOKS) == ""
+    assert startup.complaint(network, StorePolicy(str(tmp_path), quarantine=str(tmp_path)), StudyPolicy(), NO_HOOKS) == ""
+    assert startup.complaint(network, StorePolicy(str(tmp_path), quarantine=str(tmp_path / "no")), StudyPolicy(),
+                             NO_HOOKS) == "specified quarantine directory does not exist"
     assert startup.complaint(network, StorePolicy(str(tmp_path / "no")), StudyPolicy(), NO_HOOKS) == (
         "specified output directory does not exist")
     (tmp_path / "file").touch()

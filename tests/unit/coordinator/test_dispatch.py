@@ -7,7 +7,7 @@ import pytest
 
 from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.dispatch import Dispatcher
-from fastscp.coordinator.finishing import RENAMES_PER_STEP, Finisher
+from fastscp.coordinator.finishing import RENAMES_PER_STEP, Finisher, Step
 from fastscp.coordinator.hooks import NOT_STARTED, HookRunner
 from fastscp.coordinator.host_names import PATIENCE_S, HostNames
 from fastscp.coordinator.state import SqliteState
@@ -329,6 +329,52 @@ def test_hook_after_a_finish_starts_in_the_same_run(tmp_path: Path) -> None:
     bench.hook("CT.1", lane=1, number=2)
     bench.dispatcher.run()
     assert bench.processes.running == [501]
+
+
+def test_task_that_waits_to_be_tried_again_is_paused_until_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    steps = [Step(done=False, pause_s=2.0), Step(done=False, pause_s=4.0), Step(done=True)]
+    monkeypatch.setattr(bench.finisher, "step", lambda _: steps.pop(0))
+    task = bench.add(FinishTask(1, Plan("1.1", str(tmp_path), "timeout"), 1))
+    now = bench.clock.now
+    assert bench.dispatcher.goes_on
+    assert not bench.dispatcher.run()
+    assert (bench.dispatcher.deadline, bench.dispatcher.goes_on) == (now + 2.0, False)
+    bench.clock.now = now + 1.9
+    bench.dispatcher.run()
+    assert len(steps) == 2
+    bench.clock.now = now + 2.0
+    bench.dispatcher.run()
+    assert bench.dispatcher.deadline == now + 6.0
+    bench.clock.now = now + 6.0
+    bench.dispatcher.run()
+    assert bench.dispatcher.deadline is None
+    assert bench.notices == [("finished", task)]
+
+
+def test_running_hook_goes_on_beside_a_paused_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    monkeypatch.setattr(bench.finisher, "step", lambda _: Step(done=False, pause_s=2.0))
+    bench.add(FinishTask(1, Plan("1.1", str(tmp_path), "timeout"), 1))
+    bench.hook("CT.1", number=2)
+    bench.dispatcher.run()
+    assert bench.dispatcher.goes_on
+    bench.end(501)
+    assert not bench.dispatcher.goes_on
+
+
+def test_hook_takes_the_place_of_what_it_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    call = Call(values=dict(zip("pfacr", ["/d", "CT.1", "A", "B", "h"], strict=True)), environment={})
+    follower = HookTask("reception", 1, call, 1)
+    monkeypatch.setattr(bench.finisher, "step", lambda _: Step(done=True, then=follower))
+    bench.add(FinishTask(1, Plan("1.1", str(tmp_path), "timeout"), 1), lane=1)
+    behind = bench.hook("CT.2", lane=1, number=2)
+    bench.dispatcher.run()
+    assert bench.notices == [("started", follower)]
+    bench.end(501)
+    bench.dispatcher.run()
+    assert bench.notices[1:] == [("finished", follower), ("started", behind)]
 
 
 def test_hook_is_named_by_study_directory_and_command(caplog: pytest.LogCaptureFixture) -> None:

@@ -324,3 +324,37 @@ def test_hook_of_a_study_that_was_told_is_all_that_is_left_to_the_next_life(benc
     (left,) = bench.restart()
     assert isinstance(left, HookTask)
     assert (left.kind, left.number) == ("study", task.number)
+
+
+def test_killed_after_the_rename_what_somebody_made_at_the_old_place_stays(bench: EndedStudies, done: Path) -> None:
+    bench.store("1.1", "7.1")
+    task = bench.end()
+    while not bench.finisher.step(task).done:
+        pass
+    (bench.output / "1.1").mkdir()
+    (bench.output / "1.1" / "note").write_text("somebody else's")
+    (again,) = bench.restart()
+    assert isinstance(again, FinishTask)
+    bench.finish(again)
+    assert tree(bench.output) == {"1.1/note": "somebody else's"}
+    assert tree(done) == {"1.1/CT000001": "octets of 7.1"}
+
+
+def test_killed_after_the_copy_has_its_name_only_the_source_is_removed(
+        bench: EndedStudies, done: Path, apart: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.store("1.1", "7.1")
+    task = bench.end()
+
+    def kill(path: str, **_: object) -> None:
+        raise KeyboardInterrupt(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trees.os, "rmdir", kill)
+        with pytest.raises(KeyboardInterrupt):
+            bench.finish(task)
+    assert os.listdir(done) == ["1.1"]
+    (again,) = bench.restart()
+    assert isinstance(again, FinishTask)
+    assert bench.environment(bench.finish(again))["FASTSCP_PATH"] == f"{done}/1.1"
+    assert tree(done) == {"1.1/CT000001": "octets of 7.1"}
+    assert (os.listdir(done), os.listdir(bench.output)) == (["1.1"], [])

@@ -139,3 +139,51 @@ def test_only_an_empty_directory_is_removed(tmp_path: Path) -> None:
     for name in ("1.2", "1.3", "never"):
         remove_unused(f"{tmp_path}/{name}")
     assert os.listdir(tmp_path) == ["1.3"]
+
+
+def test_directory_is_told_with_storescp_s_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    by_uid = placer(BY_UID, tmp_path)
+    by_uid.open_directory("1.2", "", "")
+    by_uid.open_directory("1.2", "", "")
+    ensure(f"{tmp_path}/1.2")
+    ensure(f"{tmp_path}/1.3")
+    assert caplog.messages == [f"created new subdirectory for study: {tmp_path}/1.2",
+                               f"using existing subdirectory for study: {tmp_path}/1.2",
+                               f"made subdirectory for study again: {tmp_path}/1.3"]
+
+
+@pytest.mark.parametrize("name", ["file", "nowhere/1.2"])
+def test_directory_that_cannot_be_made_again_is_a_refusal_with_a700(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot make study directory") as refusal:
+        ensure(f"{tmp_path}/{name}")
+    assert refusal.value.status == 0xA700
+    assert os.listdir(tmp_path) == ["file"], "the output directory is never made again"
+
+
+def test_occupied_directory_is_not_shared(tmp_path: Path) -> None:
+    by_uid = placer(BY_UID, tmp_path)
+    occupied = [f"{tmp_path}/1.2", f"{tmp_path}/1.2.r2"]
+    assert by_uid.open_directory("1.2", "", "", occupied) == (f"{tmp_path}/1.2.r3", True)
+    by_time = placer(BY_TIME, tmp_path)
+    assert by_time.open_directory("1.2", "", "", [f"{tmp_path}/20260102_030405998"])[0] == f"{tmp_path}/20260102_030405999"
+
+
+def test_prefix_leads_into_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    policy = StudyPolicy(sorting=Sorting.STUDY_UID, prefix="a/b")
+    assert placer(policy, tmp_path).open_directory("1.2", "", "") == (f"{tmp_path}/a/b_1.2", True)
+    assert os.listdir(tmp_path / "a") == ["b_1.2"]
+
+
+def test_names_of_the_service_and_the_way_to_completed_studies_are_kept_free(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("1.4")
+    policy = StudyPolicy(sorting=Sorting.STUDY_UID, completed_directory=f"{tmp_path}/1.3/done")
+    for uid in (".fastscp-12-1.tmp", "1.3"):
+        with pytest.raises(InstanceError, match="unacceptable name"):
+            placer(policy, tmp_path).open_directory(uid, "", "")
+    policy = StudyPolicy(sorting=Sorting.STUDY_UID, completed_directory=f"{tmp_path}/link")
+    with pytest.raises(InstanceError, match="unacceptable name"):
+        placer(policy, tmp_path).open_directory("1.4", "", "")
+    assert os.listdir(tmp_path) == ["link"]

@@ -456,6 +456,76 @@ def test_state_directory_that_cannot_be_used_ends_the_process(
     assert ignored == [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
+def completed(bench: Bench) -> Path:
+    assert bench.config.study.completed_directory is not None
+    return Path(bench.config.study.completed_directory)
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> Bench:
+    """A study that ended and cannot move, because the directory for completed ones is gone."""
+    (tmp_path / "out").mkdir()
+    study = StudyPolicy(sorting=Sorting.STUDY_UID, timeout_s=10, completed_directory=str(tmp_path / "done"))
+    bench = Bench(tmp_path / "out", study, HookPolicy(on_end_of_study="e"))
+    worker = bench.worker()
+    (tmp_path / "out" / "1.1").mkdir()
+    bench.store(worker, 1, "1.1")
+    bench.loop.advance(10.1)
+    bench.turn()
+    return bench
+
+
+def test_move_that_failed_is_tried_again_without_anybody_coming(stuck: Bench) -> None:
+    completed(stuck).mkdir()
+    stuck.loop.advance(0.5)
+    assert os.listdir(completed(stuck)) == []
+    for _ in range(3):
+        stuck.loop.advance(1.1)
+    assert os.listdir(completed(stuck)) == ["1.1"]
+    assert len(stuck.processes.spawned) == 1
+
+
+def test_drain_does_not_wait_for_what_cannot_move(stuck: Bench) -> None:
+    stuck.order("drain")
+    stuck.turn()
+    assert stuck.loop.stopped
+    assert stuck.processes.spawned == {}
+
+
+def test_open_associations_decide_whether_the_next_study_ends_the_former(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, StudyPolicy(sorting=Sorting.STUDY_UID, timeout_s=10), HookPolicy(on_end_of_study="e"))
+    one, two = bench.worker("w", "a"), bench.worker("v", "b")
+    bench.store(one, 1, "1.1")
+    bench.store(one, 2, "1.2")
+    bench.turn()
+    assert bench.processes.spawned == {}
+    bench.say(two, said.closed("b"))
+    bench.store(one, 3, "1.3")
+    bench.store(one, 4, "1.4")
+    bench.turn()
+    assert [variables["FASTSCP_STUDY_UID"] for _, variables in bench.processes.spawned.values()] == ["1.3"]
+
+
+def test_after_a_restart_associations_count_as_open_until_they_were_heard_of(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    bench = Bench(output, StudyPolicy(sorting=Sorting.STUDY_UID, timeout_s=100), HookPolicy(on_end_of_study="e"),
+                  state_directory=tmp_path)
+    bench.store(bench.worker(), 1, "1.1")
+    bench.turn()
+    restart(bench)
+    worker = bench.worker()
+    bench.store(worker, 2, "1.2")
+    bench.store(worker, 3, "1.3")
+    bench.turn()
+    assert bench.processes.spawned == {}
+    bench.loop.advance(RECOVERY_S + 0.1)
+    bench.store(worker, 4, "1.4")
+    bench.store(worker, 5, "1.5")
+    bench.turn()
+    assert [variables["FASTSCP_STUDY_UID"] for _, variables in bench.processes.spawned.values()] == ["1.4"]
+
+
 def test_end_of_the_acceptor_process_is_said_here_once_for_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(tmp_path)
     bench.control.dead = True
@@ -480,6 +550,8 @@ def test_stop_takes_what_workers_said_at_their_end(tmp_path: Path) -> None:
     bench.coordinator.close()
     assert bench.destination is not None
     assert b"object.refused" in bench.destination.written[0]
+
+
 # -- hooks that wait ----------------------------------------------------------------------------------
 
 

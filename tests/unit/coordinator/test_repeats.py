@@ -175,3 +175,16 @@ def test_first_end_compares_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     bench.store("1.1", "7.1")
     bench.store("1.1", "7.1")
     assert bench.finish().done
+
+
+@pytest.mark.parametrize("policy", [RENAMED, BY_TIME, APPENDED], ids=["su-rns", "ss", "append"])
+def test_removed_copy_is_told_with_the_file_that_is_kept(tmp_path: Path, policy: StudyPolicy) -> None:
+    bench = EndedStudies(tmp_path, policy)
+    first = bench.store("1.1", "7.1")
+    bench.finish()
+    (name,) = os.listdir(first)
+    second = bench.store("1.1", "7.1")
+    bench.finish()
+    (event,) = [event for event in bench.sink.events if event["event"] == "object.repeated"]
+    assert (event["directory"], event["file"], event["removed"]) == (str(first), name, f"{second}/CT.7.1")
+    assert (event["study_uid"], event["sop_instance_uid"]) == ("1.1", "7.1")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastscp.coordinator.state_directory import RESERVED_NAMES, StateDirectory
+from fastscp.coordinator.state_directory import RESERVED_NAMES, StateDirectory, make_completed_directory
 from fastscp.errors import ProcessError
 
 
@@ -76,3 +76,19 @@ def test_directory_that_cannot_be_made_is_a_process_error(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(ProcessError, match="cannot be used"):
         StateDirectory(f"{tmp_path}/file/state", "")
+
+
+def test_directory_for_completed_studies_is_made(tmp_path: Path) -> None:
+    make_completed_directory(str(tmp_path / "a" / "b"), str(tmp_path))
+    make_completed_directory(str(tmp_path / "a" / "b"), str(tmp_path))
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_directory_for_completed_studies_that_cannot_be_used_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    for path, complaint in (("file", "cannot be used: File exists"), (".", "is the output directory")):
+        with pytest.raises(ProcessError, match=complaint):
+            make_completed_directory(str(tmp_path / path), str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ProcessError, match="is not writeable"):
+        make_completed_directory(str(tmp_path / "a"), str(tmp_path))

@@ -435,3 +435,35 @@ def test_event_numbers_of_workers_that_are_gone_are_dropped(bench: Bench) -> Non
     assert bench.state.recover().events == {"w": 1}
     bench.state.forget_events(["w"])
     assert bench.state.recover().events == {}
+
+
+# -- with a timeout, while associations overlap -------------------------------------------------------
+
+
+def test_series_that_associations_may_share_ends_with_its_study(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, StudyPolicy(sorting=Sorting.STUDY_UID, timeout_s=10))
+    for association in ("a", "b"):
+        bench.studies.opened(association)
+    bench.store("1.1", "CT.1", series="7.1")
+    bench.store("1.1", "CT.2", series="7.2")
+    assert [step for step in bench.do_all() if step.startswith("series")] == []
+    bench.studies.closed("b")
+    bench.store("1.1", "CT.3", series="7.3")
+    assert [step for step in bench.do_all() if step.startswith("series")] == []
+    bench.studies.due(110.0)
+    assert bench.do_all() == ["series 7.1", "series 7.2", "series 7.3", "finish 1.1 timeout", "study 1.1"]
+
+
+# -- directories that others move ---------------------------------------------------------------------
+
+
+def test_directory_of_an_open_study_is_made_again(bench: Bench) -> None:
+    directory = bench.store("1.1")
+    os.rmdir(directory)
+    assert bench.place("1.1")["directory"] == directory
+    assert os.path.isdir(directory)
+    os.rmdir(directory)
+    Path(directory).write_text("in the way")
+    assert bench.place("1.1")["status"] == 0xA700
+    os.unlink(directory)
+    assert bench.place("1.1")["status"] == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fastscp.dicom import dictionary
+from fastscp.dicom.options import PrivateDictionary
 from fastscp.errors import UsageError
 
 
@@ -94,4 +95,34 @@ def test_dictionary_of_dcmtk_itself_keeps_the_choices(tmp_path: Path) -> None:
     path.write_text("(7FE0,0010)\tpx\tPixelData\t1\tDICOM\n(0028,1101)\txs\tRed\t3\tDICOM\n"
                     "(0028,0106)\txs\tSmallest\t1\tDICOM\n(0004,1200)\tup\tOffset\t1\tDICOM\n")
     own = dictionary.load([str(path)])
-    assert [own.vr(tag) for tag in (0x7FE00010, 0x00281101, 0x00280106, 0x00041200)] == ["ox", "US", "xs", "UL"]
+    assert [own.vr(tag) for tag in (0x7FE00010, 0x00281101, 0x00280106, 0x00041200)] == ["OW", "US", "xs", "UL"]
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> str:
+    path = tmp_path / "private.dic"
+    path.write_text('(0019,"OWN",01)\tDS\tX\t1\tOwn\n(0019,"OWN",1101)\tUS\tX\t1\tOwn\n(0019,"OWN",1202)\tpx\tX\t1\tOwn\n')
+    return str(path)
+
+
+@pytest.mark.parametrize(("choice", "named", "knows_pydicoms"), [
+    (PrivateDictionary.AUTOMATIC, False, True), (PrivateDictionary.AUTOMATIC, True, False),
+    (PrivateDictionary.PYDICOM, True, True), (PrivateDictionary.NONE, False, False), (PrivateDictionary.NONE, True, False),
+])
+def test_whose_private_attributes_are_known(choice: PrivateDictionary, named: bool, knows_pydicoms: bool,
+                                            private: str) -> None:
+    chosen = dictionary.load([private] if named else [], choice)
+    assert (chosen.private_vr(0x0019101A, "GEMS_ACQU_01") == "LO") == knows_pydicoms
+    assert (chosen.private_vr(0x00191001, "OWN") == "DS") == named
+
+
+def test_files_without_private_attributes_leave_pydicoms_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "public.dic"
+    path.write_text("(0010,0010)\tLT\tName\t1\tOwn\n")
+    assert dictionary.load([str(path)]).private_vr(0x0019101A, "GEMS_ACQU_01") == "LO"
+
+
+def test_private_element_of_one_block_counts_there_alone_and_first(private: str) -> None:
+    own = dictionary.load([private])
+    assert [own.private_vr(tag, "OWN") for tag in (0x00191001, 0x00191101, 0x00191201)] == ["DS", "US", "DS"]
+    assert [own.private_vr(tag, "OWN") for tag in (0x00191002, 0x00191202)] == ["UN", "OW"]

@@ -11,7 +11,7 @@ from fastscp.acceptor.policy import WorkerStart
 from fastscp.access.policy import AccessPolicy
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
-from fastscp.dicom.options import OutputOptions
+from fastscp.dicom.options import OutputOptions, PrivateDictionary
 from fastscp.errors import ProcessError, StorageError, UsageError
 from fastscp.log.policy import LogPolicy
 from fastscp.service import run as module
@@ -55,11 +55,11 @@ def test_dictionary_is_read_before_the_forks_unless_nothing_is_rewritten(monkeyp
     from fastscp.dicom import rewrite
 
     read = []
-    monkeypatch.setattr(rewrite, "shared_dictionary", read.append)
+    monkeypatch.setattr(rewrite, "shared_dictionary", lambda *given: read.append(given))
     module.preload(OutputOptions(bit_preserving=True))
     assert read == []
     module.preload(OutputOptions(dictionary_paths=("private.dic",)))
-    assert read == [("private.dic",)]
+    assert read == [(("private.dic",), PrivateDictionary.AUTOMATIC)]
 
 
 # -- what the acceptor process is given -----------------------------------------------------------
@@ -130,6 +130,26 @@ def test_first_worker_removes_nothing(worker):
 def test_successor_removes_what_the_dead_one_left_before_it_begins(worker):
     assert module.children(CONFIG, WorkerSettings()).worker(WorkerStart(0, "channel", predecessor=4711)) == 0
     assert worker == [("removed", "/data", 4711), ("made", "channel"), ("ran",)]
+
+
+def test_successor_tidies_up_the_quarantine(worker, tmp_path):
+    (tmp_path / ".fastscp-4711-1.keep").write_text("CT.X.1")
+    (tmp_path / "CT.X.1.json").write_text("{}")
+    config = replace(CONFIG, store=StorePolicy("/data", quarantine=str(tmp_path)))
+    module.run_worker(WorkerStart(0, "channel", predecessor=4711), config, WorkerSettings())
+    assert list(tmp_path.iterdir()) == []
+    assert worker == [("removed", "/data", 4711), ("removed", str(tmp_path), 4711), ("made", "channel"), ("ran",)]
+
+
+def test_quarantine_is_tidied_up_at_the_start(tmp_path, caplog):
+    (tmp_path / ".fastscp-999999999-1.keep").write_text("CT.X.1")
+    (tmp_path / "CT.X.1.json").write_text("{}")
+    module.tidy_quarantine(StorePolicy(quarantine=str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+    module.tidy_quarantine(StorePolicy())
+    assert caplog.messages == []
+    module.tidy_quarantine(StorePolicy(quarantine=str(tmp_path / "none")))
+    assert "cannot tidy up the quarantine" in caplog.text
 
 
 def test_nothing_is_removed_where_nothing_is_stored(worker):

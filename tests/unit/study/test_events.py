@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from fastscp.study import events
+from fastscp.study import event_types, events
 from tests.support import said
 from tests.support.fakes import FakeSink
 
@@ -16,11 +16,13 @@ DOCUMENT = (Path(__file__).parents[3] / "docs" / "events.md").read_text(encoding
 WHEN = 1_700_000_000.25
 CALLER = said.opened("a")
 NOTE = {**said.refused("a"), "reason": "why"}
-HOOK: events.Hook = {"hook": "study", "number": 1, "study_uid": "1.2", "directory": "/d", "command": "true"}
-MADE: list[events.Event] = [
+HOOK: event_types.Hook = {"hook": "study", "number": 1, "study_uid": "1.2", "directory": "/d", "command": "true"}
+MADE: list[event_types.Event] = [
     events.association_opened(WHEN, CALLER), events.association_closed(WHEN, said.closed("a")),
     events.association_lost(WHEN, "a"), events.association_rejected(WHEN, NOTE), events.connection_refused(WHEN, NOTE),
     events.object_stored(WHEN, CALLER, said.stored(1, "1.2", "/d")), events.object_refused(WHEN, NOTE),
+    events.object_quarantined(WHEN, {**NOTE, "size": 1000}),
+    events.object_repeated(WHEN, "1.2", "1.3", kept=("/d", "CT000001"), removed="/d/CT.1.3"),
     events.study_opened(WHEN, "1.2", "/d"),
     events.study_completed(WHEN, {"study_uid": "1.2", "directory": "/d", "reason": "timeout", "revision": 1}, CALLER,
                            [events.study_object("CT1", said.stored(1, "1.2", "/d"))]),
@@ -34,16 +36,16 @@ def name_of(kind: type[Any]) -> str:
     return str(name)
 
 
-BY_NAME = {name_of(kind): kind for kind in events.KINDS}
+BY_NAME = {name_of(kind): kind for kind in event_types.KINDS}
 
 
 def test_every_kind_is_made_and_named_once() -> None:
-    assert len(BY_NAME) == len(events.KINDS)
+    assert len(BY_NAME) == len(event_types.KINDS)
     assert {event["event"] for event in MADE} == set(BY_NAME)
 
 
 @pytest.mark.parametrize("event", MADE, ids=lambda event: event["event"])
-def test_event_has_the_fields_of_its_type(event: events.Event) -> None:
+def test_event_has_the_fields_of_its_type(event: event_types.Event) -> None:
     assert set(event) == set(get_type_hints(BY_NAME[event["event"]]))
     assert event["schema"] == 1
     assert event["time"] == "2023-11-14T22:13:20.250000Z"

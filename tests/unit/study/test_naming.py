@@ -74,3 +74,19 @@ def test_transliteration(octets: bytes, charset: str, spelt: str | None) -> None
     assert result
     assert result.replace("_", "a").isalnum()
     assert result.isascii()
+
+
+@pytest.mark.parametrize(("prefix", "parent", "name"), [
+    ("", "out", "1.2"), ("P", "out", "P_1.2"), ("a/b", "out/a", "b_1.2"), ("a/", "out/a", "_1.2"),
+    ("a/b/c", "out/a/b", "c_1.2"), ("/srv/b", "/srv", "b_1.2"), ("../b", "out/..", "b_1.2"),
+])
+def test_prefix_may_lead_into_a_directory(prefix: str, parent: str, name: str) -> None:
+    policy = StudyPolicy(sorting=Sorting.STUDY_UID, prefix=prefix)
+    assert naming.parent_directory(policy, "out") == parent
+    assert naming.directory_name(policy, "1.2", "", WHEN) == name
+
+
+def test_number_of_a_name_comes_and_goes() -> None:
+    assert naming.numbered("P_1.2", 3) == "P_1.2.r3"
+    assert naming.unnumbered("P_1.2.r3") == "P_1.2"
+    assert naming.unnumbered("P_1.2.rx") == "P_1.2.rx"

@@ -19,6 +19,7 @@ from fastscp.ul.pdu import AcceptedContext
 from fastscp.worker.context import ReceptionContext
 from fastscp.worker.reception import Reception
 from tests.corpus import wire
+from tests.support import datasets as ds
 from tests.support.fake_worker import data_set
 
 NOW = datetime.datetime(2024, 2, 3, 4, 5, 6, 789000)
@@ -178,3 +179,69 @@ def test_deflated_data_is_inflating_until_it_fails(tmp_path: Path) -> None:
     made.finish()
     assert made.failure is not None
     assert not made.inflating
+
+
+@pytest.mark.parametrize("octets", [b"1.2.3.4.5\t", b"1.2 .3.4.5\n\0", b" 1.2.3.4.5", b"1.2.3.4.5\0ab"], ids=repr)
+def test_uid_of_the_data_set_is_compared_by_what_it_means(tmp_path: Path, octets: bytes) -> None:
+    value = octets + b"\0" * (len(octets) & 1)
+    data = data_set()[:data_set().index(b"\x08\0\x18\0")] + ds.implicit(0x00080018, value)
+    assert received(settings(tmp_path), data=data).failure is None
+
+
+@pytest.mark.parametrize(("octets", "status"), [(b"", 0xA900), (b"\t\0", 0xA900), (b"1.2", 0xA900), (None, 0xC000)])
+def test_uid_that_is_another_one_or_is_not_there(tmp_path: Path, octets: bytes | None, status: int) -> None:
+    data = data_set()[:data_set().index(b"\x08\0\x18\0")]
+    if octets is not None:
+        data += ds.implicit(0x00080018, octets + b"\0" * (len(octets) & 1))
+    assert received(settings(tmp_path), data=data).status == status
+
+
+def test_study_uid_of_nothing_but_blanks_has_no_place(tmp_path: Path) -> None:
+    data = data_set(study="") + ds.implicit(0x0020000D, b"\t\n\0\0")
+    assert received(settings(tmp_path, sorted=True), data=data).status == 0xC000
+
+
+def test_directory_that_somebody_took_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for anonymous in (True, False):
+        monkeypatch.setattr(OutputDirectory, "_anonymous_works", lambda _self, anonymous=anonymous: anonymous)
+        directory = tmp_path / f"S_{anonymous}"
+        published = received(settings(tmp_path)).publish(str(directory), NOW)
+        assert published is not None
+        assert os.listdir(directory) == ["CT.1.2.3.4.5"]
+        (directory / "CT.1.2.3.4.5").write_text("earlier")
+        assert received(settings(tmp_path)).publish(str(directory), NOW).replaced  # type: ignore[union-attr]
+
+
+def test_only_the_directory_of_the_study_is_made_again(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "out", tmp_path / "elsewhere"
+    inside.mkdir()
+    for directory in (inside / "a" / "b", outside):
+        made = received(settings(inside))
+        assert made.publish(str(directory), NOW) is None
+        assert made.status == 0xA700
+    assert os.listdir(tmp_path) == ["out"]
+    assert os.listdir(inside) == []
+
+
+def test_file_in_the_place_of_the_directory_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "S").write_text("")
+    made = received(settings(tmp_path))
+    assert made.publish(str(tmp_path / "S"), NOW) is None
+    assert (made.status, str(made.failure)[-15:]) == (0xA700, "Not a directory")
+
+
+@pytest.mark.parametrize("instance", [wire.INSTANCE, "1.2_3"])
+def test_object_is_compared_with_the_file_that_it_will_replace(tmp_path: Path, instance: str) -> None:
+    context = settings(tmp_path)
+    for data, unchanged in ((None, False), (None, True), (data_set(instance, study="1.2.100"), False)):
+        made = received(context, instance, data)
+        assert list(made.compare(None)) == []
+        assert made.unchanged is unchanged
+        assert made.publish(None, NOW) is not None
+
+
+@pytest.mark.parametrize("names", [FileNames.UNIQUE, FileNames.TIME])
+def test_names_of_their_own_have_nothing_to_be_compared_with(tmp_path: Path, names: FileNames) -> None:
+    made = received(settings(tmp_path, file_names=names))
+    assert list(made.compare(None)) == []
+    assert not made.unchanged

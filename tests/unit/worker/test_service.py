@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from fastscp.config import Config
 from fastscp.config.network import FaultPolicy, NetworkPolicy
+from fastscp.store import comparing
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from fastscp.ul.encode import encode_data
+from fastscp.worker.reception import Reception
 from tests.corpus import wire
 from tests.support.fake_worker import Bench, data_set, echo, store
 
@@ -231,3 +234,50 @@ def test_early_place_of_the_next_object_does_not_publish_it_unfinished(sorting: 
     assert files(tmp_path) == ["CT.1.1"]
     sorting.arrive(encode_data(3, 2, b""))
     assert files(tmp_path) == ["CT.1.1", "CT.1.2"]
+
+
+def repeated(sorting: Bench, tmp_path: Path, *, late: bool, data: bytes | None = None) -> None:
+    (tmp_path / "S_1").mkdir()
+    for number, octets in ((1, None), (2, data)):
+        sorting.arrive(store(number, data=octets) if octets is not None else store(number))
+        sorting.reporter.placed(tmp_path / "S_1", request=number, late=late)
+        if number == 1:
+            sorting.reporter.notify("on_acknowledged", 1)
+
+
+def test_object_of_a_study_that_ended_is_told_to_change_nothing(sorting: Bench, tmp_path: Path) -> None:
+    repeated(sorting, tmp_path, late=True)
+    assert [sorting.reporter.packets[event]["unchanged"] for event in (1, 2)] == [False, True]
+    assert [sorting.reporter.packets[event]["replaced"] for event in (1, 2)] == [False, True]
+
+
+def test_nothing_is_compared_in_a_study_that_never_ended(sorting: Bench, tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Reception, "compare")
+    repeated(sorting, tmp_path, late=False)
+    assert sorting.reporter.packets[2]["unchanged"] is False
+
+
+def test_long_comparison_lets_others_have_their_turn(sorting: Bench, tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "PIECE_OCTETS", 64)
+    repeated(sorting, tmp_path, late=True)
+    assert 2 not in sorting.reporter.packets
+    assert sorting.connection.blocked
+    for _ in range(1000):
+        sorting.loop.advance(0.002)
+    assert sorting.reporter.packets[2]["unchanged"] is True
+    sorting.reporter.notify("on_acknowledged", 2)
+    assert not sorting.connection.blocked
+
+
+def test_object_that_is_dropped_while_it_is_compared_changes_nothing(sorting: Bench, tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "PIECE_OCTETS", 64)
+    descriptors = len(os.listdir("/proc/self/fd"))
+    repeated(sorting, tmp_path, late=True)
+    sorting.connection.abort("no reason", source=2, reason=0)
+    for _ in range(1000):
+        sorting.loop.advance(0.002)
+    assert 2 not in sorting.reporter.packets
+    assert len(os.listdir("/proc/self/fd")) <= descriptors + 1, "the output directory stays open"

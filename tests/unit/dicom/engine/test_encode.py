@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastscp.dicom.engine.encode import Writer
+from fastscp.dicom.engine.scan import items_reader
 from fastscp.dicom.options import OutputOptions
 from fastscp.errors import InstanceError
 from tests.support import datasets as ds
@@ -14,7 +15,7 @@ from tests.support.engine import Bench, Heard
 def _written(tag: int, vr: str, value: bytes, options: OutputOptions | None = None, syntax: str = ds.EXPLICIT) -> bytes:
     octets = ds.explicit(tag, vr, value)
     bench = Bench(octets, syntax, options)
-    writer = Writer(bench.plan, bench.cursor, bench.output, bench.value)
+    writer = Writer(bench.plan, bench.cursor, bench.output, bench.value, items_reader)
     header = 12 if vr in ds.LONG_VRS else 8
     assert writer.element(0, bench.level, tag, vr, header, len(value)) == len(octets)
     return bench.written()
@@ -48,13 +49,13 @@ def test_padding_is_left_out() -> None:
 def test_what_the_caller_wants_is_kept_raw() -> None:
     octets = ds.explicit(0x00100010, "PN", b"A^B   ")
     bench = Bench(octets)
-    Writer(bench.plan, bench.cursor, bench.output, bench.value).element(0, bench.level, 0x00100010, "PN", 8, 6)
+    Writer(bench.plan, bench.cursor, bench.output, bench.value, items_reader).element(0, bench.level, 0x00100010, "PN", 8, 6)
     assert bench.cursor.attributes == {0x00100010: b"A^B   "}
 
 
 def test_a_value_that_is_not_there_yet_is_waited_for() -> None:
     bench = Bench(ds.explicit(0x00100010, "PN", b"A^", 6))
-    writer = Writer(bench.plan, bench.cursor, bench.output, bench.value)
+    writer = Writer(bench.plan, bench.cursor, bench.output, bench.value, items_reader)
     assert writer.element(0, bench.level, 0x00100010, "PN", 8, 6) == -1
     assert (bench.cursor.need, bench.cursor.header) == (14, 8)
     assert bench.cursor.attributes == {}
@@ -63,7 +64,7 @@ def test_a_value_that_is_not_there_yet_is_waited_for() -> None:
 def test_a_large_value_is_left_pending_behind_its_header() -> None:
     octets = ds.explicit(0x7FE00010, "OW", b"begin", 100_000)
     bench = Bench(octets)
-    writer = Writer(bench.plan, bench.cursor, bench.output, bench.value)
+    writer = Writer(bench.plan, bench.cursor, bench.output, bench.value, items_reader)
     assert writer.element(0, bench.level, 0x7FE00010, "OW", 12, 100_000) == 12
     assert bench.value.left == 100_000 - 5
     assert bench.written() == octets
@@ -71,7 +72,7 @@ def test_a_large_value_is_left_pending_behind_its_header() -> None:
 
 def test_a_large_value_that_is_left_out_is_left_out_to_its_end() -> None:
     bench = Bench(ds.explicit(0xFFFCFFFC, "OB", b"begin", 100_000))
-    Writer(bench.plan, bench.cursor, bench.output, bench.value).element(0, bench.level, 0xFFFCFFFC, "OB", 12, 100_000)
+    Writer(bench.plan, bench.cursor, bench.output, bench.value, items_reader).element(0, bench.level, 0xFFFCFFFC, "OB", 12, 100_000)
     bench.value.feed(bytes(99_995))
     assert bench.value.left == 0
     assert bench.written() == b""
@@ -80,7 +81,7 @@ def test_a_large_value_that_is_left_out_is_left_out_to_its_end() -> None:
 def test_an_observer_hears_nothing_of_a_swapped_value() -> None:
     heard = Heard()
     bench = Bench(ds.explicit(0x00280010, "US", b"\x10\0"), options=OutputOptions(transfer_syntax=ds.BIG), observer=heard)
-    Writer(bench.plan, bench.cursor, bench.output, bench.value).element(0, bench.level, 0x00280010, "US", 8, 2)
+    Writer(bench.plan, bench.cursor, bench.output, bench.value, items_reader).element(0, bench.level, 0x00280010, "US", 8, 2)
     assert heard.events == [("cut", 0, 8, ds.explicit(0x00280010, "US", b"", 2, order=">")), ("cut", 8, 10, 2)]
 
 
@@ -88,4 +89,4 @@ def test_an_element_stays_inside_its_item() -> None:
     bench = Bench(ds.explicit(0x00080018, "UI", b"1.2\0"))
     bench.level.end = 10
     with pytest.raises(InstanceError, match="exceeds its item"):
-        Writer(bench.plan, bench.cursor, bench.output, bench.value).element(0, bench.level, 0x00080018, "UI", 8, 4)
+        Writer(bench.plan, bench.cursor, bench.output, bench.value, items_reader).element(0, bench.level, 0x00080018, "UI", 8, 4)

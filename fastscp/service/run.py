@@ -138,16 +138,18 @@ def children(config: Config, settings: WorkerSettings) -> Children:
     from fastscp.acceptor.policy import Children  # noqa: PLC0415 - as in serve
     from fastscp.coordinator import process as coordinator  # noqa: PLC0415 - imported once, before the forks
 
+    current = [settings]  #: what a worker that is forked now begins with
+
     def worker(start: WorkerStart) -> int:
-        return run_worker(start, config, settings)
+        return run_worker(start, config, current[0])
 
     def run_coordinator(control: socket.socket, heartbeat: Heartbeat) -> int:
         return coordinator.main(control, config, heartbeat)
 
-    def try_reload() -> None:
-        worker_settings(config.network.tls)
+    def reload() -> None:
+        current[0] = replace(worker_settings(config.network.tls), places=settings.places)
 
-    return Children(worker, run_coordinator, try_reload)
+    return Children(worker, run_coordinator, reload)
 
 
 def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> int:

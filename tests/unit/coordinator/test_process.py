@@ -11,7 +11,7 @@ import pytest
 
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode
-from fastscp.coordinator import opening, process
+from fastscp.coordinator import opening, process, requests
 from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import RENAMES_PER_STEP
 from fastscp.coordinator.process import (

@@ -27,6 +27,7 @@ from fastscp.net.systemd import adopt_connection
 from fastscp.process import fdpass, packets
 from fastscp.process.child import Processes, SystemProcesses
 from fastscp.process.loop import IN, Loop
+from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.titles import set_title
 from fastscp.service.privileges import drop_privileges
 from fastscp.worker.process import Worker, WorkerSettings
@@ -53,6 +54,8 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
     if config.needs_coordinator:
         helper = CoordinatorChild(lambda control: run_coordinator(control, config), SystemProcesses(), sock)
         helper.wait_ready()
+    if not config.access.enabled:  # commands of access rules may need them, as hooks may, which the coordinator runs
+        renounce_new_privileges()
     worker = Worker(None, config, settings, only_one=True)
     if helper is not None:
         helper.attach(worker.loop, worker.reporter.attach)

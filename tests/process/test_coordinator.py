@@ -330,13 +330,14 @@ def test_stop_keeps_studies_for_the_next_start(output: Path, calls: Path) -> Non
     assert lines(calls) == [f"{output}/1.1"]
 
 
-def test_end_of_control_channel_drains(output: Path, calls: Path) -> None:
+def test_end_of_control_channel_drains_once_the_last_worker_is_done(output: Path, calls: Path) -> None:
     with CoordinatorProcess(configuration(output, BY_UID, HookPolicy(on_end_of_study=f"echo #p >>{calls}"))) as process:
         worker = process.worker()
         worker.open("a")
         worker.store("a", "1.1", "CT.1")
         process.control.close()
         worker.store("a", "1.1", "CT.2")
+        assert not calls.exists(), "what is under way counts"
         assert worker.channel is not None
         worker.channel.close()
         assert process.wait() == 0

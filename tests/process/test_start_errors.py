@@ -11,10 +11,9 @@ import pytest
 
 from tests.support.objects import CT, CT_CONTEXT, data_set
 from tests.support.rawscu import RawSCU
-from tests.support.servers import FastscpServer, free_port, listens, wait_until
+from tests.support.servers import FastscpServer, free_port
 
 ROOT = Path(__file__).parents[2]
-NOBODY = 65534
 PORT = str(free_port())
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -62,14 +61,15 @@ def test_named_table_of_access_rules_that_is_not_there(tmp_path: Path, option: s
 
 @NEEDS_ROOT
 def test_ignore_needs_no_writable_directory(tmp_path: Path) -> None:
-    class Nobody(FastscpServer):
+    """Root may write anywhere, so it runs without that capability; it stays the user who can read this checkout."""
+    class Bounded(FastscpServer):
         def command(self) -> list[str]:
-            return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *super().command()]
+            return ["setpriv", "--bounding-set=-dac_override", *super().command()]
 
-        def wait_ready(self) -> None:  # the other user cannot reach the socket that readiness is told to
-            wait_until(lambda: self.process is not None and listens(self.process), "listens")
-
-    with Nobody(["-od", "/", "--ignore", "-xcr", "true"]) as server, RawSCU("127.0.0.1", server.port) as scu:
+    (tmp_path / "out").mkdir(mode=0o555)
+    with pytest.raises(AssertionError, match="specified output directory is not writeable"):
+        Bounded(["-od", tmp_path / "out"]).start()
+    with Bounded(["-od", tmp_path / "out", "--ignore", "-xcr", "true"]) as server, RawSCU("127.0.0.1", server.port) as scu:
         scu.associate(CT_CONTEXT)
         assert scu.store(1, CT, "1.2.3", data_set("1.2.3")) == 0
         scu.release()

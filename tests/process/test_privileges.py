@@ -55,7 +55,7 @@ def test_workers_and_resolver_never_get_new_privileges_but_hooks_may(tmp_path):
     if not new_privileges(os.getpid()):
         pytest.skip("this process may not get privileges itself")
     status = tmp_path / "status"
-    with FastscpServer(["--workers", "2", "-xcr", f"grep NoNewPrivs /proc/self/status > {status} #r", "-od", tmp_path]) as server:
+    with FastscpServer(["--workers", "2", "-xcr", f"true #r; grep NoNewPrivs /proc/self/status > {status}", "-od", tmp_path]) as server:
         store_one(server.port)
         assert not any(new_privileges(process.pid) for role in ("worker", "resolver") for process in server.role(role))
         assert len(server.role("resolver")) == 1

@@ -41,5 +41,5 @@ class Children:
 
     worker: Callable[[WorkerStart], int]
     coordinator: Callable[[socket.socket, Heartbeat], int]  #: owns its end of the control channel
-    #: tries what workers are about to do at a reload, so that a problem is told once; raises FastscpError or OSError
-    try_reload: Callable[[], None] = lambda: None
+    #: reads again what workers begin with; raises FastscpError or OSError, and leaves it as it was then
+    reload: Callable[[], None] = lambda: None

@@ -46,6 +46,8 @@ class WorkerSlot:
     channel: socket.socket
     far_end: socket.socket  #: the worker's own end, to take back what it does not read
     up: bool = False
+    generation: int = 0  #: those of an earlier one are being replaced
+    retiring: bool = False  #: it takes nothing more and ends with its last connection
     declined: bool = False  #: it had no descriptor for a connection, and none has been finished since
     event_channel: int = 0  #: number of the channel to the coordinator that it was given last
     suspect: bool = False  #: something was taken back from it, and it has given no sign of life since
@@ -94,14 +96,19 @@ class Pool:
     @property
     def full(self) -> bool:
         """Whether the workers have no descriptors for another connection."""
-        if self._capacity is not None and self.open_count >= self._capacity * len(self.slots):
+        serving = [slot for slot in self.slots.values() if not slot.retiring]
+        if self._capacity is not None and len(self._waiting) + sum(slot.load for slot in serving) >= self._capacity * len(serving):
             return True
-        return all(slot.declined for slot in self.slots.values())
+        return all(slot.declined for slot in serving)
 
     @property
     def up_count(self) -> int:
         """Workers that take connections."""
-        return sum(slot.up for slot in self.slots.values())
+        return sum(slot.up and not slot.retiring for slot in self.slots.values())
+
+    def serves(self, index: int) -> bool:
+        """Whether there is a worker of that index that does not retire."""
+        return any(slot.index == index and not slot.retiring for slot in self.slots.values())
 
     def add(self, slot: WorkerSlot) -> None:
         """Take a newly forked worker in; it gets connections once it says it is up."""
@@ -141,7 +148,7 @@ class Pool:
                 return
 
     def _has_room(self, slot: WorkerSlot) -> bool:
-        return not slot.declined and (self._capacity is None or slot.load < self._capacity)
+        return not (slot.declined or slot.retiring) and (self._capacity is None or slot.load < self._capacity)
 
     def _hand_to(self, slot: WorkerSlot, connection: AcceptedConnection) -> bool:
         """Send the socket to one worker; False when its channel is full or it is dying."""

@@ -5,7 +5,7 @@ to a worker, or closed with a log line. Order of a shutdown: stop listening, let
 let the coordinator end its studies, exit.
 
 SIGTERM, SIGINT   drain; the second one stops at once
-SIGHUP            reload access rules, certificates and log files
+SIGHUP            reload access rules, certificates and log files, replace the workers
 SIGCHLD           collect and replace children
 """
 
@@ -63,7 +63,7 @@ class AcceptorProcess:
         self._admission = Admission(policy.access, loop, self._pool.submit, self._refused,
                                     on_name=self._tell_name, resolver=resolver, names_wanted=policy.names_wanted)
         self._supervisor = Supervisor(children, processes, loop, self._pool, self._own_sockets,
-                                      on_ready=self._coordinator_ready, on_look=self._admission.look,
+                                      on_ready=self._coordinator_ready, on_look=self._admission.look, on_renewed=self._renewed,
                                       on_start_failure=self._give_up, watch=Watch(policy.hang_timeout_s), clock=clock)
         self._watchdog_s = watchdog_s
         self._children = children
@@ -138,6 +138,7 @@ class AcceptorProcess:
             self._announced = True
             self._notify("READY=1", f"STATUS=receiving with {self._policy.workers} workers", f"MAINPID={os.getpid()}")
         self._update_listening()
+        self._supervisor.renewal.go_on()
 
     def _give_up(self) -> None:
         """End the service whose coordinator could not start even once."""
@@ -249,12 +250,13 @@ class AcceptorProcess:
         self._notify("RELOADING=1")
         self._admission.reload()
         try:
-            self._children.try_reload()
-        except (FastscpError, OSError) as error:  # said once, here; the workers keep what they have
+            self._children.reload()
+        except (FastscpError, OSError) as error:  # new workers begin with what there was
             _log.error("certificates not reloaded: %s", error)
-        else:
-            self._supervisor.tell_workers({"kind": "reload"})
         self._supervisor.tell_coordinator({"kind": "reload"})
+        self._supervisor.renewal.begin()
+
+    def _renewed(self) -> None:
         self._notify("READY=1")
 
     def _children_changed(self) -> None:

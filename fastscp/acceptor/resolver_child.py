@@ -23,6 +23,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from fastscp.process.renounce import renounce_new_privileges
+
 PACKET_OCTETS = 4096
 _THREADS = 8
 _FIRST_OTHER_DESCRIPTOR = 4
@@ -54,6 +56,7 @@ def look_up(address: str) -> tuple[str, bool]:
 
 def run_helper(channel: socket.socket, time_limit_s: float) -> int:
     """Be the helper, in a process of its own; return its exit status."""
+    renounce_new_privileges()
     for number in (signal.SIGINT, signal.SIGHUP):  # the terminal's, meant for our parent
         signal.signal(number, signal.SIG_IGN)
     os.dup2(channel.fileno(), _FIRST_OTHER_DESCRIPTOR - 1)

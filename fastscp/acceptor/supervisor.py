@@ -30,6 +30,7 @@ from fastscp.acceptor.backoff import (
 )
 from fastscp.acceptor.policy import Children, WorkerStart
 from fastscp.acceptor.pool import Pool, WorkerSlot
+from fastscp.acceptor.renewal import Renewal
 from fastscp.acceptor.watch import TICK_S, Watch
 from fastscp.log.names import NETWORK
 from fastscp.net.systemd import hide_from_children
@@ -50,7 +51,8 @@ class Supervisor:
     def __init__(self, children: Children, processes: Processes, loop: Loop, pool: Pool,
                  own_sockets: Callable[[], Iterable[socket.socket]], *,
                  on_ready: Callable[[], None], on_start_failure: Callable[[], None],
-                 on_look: Callable[[], None] = lambda: None, watch: Watch | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+                 on_look: Callable[[], None] = lambda: None, on_renewed: Callable[[], None] = lambda: None,
+                 watch: Watch | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._children = children
         self._processes = processes
         self._loop = loop
@@ -69,6 +71,7 @@ class Supervisor:
         self._looked = 0.0  #: when the children were looked at, monotonic seconds
         self._channels = 0  #: event channels made so far
         pool.on_unconnected = self._reconnect
+        self.renewal = Renewal(loop, pool, self.start_worker, on_renewed)
         self._replacing = True  #: False once the service goes down
 
     # -- starting ---------------------------------------------------------------------------------
@@ -101,7 +104,7 @@ class Supervisor:
         except OSError:
             theirs.close()
             raise
-        slot = WorkerSlot(index, pid, ours, theirs)
+        slot = WorkerSlot(index, pid, ours, theirs, generation=self.renewal.generation)
         self._loop.register(ours.fileno(), IN, lambda _mask: self._pool.read(slot))
         self._pool.add(slot)
         self._connect_to_coordinator(slot)
@@ -243,11 +246,15 @@ class Supervisor:
         self._loop.unregister(slot.channel.fileno())
         lost = slot.load - len(slot.untaken)
         self._pool.remove(pid)
-        if self._replacing:
+        if slot.retiring:
+            if exit_code or lost:
+                _log.error("worker %d ended while it retired (%s), %d associations lost", slot.index + 1,
+                           describe_exit(exit_code), lost)
+        elif self._replacing:
             _log.error("worker %d ended (%s), %d associations lost, starting another",
                        slot.index + 1, describe_exit(exit_code), lost)
             self._replace(slot.index, lifetime_s, lambda: self.start_worker(slot.index, predecessor=pid),
-                          lambda: self._replacing, longest_delay(exit_code))
+                          lambda: self._replacing and not self._pool.serves(slot.index), longest_delay(exit_code))
 
     def _replace(self, index: int, lifetime_s: float, start: Callable[[], None], wanted: Callable[[], bool],
                  longest_s: float = LONGEST_DELAY_S) -> None:
@@ -273,6 +280,7 @@ class Supervisor:
     def drain(self) -> None:
         """Let every worker end, and replace none of them; the coordinator stays until they have told it everything."""
         self._replacing = False
+        self.renewal.cancel()
         self.tell_workers({"kind": "drain"})
         if self._needs_coordinator():  # now, no matter how long it was to be waited for
             self._replace(_COORDINATOR, SHORT_LIFE_S, self.start_coordinator, self._needs_coordinator)

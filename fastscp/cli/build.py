@@ -6,6 +6,7 @@ Profiles and TLS material are read elsewhere; what this module imports on demand
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from typing import Protocol
 
@@ -119,11 +120,21 @@ def network_policy(line: Settings) -> NetworkPolicy:
         dimse_timeout_s=line.number("--dimse-timeout"),
         socket_timeout_s=socket_timeout_s if socket_timeout_s > 0 else None,
         lookup_hosts=not line.has("--disable-host-lookup"),
+        umask=_umask(line.value("--umask")),
         user=line.value("--user"),
         drain_timeout_s=_seconds(line, "--drain-timeout", defaults.drain_timeout_s),
         hang_timeout_s=_seconds(line, "--hang-timeout", defaults.hang_timeout_s or 0.0) or None,
         tls=tls_policy(line) if line.has("--enable-tls") else None,
     )
+
+
+def _umask(value: str | None) -> int | None:
+    """Return a mask of permissions, given as shells take it. Raises UsageError for anything else."""
+    if value is None:
+        return None
+    if not re.fullmatch("0*[0-7]{1,3}", value):
+        raise UsageError(f"Invalid value for option --umask: {value} is not an octal number up to 777")
+    return int(value, 8)
 
 
 def _process_mode(line: Settings) -> ProcessMode:

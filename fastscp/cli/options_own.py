@@ -38,6 +38,8 @@ OWN = (
                "[s]econds: integer", seconds(), origin=_OWN),
         Option("--hang-timeout", "", "kill and replace a process that hangs for\ns seconds (0: never)",
                "[s]econds: integer (default: 30)", seconds(0), origin=_OWN),
+        Option("--umask", "", "set the mask of permissions that files and\ndirectories do not get (default: as it is)",
+               "[m]ask: string (octal)", text("mask"), origin=_OWN),
         Option("--user", "", "become user u after the port is bound", "[u]ser name: string", text("user"), origin=_OWN),
         Option("--hosts-allow", "", "read host access rules from f\n(only with --access-control)",
                "[f]ilename: string (default: /etc/hosts.allow)", file(), requires=("--access-control",), origin=_OWN),

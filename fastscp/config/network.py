@@ -70,6 +70,7 @@ class NetworkPolicy:
     dimse_timeout_s: float | None = None  #: ``-td``
     socket_timeout_s: float | None = 60.0  #: ``-ts``; 0 on the command line is None
     lookup_hosts: bool = True  #: False: ``-dhl``
+    umask: int | None = None  #: ``--umask``: of every process and hook; None: as it is
     user: str | None = None  #: ``--user``: identity taken after the port is bound
     drain_timeout_s: float = 30.0  #: ``--drain-timeout``: SIGTERM waits that long for open associations
     hang_timeout_s: float | None = 30.0  #: ``--hang-timeout``: a process that hangs so long is killed; 0 is None

@@ -23,21 +23,19 @@ from fastscp.config.network import ProcessMode
 from fastscp.coordinator import requests
 from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.channels import Transport
-from fastscp.coordinator.deferred_state import DeferredState
 from fastscp.coordinator.destination import Destination
 from fastscp.coordinator.dispatch import Dispatcher
 from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.hooks import HookProcesses, HookRunner, Processes
 from fastscp.coordinator.host_names import HostNames
+from fastscp.coordinator.opening import open_hook_state, open_state
+from fastscp.coordinator.patience import Patience
 from fastscp.coordinator.placing import Placer
 from fastscp.coordinator.sessions import Sessions
-from fastscp.coordinator.state import FILE_NAME, SqliteState
 from fastscp.coordinator.state_directory import (
     RESERVED_NAMES,
-    StateDirectory,
     make_completed_directory,
-    state_path,
 )
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes
@@ -76,7 +74,7 @@ def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = N
         signal.signal(number, signal.SIG_IGN)
     try:
         loop = Loop()
-        coordinator = _build(control, config, loop)
+        coordinator = _build(control, config, loop, heartbeat)
         if heartbeat is not None:
             heartbeat.beat_in(loop)
         try:
@@ -89,39 +87,16 @@ def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = N
     return 0
 
 
-def _build(control: socket.socket, config: Config, loop: Loop) -> Coordinator:
+def _build(control: socket.socket, config: Config, loop: Loop, heartbeat: Heartbeat | None) -> Coordinator:
     destination = config.hooks.event_log
     event_log = EventLog(Destination(destination), loop) if destination else None
-    state = open_state(config) if config.keeps_studies else None
+    state = open_state(config, Patience(control, heartbeat)) if config.keeps_studies else None
     hook_state = state or open_hook_state(config)
     if config.study.completed_directory is not None:
         make_completed_directory(config.study.completed_directory, config.store.output_directory)
     processes = HookProcesses(sockets_as_output=config.network.mode is not ProcessMode.INETD)
     return Coordinator(control, config, loop=loop, state=state, hook_state=hook_state, event_log=event_log,
                        processes=processes, adopt=adopt)
-
-
-def open_state(config: Config) -> StudyState:
-    """Return the durable state, in a directory that is this process's alone from here on."""
-    if config.network.mode is ProcessMode.INETD:  # lives as long as its one association
-        return SqliteState(None)
-    return SqliteState(StateDirectory(config.study.state_directory, config.store.output_directory).path)
-
-
-def open_hook_state(config: Config) -> HookState:
-    """Return the state of hooks where no study is tracked: the same file, made when there is something to keep."""
-    if config.network.mode is ProcessMode.INETD:
-        return DeferredState(lambda: SqliteState(None), exists=False)
-    file = state_path(config.study.state_directory, config.store.output_directory) / FILE_NAME
-    exists = file.exists() and config.hooks.on_reception is not None
-
-    def make() -> HookState:
-        path = StateDirectory(config.study.state_directory, config.store.output_directory).path
-        if file.exists() and not exists:
-            raise ProcessError(f"{path} was used by another service meanwhile")
-        return SqliteState(path)
-
-    return DeferredState(make, exists=exists)
 
 
 def adopt(descriptor: int) -> Transport:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from fastscp.errors import ProcessError
+from fastscp.log.names import APPLICATION
+
+_log = logging.getLogger(APPLICATION)
 
 DEFAULT_NAME = ".fastscp"
 #: names that no study directory may have
@@ -16,6 +20,7 @@ RESERVED_NAMES = frozenset({DEFAULT_NAME})
 LOCK_NAME = "lock"
 _PATIENCE_S = 2.0
 _STEP_S = 0.02
+_STEPS_OF_A_DEATH = 25  #: whoever waits longer says so
 
 
 def state_path(configured: str | None, output_directory: str) -> Path:
@@ -53,14 +58,24 @@ class StateDirectory:
         self._take_lock(patience_s, pause)
 
     def _take_lock(self, patience_s: float, pause: Callable[[float], None]) -> None:
-        """Lock; a predecessor that is just dying gets a moment."""
-        for _ in range(1 + round(patience_s / _STEP_S)):
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                pause(_STEP_S)
-            else:
-                return
+        """Lock; a predecessor that is dying gets a moment, and one that drains as long as that may take.
+
+        ``pause`` waits so many seconds, or raises when it is of no use any more.
+        """
+        try:
+            for step in range(1 + round(patience_s / _STEP_S)):
+                try:
+                    fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if step == _STEPS_OF_A_DEATH:
+                        _log.warning("state directory %s is in use by another service, waiting up to %g seconds for its end",
+                                     self.path, patience_s)
+                    pause(_STEP_S)
+                else:
+                    return
+        except ProcessError:
+            os.close(self._lock)
+            raise
         os.close(self._lock)
         raise ProcessError(f"state directory {self.path} is in use by another service; "
                            "give each its own with --state-dir")

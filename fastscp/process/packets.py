@@ -205,7 +205,7 @@ class Worker(TypedDict):
 class Order(TypedDict):
     """What the acceptor process wants done: finish and end, end now, read files again."""
 
-    kind: Literal["drain", "stop", "reload"]
+    kind: Literal["drain", "stop", "reload", "retire"]
 
 
 class Ready(TypedDict):

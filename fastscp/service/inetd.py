@@ -27,6 +27,7 @@ from fastscp.net.systemd import adopt_connection
 from fastscp.process import fdpass, packets
 from fastscp.process.child import Processes, SystemProcesses
 from fastscp.process.loop import IN, Loop
+from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.titles import set_title
 from fastscp.service.privileges import drop_privileges
 from fastscp.worker.process import Worker, WorkerSettings
@@ -49,10 +50,9 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
     if config.network.user is not None:
         drop_privileges(config.network.user)
     set_title(f"association with {peer.address}")
-    helper = None
-    if config.needs_coordinator:
-        helper = CoordinatorChild(lambda control: run_coordinator(control, config), SystemProcesses(), sock)
-        helper.wait_ready()
+    helper = start_coordinator(config, sock)
+    if not config.access.enabled:  # commands of access rules may need them, as hooks may, which the coordinator runs
+        renounce_new_privileges()
     worker = Worker(None, config, settings, only_one=True)
     if helper is not None:
         helper.attach(worker.loop, worker.reporter.attach)
@@ -80,6 +80,15 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
         admission.answers()
     admission.close()
     return status if helper is None else helper.finish() or status
+
+
+def start_coordinator(config: Config, sock: socket.socket) -> CoordinatorChild | None:
+    """Start a coordinator where one is needed; ``sock`` is closed in it. Raises ProcessError when it cannot start."""
+    if not config.needs_coordinator:
+        return None
+    helper = CoordinatorChild(lambda control: run_coordinator(control, config), SystemProcesses(), sock)
+    helper.wait_ready()
+    return helper
 
 
 def run_coordinator(control: socket.socket, config: Config) -> int:

@@ -28,6 +28,7 @@ from fastscp.net.listener import (
     tune,
 )
 from fastscp.net.systemd import adopt_listeners, watchdog_s
+from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.slots import Slots
 from fastscp.process.titles import set_title
 from fastscp.store.leftovers import remove_stale_temporaries, undo_unfinished
@@ -50,6 +51,8 @@ def run(config: Config) -> int:
     try:
         check_directory_name(config.store, named_in_events=config.needs_coordinator)
         config = completed(config)
+        if config.network.umask is not None:
+            os.umask(config.network.umask)
         tidy_quarantine(config.store)
         settings = worker_settings(config.network.tls)
         if config.network.mode is ProcessMode.INETD:
@@ -138,16 +141,19 @@ def children(config: Config, settings: WorkerSettings) -> Children:
     from fastscp.acceptor.policy import Children  # noqa: PLC0415 - as in serve
     from fastscp.coordinator import process as coordinator  # noqa: PLC0415 - imported once, before the forks
 
+    current = [settings]  #: what a worker that is forked now begins with
+
     def worker(start: WorkerStart) -> int:
-        return run_worker(start, config, settings)
+        renounce_new_privileges()
+        return run_worker(start, config, current[0])
 
     def run_coordinator(control: socket.socket, heartbeat: Heartbeat) -> int:
         return coordinator.main(control, config, heartbeat)
 
-    def try_reload() -> None:
-        worker_settings(config.network.tls)
+    def reload() -> None:
+        current[0] = replace(worker_settings(config.network.tls), places=settings.places)
 
-    return Children(worker, run_coordinator, try_reload)
+    return Children(worker, run_coordinator, reload)
 
 
 def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> int:

@@ -2,7 +2,8 @@
 
 Strategy: connections arrive over the control channel as descriptors; each is acknowledged (TAKEN) before
 its first octet is read. One receive buffer serves all connections, so nothing received may be kept
-without a copy. A drain lets busy associations finish, ends idle ones, and then ends the process.
+without a copy. A drain lets busy associations finish, ends idle ones, and then ends the process; retiring is
+the same without an end of the idle ones.
 
 Invariants: the death of this process costs its own associations only; the death of the acceptor process
 (end of file on the control channel) is a drain. What it does not do: listen, sort, run hooks.
@@ -10,7 +11,6 @@ Invariants: the death of this process costs its own associations only; the death
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import os
@@ -18,13 +18,11 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
-from fastscp.errors import FastscpError
-from fastscp.log.names import APPLICATION, NETWORK
+from fastscp.log.names import NETWORK
 from fastscp.net.peer import Peer
 from fastscp.net.transport import PlainTransport, Transport
 from fastscp.process import fdpass, packets
@@ -41,21 +39,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(NETWORK)
 
 _IDLE_S = 1.0  #: at a drain, an association that asked for nothing that long is ended
-
-
-@contextlib.contextmanager
-def _said_once() -> Iterator[None]:
-    """Drop what TLS says of its files meanwhile: the acceptor process has just read them, and said it for all."""
-    logger = logging.getLogger(APPLICATION)
-    logger.addFilter(_drop)
-    try:
-        yield
-    finally:
-        logger.removeFilter(_drop)
-
-
-def _drop(_record: logging.LogRecord) -> bool:
-    return False
 
 
 @dataclass(frozen=True)
@@ -89,6 +72,7 @@ class Worker:
         self._tls_context = settings.tls_context
         self._connections: set[Connection] = set()
         self._draining = False
+        self._ending = False  #: the process ends with its last connection
 
     # -- process ----------------------------------------------------------------------------------
 
@@ -152,8 +136,8 @@ class Worker:
             self.drain()
         elif order["kind"] == "stop":
             self._give_up()
-        elif order["kind"] == "reload":
-            self._reload()
+        elif order["kind"] == "retire":
+            self._retire()
         elif descriptor is not None:
             os.close(descriptor)
 
@@ -191,19 +175,6 @@ class Worker:
             _log.debug("the acceptor process is gone")  # the coordinator says it, once for all
             self.drain()
 
-    def _reload(self) -> None:
-        """Read certificates again; what was good stays in use when the new ones are not."""
-        tls = self._network.tls
-        if tls is None:
-            return
-        from fastscp.tls.context import build_context  # noqa: PLC0415 - costs start-up time where there is no TLS
-
-        try:
-            with _said_once():
-                self._tls_context = build_context(tls)
-        except (FastscpError, OSError) as error:
-            _log.error("certificates not reloaded: %s", error)
-
     # -- connections ------------------------------------------------------------------------------
 
     def adopt(self, number: int, sock: socket.socket, peer: Peer) -> None:
@@ -231,7 +202,7 @@ class Worker:
         """Forget a closed connection."""
         self._connections.discard(connection)
         self._tell({"kind": "finished", "number": connection.number})
-        if self._draining and not self._connections:
+        if self._ending and not self._connections:
             self.loop.call_later(0, self._stop_when_told)
         elif self._only_one:
             self.drain()
@@ -242,9 +213,15 @@ class Worker:
         """Let what is under way finish, within the drain timeout, then end."""
         if self._draining:
             return
-        self._draining = True
+        self._draining = self._ending = True
         self.loop.call_later(self._network.drain_timeout_s, self._give_up)
         self._end_idle()
+
+    def _retire(self) -> None:
+        """End with the last connection; no other comes, and none of them is told or hurried."""
+        self._ending = True
+        if not self._connections:
+            self._stop_when_told()
 
     def _end_idle(self) -> None:
         """End associations that have been asking for nothing; look again while others are under way."""

@@ -6,10 +6,12 @@ import dataclasses
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fastscp.config.network import NetworkPolicy
 from fastscp.errors import ProcessError
 from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
 from tests.support.coordination import CoordinatorProcess, ScriptedWorker, configuration
@@ -344,7 +346,8 @@ def test_end_of_control_channel_drains_once_the_last_worker_is_done(output: Path
 
 def test_state_directory_is_for_one_service(output: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with CoordinatorProcess(configuration(output, BY_UID)) as process:
-        second = CoordinatorProcess(configuration(output, BY_UID))
+        config = replace(configuration(output, BY_UID), network=NetworkPolicy(drain_timeout_s=0))
+        second = CoordinatorProcess(config)
         with pytest.raises(ProcessError):  # end of the control channel instead of "ready"
             second.start()
         assert second.wait() == 1

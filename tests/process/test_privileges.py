@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from fastscp.service.privileges import identity
+from tests.support.hostile import store_one
+from tests.support.servers import FastscpServer, wait_until
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -39,3 +43,35 @@ def test_other_user_than_root_cannot_change():
     done = subprocess.run([sys.executable, "-c", code, "nobody"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0
     assert "ProcessError: cannot become user nobody: Operation not permitted" in done.stderr
+
+
+def new_privileges(pid: int) -> bool:
+    """Tell whether a process may get privileges by what it executes."""
+    return "NoNewPrivs:\t0" in Path(f"/proc/{pid}/status").read_text()
+
+
+def test_workers_and_resolver_never_get_new_privileges_but_hooks_may(tmp_path):
+    """A test runner that has renounced them itself has nothing to tell."""
+    if not new_privileges(os.getpid()):
+        pytest.skip("this process may not get privileges itself")
+    status = tmp_path / "status"
+    with FastscpServer(["--workers", "2", "-xcr", f"true #r; grep NoNewPrivs /proc/self/status > {status}", "-od", tmp_path]) as server:
+        store_one(server.port)
+        assert not any(new_privileges(process.pid) for role in ("worker", "resolver") for process in server.role(role))
+        assert len(server.role("resolver")) == 1
+        assert all(new_privileges(process.pid) for process in server.role("coordinator"))
+        wait_until(lambda: status.exists() and status.read_text(), "the hook ran")
+    assert status.read_text() == "NoNewPrivs:\t0\n"
+
+
+@pytest.mark.parametrize(("mask", "file_mode", "directory_mode"), [("0027", 0o640, 0o750), ("77", 0o600, 0o700)])
+def test_umask_holds_for_files_study_directories_and_hooks(tmp_path, mask, file_mode, directory_mode):
+    output, made = tmp_path / "output", tmp_path / "made"
+    output.mkdir()
+    with FastscpServer(["--umask", mask, "--workers", "1", "-su", "s", "-xcr", f"touch {made}", "-od", output]) as server:
+        store_one(server.port)
+        wait_until(made.exists, "the hook ran")
+    assert stat.S_IMODE(made.stat().st_mode) == file_mode
+    files = list(output.glob("s*/CT.*"))
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [file_mode]
+    assert stat.S_IMODE(files[0].parent.stat().st_mode) == directory_mode

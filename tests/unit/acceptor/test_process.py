@@ -546,10 +546,125 @@ def test_reload_reaches_everybody_and_the_service_manager(service, tmp_path):
     running = service(access=AccessPolicy(enabled=True, allow_file=str(tmp_path / "none"), deny_file=str(deny))).start()
     running.told.clear()
     running.loop.send_signal(signal.SIGHUP)
-    assert [worker.kinds() for worker in running.far.workers] == [["reload"], ["reload"]]
-    assert running.coordinator.kinds() == ["reload"]
-    assert running.told == [("RELOADING=1",), ("READY=1",)]
+    assert running.coordinator.kinds() == ["reload", "worker"]
+    assert running.told == [("RELOADING=1",)]
     assert running.listening
+
+
+class Renewed:
+    """Follows the workers of a service through a renewal."""
+
+    def __init__(self, running):
+        self.running = running
+
+    def come_up(self, number):
+        self.running.far.workers[number].say("up")
+        pump(self.running.loop)
+
+    def kinds(self, number):
+        return [kind for kind in self.running.far.workers[number].kinds() if kind != "event_channel"]
+
+    def end(self, number, exit_code=0):
+        """Have the worker that was started as that end."""
+        self.running.far.workers[number].die()
+        child = [child for child in self.running.processes.started if child.title.startswith("worker")][number]
+        child.exit_code = exit_code
+        self.running.loop.send_signal(signal.SIGCHLD)
+
+
+def test_workers_are_replaced_one_by_one_and_go_on_with_what_they_have(service):
+    running = service().start()
+    workers = Renewed(running)
+    running.connect()
+    running.far.workers[0].hear()
+    running.far.workers[0].say("taken", number=1)
+    pump(running.loop)
+    running.loop.send_signal(signal.SIGHUP)
+    assert [start.index for start in running.far.starts] == [0, 1, 0]
+    assert workers.kinds(0) == []  # there is nobody yet to take its place
+    workers.come_up(2)
+    assert workers.kinds(0) == ["retire"]
+    assert [start.index for start in running.far.starts] == [0, 1, 0, 1]
+    assert workers.kinds(1) == []
+    assert running.told[-1] == ("RELOADING=1",)
+    workers.come_up(3)
+    assert workers.kinds(1) == ["retire"]
+    assert running.told[-1] == ("READY=1",)
+    workers.end(1)
+    running.connect()
+    running.connect()
+    assert (workers.kinds(2), workers.kinds(3)) == (["connection"], ["connection"])
+    assert workers.kinds(0) == []
+    running.far.workers[0].say("finished", number=1)
+    pump(running.loop)
+    workers.end(0)
+    running.loop.advance(60)
+    assert len(running.far.workers) == 4
+
+
+def test_worker_that_dies_before_it_is_up_does_not_end_the_renewal(service):
+    running = service(workers=1).start()
+    workers = Renewed(running)
+    running.loop.send_signal(signal.SIGHUP)
+    workers.end(1, -signal.SIGKILL)
+    running.loop.advance(1)
+    assert workers.kinds(0) == []
+    workers.come_up(2)
+    assert workers.kinds(0) == ["retire"]
+
+
+def test_worker_that_dies_before_it_retires_is_replaced_once(service):
+    running = service(workers=1).start()
+    workers = Renewed(running)
+    running.loop.send_signal(signal.SIGHUP)
+    workers.end(0, -signal.SIGKILL)
+    workers.come_up(1)
+    running.loop.advance(60)
+    assert len(running.far.workers) == 2
+    assert running.told[-1] == ("READY=1",)
+
+
+def test_second_reload_replaces_those_of_the_first(service):
+    running = service(workers=1).start()
+    workers = Renewed(running)
+    running.loop.send_signal(signal.SIGHUP)
+    running.loop.send_signal(signal.SIGHUP)
+    workers.come_up(1)
+    workers.come_up(2)
+    assert (workers.kinds(0), workers.kinds(1), workers.kinds(2)) == (["retire"], ["retire"], [])
+
+
+def test_drain_ends_a_renewal(service):
+    running = service(workers=1).start()
+    workers = Renewed(running)
+    running.loop.send_signal(signal.SIGHUP)
+    running.loop.send_signal(signal.SIGTERM)
+    workers.come_up(1)
+    assert (workers.kinds(0), workers.kinds(1)) == (["drain"], ["drain"])
+
+
+def test_renewal_goes_on_when_there_is_a_process_again(service, caplog):
+    running = service(workers=1).start()
+    running.processes.refusals = 2
+    running.loop.send_signal(signal.SIGHUP)
+    assert len(running.far.workers) == 1
+    running.loop.advance(0.5)
+    assert len(running.far.workers) == 2
+    assert "cannot start a process" in caplog.text
+
+
+def test_worker_whose_channel_is_full_retires_when_it_reads(service):
+    running = service(workers=1).start()
+    workers = Renewed(running)
+    slot = next(iter(running.process._pool.slots.values()))
+    with pytest.raises(BlockingIOError):  # noqa: PT012 - which send fills the channel is open
+        while True:
+            slot.channel.send(b'{"kind":"drain"}')
+    running.loop.send_signal(signal.SIGHUP)
+    workers.come_up(1)
+    assert "retire" not in workers.kinds(0)
+    running.loop.advance(0.1)
+    assert workers.kinds(0) == ["retire"]
 
 
 # -- access rules ---------------------------------------------------------------------------------
@@ -682,15 +797,13 @@ def test_reload_says_so(service, caplog):
     assert caplog.messages == ["reloading access rules, certificates and the event log"]
 
 
-def test_certificates_that_cannot_be_read_are_told_once_and_no_worker_tries(service, caplog):
-    def try_reload():
+def test_certificates_that_cannot_be_read_are_told_once(service, caplog):
+    def reload():
         raise UsageError("no such certificate")
 
     running = service()
-    running.process._children = dataclasses.replace(running.far.children, try_reload=try_reload)
+    running.process._children = dataclasses.replace(running.far.children, reload=reload)
     running.start()
     running.loop.send_signal(signal.SIGHUP)
-    assert [worker.kinds() for worker in running.far.workers] == [[], []]
-    assert running.coordinator.kinds() == ["reload"]
+    assert running.coordinator.kinds() == ["reload", "worker"]
     assert caplog.messages == ["certificates not reloaded: no such certificate"]
-    assert running.told[-1] == ("READY=1",)

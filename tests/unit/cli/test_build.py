@@ -85,6 +85,7 @@ def test_defaults_are_those_of_the_policies():
     ("--abort-during", {"faults.abort_during": True}),
     ("-up", {"store.uid_padding": True}),
     ("--drain-timeout 5", {"network.drain_timeout_s": 5}),
+    ("--umask 0027", {"network.umask": 0o027}),
     ("--hang-timeout 5", {"network.hang_timeout_s": 5}),
     ("--max-associations-per-host 3", {"network.max_per_host": 3}),
     ("--max-associations-per-aet 4", {"network.max_per_title": 4}),

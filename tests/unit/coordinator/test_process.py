@@ -11,7 +11,7 @@ import pytest
 
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode
-from fastscp.coordinator import process, requests
+from fastscp.coordinator import opening, process, requests
 from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import RENAMES_PER_STEP
 from fastscp.coordinator.process import (
@@ -437,9 +437,9 @@ def test_event_numbers_are_kept_while_workers_may_come_back(tmp_path: Path) -> N
 
 def test_state_lies_in_the_output_directory_and_under_inetd_nowhere(tmp_path: Path) -> None:
     store = StorePolicy(output_directory=str(tmp_path))
-    process.open_state(Config(store=store, network=NetworkPolicy(mode=ProcessMode.INETD))).close()
+    opening.open_state(Config(store=store, network=NetworkPolicy(mode=ProcessMode.INETD))).close()
     assert list(tmp_path.iterdir()) == []
-    process.open_state(Config(store=store)).close()
+    opening.open_state(Config(store=store)).close()
     assert (tmp_path / ".fastscp" / FILE_NAME).exists()
 
 
@@ -688,8 +688,8 @@ def test_state_of_hooks_alone_is_made_late_and_not_where_another_was_meanwhile(
         tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = Config(store=StorePolicy(output_directory=str(tmp_path)), hooks=HookPolicy(on_reception="r"))
     row = TaskRow(1, 0, "reception", b"{}")
-    first = process.open_hook_state(config)
-    second = process.open_hook_state(config)
+    first = opening.open_hook_state(config)
+    second = opening.open_hook_state(config)
     first.recover()
     assert list(tmp_path.iterdir()) == []
     first.add_task(row)
@@ -715,7 +715,7 @@ def fd_of_lock(directory: Path) -> int:
 def test_one_association_of_inetd_keeps_its_hooks_in_memory(tmp_path: Path) -> None:
     config = Config(store=StorePolicy(output_directory=str(tmp_path)), hooks=HookPolicy(on_reception="r"),
                     network=NetworkPolicy(mode=ProcessMode.INETD))
-    state = process.open_hook_state(config)
+    state = opening.open_hook_state(config)
     state.add_task(TaskRow(1, 0, "reception", b"{}"))
     assert state.directory is None
     assert list(tmp_path.iterdir()) == []

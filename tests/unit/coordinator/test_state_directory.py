@@ -40,6 +40,32 @@ def test_directory_in_use_is_refused_when_patience_is_over(tmp_path: Path, other
     assert sum(waited) == pytest.approx(2.0, abs=0.05)
 
 
+def test_service_that_drains_is_waited_for_and_that_is_said_once(
+        tmp_path: Path, other: int, caplog: pytest.LogCaptureFixture) -> None:
+    waited: list[float] = []
+
+    def pause(seconds: float) -> None:
+        waited.append(seconds)
+        if sum(waited) > 50:
+            fcntl.flock(other, fcntl.LOCK_UN)
+
+    StateDirectory(str(tmp_path), "", patience_s=62.0, pause=pause)
+    assert caplog.messages == [
+        f"state directory {tmp_path} is in use by another service, waiting up to 62 seconds for its end"]
+
+
+def test_wait_that_is_of_no_use_any_more_leaves_no_descriptor(tmp_path: Path, other: int) -> None:
+    assert other
+    before = len(os.listdir("/proc/self/fd"))
+
+    def pause(_seconds: float) -> None:
+        raise ProcessError("told to end")
+
+    with pytest.raises(ProcessError, match="told to end"):
+        StateDirectory(str(tmp_path), "", pause=pause)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_predecessor_that_is_just_dying_is_waited_for(tmp_path: Path, other: int) -> None:
     StateDirectory(str(tmp_path), "", pause=lambda _s: fcntl.flock(other, fcntl.LOCK_UN))
     with pytest.raises(BlockingIOError):

@@ -168,6 +168,7 @@ def test_coordinator_that_ended_first_is_collected_all_the_same(beside):
 class OneWorker:
     """Stands in for the worker of this process."""
 
+    renounced = 0
     made: list[OneWorker] = []  # noqa: RUF012 - emptied by the fixture
 
     def __init__(self, channel, config, settings, *, only_one):
@@ -198,6 +199,12 @@ def one_worker(monkeypatch):
     monkeypatch.setattr(module, "adopt_connection", lambda: handed_over)
     monkeypatch.setattr(module, "tune", lambda sock: None)
     monkeypatch.setattr(module, "set_title", lambda title: None)
+    OneWorker.renounced = 0
+
+    def renounce():
+        OneWorker.renounced += 1
+
+    monkeypatch.setattr(module, "renounce_new_privileges", renounce)
     return handed_over
 
 
@@ -208,6 +215,7 @@ def test_association_is_given_to_the_worker_of_this_process(one_worker):
     assert module.serve_descriptor(Config(), WorkerSettings()) == 0
     assert OneWorker.made[0].adopted == [(1, one_worker, Peer("192.0.2.7", 40000))]
     assert not OneWorker.made[0].loop.stopped
+    assert OneWorker.renounced == 1
 
 
 def test_association_that_is_refused_ends_the_process(one_worker, tmp_path):
@@ -223,3 +231,4 @@ def test_association_that_is_refused_ends_the_process(one_worker, tmp_path):
     assert one_worker.closed
     assert OneWorker.made[0].adopted == []
     assert OneWorker.made[0].loop.stopped
+    assert OneWorker.renounced == 0  # commands of the rules may need privileges

@@ -17,6 +17,7 @@ from fastscp.log.policy import LogPolicy
 from fastscp.service import run as module
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy
+from fastscp.worker.limits import Places
 from fastscp.worker.process import WorkerSettings
 from tests.support.fake_processes import FakeListener
 
@@ -115,6 +116,7 @@ def worker(monkeypatch):
             return 0
 
     monkeypatch.setattr(module, "Worker", Worker)
+    monkeypatch.setattr(module, "renounce_new_privileges", lambda: done.append(("renounced",)))
     monkeypatch.setattr(module, "remove_stale_temporaries", lambda directory, pid: done.append(("removed", directory, pid)))
     return done
 
@@ -124,12 +126,35 @@ CONFIG = Config(store=StorePolicy("/data"))
 
 def test_first_worker_removes_nothing(worker):
     assert module.children(CONFIG, WorkerSettings()).worker(WorkerStart(0, "channel")) == 0
-    assert worker == [("made", "channel"), ("ran",)]
+    assert worker == [("renounced",), ("made", "channel"), ("ran",)]
 
 
 def test_successor_removes_what_the_dead_one_left_before_it_begins(worker):
     assert module.children(CONFIG, WorkerSettings()).worker(WorkerStart(0, "channel", predecessor=4711)) == 0
-    assert worker == [("removed", "/data", 4711), ("made", "channel"), ("ran",)]
+    assert worker == [("renounced",), ("removed", "/data", 4711), ("made", "channel"), ("ran",)]
+
+
+def test_workers_begin_with_what_was_reloaded(monkeypatch):
+    begun = []
+    monkeypatch.setattr(module, "renounce_new_privileges", lambda: None)
+    monkeypatch.setattr(module, "run_worker", lambda start, config, settings: begun.append(settings) or 0)
+    contexts = ["first", "second"]
+    monkeypatch.setattr(module, "worker_settings", lambda tls: WorkerSettings(tls_context=contexts[1]))
+    places = Places()
+    children = module.children(CONFIG, WorkerSettings(tls_context=contexts[0], places=places))
+    children.worker(WorkerStart(0, "channel"))
+    children.reload()
+    children.worker(WorkerStart(0, "channel"))
+
+    def unreadable(tls):
+        raise StorageError("no key")
+
+    monkeypatch.setattr(module, "worker_settings", unreadable)
+    with pytest.raises(StorageError):
+        children.reload()
+    children.worker(WorkerStart(0, "channel"))
+    assert [settings.tls_context for settings in begun] == ["first", "second", "second"]
+    assert all(settings.places is places for settings in begun)
 
 
 def test_successor_tidies_up_the_quarantine(worker, tmp_path):

@@ -205,6 +205,36 @@ def test_full_channel_to_the_acceptor_process_loses_no_news(acceptor: Acceptor) 
     assert sorted(packet["number"] for packet in acceptor.heard()) == [1, 2, 3]
 
 
+def test_worker_that_retires_goes_on_with_idle_associations_and_ends_with_the_last(acceptor: Acceptor) -> None:
+    peers = [acceptor.associate(number) for number in (1, 2)]
+    acceptor.order(kind="retire")
+    acceptor.loop.advance(20)  # an idle one would be ended at a drain
+    assert not acceptor.loop.stopped
+    for peer in peers:
+        assert not acceptor.loop.stopped
+        peer.sendall(echo())
+        acceptor.serve()
+        assert peer.recv(4096)[:1] == b"\x04"
+        peer.close()
+        acceptor.serve()
+        acceptor.loop.advance(0)
+    assert acceptor.loop.stopped
+
+
+def test_worker_that_retires_without_associations_ends_at_once(acceptor: Acceptor) -> None:
+    acceptor.order(kind="retire")
+    acceptor.loop.advance(0)
+    assert acceptor.loop.stopped
+
+
+def test_worker_that_retires_can_still_be_drained(acceptor: Acceptor) -> None:
+    acceptor.associate(1)
+    acceptor.order(kind="retire")
+    acceptor.order(kind="drain")
+    acceptor.loop.advance(31)
+    assert acceptor.loop.stopped
+
+
 def test_connection_without_its_descriptor_is_declined(acceptor: Acceptor) -> None:
     acceptor.order(kind="connection", number=7, address="127.0.0.1", port=1, host="")
     assert acceptor.heard() == [{"kind": "declined", "number": 7}]

@@ -1,0 +1,45 @@
+"""Opens the durable state at the start of the coordinator: of studies, or of hooks alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from fastscp.config import Config
+from fastscp.config.network import ProcessMode
+from fastscp.coordinator.deferred_state import DeferredState
+from fastscp.coordinator.state import FILE_NAME, SqliteState
+from fastscp.coordinator.state_directory import StateDirectory, state_path
+from fastscp.errors import ProcessError
+from fastscp.study.state import HookState, StudyState
+
+#: beyond its drain, another service has that long to die
+DEATH_S = 2.0
+
+
+def open_state(config: Config, pause: Callable[[float], None] = time.sleep) -> StudyState:
+    """Return the durable state, in a directory that is this process's alone from here on.
+
+    A service that still drains is waited for: its associations have one drain timeout, its hooks another.
+    """
+    if config.network.mode is ProcessMode.INETD:  # lives as long as its one association
+        return SqliteState(None)
+    directory = StateDirectory(config.study.state_directory, config.store.output_directory, pause=pause,
+                               patience_s=2 * config.network.drain_timeout_s + DEATH_S)
+    return SqliteState(directory.path)
+
+
+def open_hook_state(config: Config) -> HookState:
+    """Return the state of hooks where no study is tracked: the same file, made when there is something to keep."""
+    if config.network.mode is ProcessMode.INETD:
+        return DeferredState(lambda: SqliteState(None), exists=False)
+    file = state_path(config.study.state_directory, config.store.output_directory) / FILE_NAME
+    exists = file.exists() and config.hooks.on_reception is not None
+
+    def make() -> HookState:
+        path = StateDirectory(config.study.state_directory, config.store.output_directory).path
+        if file.exists() and not exists:
+            raise ProcessError(f"{path} was used by another service meanwhile")
+        return SqliteState(path)
+
+    return DeferredState(make, exists=exists)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fastscp.dicom.uids import NATIVE_TRANSFER_SYNTAXES
 from fastscp.errors import UsageError
 
+
 class GroupLengths(enum.Enum):
     """Treatment of group length elements (gggg,0000): ``+g=``, ``+g``, ``-g``."""
 

@@ -26,7 +26,7 @@ def open_state(config: Config, pause: Callable[[float], None] = time.sleep) -> S
         return SqliteState(None)
     directory = StateDirectory(config.study.state_directory, config.store.output_directory, pause=pause,
                                patience_s=2 * config.network.drain_timeout_s + DEATH_S)
-    return SqliteState(directory.path)
+    return SqliteState(directory.path, released=directory.release)
 
 
 def open_hook_state(config: Config) -> HookState:
@@ -37,9 +37,10 @@ def open_hook_state(config: Config) -> HookState:
     exists = file.exists() and config.hooks.on_reception is not None
 
     def make() -> HookState:
-        path = StateDirectory(config.study.state_directory, config.store.output_directory).path
+        directory = StateDirectory(config.study.state_directory, config.store.output_directory)
         if file.exists() and not exists:
-            raise ProcessError(f"{path} was used by another service meanwhile")
-        return SqliteState(path)
+            directory.release()
+            raise ProcessError(f"{directory.path} was used by another service meanwhile")
+        return SqliteState(directory.path, released=directory.release)
 
     return DeferredState(make, exists=exists)

@@ -65,8 +65,11 @@ class SqliteState:
     Raises ``ProcessError`` for a file that cannot be used.
     """
 
-    def __init__(self, directory: Path | None, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, directory: Path | None, *, wall: Callable[[], float] = time.time,
+                 released: Callable[[], None] = lambda: None) -> None:
+        """``released`` is called when the file is closed: another process may use it."""
         self.directory = directory
+        self._released = released
         self._wall = wall
         try:
             self._connection = sqlite3.connect(directory / FILE_NAME if directory else ":memory:", isolation_level=None)
@@ -319,3 +322,4 @@ class SqliteState:
             self.commit()
         finally:
             self._connection.close()
+            self._released()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from fastscp.net.systemd import adopt_listeners, watchdog_s
 from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.slots import Slots
 from fastscp.process.titles import set_title
+from fastscp.service.inheritance import adopt_predecessor
 from fastscp.store.leftovers import remove_stale_temporaries, undo_unfinished
 from fastscp.store.policy import StorePolicy
 from fastscp.worker.limits import Places
@@ -39,7 +41,8 @@ from fastscp.worker.process import Worker, WorkerSettings
 if TYPE_CHECKING:
     import socket
 
-    from fastscp.acceptor.policy import AcceptorPolicy, Children, WorkerStart
+    from fastscp.acceptor.policy import AcceptorPolicy, Bequest, Children, WorkerStart
+    from fastscp.acceptor.predecessor import Predecessor
     from fastscp.process.heartbeat import Heartbeat
 
 _log = logging.getLogger(APPLICATION)
@@ -48,9 +51,11 @@ _network_log = logging.getLogger(NETWORK)
 
 def run(config: Config) -> int:
     """Serve until told to stop; return the exit status of the program."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until there is something that another program could take over
     try:
         check_directory_name(config.store, named_in_events=config.needs_coordinator)
-        config = completed(config)
+        predecessor = adopt_predecessor()
+        config = completed(config, None if predecessor is None else predecessor.inheritance.bequest.password)
         if config.network.umask is not None:
             os.umask(config.network.umask)
         tidy_quarantine(config.store)
@@ -59,7 +64,7 @@ def run(config: Config) -> int:
             from fastscp.service.inetd import serve_descriptor  # noqa: PLC0415 - one mode's own module
 
             return serve_descriptor(config, settings)
-        return serve(config, settings)
+        return serve(config, settings, predecessor)
     except ProcessError as error:
         _log.error("%s", error)
         return 1
@@ -68,20 +73,21 @@ def run(config: Config) -> int:
         return 1
 
 
-def completed(config: Config) -> Config:
-    """Settle what only the start can: which dictionaries there are, and the password of the key."""
+def completed(config: Config, password: str | None = None) -> Config:
+    """Settle what only the start can: which dictionaries there are, and the password of the key, unless it is known."""
     dictionaries = usable_dictionaries(config.output.dictionary_paths)
     return replace(config, output=replace(config.output, dictionary_paths=dictionaries),
-                   network=replace(config.network, tls=with_credentials(config.network.tls)))
+                   network=replace(config.network, tls=with_credentials(config.network.tls, password)))
 
 
-def serve(config: Config, settings: WorkerSettings) -> int:
-    """Listen and run the acceptor process with its workers and the coordinator."""
+def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | None = None) -> int:
+    """Listen and run the acceptor process with its workers and the coordinator; ``predecessor`` is whom it follows."""
     from fastscp.acceptor.process import AcceptorProcess  # noqa: PLC0415 - an association from inetd has none
     from fastscp.acceptor.resolver import Resolver  # noqa: PLC0415 - as the process that owns it
 
     network = config.network
-    listeners = adopt_listeners()
+    inherited = None if predecessor is None else predecessor.inheritance.bequest
+    listeners = adopt_listeners() if inherited is None else list(inherited.listeners)
     for listener in listeners:
         tune(listener)
     if not listeners:
@@ -89,7 +95,7 @@ def serve(config: Config, settings: WorkerSettings) -> int:
             raise ProcessError("no port to listen on")
         listeners = [open_listener(network.port, network.address_family)]
     descriptors = raise_descriptor_limit()
-    settings = replace(settings, places=shared_places(network))
+    settings = replace(settings, places=shared_places(network, inherited))
     policy, started = acceptor_policy(config, descriptors), children(config, settings)
     preload(config.output)  # all code and tables are read while the files they are in can be
     if network.user is not None:
@@ -100,7 +106,8 @@ def serve(config: Config, settings: WorkerSettings) -> int:
     announce([address_text(listener.getsockname()) for listener in listeners], policy.workers, config.store,
              tls=network.tls is not None)
     resolver = Resolver() if config.looks_up_hosts else None
-    return AcceptorProcess(policy, listeners, started, resolver=resolver, watchdog_s=watchdog_s()).run()
+    return AcceptorProcess(policy, listeners, started, resolver=resolver, predecessor=predecessor,
+                           watchdog_s=watchdog_s()).run()
 
 
 def announce(addresses: list[str], workers: int, store: StorePolicy, *, tls: bool) -> None:
@@ -153,7 +160,16 @@ def children(config: Config, settings: WorkerSettings) -> Children:
     def reload() -> None:
         current[0] = replace(worker_settings(config.network.tls), places=settings.places)
 
-    return Children(worker, run_coordinator, reload)
+    return Children(worker, run_coordinator, reload, bequest(config.network, settings.places))
+
+
+def bequest(network: NetworkPolicy, places: Places) -> Bequest:
+    """Return what a program that takes over inherits beside the listening sockets."""
+    from fastscp.acceptor.policy import Bequest  # noqa: PLC0415 - as in serve
+
+    return Bequest((), password=None if network.tls is None else network.tls.password,
+                   hosts=None if places.hosts is None else places.hosts.fileno(),
+                   titles=None if places.titles is None else places.titles.fileno())
 
 
 def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> int:
@@ -211,13 +227,13 @@ def usable_dictionaries(paths: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(usable)
 
 
-def with_credentials(tls: TLSPolicy | None) -> TLSPolicy | None:
+def with_credentials(tls: TLSPolicy | None, password: str | None = None) -> TLSPolicy | None:
     """Complete the TLS policy while the terminal is there to ask for the password of the key."""
     if tls is None:
         return None
     from fastscp.tls.context import prepare  # noqa: PLC0415 - ssl is slow to import
 
-    return prepare(tls)
+    return prepare(tls if password is None else replace(tls, password=password))
 
 
 def worker_settings(tls: TLSPolicy | None) -> WorkerSettings:
@@ -229,10 +245,11 @@ def worker_settings(tls: TLSPolicy | None) -> WorkerSettings:
     return WorkerSettings(tls_context=build_context(tls))
 
 
-def shared_places(network: NetworkPolicy) -> Places:
-    """Make the places that the workers share, as far as they are limited."""
-    return Places(None if network.max_per_host is None else Slots(network.max_per_host),
-                  None if network.max_per_title is None else Slots(network.max_per_title))
+def shared_places(network: NetworkPolicy, inherited: Bequest | None = None) -> Places:
+    """Make the places that the workers share, as far as they are limited: with those of a predecessor, if there is one."""
+    hosts, titles = (None, None) if inherited is None else (inherited.hosts, inherited.titles)
+    return Places(None if network.max_per_host is None else Slots(network.max_per_host, hosts),
+                  None if network.max_per_title is None else Slots(network.max_per_title, titles))
 
 
 def preload(output: OutputOptions) -> None:

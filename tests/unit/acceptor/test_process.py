@@ -199,7 +199,7 @@ def test_child_closes_everything_that_is_not_its_own(service):
     assert waiting_for_worker in closed
     assert waiting_for_name in closed
     supervisor, pool = running.process._supervisor, running.process._pool
-    assert supervisor._coordinator in closed
+    assert supervisor.coordination.channel in closed
     assert all(slot.channel in closed for slot in pool.slots.values())
 
 
@@ -319,7 +319,7 @@ def test_pause_does_not_outlast_the_limit_nor_open_what_is_full(service):
     running.far.workers[0].hear()
     running.far.workers[0].say("taken", number=1)
     pump(running.loop)
-    running.process._accept_failed(OSError(errno.EMFILE, "no more"))
+    running.process._listening._accept_failed(OSError(errno.EMFILE, "no more"))
     running.loop.advance(1)
     assert not running.listening
     running.far.workers[0].say("finished", number=1)

@@ -47,8 +47,10 @@ class Coordination:
         self.was_ready = False
         self.away = False  #: the state is a successor's, or on its way there
         self.has_predecessor = False  #: a process that borrows this coordinator
-        self._guest_end: socket.socket | None = None  #: what the predecessor borrows it by
+        self.for_guest: socket.socket | None = None  #: the coordinator's end of a channel that the predecessor has made
+        self._guest_end: socket.socket | None = None  #: what the predecessor borrows another coordinator by
         self._borrowed = False
+        self._knows_lent = False  #: whoever is at the channel was told which hooks are lent
         self._guardians: dict[int, tuple[socket.socket, list[int]]] = {}  #: former coordinators by pid, and their hooks
         self._lent: dict[int, int | None] = {}  #: hooks by number, and how they ended
         self._on_released: tuple[Callable[[], None], Callable[[], None]] | None = None
@@ -56,7 +58,7 @@ class Coordination:
     def sockets(self) -> Iterable[socket.socket]:
         """Everything a newly forked process must close."""
         guardians = (channel for channel, _ in self._guardians.values())
-        yield from filter(None, (self.channel, self._guest_end, *guardians))
+        yield from filter(None, (self.channel, self.for_guest, self._guest_end, *guardians))
 
     def start(self) -> None:
         """Start the coordinator process. Raises OSError."""
@@ -69,34 +71,40 @@ class Coordination:
             raise
         finally:
             theirs.close()
-        self._use(ours)
+        self._watch_channel(ours)
+        self._on_connected()
 
     def _prepare(self, ours: socket.socket) -> None:
         """Say what a new coordinator has to know before it does anything."""
         if self.has_predecessor:
-            guest_end, its_end = fdpass.channel_pair()
-            with its_end:
+            with self._its_end_for_guest() as its_end:
                 fdpass.send_with_descriptor(ours, packets.encode({"kind": "guest"}), its_end.fileno())
-            if self._guest_end is not None:
-                self._guest_end.close()
-            self._guest_end = guest_end
-        if self._lent:
-            self._lend(ours)
+        self._lend(ours)
+
+    def _its_end_for_guest(self) -> socket.socket:
+        """Return the coordinator's end of a channel to the predecessor, who has the other one, or is to get it."""
+        its_end, self.for_guest = self.for_guest, None
+        if its_end is not None:
+            return its_end
+        if self._guest_end is not None:
+            self._guest_end.close()
+        self._guest_end, its_end = fdpass.channel_pair()
+        return its_end
 
     def _lend(self, channel: socket.socket) -> None:
         """Tell a coordinator which hooks run, or ended, without it."""
         channel.send(packets.encode({"kind": "lent", "hooks": list(self._lent.items())}))
+        self._knows_lent = True
         self._lent = {number: None for number, status in self._lent.items() if status is None}
 
-    def _use(self, channel: socket.socket) -> None:
+    def _watch_channel(self, channel: socket.socket) -> None:
         self.channel = channel
         self._loop.register(channel.fileno(), IN, lambda _mask: self._take(channel))
-        self._on_connected()
 
     # -- a predecessor ----------------------------------------------------------------------------
 
     def take_guest_end(self) -> socket.socket | None:
-        """Return what a predecessor borrows this coordinator by; the caller owns it."""
+        """Return what a predecessor borrows another coordinator by than the first one; the caller owns it."""
         guest_end, self._guest_end = self._guest_end, None
         return guest_end
 
@@ -124,15 +132,21 @@ class Coordination:
             callbacks[1]()
 
     def borrow(self, channel: socket.socket) -> None:
-        """Use the coordinator of a successor from now on. Owns ``channel``."""
+        """Use the coordinator of a successor, by ``channel``, which is owned from here on, as soon as it is ready."""
         self._drop_channel()
-        self._borrowed = True
-        try:
-            self._lend(channel)
-        except (BrokenPipeError, ConnectionResetError):  # it died; another one follows
-            channel.close()
+        self._borrowed, self._knows_lent = True, False
+        self._watch_channel(channel)
+
+    def connect_borrowed(self) -> None:
+        """Tell a borrowed coordinator that has recovered which hooks it gets, and of the workers."""
+        if self.channel is None:
             return
-        self._use(channel)
+        try:
+            self._lend(self.channel)
+        except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
+            _log.warning("the coordinator of the new program does not take what it gets: %s", error)
+            return
+        self._on_connected()
 
     def take_back(self) -> None:
         """Have a coordinator of our own again: the successor is gone, or will be."""
@@ -175,7 +189,7 @@ class Coordination:
         elif packet["kind"] == "handed_over":
             self._lent.update(dict.fromkeys(packet["hooks"]))
             self._guardians[self.pid] = channel, packet["hooks"]
-            self.pid, self.channel = 0, None
+            self.pid, self.channel, self._knows_lent = 0, None, False
             self._released()
         elif packet["kind"] == "unable":
             self._unable()
@@ -186,7 +200,7 @@ class Coordination:
         """Tell whoever has the state how a hook ended that an earlier coordinator started; None: nobody knows."""
         if number not in self._lent:
             return
-        if self.channel is not None and self._send({"kind": "hook_ended", "number": number, "status": status}):
+        if self._knows_lent and self._send({"kind": "hook_ended", "number": number, "status": status}):
             del self._lent[number]
         elif status is None:
             del self._lent[number]  # the next coordinator starts it
@@ -244,7 +258,7 @@ class Coordination:
         if self.channel is not None:
             self._loop.unregister(self.channel.fileno())
             self.channel.close()
-            self.channel = None
+            self.channel, self._knows_lent = None, False
 
     def close(self) -> None:
         """Give back what is left."""

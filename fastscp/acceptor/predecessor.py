@@ -24,8 +24,8 @@ from fastscp.process.loop import IN, Loop
 class Follower(Protocol):
     """What the process does that follows."""
 
-    def take(self) -> None:
-        """Start the coordinator: the state is free."""
+    def take(self, for_guest: socket.socket) -> None:
+        """Start the coordinator: the state is free. ``for_guest`` is its end of a channel to the predecessor."""
 
     def serve(self) -> None:
         """Accept connections from here on."""
@@ -103,6 +103,9 @@ class Predecessor:
             packet, descriptor = succession.receive(self._channel)
         except BlockingIOError:
             return
+        if packet is not None and packet["kind"] == "take" and descriptor is not None:
+            follower.take(socket.socket(fileno=descriptor))
+            return
         if descriptor is not None:
             os.close(descriptor)
         if packet is None:
@@ -111,8 +114,6 @@ class Predecessor:
                 self._serving = True
                 follower.serve()
             follower.predecessor_changed()
-        elif packet["kind"] == "take":
-            follower.take()
         elif packet["kind"] == "serve":
             self._serving = True
             follower.serve()
@@ -125,7 +126,7 @@ class Predecessor:
             self.open_count = packet["count"]
             follower.predecessor_changed()
 
-    def tell(self, packet: succession.Progress, descriptor: int | None = None) -> None:
+    def tell(self, packet: succession.Progress | succession.Control, descriptor: int | None = None) -> None:
         """Tell it something; whoever is gone need not know."""
         if not self.present:
             return

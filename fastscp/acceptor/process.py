@@ -127,14 +127,17 @@ class AcceptorProcess:
         return 0 if self._draining or self._succession.away else 1
 
     def _coordinator_ready(self) -> None:
+        self.connect_notices()
+        self._succession.coordinator_is_ready()
+        if not self._started:
+            self.serve()
+
+    def connect_notices(self) -> None:
         """Tell a coordinator that has recovered what an earlier run left what only this process knows."""
         try:
             self._notices.connect()
         except OSError as error:
             _log.error("no event channel for the acceptor process: %s", error)
-        self._succession.coordinator_is_ready()
-        if not self._started:
-            self.serve()
 
     def serve(self) -> None:
         """Start as many workers as there are to be, and say so when they are up."""

@@ -44,6 +44,9 @@ class Acceptor(Protocol):
     def look_again(self) -> None:
         """Accept connections or not, and end if there is nothing left to do here."""
 
+    def connect_notices(self) -> None:
+        """Tell a coordinator what only this process knows."""
+
     def serve(self) -> None:
         """Start as many workers as there are to be, and say so when they are up."""
 
@@ -126,13 +129,16 @@ class Succession:
     def coordinator_is_ready(self) -> None:
         """Let the predecessor use a coordinator that has recovered."""
         control = self._supervisor.coordination.take_guest_end()
+        if self._predecessor is None:
+            return
         if control is not None:
             with control:
-                if self._predecessor is not None:
-                    self._predecessor.tell({"kind": "control"}, control.fileno())
+                self._predecessor.tell({"kind": "control"}, control.fileno())
+        self._predecessor.tell({"kind": "ready"})
 
-    def take(self) -> None:
-        """Start the coordinator: the state is free."""
+    def take(self, for_guest: socket.socket) -> None:
+        """Start the coordinator: the state is free. ``for_guest`` is its end of a channel to the predecessor."""
+        self._supervisor.coordination.for_guest = for_guest
         self._supervisor.launch_coordinator()
 
     def serve(self) -> None:
@@ -201,16 +207,20 @@ class Succession:
         """Have the coordinator give up the state, and call ``done``, or ``unable`` when it keeps it."""
         self._supervisor.coordination.release(done, unable)
 
-    def give_way(self, pid: int, control: socket.socket) -> None:
-        """Accept nothing more: the successor does. ``control`` leads to its coordinator."""
+    def coordinator_is_there(self) -> None:
+        """Tell the successor's coordinator everything: it has recovered."""
+        self._supervisor.coordination.connect_borrowed()
+        self._acceptor.connect_notices()
+
+    def give_way(self, pid: int) -> None:
+        """Accept nothing more: the successor does."""
         _log.info("process %d has taken over, %d associations end here", pid, self._pool.open_count)
         self._notify(f"MAINPID={pid}")
         self.away = True
-        self._supervisor.coordination.borrow(control)
         self._acceptor.look_again()
 
     def use_coordinator(self, control: socket.socket) -> None:
-        """Use another coordinator of the successor."""
+        """Use the coordinator of the successor, once it has recovered."""
         self._supervisor.coordination.borrow(control)
 
     def look(self) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import enum
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -52,11 +51,14 @@ class Service(Protocol):
     def release(self, done: Callable[[], None], unable: Callable[[], None]) -> None:
         """Have the coordinator give up the state, and call ``done``, or ``unable`` when it keeps it."""
 
-    def give_way(self, pid: int, control: socket.socket) -> None:
-        """Accept nothing more: the successor does. ``control`` leads to its coordinator."""
-
     def use_coordinator(self, control: socket.socket) -> None:
-        """Use another coordinator of the successor."""
+        """Use the coordinator of the successor, once it has recovered."""
+
+    def coordinator_is_there(self) -> None:
+        """Tell the successor's coordinator everything: it has recovered."""
+
+    def give_way(self, pid: int) -> None:
+        """Accept nothing more: the successor does."""
 
     def go_on(self) -> None:
         """Serve, with a coordinator of our own: there is no successor any more."""
@@ -161,22 +163,31 @@ class Successor:
             self._follow(packet, descriptor)
 
     def _follow(self, packet: succession.Packet, descriptor: int | None) -> None:
-        if packet["kind"] == "control" and descriptor is not None and self.stage in {Stage.TAKING, Stage.SERVING}:
-            control = socket.socket(fileno=descriptor)
-            control.setblocking(False)
-            self._control_came(control)
-        elif descriptor is not None:
-            os.close(descriptor)
+        if descriptor is not None:
+            self._control_came(socket.socket(fileno=descriptor))
         elif packet["kind"] == "prepared" and self.stage is Stage.PREPARING:
             self._enter(Stage.RELEASING, self._take_s)
             self._service.release(self._state_is_free, self._state_is_kept)
+        elif packet["kind"] == "ready" and self.stage in {Stage.TAKING, Stage.SERVING}:
+            self._service.coordinator_is_there()
+            if self.stage is Stage.TAKING:
+                self._enter(Stage.SERVING)
+                self._service.give_way(self.pid)
+                self._tell({"kind": "serve"})
         elif packet["kind"] in {"drain", "stop"} and self.stage is Stage.SERVING:
             self._service.end_associations(at_once=packet["kind"] == "stop")
 
     def _state_is_free(self) -> None:
-        if self.stage is Stage.RELEASING:
-            self._enter(Stage.TAKING, self._take_s)
-            self._tell({"kind": "take"})
+        if self.stage is not Stage.RELEASING or self._channel is None:
+            return
+        self._enter(Stage.TAKING, self._take_s)
+        ours, theirs = fdpass.channel_pair()
+        with theirs:
+            try:
+                fdpass.send_with_descriptor(self._channel, succession.encode({"kind": "take"}), theirs.fileno())
+            except OSError as error:  # it is dead, and found to be
+                _log.debug("the new program was not given the state: %s", error)
+        self._control_came(ours)
 
     def _state_is_kept(self) -> None:
         if self.stage is Stage.RELEASING:
@@ -184,12 +195,11 @@ class Successor:
             self.cancel()
 
     def _control_came(self, control: socket.socket) -> None:
-        if self.stage is Stage.SERVING:
+        if self.stage in {Stage.TAKING, Stage.SERVING}:
+            control.setblocking(False)
             self._service.use_coordinator(control)
-            return
-        self._enter(Stage.SERVING)
-        self._service.give_way(self.pid, control)
-        self._tell({"kind": "serve"})
+        else:
+            control.close()
 
     # -- what it is told --------------------------------------------------------------------------
 

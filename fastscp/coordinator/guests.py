@@ -16,7 +16,7 @@ from fastscp.process import fdpass, packets
 from fastscp.process.loop import IN, Loop
 
 #: a guest that does not say which hooks it lends is not waited for any longer
-DECIDES_WITHIN_S = 5.0
+DECIDES_WITHIN_S = 60.0
 
 Hear = Callable[[object, packets.ControlPacket, "int | None"], None]
 

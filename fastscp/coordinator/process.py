@@ -13,6 +13,7 @@ What it does not do: receive, name or publish objects (workers), start processes
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import socket
@@ -157,7 +158,8 @@ class Coordinator:
         self._loop.register(self._control.fileno(), IN, self._control_ready)
         while self._read_control():  # what is said at the start has to be known before any hook starts
             pass
-        self._control.send(packets.encode({"kind": "ready"}))
+        with contextlib.suppress(BrokenPipeError):  # it has died meanwhile: end of file is read next, if it was not yet
+            self._control.send(packets.encode({"kind": "ready"}))
         self._schedule_round()
         self._loop.run()
 

@@ -7,9 +7,10 @@ The *predecessor* starts the installed program with its own arguments. The two h
     inherit, listener ..., place ... ─►            starts its workers
                                      ◄─ prepared
     (its coordinator gives up the state)
-    take ─►                                        starts its coordinator
-                                     ◄─ control    a control channel of that coordinator, each time one has recovered
+    take ─►                                        starts its coordinator, to which the predecessor has a channel, too
+                                     ◄─ ready      it has recovered
     serve ─►                                       accepts connections from here on
+                                     ◄─ control    a channel to another coordinator, when the first one has died
     open ─►                          ◄─ drain, stop
 
 Until ``serve`` the predecessor accepts, afterwards the successor. End of file means that the other one is gone.
@@ -62,9 +63,15 @@ class Place(TypedDict):
 
 
 class Step(TypedDict):
-    """From the predecessor: start the coordinator; accept connections; read files again; do not follow, end."""
+    """From the predecessor: accept connections; read files again; do not follow, end."""
 
-    kind: Literal["take", "serve", "reload", "end"]
+    kind: Literal["serve", "reload", "end"]
+
+
+class Take(TypedDict):
+    """From the predecessor: start the coordinator; its end of a control channel of the predecessor comes along."""
+
+    kind: Literal["take"]
 
 
 class Open(TypedDict):
@@ -75,12 +82,18 @@ class Open(TypedDict):
 
 
 class Progress(TypedDict):
-    """From the successor: the workers are up; a control channel comes along; end your associations; end at once."""
+    """From the successor: the workers are up; the coordinator is; end your associations; end at once."""
 
-    kind: Literal["prepared", "control", "drain", "stop"]
+    kind: Literal["prepared", "ready", "drain", "stop"]
 
 
-Packet = Inherit | Listener | Place | Step | Open | Progress
+class Control(TypedDict):
+    """From the successor: a control channel of another coordinator comes along."""
+
+    kind: Literal["control"]
+
+
+Packet = Inherit | Listener | Place | Take | Step | Open | Progress | Control
 
 
 class Guest(TypedDict):

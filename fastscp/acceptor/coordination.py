@@ -72,6 +72,7 @@ class Coordination:
         finally:
             theirs.close()
         self._watch_channel(ours)
+        self._lent_is_known()
         self._on_connected()
 
     def _prepare(self, ours: socket.socket) -> None:
@@ -79,7 +80,8 @@ class Coordination:
         if self.has_predecessor:
             with self._its_end_for_guest() as its_end:
                 fdpass.send_with_descriptor(ours, packets.encode({"kind": "guest"}), its_end.fileno())
-        self._lend(ours)
+        if self._lent:
+            self._lend(ours)
 
     def _its_end_for_guest(self) -> socket.socket:
         """Return the coordinator's end of a channel to the predecessor, who has the other one, or is to get it."""
@@ -94,6 +96,9 @@ class Coordination:
     def _lend(self, channel: socket.socket) -> None:
         """Tell a coordinator which hooks run, or ended, without it."""
         channel.send(packets.encode({"kind": "lent", "hooks": list(self._lent.items())}))
+
+    def _lent_is_known(self) -> None:
+        """Tell no end a second time."""
         self._knows_lent = True
         self._lent = {number: None for number, status in self._lent.items() if status is None}
 
@@ -146,6 +151,7 @@ class Coordination:
         except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
             _log.warning("the coordinator of the new program does not take what it gets: %s", error)
             return
+        self._lent_is_known()
         self._on_connected()
 
     def take_back(self) -> None:

@@ -299,13 +299,13 @@ class AcceptorProcess:
 
     def _end_if_done(self) -> None:
         """End coordinator and service, when nobody is left who needs them."""
-        followed = self._succession.is_followed_up
-        if self._draining and not (self._pool.slots or followed or self._coordinator_told):
+        needed = self._succession.is_needed
+        if self._draining and not (self._pool.slots or needed or self._coordinator_told):
             self._coordinator_told = True
             self._close_waiting()  # what a worker that was stopped has given back
             if self._workers_deadline is not None:  # the hooks have a time of their own
                 self._workers_deadline.cancel()
             self._supervisor.tell_coordinator({"kind": "stop" if self._stopping else "drain"})
             self._loop.call_later(self._policy.drain_timeout_s, self.stop_now)
-        if (self._draining or (self._succession.away and not followed)) and self._supervisor.children == 0:
+        if (self._draining or (self._succession.away and not needed)) and self._supervisor.children == 0:
             self._loop.stop()

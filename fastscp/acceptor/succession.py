@@ -94,8 +94,12 @@ class Succession:
         return 0 if self._predecessor is None else self._predecessor.open_count
 
     @property
-    def is_followed_up(self) -> bool:
-        """Whether a predecessor still uses our coordinator."""
+    def is_needed(self) -> bool:
+        """Whether a predecessor still uses our coordinator, and cannot go on without it."""
+        return self._serving and self._has_predecessor
+
+    @property
+    def _has_predecessor(self) -> bool:
         return self._predecessor is not None and self._predecessor.present
 
     def sockets(self) -> Iterable[socket.socket]:
@@ -143,7 +147,7 @@ class Succession:
 
     def serve(self) -> None:
         """Accept connections from here on."""
-        if not self.is_followed_up:
+        if not self._has_predecessor:
             _log.warning("the process to take over from is gone")
             self._supervisor.launch_coordinator()
         self._serving = True
@@ -160,7 +164,7 @@ class Succession:
 
     def predecessor_changed(self) -> None:
         """Look again at what the predecessor still has open, and whether it is there."""
-        self._supervisor.coordination.has_predecessor = self.is_followed_up
+        self._supervisor.coordination.has_predecessor = self._has_predecessor
         self._acceptor.look_again()
 
     def tell_predecessor(self, kind: str) -> None:
@@ -179,7 +183,7 @@ class Succession:
         """Start the installed program and let it take over."""
         if self.away or self._successor.present:
             _log.warning("another program takes over already: process %d", self._successor.pid)
-        elif not self._serving or self.is_followed_up:
+        elif not self._serving or self.is_needed:
             _log.error("no other program can take over yet: process %d has not ended its associations",
                        0 if self._predecessor is None else self._predecessor.inheritance.pid)
         elif self._successor.begin():

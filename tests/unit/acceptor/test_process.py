@@ -33,16 +33,16 @@ from tests.support.fakes import FakeLoop
 class Service:
     """An acceptor process and the world around it."""
 
-    def __init__(self, *, resolver=None, watchdog_s=None, **policy) -> None:
+    def __init__(self, *, resolver=None, watchdog_s=None, predecessor=None, listener=None, start_program=None, **policy) -> None:
         self.loop = FakeLoop()
         self.processes = FakeProcesses()
         self.far = FakeChildren()
-        self.listener = FakeListener()
+        self.listener = listener or FakeListener()
         self.told: list[tuple[str, ...]] = []
         self.resolver = resolver
         self.process = AcceptorProcess(
             AcceptorPolicy(**{"workers": 2, "drain_timeout_s": 30.0, **policy}), [self.listener], self.far.children,
-            resolver=resolver, watchdog_s=watchdog_s, loop=self.loop, processes=self.processes, clock=lambda: self.loop.now,
+            resolver=resolver, watchdog_s=watchdog_s, predecessor=predecessor, start_program=start_program, loop=self.loop, processes=self.processes, clock=lambda: self.loop.now,
             notify=lambda *assignments: self.told.append(assignments) is None)
 
     @property

@@ -85,7 +85,11 @@ class Bench:
         hook_state = state or JournalState(self.state_directory, self.journal)
         self.coordinator = Coordinator(self.control, self.config, loop=self.loop, state=state, hook_state=hook_state,
                                        event_log=event_log, processes=self.processes, adopt=self.sockets.__getitem__)
+        self.before_run()
         self.coordinator.run()
+
+    def before_run(self) -> None:
+        """Say what the process finds when it starts."""
 
     def order(self, kind: str, **fields: Any) -> None:
         self.control.put({"kind": kind, **fields})

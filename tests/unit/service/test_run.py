@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from fastscp.acceptor.policy import WorkerStart
+from fastscp.acceptor.policy import Bequest, WorkerStart
+from fastscp.acceptor.predecessor import Inheritance
 from fastscp.access.policy import AccessPolicy
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
@@ -246,7 +247,9 @@ class Start:
 
         return take
 
-    def acceptor(self, policy, listeners, children, *, resolver, watchdog_s):
+    def acceptor(self, policy, listeners, children, *, resolver, **others):
+        self.predecessor = others["predecessor"]
+        self.children = children
         self.steps.append(f"acceptor of {policy.workers} on {len(listeners)}, {'with' if resolver else 'without'} names")
         return self
 
@@ -270,6 +273,37 @@ def test_socket_of_the_service_manager_is_taken_instead_of_the_port(start):
     start.adopted += [Listener(), Listener()]
     assert module.run(Config(network=NetworkPolicy(workers=2), access=AccessPolicy(enabled=True))) == 0
     assert start.steps == ["tune", "tune", "limit", "preload", "title acceptor [11112]", "acceptor of 2 on 2, with names"]
+
+
+class Predecessor:
+    """Leaves a listening socket, the password of a key, and memory for places."""
+
+    def __init__(self, memory):
+        self.inheritance = Inheritance(1, Bequest([Listener()], "secret", hosts=memory, titles=None))
+
+
+def test_socket_of_a_predecessor_is_taken_and_what_is_shared_goes_on_to_be(start, monkeypatch):
+    memory = os.memfd_create("places")
+    predecessor = Predecessor(memory)
+    monkeypatch.setattr(module, "adopt_predecessor", lambda: predecessor)
+    monkeypatch.setattr(module, "worker_settings", lambda _tls: WorkerSettings())
+    tls = TLSPolicy(private_key_file="/none", certificate_file="/none")
+    config = Config(network=NetworkPolicy(port=104, workers=2, max_per_host=3, tls=tls))
+    assert module.run(config) == 0
+    assert start.steps == ["tune", "limit", "preload", "title acceptor [11112]", "acceptor of 2 on 1, without names"]
+    assert start.predecessor is predecessor
+    assert start.children.bequest == Bequest((), "secret", hosts=memory, titles=None)
+    os.close(memory)
+
+
+def test_program_that_cannot_follow_another_ends(start, monkeypatch, caplog):
+    def refuse():
+        raise ProcessError("of another kind")
+
+    monkeypatch.setattr(module, "adopt_predecessor", refuse)
+    assert module.run(Config(network=NetworkPolicy(port=104))) == 1
+    assert caplog.messages == ["of another kind"]
+    assert start.steps == []
 
 
 def test_no_port_at_all_is_an_error(start, caplog):

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
-from fastscp.dicom.options import OutputOptions
 from fastscp.errors import FastscpError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable
@@ -97,7 +96,7 @@ def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | N
     descriptors = raise_descriptor_limit()
     settings = replace(settings, places=shared_places(network, inherited))
     policy, started = acceptor_policy(config, descriptors), children(config, settings)
-    preload(config.output)  # all code and tables are read while the files they are in can be
+    preload(config)  # all code and tables are read while the files they are in can be
     if network.user is not None:
         from fastscp.service.privileges import drop_privileges  # noqa: PLC0415 - only with --user
 
@@ -252,12 +251,16 @@ def shared_places(network: NetworkPolicy, inherited: Bequest | None = None) -> P
                   None if network.max_per_title is None else Slots(network.max_per_title, titles))
 
 
-def preload(output: OutputOptions) -> None:
-    """Load once, before the forks, what every worker would load for itself."""
+def preload(config: Config) -> None:
+    """Load once, before the forks, what every worker would load for itself, and what may be another version later."""
     from fastscp.dicom.rewrite import shared_dictionary  # noqa: PLC0415 - an inetd start does not always need it
 
-    if not output.bit_preserving:
-        shared_dictionary(output.dictionary_paths, output.private_dictionary)
+    if not config.output.bit_preserving:
+        shared_dictionary(config.output.dictionary_paths, config.output.private_dictionary)
+    if config.network.tls is not None:
+        import fastscp.tls.transport  # noqa: PLC0415 - ssl is slow to import
+    if config.study.names_by_character_set:
+        import fastscp.study.transliterate  # noqa: F401, PLC0415 - imports pydicom
 
 
 def usable_cpus() -> int:

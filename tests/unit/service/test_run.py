@@ -58,9 +58,9 @@ def test_dictionary_is_read_before_the_forks_unless_nothing_is_rewritten(monkeyp
 
     read = []
     monkeypatch.setattr(rewrite, "shared_dictionary", lambda *given: read.append(given))
-    module.preload(OutputOptions(bit_preserving=True))
+    module.preload(Config(output=OutputOptions(bit_preserving=True)))
     assert read == []
-    module.preload(OutputOptions(dictionary_paths=("private.dic",)))
+    module.preload(Config(output=OutputOptions(dictionary_paths=("private.dic",))))
     assert read == [(("private.dic",), PrivateDictionary.AUTOMATIC)]
 
 

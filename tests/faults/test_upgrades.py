@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import ssl
+import subprocess
+import sys
+import sysconfig
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -10,6 +16,7 @@ import pytest
 
 from tests.support.hostile import associated, store_one
 from tests.support.objects import CT, data_set, fresh_uid
+from tests.support.pki import Authority
 from tests.support.rawscu import Aborted, RawSCU, c_store_rq, p_data, pdv
 from tests.support.servers import wait_until
 from tests.support.upgrades import Steady, UpgradableServer
@@ -108,6 +115,86 @@ def test_service_manager_is_told_whom_it_manages(site: Site) -> None:
         assert server.stop() == 0
         server.heard("")
         assert [entry for entry in server.told[4:] if "STOPPING=1" in entry[1]] == [(new.pid, ["STOPPING=1"])]
+
+
+class SteadyOverTLS(Steady):
+    """Sends over TLS."""
+
+    def __init__(self, port: int, authority: Path) -> None:
+        super().__init__(port)
+        self._port_of_tls = port
+        self._context = ssl.create_default_context(cafile=str(authority))
+        self._context.check_hostname = False
+
+    def send(self) -> str:
+        with RawSCU("127.0.0.1", self._port_of_tls) as scu:
+            scu.sock = self._context.wrap_socket(scu.sock)
+            scu.associate([(1, CT, ["1.2.840.10008.1.2.1"])])
+            file = store(scu)
+            scu.release()
+        return file.removeprefix("CT.")
+
+
+def test_takeover_and_reload_over_tls(site: Site, tmp_path: Path) -> None:
+    """The key is encrypted: nobody is asked for its password a second time."""
+    authority = Authority.make(tmp_path / "ca")
+    identity = authority.issue("localhost", "rsa")
+    key = identity.key_file(password="open sesame")
+    tls = ["+tls", key, identity.certificate_file(), "+cf", authority.certificate_file(), "-ic", "+pw", "open sesame"]
+    with UpgradableServer([*site.options, *tls]) as server:
+        sender = SteadyOverTLS(server.port, authority.certificate_file())
+        sender.start()
+        sender.progress(3)
+        [old] = server.acceptors()
+        former = server.children(old, "worker")
+        old.send_signal(signal.SIGHUP)
+        wait_until(lambda: not set(former) & set(server.children(old, "worker")), "new workers")
+        sender.progress(3)
+        server.upgraded()
+        sender.progress(3)
+        sender.finish()
+    site.expect(sender.stored)
+
+
+def interpreter_of_everybody(directory: Path) -> tuple[str, list[str]]:
+    """Return an interpreter by which another user can start the program that is tested, and where it finds its packages."""
+    packages = [sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"]]
+    code = f"import fastscp.cli.main, fastscp.service.run, fastscp.coordinator.process, os; os.listdir({str(directory)!r})"
+    for interpreter in (sys.executable, "/usr/bin/python3"):
+        try:
+            done = subprocess.run([interpreter, "-c", code], user="nobody", cwd="/", capture_output=True, check=False,
+                                  env={"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *packages])})
+        except PermissionError:
+            continue
+        if not done.returncode:
+            return interpreter, packages
+    pytest.skip("no other user can reach this checkout and its interpreter")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_takeover_and_reload_as_another_user() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o777)
+        interpreter, packages = interpreter_of_everybody(directory)
+        site = Site(directory)
+        for path in (site.output, site.ran, site.ended):
+            path.chmod(0o777)
+        server = UpgradableServer([*site.options, "--user", "nobody"])
+        server.interpreter, server.packages = interpreter, packages
+        with server:
+            sender = Steady(server.port)
+            sender.start()
+            [old] = server.acceptors()
+            former = server.children(old, "worker")
+            old.send_signal(signal.SIGHUP)
+            wait_until(lambda: not set(former) & set(server.children(old, "worker")), "new workers")
+            sender.progress(3)
+            new = server.upgraded()
+            assert new.username() == "nobody"
+            sender.progress(3)
+            sender.finish()
+        site.expect(sender.stored)
 
 
 @pytest.mark.parametrize(("step", "fault"), [

@@ -48,12 +48,17 @@ class UpgradableServer(FastscpServer):
         self._programs = Path(tempfile.mkdtemp(prefix="fastscp-program-"))
         self._programs.chmod(0o755)
         super().__init__(arguments, cwd=cwd or self._programs, environment=environment)
+        self.interpreter = sys.executable
+        self.packages: list[str] = []  #: where it finds more of them
         self.told: list[tuple[int, list[str]]] = []  #: what the service manager was told, and by which process
 
     def command(self) -> list[str]:
-        self._environment["PYTHONPATH"] = f"{self._programs}{os.pathsep}{Path(__file__).parents[2]}"
+        self._environment["PYTHONPATH"] = os.pathsep.join([str(self._programs), str(Path(__file__).parents[2]), *self.packages])
+        address = Path(self._environment["NOTIFY_SOCKET"])
+        address.parent.chmod(0o755)  # the service may become another user
+        address.chmod(0o777)
         self._notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        return super().command()
+        return [self.interpreter, *super().command()[1:]]
 
     def wait_ready(self) -> None:
         wait_until(lambda: self.heard("READY=1") or not self.alive(), "fastscp ready")

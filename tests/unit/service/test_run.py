@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 
 import pytest
@@ -17,7 +18,7 @@ from fastscp.errors import ProcessError, StorageError, UsageError
 from fastscp.log.policy import LogPolicy
 from fastscp.service import run as module
 from fastscp.store.policy import StorePolicy
-from fastscp.study.policy import HookPolicy
+from fastscp.study.policy import HookPolicy, StudyPolicy
 from fastscp.worker.limits import Places
 from fastscp.worker.process import WorkerSettings
 from tests.support.fake_processes import FakeListener
@@ -62,6 +63,29 @@ def test_dictionary_is_read_before_the_forks_unless_nothing_is_rewritten(monkeyp
     assert read == []
     module.preload(Config(output=OutputOptions(dictionary_paths=("private.dic",))))
     assert read == [(("private.dic",), PrivateDictionary.AUTOMATIC)]
+
+
+def test_code_that_may_be_another_version_later_is_loaded_before_the_forks():
+    names = ("fastscp.tls.transport", "fastscp.study.transliterate")
+    loaded = {name: sys.modules.pop(name, None) for name in names}
+    try:
+        module.preload(Config(output=OutputOptions(bit_preserving=True)))
+        assert not any(name in sys.modules for name in names)
+        module.preload(Config(output=OutputOptions(bit_preserving=True), network=NetworkPolicy(tls=TLSPolicy()),
+                              study=StudyPolicy(names_by_character_set=True)))
+        assert all(name in sys.modules for name in names)
+    finally:
+        sys.modules.update({name: was for name, was in loaded.items() if was is not None})
+
+
+def test_password_that_is_known_is_not_asked_for(monkeypatch):
+    from fastscp.tls import context
+
+    monkeypatch.setattr(context, "prepare", lambda policy: policy)
+    config = Config(network=NetworkPolicy(tls=TLSPolicy()))
+    assert module.completed(config, "secret").network.tls.password == "secret"
+    assert module.completed(config).network.tls.password is None
+    assert module.completed(Config(), "secret").network.tls is None
 
 
 # -- what the acceptor process is given -----------------------------------------------------------

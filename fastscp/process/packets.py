@@ -94,7 +94,8 @@ class Stored(TypedDict):
     size: int
     duration_s: float
     replaced: bool
-    unchanged: bool  #: what it replaced had the same octets
+    unchanged: bool  #: what it replaced had the same octets, or it was not written
+    duplicate: str | None  #: what was done because its name was taken (``--on-duplicate``)
     sha256: str | None
 
 

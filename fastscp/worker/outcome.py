@@ -24,13 +24,13 @@ from fastscp.process import packets
 from fastscp.study import event_types, events
 from fastscp.ul.pdu import AAssociateRQ, AcceptedContext
 from fastscp.worker.context import Reporter
+from fastscp.worker.publication import Published
 from fastscp.worker.quarantine import quarantined
 from fastscp.worker.reception import (
     MODALITY,
     SERIES_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     Kept,
-    Published,
     Reception,
 )
 

@@ -21,7 +21,7 @@ from fastscp.worker.publication import Published
 from fastscp.worker.reception import Reception
 from tests.corpus import wire
 from tests.support.fake_worker import data_set
-from tests.unit.worker.test_reception import NOW, never, publish, reception, received, settings
+from tests.unit.worker.test_reception import NOW, never, publish, received, reception, settings
 
 NAME = "CT.1.2.3.4.5"
 KEEP, COMPARE, RENAME, REFUSE, REPLACE = (OnDuplicate.KEEP, OnDuplicate.COMPARE, OnDuplicate.RENAME, OnDuplicate.REFUSE,
@@ -64,14 +64,15 @@ def test_name_that_is_free_is_taken_whatever_the_rule(tmp_path: Path, rule: OnDu
     assert made.size == (place[2] / NAME).stat().st_size
 
 
-@pytest.mark.parametrize(("rule", "data", "files", "duplicate"), [
-    (REPLACE, OTHER, {NAME: OTHER}, REPLACE), (REPLACE, None, {NAME: None}, REPLACE),
-    (KEEP, OTHER, {NAME: None}, KEEP), (KEEP, None, {NAME: None}, KEEP),
-    (COMPARE, OTHER, {NAME: None, f"{NAME}_1": OTHER}, RENAME), (COMPARE, None, {NAME: None}, COMPARE),
-    (RENAME, OTHER, {NAME: None, f"{NAME}_1": OTHER}, RENAME), (RENAME, None, {NAME: None, f"{NAME}_1": None}, RENAME),
+@pytest.mark.parametrize(("rule", "expected"), [
+    (REPLACE, (OTHER, {NAME: OTHER}, REPLACE)), (REPLACE, (None, {NAME: None}, REPLACE)),
+    (KEEP, (OTHER, {NAME: None}, KEEP)), (KEEP, (None, {NAME: None}, KEEP)),
+    (COMPARE, (OTHER, {NAME: None, f"{NAME}_1": OTHER}, RENAME)), (COMPARE, (None, {NAME: None}, COMPARE)),
+    (RENAME, (OTHER, {NAME: None, f"{NAME}_1": OTHER}, RENAME)), (RENAME, (None, {NAME: None, f"{NAME}_1": None}, RENAME)),
 ])
 def test_name_that_is_taken(tmp_path: Path, place: tuple[dict[str, bool], Path | None, Path], rule: OnDuplicate,
-                            data: bytes | None, files: dict[str, bytes | None], duplicate: OnDuplicate) -> None:
+                            expected: tuple[bytes | None, dict[str, bytes | None], OnDuplicate]) -> None:
+    data, files, duplicate = expected
     context = settings(tmp_path, on_duplicate=rule, digest=True, **place[0])
     first, _ = store(context, directory=place[1])
     made, published = store(context, data, place[1])

@@ -115,7 +115,7 @@ class Mover:
             if source is None:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), progress.plan.directory)
             try:
-                yield from copy_tree(os.path.realpath(source), copy)
+                yield from copy_tree(source, copy)
             except OSError:
                 yield from remove_tree(copy)  # room for others, while this one waits
                 raise
@@ -151,4 +151,4 @@ def _identity(path: str) -> tuple[int, int] | None:
         status = os.lstat(path)
     except OSError:
         return None
-    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode) else None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None

@@ -1,7 +1,7 @@
 """Carries out renames without ever overwriting a file, so that doing it twice changes nothing.
 
-Strategy: link to the new name, then unlink the old one; a file system without links gets a rename after a look
-(this process is the only one that gives such names). Whatever a crash interrupted is recognised by what is there.
+Strategy: link to the new name, then unlink the old one; a file system without links gets a rename that
+replaces nothing. Whatever a crash interrupted is recognised by what is there.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import enum
 import os
 
+from fastscp.coordinator.beneath import opened
 from fastscp.errors import StorageError
-from fastscp.store.noreplace import NO_LINKS
+from fastscp.store.noreplace import NO_LINKS, exists
+from fastscp.store.noreplace import rename as rename_file
 
 
 class Outcome(enum.Enum):
@@ -23,35 +25,40 @@ class Outcome(enum.Enum):
 
 def rename(directory: str, old: str, new: str) -> Outcome:
     """Rename ``old`` to ``new`` in ``directory``. Raises ``StorageError``."""
-    source, target = f"{directory}/{old}", f"{directory}/{new}"
     try:
-        try:
-            os.link(source, target)
-        except FileExistsError:
-            if not _same_file(source, target):
-                return Outcome.TAKEN if os.path.lexists(source) else Outcome.DONE
-        except FileNotFoundError:
-            return Outcome.DONE if os.path.lexists(target) else Outcome.MISSING
-        except OSError as error:
-            if error.errno not in NO_LINKS:
-                raise
-            return _rename_without_links(source, target)
-        os.unlink(source)
+        with opened(directory) as fd:
+            return _rename(fd, old, new)
+    except FileNotFoundError:
+        return Outcome.MISSING
     except OSError as error:
+        source = f"{directory}/{old}"
         raise StorageError(f"cannot rename {source} to {new}: {error.strerror}", errno=error.errno,
                            path=source) from error
-    return Outcome.DONE
 
 
-def _rename_without_links(source: str, target: str) -> Outcome:
-    if os.path.lexists(target):
-        return Outcome.TAKEN
-    os.rename(source, target)
-    return Outcome.DONE
-
-
-def _same_file(first: str, second: str) -> bool:
+def _rename(fd: int, old: str, new: str) -> Outcome:
     try:
-        return os.path.samefile(first, second)
+        os.link(old, new, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
+    except FileExistsError:
+        if not _same_file(old, new, fd):
+            return Outcome.TAKEN if exists(old, fd) else Outcome.DONE
+    except FileNotFoundError:
+        return Outcome.DONE if exists(new, fd) else Outcome.MISSING
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        try:
+            rename_file(old, new, src_dir_fd=fd, dst_dir_fd=fd)
+        except FileExistsError:
+            return Outcome.TAKEN
+        return Outcome.DONE
+    os.unlink(old, dir_fd=fd)
+    return Outcome.DONE
+
+
+def _same_file(first: str, second: str, fd: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(first, dir_fd=fd, follow_symlinks=False),
+                                os.stat(second, dir_fd=fd, follow_symlinks=False))
     except FileNotFoundError:
         return False

@@ -37,7 +37,7 @@ def test_file_that_is_gone(tmp_path: Path) -> None:
 
 
 def test_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
@@ -49,10 +49,19 @@ def test_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_other_errors_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "read-only")
 
     monkeypatch.setattr(os, "link", refuse)
     (tmp_path / "old").write_text("x")
     with pytest.raises(StorageError, match="cannot rename"):
         rename(str(tmp_path), "old", "new")
+
+
+def test_link_in_the_place_of_the_directory_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "old").write_text("x")
+    (tmp_path / "study").symlink_to("elsewhere")
+    with pytest.raises(StorageError, match="cannot rename"):
+        rename(f"{tmp_path}/study", "old", "new")
+    assert os.listdir(tmp_path / "elsewhere") == ["old"]

@@ -49,7 +49,6 @@ _network_log = logging.getLogger(NETWORK)
 def run(config: Config) -> int:
     """Serve until told to stop; return the exit status of the program."""
     try:
-        check_directory_name(config.store, named_in_events=config.needs_coordinator)
         config = completed(config)
         if config.network.umask is not None:
             os.umask(config.network.umask)
@@ -166,16 +165,6 @@ def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> 
     except (FastscpError, OSError) as error:
         _network_log.critical("worker %d cannot go on: %s", start.index + 1, error)
         return 1
-
-
-def check_directory_name(store: StorePolicy, *, named_in_events: bool) -> None:
-    """Refuse a name that events, hooks' environment and durable state cannot hold. Raises ProcessError."""
-    try:
-        store.output_directory.encode()
-    except UnicodeEncodeError as error:
-        if named_in_events:
-            message = "with sorting, hooks or an event log the name of the output directory must be UTF-8"
-            raise ProcessError(message) from error
 
 
 def usable_dictionaries(paths: tuple[str, ...]) -> tuple[str, ...]:

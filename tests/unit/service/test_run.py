@@ -12,7 +12,7 @@ from fastscp.access.policy import AccessPolicy
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
 from fastscp.dicom.options import OutputOptions, PrivateDictionary
-from fastscp.errors import ProcessError, StorageError, UsageError
+from fastscp.errors import StorageError, UsageError
 from fastscp.log.policy import LogPolicy
 from fastscp.service import run as module
 from fastscp.service import tidying
@@ -22,17 +22,7 @@ from fastscp.worker.limits import Places
 from fastscp.worker.process import WorkerSettings
 from tests.support.fake_processes import FakeListener
 
-NOT_UTF8 = os.fsdecode(b"/data/caf\xe9")
-
-
 # -- what a start settles -------------------------------------------------------------------------
-
-
-def test_directory_that_events_cannot_name():
-    module.check_directory_name(StorePolicy(NOT_UTF8), named_in_events=False)
-    module.check_directory_name(StorePolicy("/data/é"), named_in_events=True)
-    with pytest.raises(ProcessError, match="the name of the output directory must be UTF-8"):
-        module.check_directory_name(StorePolicy(NOT_UTF8), named_in_events=True)
 
 
 def test_dictionaries_that_are_not_there_are_left_out(tmp_path, caplog):

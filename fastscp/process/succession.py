@@ -30,6 +30,7 @@ from typing import Literal, TypedDict, cast
 
 import orjson
 
+from fastscp import jsontext
 from fastscp.errors import ProcessError
 from fastscp.process import fdpass
 
@@ -132,13 +133,13 @@ class HookEnded(TypedDict):
 
 def encode(packet: Packet) -> bytes:
     """Return the octets of a packet."""
-    return orjson.dumps(packet)
+    return jsontext.dumps(packet)
 
 
 def decode(octets: bytes) -> Packet:
     """Return the packet of some octets. Raises ProcessError."""
     try:
-        packet = orjson.loads(octets)
+        packet = jsontext.loads(octets)
     except orjson.JSONDecodeError as error:
         raise ProcessError(f"a packet of {len(octets)} octets is not JSON: {error}") from error
     if not isinstance(packet, dict) or "kind" not in packet:

@@ -183,9 +183,13 @@ class Succession:
         """Start the installed program and let it take over."""
         if self.away or self._successor.present:
             _log.warning("another program takes over already: process %d", self._successor.pid)
+        elif self._acceptor.goes_down:
+            _log.warning("no other program can take over: this one is about to end")
         elif not self._serving or self.is_needed:
             _log.error("no other program can take over yet: process %d has not ended its associations",
                        0 if self._predecessor is None else self._predecessor.inheritance.pid)
+        elif not self._supervisor.coordination.was_ready:
+            _log.error("no other program can take over yet: this one is about to start")
         elif self._successor.begin():
             self._notify("RELOADING=1")
 

@@ -504,6 +504,19 @@ def test_new_one_cannot_be_followed_before_the_old_one_has_gone(pair, caplog):
     assert "new" not in both.new.processes.titles
 
 
+def test_service_that_goes_down_or_has_not_started_is_not_followed(pair, caplog):
+    both = pair()
+    both.old.process.start()
+    both.begin()
+    assert "about to start" in caplog.text
+    both.old.coordinator.say("ready")
+    both.go_on()
+    both.old.loop.send_signal(signal.SIGTERM)
+    both.begin()
+    assert "about to end" in caplog.text
+    assert "new" not in both.old.processes.titles
+
+
 # -- inheriting ---------------------------------------------------------------------------------------
 
 

@@ -41,6 +41,7 @@ class Bequest:
 
     listeners: Sequence[socket.socket]
     password: str | None = None  #: of the TLS key: nobody can be asked for it again
+    key: int | None = None  #: descriptor of a copy of the TLS key, where only another user may have been able to read it
     hosts: int | None = None  #: descriptors of what the workers count the associations of hosts and titles in
     titles: int | None = None
 

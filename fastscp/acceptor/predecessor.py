@@ -65,7 +65,7 @@ class Predecessor:
         if packet["kind"] != "inherit" or packet["protocol"] != succession.PROTOCOL:
             raise ProcessError("the program that runs is of another kind, this one cannot take over from it: restart the service")
         listeners: list[socket.socket] = []
-        places: dict[str, int] = {}
+        descriptors: dict[str, int] = {}
         for _ in range(packet["items"]):
             item, descriptor = self._receive()
             if descriptor is None:
@@ -73,11 +73,12 @@ class Predecessor:
             if item["kind"] == "listener":
                 listeners.append(socket.socket(fileno=descriptor))
                 listeners[-1].setblocking(False)
-            elif item["kind"] == "place":
-                places[item["of"]] = descriptor
+            else:
+                descriptors[item["of"] if item["kind"] == "place" else item["kind"]] = descriptor
         if not listeners:
             raise ProcessError("there is no socket to listen on among what was to be inherited")
-        return Inheritance(packet["pid"], Bequest(listeners, packet["password"], places.get("hosts"), places.get("titles")))
+        return Inheritance(packet["pid"], Bequest(listeners, packet["password"], descriptors.get("key"),
+                                                  descriptors.get("hosts"), descriptors.get("titles")))
 
     def _receive(self) -> tuple[succession.Packet, int | None]:
         try:

@@ -125,6 +125,8 @@ class Successor:
     def _bequeath(self, channel: socket.socket) -> None:
         bequest = self._service.inheritance()
         items: list[tuple[succession.Packet, int]] = [({"kind": "listener"}, sock.fileno()) for sock in bequest.listeners]
+        if bequest.key is not None:
+            items.append(({"kind": "key"}, bequest.key))
         if bequest.hosts is not None:
             items.append(({"kind": "place", "of": "hosts"}, bequest.hosts))
         if bequest.titles is not None:

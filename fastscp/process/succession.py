@@ -4,7 +4,7 @@ The *predecessor* starts the installed program with its own arguments. The two h
 *successor* finds in ``FASTSCP_SUCCEEDS``. What it inherits is in the channel before it runs::
 
     predecessor                         successor
-    inherit, listener ..., place ... ─►            starts its workers
+    inherit, listener ..., key, place ... ─►       starts its workers
                                      ◄─ prepared
     (its coordinator gives up the state)
     take ─►                                        starts its coordinator, to which the predecessor has a channel, too
@@ -41,7 +41,7 @@ _NOT_INHERITED = frozenset({"WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_
 
 
 class Inherit(TypedDict):
-    """First packet: so many ``listener`` and ``place`` packets follow it."""
+    """First packet: so many ``listener``, ``key`` and ``place`` packets follow it."""
 
     kind: Literal["inherit"]
     protocol: int
@@ -54,6 +54,12 @@ class Listener(TypedDict):
     """A listening socket comes along."""
 
     kind: Literal["listener"]
+
+
+class Key(TypedDict):
+    """Memory with a copy of the TLS key comes along."""
+
+    kind: Literal["key"]
 
 
 class Place(TypedDict):
@@ -94,7 +100,7 @@ class Control(TypedDict):
     kind: Literal["control"]
 
 
-Packet = Inherit | Listener | Place | Take | Step | Open | Progress | Control
+Packet = Inherit | Listener | Key | Place | Take | Step | Open | Progress | Control
 
 
 class Guest(TypedDict):

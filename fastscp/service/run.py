@@ -31,7 +31,7 @@ from fastscp.net.systemd import adopt_listeners, watchdog_s
 from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.slots import Slots
 from fastscp.process.titles import set_title
-from fastscp.service.inheritance import adopt_predecessor
+from fastscp.service.inheritance import adopt_predecessor, copy_of_key, with_inherited_key
 from fastscp.service.tidying import remove_leftovers
 from fastscp.store.policy import StorePolicy
 from fastscp.worker.limits import Places
@@ -53,12 +53,13 @@ def run(config: Config) -> int:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until there is something that another program could take over
     try:
         predecessor = adopt_predecessor()
-        config = completed(config, None if predecessor is None else predecessor.inheritance.bequest.password)
+        inherited = None if predecessor is None else predecessor.inheritance.bequest
+        config = completed(config, inherited)
         if config.network.umask is not None:
             os.umask(config.network.umask)
         if config.network.mode is not ProcessMode.INETD:
             remove_leftovers(config.store)
-        settings = worker_settings(config.network.tls)
+        settings = worker_settings(config.network.tls, None if inherited is None else inherited.key)
         if config.network.mode is ProcessMode.INETD:
             from fastscp.service.inetd import serve_descriptor  # noqa: PLC0415 - one mode's own module
 
@@ -72,11 +73,11 @@ def run(config: Config) -> int:
         return 1
 
 
-def completed(config: Config, password: str | None = None) -> Config:
-    """Settle what only the start can: which dictionaries there are, and the password of the key, unless it is known."""
+def completed(config: Config, inherited: Bequest | None = None) -> Config:
+    """Settle what only the start can: which dictionaries there are, and the password of the key, unless it is inherited."""
     dictionaries = usable_dictionaries(config.output.dictionary_paths)
     return replace(config, output=replace(config.output, dictionary_paths=dictionaries),
-                   network=replace(config.network, tls=with_credentials(config.network.tls, password)))
+                   network=replace(config.network, tls=with_credentials(config.network.tls, inherited)))
 
 
 def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | None = None) -> int:
@@ -95,7 +96,7 @@ def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | N
         listeners = [open_listener(network.port, network.address_family)]
     descriptors = raise_descriptor_limit()
     settings = replace(settings, places=shared_places(network, inherited))
-    policy, started = acceptor_policy(config, descriptors), children(config, settings)
+    policy, started = acceptor_policy(config, descriptors), children(config, settings, None if inherited is None else inherited.key)
     preload(config)  # all code and tables are read while the files they are in can be
     if network.user is not None:
         from fastscp.service.privileges import drop_privileges  # noqa: PLC0415 - only with --user
@@ -142,8 +143,8 @@ def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
     )
 
 
-def children(config: Config, settings: WorkerSettings) -> Children:
-    """Return what the acceptor process starts."""
+def children(config: Config, settings: WorkerSettings, key: int | None = None) -> Children:
+    """Return what the acceptor process starts; ``key`` is an inherited copy of the TLS key."""
     from fastscp.acceptor.policy import Children  # noqa: PLC0415 - as in serve
     from fastscp.coordinator import process as coordinator  # noqa: PLC0415 - imported once, before the forks
 
@@ -159,14 +160,19 @@ def children(config: Config, settings: WorkerSettings) -> Children:
     def reload() -> None:
         current[0] = replace(worker_settings(config.network.tls), places=settings.places)
 
-    return Children(worker, run_coordinator, reload, bequest(config.network, settings.places))
+    return Children(worker, run_coordinator, reload, bequest(config.network, settings.places, key))
 
 
-def bequest(network: NetworkPolicy, places: Places) -> Bequest:
-    """Return what a program that takes over inherits beside the listening sockets."""
+def bequest(network: NetworkPolicy, places: Places, key: int | None = None) -> Bequest:
+    """Return what a program that takes over inherits beside the listening sockets.
+
+    ``key`` is the inherited copy of the TLS key. One is needed where the user changes, who may be able to read no other.
+    """
     from fastscp.acceptor.policy import Bequest  # noqa: PLC0415 - as in serve
 
-    return Bequest((), password=None if network.tls is None else network.tls.password,
+    if network.tls is not None and network.user is not None and key is None:
+        key = copy_of_key(network.tls)
+    return Bequest((), password=None if network.tls is None else network.tls.password, key=key,
                    hosts=None if places.hosts is None else places.hosts.fileno(),
                    titles=None if places.titles is None else places.titles.fileno())
 
@@ -193,22 +199,25 @@ def usable_dictionaries(paths: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(usable)
 
 
-def with_credentials(tls: TLSPolicy | None, password: str | None = None) -> TLSPolicy | None:
+def with_credentials(tls: TLSPolicy | None, inherited: Bequest | None = None) -> TLSPolicy | None:
     """Complete the TLS policy while the terminal is there to ask for the password of the key."""
     if tls is None:
         return None
     from fastscp.tls.context import prepare  # noqa: PLC0415 - ssl is slow to import
 
-    return prepare(tls if password is None else replace(tls, password=password))
+    if inherited is None:
+        return prepare(tls)
+    prepared = prepare(with_inherited_key(replace(tls, password=inherited.password or tls.password), inherited.key))
+    return replace(prepared, private_key_file=tls.private_key_file)
 
 
-def worker_settings(tls: TLSPolicy | None) -> WorkerSettings:
-    """Make what needs the privileges of the start."""
+def worker_settings(tls: TLSPolicy | None, key: int | None = None) -> WorkerSettings:
+    """Make what needs the privileges of the start; ``key`` is an inherited copy of the TLS key."""
     if tls is None:
         return WorkerSettings()
     from fastscp.tls.context import build_context  # noqa: PLC0415 - ssl is slow to import
 
-    return WorkerSettings(tls_context=build_context(tls))
+    return WorkerSettings(tls_context=build_context(with_inherited_key(tls, key)))
 
 
 def shared_places(network: NetworkPolicy, inherited: Bequest | None = None) -> Places:

@@ -173,6 +173,7 @@ def interpreter_of_everybody(directory: Path) -> tuple[str, list[str]]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_takeover_and_reload_as_another_user() -> None:
+    """Over TLS, with a key that only root may read: a successor has nobody's privileges, and the key all the same."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o777)
@@ -180,10 +181,15 @@ def test_takeover_and_reload_as_another_user() -> None:
         site = Site(directory)
         for path in (site.output, site.ran, site.ended):
             path.chmod(0o777)
-        server = UpgradableServer([*site.options, "--user", "nobody"])
+        authority = Authority.make(directory / "ca")
+        identity = authority.issue("localhost", "rsa")
+        key = identity.key_file()
+        key.chmod(0o600)
+        server = UpgradableServer([*site.options, "--user", "nobody", "-ic", "+tls", key, identity.certificate_file(),
+                                   "+cf", authority.certificate_file()])
         server.interpreter, server.packages = interpreter, packages
         with server:
-            sender = Steady(server.port)
+            sender = SteadyOverTLS(server.port, authority.certificate_file())
             sender.start()
             [old] = server.acceptors()
             former = server.children(old, "worker")
@@ -192,6 +198,10 @@ def test_takeover_and_reload_as_another_user() -> None:
             sender.progress(3)
             new = server.upgraded()
             assert new.username() == "nobody"
+            sender.progress(3)
+            wait_until(lambda: ended(old), "the old one ends")
+            server.told.clear()
+            server.upgraded()
             sender.progress(3)
             sender.finish()
         site.expect(sender.stored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import socket
 
 import pytest
 
+from fastscp.acceptor.policy import Bequest
 from fastscp.acceptor.predecessor import Predecessor
 from fastscp.errors import ProcessError
 from fastscp.process import fdpass, succession
@@ -534,6 +536,22 @@ def inherit(*sent):
         ours.close()
 
 
+def test_what_is_left_is_inherited(monkeypatch):
+    """Descriptors of the two ends are different ones of the same files."""
+    files = [os.memfd_create(name) for name in ("key", "hosts", "titles")]
+    both = Pair(monkeypatch)
+    children = both.old.process._children
+    both.old.process._children = dataclasses.replace(children, bequest=Bequest((), "secret", *files))
+    both.start().begin()
+    bequest = Predecessor(both.channel).inheritance.bequest
+    found = [bequest.key, bequest.hosts, bequest.titles]
+    assert bequest.password == "secret"
+    assert [os.fstat(descriptor).st_ino for descriptor in found] == [os.fstat(file).st_ino for file in files]
+    for descriptor in (*found, *files):
+        os.close(descriptor)
+    both.close()
+
+
 def begin(items, protocol=succession.PROTOCOL):
     return {"kind": "inherit", "protocol": protocol, "pid": 17, "items": items, "password": "secret"}, None
 
@@ -541,16 +559,17 @@ def begin(items, protocol=succession.PROTOCOL):
 def test_what_is_inherited(pair):
     both = pair().start()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        there = inherit(begin(3), ({"kind": "listener"}, listener.fileno()), ({"kind": "place", "of": "titles"}, 0),
+        there = inherit(begin(4), ({"kind": "key"}, 0), ({"kind": "listener"}, listener.fileno()), ({"kind": "place", "of": "titles"}, 0),
                         ({"kind": "place", "of": "hosts"}, 0)).inheritance
         assert there.pid == 17
         assert there.bequest.password == "secret"
         assert [sock.getsockname() for sock in there.bequest.listeners] == [listener.getsockname()]
         assert not there.bequest.listeners[0].getblocking()
-        assert None not in (there.bequest.hosts, there.bequest.titles)
         there.bequest.listeners[0].close()
-        os.close(there.bequest.hosts)
-        os.close(there.bequest.titles)
+        descriptors = {there.bequest.key, there.bequest.hosts, there.bequest.titles}
+        assert len(descriptors - {None}) == 3
+        for descriptor in descriptors:
+            os.close(descriptor)
     assert both.old.listening
 
 

@@ -74,9 +74,38 @@ def test_password_that_is_known_is_not_asked_for(monkeypatch):
 
     monkeypatch.setattr(context, "prepare", lambda policy: policy)
     config = Config(network=NetworkPolicy(tls=TLSPolicy()))
-    assert module.completed(config, "secret").network.tls.password == "secret"
+    inherited = Bequest((), "secret")
+    assert module.completed(config, inherited).network.tls.password == "secret"
     assert module.completed(config).network.tls.password is None
-    assert module.completed(Config(), "secret").network.tls is None
+    assert module.completed(Config(), inherited).network.tls is None
+
+
+def test_inherited_key_stands_in_for_a_file_that_cannot_be_read_and_for_no_later_one(monkeypatch, tmp_path):
+    from fastscp.tls import context
+
+    prepared, built = [], []
+    monkeypatch.setattr(context, "prepare", lambda policy: prepared.append(policy) or policy)
+    monkeypatch.setattr(context, "build_context", lambda policy: built.append(policy.private_key_file))
+    file = str(tmp_path / "unreadable")
+    config = Config(network=NetworkPolicy(tls=TLSPolicy(private_key_file=file)))
+    completed = module.completed(config, Bequest((), key=7))
+    assert [policy.private_key_file for policy in prepared] == ["/proc/self/fd/7"]
+    assert completed.network.tls.private_key_file == file
+    module.worker_settings(completed.network.tls, 7)
+    module.children(completed, WorkerSettings(), 7).reload()
+    assert built == ["/proc/self/fd/7", file]  # a reload says what it cannot read
+
+
+@pytest.mark.parametrize(("user", "copied"), [("nobody", True), (None, False)])
+def test_key_is_kept_for_a_successor_only_where_the_user_changes(tmp_path, user, copied):
+    file = tmp_path / "key"
+    file.write_text("secret")
+    network = NetworkPolicy(tls=TLSPolicy(private_key_file=str(file)), user=user)
+    left = module.bequest(network, Places())
+    assert (left.key is not None) == copied
+    assert module.bequest(network, Places(), 9).key == 9  # inherited, and left to the next one
+    if left.key is not None:
+        os.close(left.key)
 
 
 # -- what the acceptor process is given -----------------------------------------------------------
@@ -304,20 +333,20 @@ class Predecessor:
     """Leaves a listening socket, the password of a key, and memory for places."""
 
     def __init__(self, memory):
-        self.inheritance = Inheritance(1, Bequest([Listener()], "secret", hosts=memory, titles=None))
+        self.inheritance = Inheritance(1, Bequest([Listener()], "secret", hosts=memory))
 
 
 def test_socket_of_a_predecessor_is_taken_and_what_is_shared_goes_on_to_be(start, monkeypatch):
     memory = os.memfd_create("places")
     predecessor = Predecessor(memory)
     monkeypatch.setattr(module, "adopt_predecessor", lambda: predecessor)
-    monkeypatch.setattr(module, "worker_settings", lambda _tls: WorkerSettings())
+    monkeypatch.setattr(module, "worker_settings", lambda _tls, _key: WorkerSettings())
     tls = TLSPolicy(private_key_file="/none", certificate_file="/none")
     config = Config(network=NetworkPolicy(port=104, workers=2, max_per_host=3, tls=tls))
     assert module.run(config) == 0
     assert start.steps == ["tune", "limit", "preload", "title acceptor [11112]", "acceptor of 2 on 1, without names"]
     assert start.predecessor is predecessor
-    assert start.children.bequest == Bequest((), "secret", hosts=memory, titles=None)
+    assert start.children.bequest == Bequest((), "secret", hosts=memory)
     os.close(memory)
 
 

@@ -67,6 +67,17 @@ class Directory:
         os.unlink(probe, dir_fd=self._fd)
         return True
 
+    def anonymous_place(self) -> tuple[int, int, int] | None:
+        """Open the directory that the path names now: its descriptor, device and inode number.
+
+        None where that is not possible, or no anonymous files can be named there.
+        """
+        try:
+            self.follow_path()
+        except StorageError:
+            return None
+        return (self._fd, *self._identity) if self._anonymous else None
+
     def hidden_name(self) -> str:
         """Return a hidden name for a temporary file, unique among all processes."""
         return f"{TEMPORARY_PREFIX}{os.getpid()}-{next(self._numbers)}.tmp"

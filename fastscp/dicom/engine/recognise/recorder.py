@@ -71,11 +71,13 @@ def _shape(plan: Plan, chunk: bytes, found: Outline, recorder: Recorder, reader:
     script = script_of(found.size, recorder.cuts, recorder.patches)
     position = reader.cursor.level.position(0)
     octets = value.left + 1 if value.left else 0
-    return Shape(chunk, found, script, position, plan.wanted, octets, value.tag, value.offset, complete=_may_end(recorder, reader))
+    return Shape(chunk, found, script, position, plan.wanted, octets, value.tag, value.offset, complete=_may_end(plan, recorder, reader))
 
 
-def _may_end(recorder: Recorder, reader: Reader) -> bool:
+def _may_end(plan: Plan, recorder: Recorder, reader: Reader) -> bool:
     """Tell whether a data set that ends here, behind what is left of the value, is written by the record alone."""
+    if plan.options.file_padding:  # what is added follows from the length of the whole file
+        return False
     value, heard = reader.value, (len(recorder.cuts), len(recorder.patches))
     reader.forget()
     if value.left:

@@ -307,8 +307,9 @@ cdef class Depot:
             return True
         if failed != EEXIST:
             return False
-        hidden = self._directory.hidden_name().encode("ascii")
-        if self._link(fd, PyBytes_AS_STRING(hidden)):
+        try:
+            hidden = self._directory.hide(fd).encode("ascii")
+        except OSError:
             return False
         if renameat(self._fd, PyBytes_AS_STRING(hidden), self._fd, name):
             unlinkat(self._fd, PyBytes_AS_STRING(hidden), 0)

@@ -37,6 +37,7 @@ from fastscp.worker.express import lane_of
 from fastscp.worker.flow import Flow
 from fastscp.worker.limits import PEER_LEFT, Admittance, Patience, answers_within
 from fastscp.worker.narration import log_established, log_late, log_published, silence
+from fastscp.worker.publication import Published
 from fastscp.worker.service import StorageService
 from fastscp.worker.stream import Stream
 
@@ -127,7 +128,7 @@ class Connection:
         storage.idle_since = self._context.loop.now
         storage.outcomes.stored(lane.written, lane.stored)
         for name in lane.replaced:
-            log_published(self._context.service.reception.store.output_directory, os.fsdecode(name), "", replaced=True)
+            log_published(Published(self._context.service.reception.store.output_directory, os.fsdecode(name), replaced=True))
 
     def resume(self) -> None:
         """Go on with what waits behind the item that blocked; harmless while items are being handled."""

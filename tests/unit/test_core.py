@@ -69,7 +69,7 @@ def test_header_has_nothing_outside_of_it(change: str, value: object) -> None:
              "value_octets": 0, "sop_class": (-1, -1), "sop_instance": (-1, -1), "complete": True}
     assert core.Header(*given.values()).matches(bytes(400))
     given[change] = value
-    with pytest.raises(ValueError, match="header|UID|width"):
+    with pytest.raises(ValueError, match=r"header|UID|width"):
         core.Header(*given.values())
 
 

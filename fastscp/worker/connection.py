@@ -28,6 +28,7 @@ from fastscp.log.text import printable
 from fastscp.net.peer import Peer
 from fastscp.net.transport import Transport, TransportError
 from fastscp.process.loop import OUT
+from fastscp.store.policy import OnDuplicate
 from fastscp.ul import describe
 from fastscp.ul.association import Association
 from fastscp.ul.events import Aborted, Established, Rejected, ReleaseRequested
@@ -128,7 +129,8 @@ class Connection:
         storage.idle_since = self._context.loop.now
         storage.outcomes.stored(lane.written, lane.stored)
         for name in lane.replaced:
-            log_published(Published(self._context.service.reception.store.output_directory, os.fsdecode(name), replaced=True))
+            log_published(Published(self._context.service.reception.store.output_directory, os.fsdecode(name), replaced=True,
+                                    duplicate=OnDuplicate.REPLACE))
 
     def resume(self) -> None:
         """Go on with what waits behind the item that blocked; harmless while items are being handled."""

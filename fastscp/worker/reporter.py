@@ -76,6 +76,7 @@ class Reporter:
 
     def attach(self, descriptor: int) -> None:
         """Use a new channel and tell its coordinator everything that is open."""
+        self._take_what_is_there()  # of the coordinator before: what it acknowledged is not told again
         self._detach()
         channel = socket.socket(fileno=descriptor)
         channel.setblocking(False)
@@ -144,8 +145,7 @@ class Reporter:
             except BlockingIOError:
                 break
             except (BrokenPipeError, ConnectionResetError):
-                self._detach()  # the coordinator died; a new channel repeats what counts
-                self._on_lost()
+                self._read()  # what the coordinator said last counts; a new channel repeats what it did not acknowledge
                 return
             queue.popleft()
             if number == _NOTE:
@@ -176,19 +176,24 @@ class Reporter:
             self._call_back()
 
     def _read(self) -> None:
+        if self._take_what_is_there():
+            _log.debug("event channel closed, waiting for another coordinator")
+            self._detach()
+            self._on_lost()
+
+    def _take_what_is_there(self) -> bool:
+        """Take every answer that has arrived; return whether the channel has ended."""
         while self._channel is not None:
             try:
                 octets = self._channel.recv(fdpass.PACKET_OCTETS)
             except BlockingIOError:
-                return
+                return False
             except ConnectionResetError:  # in front of the last answers of a coordinator that died
                 continue
             if not octets:
-                _log.debug("event channel closed, waiting for another coordinator")
-                self._detach()
-                self._on_lost()
-                return
+                return True
             self._take(packets.decode_coordinator(octets))
+        return False
 
     def _take(self, packet: packets.CoordinatorPacket) -> None:
         if packet["kind"] == "placed":

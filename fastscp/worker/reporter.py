@@ -234,7 +234,9 @@ class Reporter:
             self._due.append(event.on_acknowledged)
 
     def _forget(self, name: str) -> None:
-        if not self._associations[name].unacknowledged:
+        """Forget an association that has ended, once all of its events are acknowledged; that may have been just now."""
+        association = self._associations.get(name)
+        if association is not None and not association.unacknowledged:
             del self._associations[name]
 
     # -- what a worker tells ----------------------------------------------------------------------

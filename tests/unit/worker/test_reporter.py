@@ -99,6 +99,20 @@ def test_answers_that_are_there_when_another_channel_comes_are_taken(coordinator
     assert [packet["kind"] for packet in coordinator.heard()] == ["hello", "opened"]
 
 
+def test_association_whose_end_finds_the_channel_closed_behind_the_last_acknowledgement(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    coordinator.reporter.stored(stored(1))
+    assert coordinator.channel is not None
+    coordinator.heard()
+    coordinator.channel.send(orjson.dumps({"kind": "ack", "event": 1}))
+    coordinator.channel.close()
+    coordinator.reporter.closed("a", "released", stored=1, refused=0, octets=1)
+    assert coordinator.reporter.idle
+    coordinator.connect()
+    assert [packet["kind"] for packet in coordinator.heard()] == ["hello"]
+
+
 def opened(name: str) -> packets.Opened:
     return {"kind": "opened", "association": name, "calling_aet": "A", "called_aet": "B", "peer": "127.0.0.1",
             "peer_host": "localhost", "port": 1, "max_pdu": 0}

@@ -15,7 +15,16 @@ from tests.soak.senders import Tell
 from tests.support import datasets as ds
 from tests.support.harm import ACCEPTED_REQUESTS, FIRST_OCTETS, REFUSED, TITLES, VIOLATIONS
 from tests.support.harm_data import DATA_SETS
-from tests.support.hostile import APPLICATION_CONTEXT, CT_ITEM, ECHO, RELEASE_RQ, USER_INFORMATION, request, reset, store_message
+from tests.support.hostile import (
+    APPLICATION_CONTEXT,
+    CT_ITEM,
+    ECHO,
+    RELEASE_RQ,
+    USER_INFORMATION,
+    request,
+    reset,
+    store_message,
+)
 from tests.support.objects import CT, EXPLICIT_LE, IMPLICIT_LE, data_set
 from tests.support.rawscu import DEFLATED, Aborted, RawSCU, associate_rq, c_store_rq, p_data, pdv
 

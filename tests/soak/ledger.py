@@ -13,7 +13,7 @@ BY_ITSELF = 20  #: so many pieces of evidence are kept of each promise
 class Record:
     """One object."""
 
-    __slots__ = ("acknowledged", "digest", "failed", "hook", "kind", "server", "stored", "study", "told", "unanswered")
+    __slots__ = ("acknowledged", "digest", "failed", "hook", "kind", "server", "stored", "study", "told", "unanswered", "waiting")
 
     def __init__(self, server: str, study: str, kind: str, digest: bytes) -> None:
         self.server = server
@@ -24,6 +24,7 @@ class Record:
         self.unanswered = False  #: sent, and no answer came, at least once
         self.failed = False  #: answered with a failure at least once
         self.stored = False  #: found with the right octets
+        self.waiting = 0  #: how often it is being sent
         self.hook = False  #: its reception hook ran
         self.told = time.monotonic()
 
@@ -52,6 +53,7 @@ class Ledger:
         self.records: dict[str, Record] = {}
         self.counts: Counter[str] = Counter()
         self._promises = promises
+        self._early: set[str] = set()  #: hooks may be heard of before their objects
 
     def sent(self, server: str, instance: str, study: str, kind: str, digest: bytes, size: int) -> None:
         """An object will be sent, perhaps not for the first time."""
@@ -61,11 +63,17 @@ class Ledger:
         if instance not in self.records:
             self.counts["objects"] += 1
             self.records[instance] = Record(server, study, kind, digest)
+            self.records[instance].hook = instance in self._early
+            self._early.discard(instance)
+        elif not self.records[instance].acknowledged:
+            self.records[instance].stored = False  # what was found of an earlier try was removed: it has to be found again
+        self.records[instance].waiting += 1
 
     def outcome(self, instance: str, status: int | None) -> None:
         """An object was answered; None: it was not."""
         record = self.records[instance]
         record.told = time.monotonic()
+        record.waiting -= 1
         if status is None:
             record.unanswered = True
             self.counts["unanswered"] += 1
@@ -83,13 +91,14 @@ class Ledger:
         record = self.records.get(instance)
         if record is None:
             return None
-        if record.server != server and not record.stored:
-            record.server = server  # what one server refused was sent to another
+        if record.server != server:
+            self._promises.broken("nothing else is there", f"{where}: was sent to {record.server}")
+            return False
         if digest != record.digest:
             self._promises.broken("unchanged", f"{where} has other octets than {record.kind} {instance}, which was sent")
             return False
         if record.failed and not record.acknowledged and not record.unanswered:
-            if time.monotonic() - record.told < 5:
+            if record.waiting or time.monotonic() - record.told < 5:
                 return None
             self._promises.broken("a failed object leaves nothing", f"{where} was answered with a failure ({record.kind})")
             return False
@@ -103,7 +112,9 @@ class Ledger:
         """A reception hook said which object it ran for."""
         record = self.records.get(instance)
         self.counts["reception hooks"] += 1
-        if record is not None:
+        if record is None:
+            self._early.add(instance)
+        else:
             record.hook = True
 
     def missing(self, hooked: set[str]) -> list[str]:

@@ -28,32 +28,33 @@ class Probe:
         self._chance = random.Random(f"{seed} probe {server}")
         self._tell = tell
         self._stopped = stopped
+        self._asked = 0.0  #: when what waits for its answer was asked
 
     def run(self) -> None:
         """Ask until told to stop."""
         while not self._stopped():
-            begin = time.monotonic()
             try:
                 self._associate()
             except TimeoutError as error:
                 self._tell(("silent", self._server, f"probe: no answer for {SILENT_AFTER_S:.0f} s: {error!r}"))
             except (Aborted, OSError):
-                self._sample("lost", begin)
+                self._sample("lost")
             self._rest(0.02)
 
     def _associate(self) -> None:
-        begin = time.monotonic()
+        self._asked = time.monotonic()
         with RawSCU("127.0.0.1", self._port, timeout_s=SILENT_AFTER_S) as scu:
             scu.associate(CONTEXTS, calling=f"{TITLE}-PROBE", called=self._server)
-            self._sample("associate", begin)
+            self._sample("associate")
             for number in range(self._chance.randrange(5, 100)):
-                begin = time.monotonic()
+                self._asked = time.monotonic()
                 if number % 4:
                     scu.echo(3)
-                    self._sample("echo", begin)
+                    self._sample("echo")
                 else:
                     self._store(scu)
                 self._rest(PAUSE_S)
+                self._asked = time.monotonic()
                 if self._stopped():
                     break
             scu.release()
@@ -63,16 +64,16 @@ class Probe:
         self._tell(("sent", self._server, parcel.sop_instance, parcel.study, "probe", parcel.digest, len(parcel.octets)))
         status: int | None = None
         octets = message(parcel, 1, scu.peer_max_pdu)
-        begin = time.monotonic()
+        self._asked = time.monotonic()
         try:
             scu.send(octets)
             status = scu.read_status()
-            self._sample("store", begin)
+            self._sample("store")
         finally:
             self._tell(("outcome", self._server, parcel.sop_instance, status))
 
-    def _sample(self, what: str, begin: float) -> None:
-        self._tell(("answer", self._server, what, begin, time.monotonic()))
+    def _sample(self, what: str) -> None:
+        self._tell(("answer", self._server, what, self._asked, time.monotonic()))
 
     def _rest(self, pause_s: float) -> None:
         begin = time.monotonic()

@@ -99,8 +99,9 @@ class Soak:
         harms.start()
         self._until(begin + self._arguments.seconds)
         self._over.set()
-        harms.join()
-        hostile.join(60)
+        while harms.is_alive():
+            self._listen(0.2)
+        self._join(hostile)
         for _, disk in self._servers:
             disk.empty()
             disk.writable()
@@ -217,6 +218,7 @@ class Soak:
             self._listen(0.5)
             if not self._ledger.missing(hooked):
                 return
+        print(f"not settled after {SETTLED_WITHIN_S:.0f} s: {self._ledger.missing(hooked)[:10]}", flush=True)
 
     def _resources_after(self, pause_s: float) -> dict[tuple[str, str], tuple[int, int, int]]:
         self._until(time.monotonic() + pause_s)

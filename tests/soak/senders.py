@@ -24,6 +24,7 @@ from tests.support.rawscu import Aborted, RawSCU, c_store_rq, p_data, pdv
 TITLE = "SOAK"
 SILENT_AFTER_S = 60.0
 RETRIES = 3
+KEPT = 50
 Tell = Callable[[tuple[object, ...]], None]
 
 
@@ -37,7 +38,7 @@ class Sender:
     rate: float  #: objects per second
     tell: Tell
     stopped: Callable[[], bool]
-    again: list[tuple[str, Parcel]] = field(default_factory=list)
+    again: dict[str, list[Parcel]] = field(default_factory=dict)  #: what was refused or lost, by server
 
     def run(self) -> None:
         """Send session after session."""
@@ -49,8 +50,8 @@ class Sender:
             studies = [study, study, fresh(chance)]
             parcels = [make(chance, chance.choice(studies)) for _ in range(chance.randrange(1, 16))]
             for _ in range(chance.randrange(3)):
-                if self.again:
-                    parcels.append(self.again.pop(0)[1])
+                if waiting := self.again.get(server):
+                    parcels.append(waiting.pop(0))
             draw = chance.random()
             if draw < 0.04 and shutil.which("dcmsend"):
                 self._dcmsend(server, study, chance)
@@ -105,8 +106,14 @@ class Sender:
         except (Aborted, OSError):
             pass
         for parcel in waiting[:RETRIES]:
-            self.again.append((server, parcel))
+            self._later(server, parcel)
         return None
+
+    def _later(self, server: str, parcel: Parcel) -> None:
+        """Keep an object to send it again; not more than the next sessions can take."""
+        waiting = self.again.setdefault(server, [])
+        if len(waiting) < KEPT:
+            waiting.append(parcel)
 
     def _batch(self, scu: RawSCU, server: str, batch: list[Parcel], numbers: dict[tuple[str, str], int]) -> None:
         """Send objects one behind the other, then read their answers."""
@@ -120,13 +127,12 @@ class Sender:
                 status = scu.read_status()
                 done += 1
                 self.tell(("outcome", server, parcel.sop_instance, status))
-                if status != 0 and len(self.again) < 200:
-                    self.again.append((server, parcel))
+                if status != 0:
+                    self._later(server, parcel)
         finally:
             for parcel in batch[done:]:
                 self.tell(("outcome", server, parcel.sop_instance, None))
-                if len(self.again) < 200:
-                    self.again.append((server, parcel))
+                self._later(server, parcel)
 
     def _cut(self, scu: RawSCU, server: str, parcel: Parcel, numbers: dict[tuple[str, str], int], chance: random.Random) -> None:
         self._announce(server, parcel)

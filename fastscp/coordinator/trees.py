@@ -1,6 +1,7 @@
 """Copies and removes directories, a piece at a time, so that nobody waits for a big one.
 
-The generators yield pauses of 0 seconds between the pieces.
+The generators yield pauses of 0 seconds between the pieces. A disk may take seconds to synchronise: a thread waits for
+it, and the generator yields meanwhile.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 from fastscp.log.names import APPLICATION
 
@@ -16,6 +18,7 @@ _log = logging.getLogger(APPLICATION)
 
 PIECE_OCTETS = 8 << 20  #: copied and synchronised at a time
 ENTRIES_PER_PIECE = 64  #: removed at a time
+_STEP_S = 0.002  #: of waiting for the disk
 
 
 def copy_tree(source: str, target: str) -> Iterator[float]:
@@ -35,8 +38,7 @@ def copy_tree(source: str, target: str) -> Iterator[float]:
                 yield from _copy_file(fd, name, status, f"{destination}/{name}")
             elif not stat.S_ISDIR(status.st_mode):
                 _log.warning("%s/%s is neither file nor directory, it is not moved", root, name)
-        synchronise(destination)
-        yield 0.0
+        yield from synchronise(destination)
 
 
 def _raise(error: OSError) -> None:
@@ -49,22 +51,50 @@ def _copy_file(directory: int, name: str, status: os.stat_result, target: str) -
         out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             while os.sendfile(out, source, None, PIECE_OCTETS):
-                os.fdatasync(out)
-                yield 0.0
+                yield from _flush(os.fdatasync, out)
             os.fchmod(out, stat.S_IMODE(status.st_mode))
             os.utime(out, ns=(status.st_atime_ns, status.st_mtime_ns))
-            os.fsync(out)
+            yield from _flush(os.fsync, out)
         finally:
             os.close(out)
     finally:
         os.close(source)
 
 
-def synchronise(directory: str) -> None:
+class _Flush(threading.Thread):
+    """Waits for the disk."""
+
+    def __init__(self, call: Callable[[int], None], fd: int) -> None:
+        super().__init__(daemon=True)
+        self._call = call
+        self._fd = fd
+        self.error: OSError | None = None
+
+    def run(self) -> None:
+        try:
+            self._call(self._fd)
+        except OSError as error:
+            self.error = error
+
+
+def _flush(call: Callable[[int], None], fd: int) -> Iterator[float]:
+    flush = _Flush(call, fd)
+    flush.start()
+    try:
+        while flush.is_alive():
+            flush.join(_STEP_S)
+            yield 0.0
+    finally:
+        flush.join()  # the descriptor is its own until then
+    if flush.error is not None:
+        raise flush.error
+
+
+def synchronise(directory: str) -> Iterator[float]:
     """Have the names in a directory on the disk. Raises ``OSError``."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        yield from _flush(os.fsync, fd)
     finally:
         os.close(fd)
 

@@ -86,15 +86,19 @@ class Harms(threading.Thread):
             server.signal(signal.SIGHUP)
         elif harm == "restart":
             server.stop()
-        elif harm == "disk full" and disk.mounted:
+        else:
+            return self._spoil(harm, server, disk)
+        return True
+
+    def _spoil(self, harm: str, server: Managed, disk: Disk) -> bool:
+        """Take something from the disk and give it back; tell whether it could be done."""
+        if harm == "disk full" and disk.mounted:
             try:
                 disk.fill()
                 self._rest(self._chance.uniform(0.5, 4))
             finally:
                 disk.empty()
-        elif harm == "read-only":
-            if not disk.read_only():
-                return False
+        elif harm == "read-only" and disk.read_only():
             self._rest(self._chance.uniform(0.5, 3))
             disk.writable()
         elif harm == "directory replaced" and "-su" not in server.options:

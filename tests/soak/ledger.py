@@ -65,7 +65,7 @@ class Ledger:
             self.records[instance] = Record(server, study, kind, digest)
             self.records[instance].hook = instance in self._early
             self._early.discard(instance)
-        elif not self.records[instance].acknowledged:
+        elif not self.records[instance].acknowledged and not self.records[instance].waiting:
             self.records[instance].stored = False  # what was found of an earlier try was removed: it has to be found again
         self.records[instance].waiting += 1
 
@@ -97,16 +97,21 @@ class Ledger:
         if digest != record.digest:
             self._promises.broken("unchanged", f"{where} has other octets than {record.kind} {instance}, which was sent")
             return False
-        if record.failed and not record.acknowledged and not record.unanswered:
-            if record.waiting or time.monotonic() - record.told < 5:
-                return None
-            self._promises.broken("a failed object leaves nothing", f"{where} was answered with a failure ({record.kind})")
-            return False
+        if record.failed and not (record.acknowledged or record.unanswered or record.waiting):
+            return None  # perhaps it is being sent again, and nobody has told yet
         if not record.stored:
             self.counts["verified"] += record.acknowledged
             self.counts["stored without an answer"] += not record.acknowledged
         record.stored = True
         return True
+
+    def strange(self, instance: str, where: str) -> None:
+        """A file is still there about which nothing could be said."""
+        record = self.records.get(instance)
+        if record is None:
+            self._promises.broken("nothing else is there", f"{where}: nobody sent it")
+        else:
+            self._promises.broken("a failed object leaves nothing", f"{where} was answered with a failure ({record.kind})")
 
     def hook_ran(self, instance: str) -> None:
         """A reception hook said which object it ran for."""

@@ -16,37 +16,40 @@ STOPS = {"stop worker", "stop coordinator", "stop acceptor"}
 class Answers:
     """How long the well-behaved peer waited for its answers."""
 
-    samples: list[tuple[str, str, float, float]] = field(default_factory=list)  #: server, what, begin, end
+    #: server, what, begin, end, of it waited for a CPU
+    samples: list[tuple[str, str, float, float, float]] = field(default_factory=list)
     since: float = 0.0  #: nothing counts before
     asleep: list[tuple[float, float]] = field(default_factory=list)  #: when the peer itself did not run
 
     def worst(self, journal: Journal) -> dict[str, tuple[float, str]]:
-        """Return the worst answer of each class, and what it was.
+        """Return the worst answer of each class, without what the machine withheld, and what it was.
 
         The classes: nobody harmed the server but hostile peers, or harm that others must not notice; it was killed or
         its disk was; one of its processes was stopped (which is found out after --hang-timeout); it was told to end and
         started again, which takes as long as those need that are being served.
         """
         found: dict[str, tuple[float, str]] = defaultdict(lambda: (0.0, ""))
-        back: dict[str, float] = {}
-        for server, what, begin, end in self.samples:
+        back: dict[str, tuple[float, float]] = {}
+        for server, what, begin, end, waited in self.samples:
             if begin < self.since:
                 continue
             if any(first < end and begin < last for first, last in self.asleep):
                 back.pop(server, None)
                 continue
+            since, withheld = back.pop(server, (begin, 0.0))
+            withheld += waited
             if what == "lost":
-                back.setdefault(server, begin)
+                back[server] = since, withheld
                 continue
-            since = back.pop(server, begin)
             harm = journal.during(server, since, end, SETTLE_S)
             if "restart" in harm:
                 name = "restarted"
             else:
                 name = "stopped" if harm & STOPS else "killed" if harm - HARMLESS else "served"
-            if since != begin:
-                what = f"back by {what}"
-            found[name] = max(found[name], (end - since, f"{server} {what} at {end:.3f}, {', '.join(sorted(harm)) or 'no harm'}"))
+            told = f"{server} {'back by ' if since != begin else ''}{what} at {end:.3f}, {', '.join(sorted(harm)) or 'no harm'}"
+            if withheld:
+                told += f" (took {end - since:.3f} s, waited for a CPU {withheld:.3f} s)"
+            found[name] = max(found[name], (max(0.0, end - since - withheld), told))
         return dict(found)
 
 

@@ -26,6 +26,7 @@ from tests.soak.disks import Disk
 from tests.soak.harms import Harms, Journal
 from tests.soak.hostile import Hostile
 from tests.soak.ledger import Ledger, Promises
+from tests.soak.machine import Machine
 from tests.soak.probe import Probe
 from tests.soak.report import Answers, text
 from tests.soak.senders import Sender
@@ -33,6 +34,7 @@ from tests.soak.servers import ROLES, Managed
 from tests.soak.verifier import Verifier
 
 PROGRESS_S = 10.0
+SLOW_S = 0.5  #: an answer that is worth a line in slow.txt
 SETTLED_WITHIN_S = 150.0
 MEMORY_GROWTH = 64 << 20
 DESCRIPTORS_MORE = 4
@@ -74,6 +76,7 @@ class Soak:
             (home / "quarantine").mkdir()
             disk = Disk(home, "128m")
             self._servers.append((Managed(name, options_of(name, home), home, disk.output, self._promises.broken), disk))
+        self._machine = Machine(self._pids, self._done.is_set)
         self._verifiers = [Verifier(server, self._ledger, self._promises) for server, _ in self._servers]
 
     def run(self) -> dict[str, Any]:
@@ -94,6 +97,7 @@ class Soak:
         self._answers.since = time.monotonic()
         watch = threading.Thread(target=self._watch, daemon=True)
         watch.start()
+        self._machine.start()
         harms = Harms(self._servers, seed, self._arguments.pause, self._over.is_set, self._journal)
         self._baseline = self._resources_after(5.0)
         harms.start()
@@ -136,6 +140,9 @@ class Soak:
             server.wanted = False
             server.kill_everything()
             disk.close()
+
+    def _pids(self) -> dict[str, list[int]]:
+        return {server.name: server.pids() for server, _ in self._servers}
 
     def _watch(self) -> None:
         while not self._done.is_set():
@@ -189,7 +196,13 @@ class Soak:
             self._ledger.outcome(*rest[1:])
         elif kind == "answer":
             server, what, begin, end = rest
-            self._answers.samples.append((server, what, begin, end))
+            withheld = 0.0
+            if end - begin > SLOW_S and begin > self._answers.since:
+                self._machine.tick()
+                withheld = self._machine.withheld(server, begin, end)
+                with (self._directory / "slow.txt").open("a", encoding="utf-8") as slow:
+                    slow.write(f"{begin:.3f} {end:.3f} {withheld:.3f} {server} {what}\n")
+            self._answers.samples.append((server, what, begin, end, withheld))
         elif kind == "asleep":
             self._answers.asleep.append((rest[0], rest[1]))
         elif kind == "silent":

@@ -49,9 +49,9 @@ class Sender:
             study = fresh(chance)
             studies = [study, study, fresh(chance)]
             parcels = [make(chance, chance.choice(studies)) for _ in range(chance.randrange(1, 16))]
-            for _ in range(chance.randrange(3)):
-                if waiting := self.again.get(server):
-                    parcels.append(waiting.pop(0))
+            waiting = self.again.setdefault(server, [])
+            parcels += waiting[:2]
+            del waiting[:2]
             draw = chance.random()
             if draw < 0.04 and shutil.which("dcmsend"):
                 self._dcmsend(server, study, chance)

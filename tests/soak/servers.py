@@ -86,16 +86,26 @@ class Managed:
             self.ending = False
             self._start()
 
-    def family(self) -> list[psutil.Process]:
-        """Return every living process of the service, also those of former starts."""
+    def pids(self) -> list[int]:
+        """Return every process of the service, also those of former starts."""
         found = []
-        for pid in psutil.pids():
+        for name in os.listdir("/proc"):
             try:
-                if os.getsid(pid) in self._sessions:
-                    process = psutil.Process(pid)
-                    if process.status() != psutil.STATUS_ZOMBIE:
-                        found.append(process)
-            except (ProcessLookupError, psutil.NoSuchProcess):
+                if name.isdigit() and os.getsid(int(name)) in self._sessions:
+                    found.append(int(name))
+            except ProcessLookupError:
+                continue
+        return found
+
+    def family(self) -> list[psutil.Process]:
+        """Return every living process of the service."""
+        found = []
+        for pid in self.pids():
+            try:
+                process = psutil.Process(pid)
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.NoSuchProcess:
                 continue
         return found
 

@@ -119,7 +119,7 @@ class Verifier:
             first = self._unknown.setdefault(str(path), time.monotonic())
             if time.monotonic() - first < GRACE_S:
                 return False
-            self._promises.broken("nothing else is there", f"{path}: nobody sent it")
+            self._ledger.strange(instance.sop_instance, str(path))
         if not good:
             self._keep(path)
             return True

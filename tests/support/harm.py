@@ -6,11 +6,13 @@ Tables of octets; who sends them, and what has to be true afterwards, is up to t
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 from tests.support.hostile import (
     A_ABORT,
     APPLICATION_CONTEXT,
     CT_ITEM,
+    ECHO,
     RELEASE_RQ,
     USER_INFORMATION,
     context_item,
@@ -24,6 +26,7 @@ from tests.support.objects import CT, EXPLICIT_LE, data_set
 from tests.support.rawscu import associate_rq, c_store_rq, command_set, p_data, pdv
 
 FIRST_OCTETS = {
+    "W01 nothing": b"",
     "W03 one octet of a header": b"\x01",
     "W03 two octets": b"\x01\x00",
     "W03 five octets": b"\x01\x00\x00\x00\x00",
@@ -116,6 +119,7 @@ VIOLATIONS = {
     "W11 type 00": pdu(0, bytes(4)),
     "W11 type 08": pdu(8, b""),
     "W11 type FF": pdu(0xFF, b"", 0xFFFFFFFF),
+    **{f"W11 type {kind:02X}, length {length:X}": pdu(kind, bytes(4), length) for kind in (0, 8, 0xFF) for length in (0, 4, 0xFFFFFFFF)},
     "W13 P-DATA too long": p(b"", 16384 + 1),
     "W13 P-DATA of 4 GB": p(b"", 0xFFFFFFFF),
     "W14 P-DATA of nothing": p(b""),
@@ -125,7 +129,8 @@ VIOLATIONS = {
     "PDV longer than the PDU": p(bytes.fromhex("ffffffff0103")),
     "PDV longer by one": p(struct.pack(">LBB", 13, 1, 3) + bytes(10)),
     **{f"W17 {rest} octets left": p(pdv(1, 3, GOOD_COMMAND) + bytes(rest)) for rest in (1, 2, 3, 4, 5)},
-    **{f"W18 context {number}": p_data(pdv(number, 3, GOOD_COMMAND)) for number in (0, 2, 7, 255)},
+    **{f"W18 context {number}": p_data(pdv(number, 3, GOOD_COMMAND)) for number in (0, 2, 99, 255)},
+    "W18 a context that was refused": p_data(pdv(13, 3, GOOD_COMMAND)),
     "W20 data in another context": p_data(pdv(1, 3, GOOD_COMMAND)) + p_data(pdv(3, 2, data_set("1.2.3"))),
     "command goes on in another context": p_data(pdv(1, 1, GOOD_COMMAND[:20])) + p_data(pdv(3, 3, GOOD_COMMAND[20:])),
     "command inside a data set": OPEN + p_data(pdv(1, 3, GOOD_COMMAND)),
@@ -150,7 +155,7 @@ VIOLATIONS = {
     "D05 response": p_data(pdv(1, 3, command_with({0x0100: b"\1\x80"}))),
     "D06 explicit VR": p_data(pdv(1, 3, b"\0\0\0\0UL\4\0\x40\0\0\0\0\0\2\0UI\4\0" b"1.2\0")),
     "empty command": p_data(pdv(1, 3, b"")),
-    "S: stalled data set": OPEN,
+    "W27 stalled data set": OPEN,
     "stalled command": p_data(pdv(1, 1, GOOD_COMMAND[:20])),
     "stalled PDU header": b"\4\0\0",
     "stalled PDV header": b"\4\0\0\0\0\x40\0\0",
@@ -172,4 +177,22 @@ REFUSED = {
     "D05 N-CREATE": command_with({0x0100: b"\x40\1"}),
     **{f"D07 {uid!r}": command_with({0x1000: uid}) for uid in (
         b"1" * 65 + b"\0", b"1." * 127 + b"\0\0", b"1." * 5000)},
+}
+
+
+def _command(octets: bytes, context: int = 1) -> Callable[[str], bytes]:
+    """A command, and the data set it announces."""
+    return lambda uid: p_data(pdv(context, 3, octets)) + p_data(pdv(context, 2, data_set(uid)))
+
+
+#: instance -> a request with its data set; refused, or the association is aborted, or it is stored
+COMMANDS: dict[str, Callable[[str], bytes]] = {
+    **{name: _command(octets) for name, octets in REFUSED.items()},
+    "D05 C-CANCEL": lambda uid: p_data(pdv(1, 3, command_set([(0x0100, b"\xff\x0f"), (0x0120, b"\1\0"), (0x0800, b"\1\1")]))) + ECHO,
+    "D05 C-STORE on the Verification context": lambda uid: p_data(pdv(5, 3, c_store_rq("1.2.840.10008.1.1", uid))) + p_data(
+        pdv(5, 2, data_set(uid))),
+    "D05 C-STORE of a CT on the Verification context": lambda uid: p_data(pdv(5, 3, c_store_rq(CT, uid))) + p_data(pdv(5, 2, data_set(uid))),
+    "D06 elements of group 0008": lambda uid: p_data(pdv(1, 3, c_store_rq(CT, uid) + b"\x08\0\x18\0\4\0\0\0" b"1.2\0")) + p_data(
+        pdv(1, 2, data_set(uid))),
+    "D06 no group length": lambda uid: p_data(pdv(1, 3, c_store_rq(CT, uid)[12:])) + p_data(pdv(1, 2, data_set(uid))),
 }

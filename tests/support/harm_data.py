@@ -11,6 +11,8 @@ from tests.support.objects import CT, data_set
 
 #: presentation contexts that the cases refer to: explicit, implicit and deflated little endian, explicit big endian, JPEG
 EXPLICIT, IMPLICIT, DEFLATED, BIG, JPEG = 1, 3, 7, 9, 11
+CONTEXTS = [(EXPLICIT, CT, [ds.EXPLICIT]), (IMPLICIT, CT, [ds.IMPLICIT]), (DEFLATED, CT, [ds.DEFLATED]), (BIG, CT, [ds.BIG]),
+            (JPEG, CT, [ds.JPEG])]
 
 
 @dataclass(frozen=True)

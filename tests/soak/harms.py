@@ -87,7 +87,11 @@ class Harms(threading.Thread):
         elif harm == "restart":
             server.stop()
         else:
-            return self._spoil(harm, server, disk)
+            server.spoiled = True
+            try:
+                return self._spoil(harm, server, disk)
+            finally:
+                server.spoiled = False
         return True
 
     def _spoil(self, harm: str, server: Managed, disk: Disk) -> bool:

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from tests.soak.verifier import Verifier
 PROGRESS_S = 10.0
 SLOW_S = 0.5  #: an answer that is worth a line in slow.txt
 SETTLED_WITHIN_S = 150.0
+AT_REST_WITHIN_S = 60.0
 MEMORY_GROWTH = 64 << 20
 DESCRIPTORS_MORE = 4
 COMMON = ["--workers", "2", "-ta", "10", "-ts", "15", "--hang-timeout", "5", "+xd", "-v"]
@@ -115,8 +117,7 @@ class Soak:
         for process in (*peers, probe):
             self._join(process)
         self._settle()
-        resources = self._resources()
-        self._compare(resources)
+        resources = self._resources_at_rest()
         for server, _ in self._servers:
             server.wanted = False
             server.stop()
@@ -251,15 +252,29 @@ class Soak:
                 found[server.name, role] = number, descriptors, memory
         return found
 
-    def _compare(self, now: dict[tuple[str, str], tuple[int, int, int]]) -> None:
+    def _resources_at_rest(self) -> dict[tuple[str, str], tuple[int, int, int]]:
+        """Compare with the start. Whoever still works on something heavy, although its peer has left, may end that."""
+        end = time.monotonic() + AT_REST_WITHIN_S
+        while True:
+            now = self._resources()
+            more = list(self._more(now))
+            if not more or time.monotonic() > end:
+                break
+            time.sleep(1)
+        for promise, evidence in more:
+            self._promises.broken(promise, evidence)
+        return now
+
+    def _more(self, now: dict[tuple[str, str], tuple[int, int, int]]) -> Iterator[tuple[str, str]]:
+        """Say what there is more of than at the start."""
         for (server, role), (number, descriptors, memory) in now.items():
             then = self._baseline[server, role]
             if role != "resolver" and number != then[0]:
-                self._promises.broken("processes are back", f"{server}: {number} of {role}, {then[0]} at the start")
+                yield "processes are back", f"{server}: {number} of {role}, {then[0]} at the start"
             if descriptors > then[1] + DESCRIPTORS_MORE:
-                self._promises.broken("descriptors are back", f"{server} {role}: {descriptors}, {then[1]} at the start")
+                yield "descriptors are back", f"{server} {role}: {descriptors}, {then[1]} at the start"
             if memory > then[2] + MEMORY_GROWTH:
-                self._promises.broken("memory is back", f"{server} {role}: {memory >> 20} MiB, {then[2] >> 20} MiB at the start")
+                yield "memory is back", f"{server} {role}: {memory >> 20} MiB, {then[2] >> 20} MiB at the start"
 
     def _result(self, seconds: float, resources: dict[tuple[str, str], tuple[int, int, int]]) -> dict[str, Any]:
         worst = self._answers.worst(self._journal)

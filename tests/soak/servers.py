@@ -38,6 +38,7 @@ class Managed:
     starts: int = 0
     wanted: bool = False  #: it should run
     ending: bool = False  #: somebody has ended it on purpose
+    spoiled: bool = False  #: something is taken from its disk: it may not be able to start
     process: subprocess.Popen[bytes] | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _sessions: list[int] = field(default_factory=list)
@@ -81,7 +82,7 @@ class Managed:
         with self._lock:
             if not self.wanted or self.process is None or self.process.poll() is None:
                 return
-            if not self.ending:
+            if not self.ending and not self.spoiled:
                 self.broken("stays up", f"{self.name} ended by itself with status {self.process.returncode}")
             self.ending = False
             self._start()
@@ -126,6 +127,8 @@ class Managed:
             self.ending = True
             for process in self.role("acceptor"):
                 send(process, signal.SIGKILL)
+            if self.process is not None:
+                self.process.wait()
 
     def kill_everything(self) -> None:
         """End every process of the service, its hooks as well, as a service manager does with what is left."""

@@ -55,6 +55,22 @@ def test_acceptor_killed_while_an_object_comes_loses_neither_object_nor_hooks(tm
     assert len(ended.read_text().split()) == 1
 
 
+def test_peer_of_a_worker_without_acceptor_and_coordinator_is_told_at_once(tmp_path: Path) -> None:
+    """Nobody would answer for it any more: it can go to the service that was started meanwhile."""
+    with FastscpServer([*SORTED, "-ta", "600", "-od", tmp_path]) as server:
+        store_one(server.port)
+        family = server.family()
+        coordinator = server.role("coordinator")[0]
+        with associated(server.port) as scu:
+            family[0].kill()
+            wait_until(lambda: gone(family[0]), "the acceptor process is dead")
+            coordinator.kill()
+            scu.send(store_message(fresh_uid()))
+            with pytest.raises((Aborted, ConnectionError)):
+                scu.read_status()
+        wait_until(lambda: all(map(gone, family)), "nobody stays behind")
+
+
 @pytest.mark.parametrize("delay_s", [0.0, 0.01])
 def test_coordinator_killed_at_its_start_is_replaced(tmp_path: Path, delay_s: float) -> None:
     """Before the process does anything, or while it opens its state: the service serves all the same."""

@@ -6,13 +6,14 @@
     datasets     a data set in some transfer syntax under some output options
 
 Every oracle: only the documented exceptions, the same result however the octets are cut, no more output than the input
-is worth, and the way back where there is one. Time and memory are bounded by who runs them.
+is worth, bounded time, and the way back where there is one. Memory is bounded by who runs them.
 """
 
 from __future__ import annotations
 
 import random
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,6 +48,7 @@ from tests.support.rawscu import IMPLICIT, read_instance
 
 Target = Callable[[bytes], None]
 LARGEST = 32768  #: octets of input that are worth the time
+MOST_S = 10.0  #: of CPU for one of them, a fuzzer's instruments included; the worst that is known takes a tenth
 _POLICY = standard_policy(implementation_class_uid="1.2.3", implementation_version_name="V")
 _ABORT = bytes.fromhex("0700000000040000")
 _CONTEXT = AcceptedContext(3, wire.CT, wire.EXPLICIT)
@@ -227,7 +229,18 @@ def datasets(data: bytes) -> None:
         rewritten(got, options.transfer_syntax or syntax, OutputOptions())
 
 
-TARGETS: dict[str, Target] = {"pdus": pdus, "negotiation": negotiation, "commands": commands, "datasets": datasets}
+def _in_time(target: Target) -> Target:
+    """Bound the work for an input: CPU time, so that it is no matter what else a machine does."""
+    def bounded(data: bytes) -> None:
+        begin = time.process_time()
+        target(data)
+        spent_s = time.process_time() - begin
+        assert spent_s < MOST_S, f"{len(data)} octets took {spent_s:.1f} s"
+    return bounded
+
+
+TARGETS: dict[str, Target] = {
+    target.__name__: _in_time(target) for target in (pdus, negotiation, commands, datasets)}
 
 
 def seeds(name: str) -> list[bytes]:

@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 
-LIMITS = ["-timeout=20", "-rss_limit_mb=1024", "-max_len=32768"]
+LIMITS = ["-timeout=60", "-rss_limit_mb=1024", "-max_len=32768"]
 
 
 def main() -> None:

@@ -53,7 +53,7 @@ _POLICY = standard_policy(implementation_class_uid="1.2.3", implementation_versi
 _ABORT = bytes.fromhex("0700000000040000")
 _CONTEXT = AcceptedContext(3, wire.CT, wire.EXPLICIT)
 _SYNTAXES = (ds.EXPLICIT, ds.IMPLICIT, ds.BIG, ds.DEFLATED, ds.JPEG)
-_OPTIONS = tuple(replace(output_options(words), max_inflated_octets=1 << 20) for words in OPTION_SETS)
+_OPTIONS = tuple(replace(output_options(words), max_inflated_octets=1 << 17) for words in OPTION_SETS)
 
 
 def _sizes(data: bytes) -> list[int]:

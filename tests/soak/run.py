@@ -11,6 +11,7 @@ import platform
 import queue
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -141,6 +142,8 @@ class Soak:
             server.wanted = False
             server.kill_everything()
             disk.close()
+        for process in multiprocessing.active_children():
+            process.kill()
 
     def _pids(self) -> dict[str, list[int]]:
         return {server.name: server.pids() for server, _ in self._servers}
@@ -329,6 +332,7 @@ def main(words: list[str] | None = None) -> int:
         arguments.seed = random.SystemRandom().randrange(1_000_000)
     directory = Path(tempfile.mkdtemp(prefix="soak-", dir=arguments.directory))
     print(f"seed {arguments.seed}, in {directory}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     soak = Soak(arguments, directory)
     try:
         result = soak.run()

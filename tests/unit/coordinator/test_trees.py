@@ -37,8 +37,19 @@ def test_disk_that_cannot_be_written_is_an_error(tmp_path, monkeypatch, call):
         list(trees.copy_tree(str(source), str(tmp_path / "target")))
 
 
-def test_names_of_a_directory_are_synchronised(tmp_path, monkeypatch):
+def test_everything_is_synchronised_and_never_by_who_has_others_to_serve(tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    (source / "inner").mkdir(parents=True)
+    (source / "inner" / "file").write_bytes(b"octets")
     synchronised = []
-    monkeypatch.setattr(os, "fsync", lambda fd: synchronised.append(os.readlink(f"/proc/self/fd/{fd}")))
+
+    def note(fd):
+        assert threading.current_thread() is not threading.main_thread()
+        synchronised.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), tmp_path))
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(os, "fdatasync", note)
+    assert set(trees.copy_tree(str(source), str(tmp_path / "target"))) <= {0.0}
+    assert synchronised == ["target", *["target/inner/file"] * 2, "target/inner"]
     assert set(trees.synchronise(str(tmp_path))) <= {0.0}
-    assert synchronised == [str(tmp_path)]
+    assert synchronised[-1] == "."

@@ -24,13 +24,13 @@ from fastscp.process import packets
 from fastscp.study import event_types, events
 from fastscp.ul.pdu import AAssociateRQ, AcceptedContext
 from fastscp.worker.context import Reporter
+from fastscp.worker.publication import Published
 from fastscp.worker.quarantine import quarantined
 from fastscp.worker.reception import (
     MODALITY,
     SERIES_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     Kept,
-    Published,
     Reception,
 )
 
@@ -219,8 +219,7 @@ class Outcomes:
             "modality": attempt.text(MODALITY), "transfer_syntax": attempt.context.transfer_syntax,
             "duration_s": round(attempt.duration_s, 6), "status": verdict.status, "tag": verdict.tag,
             "offset": verdict.offset,
-            # it may name a file that is not in UTF-8
-            "reason": packets.bounded(verdict.told).encode("utf-8", "replace").decode(),
+            "reason": packets.bounded(verdict.told),
         }
 
 

@@ -31,6 +31,7 @@ from fastscp.worker.context import Reporter, ServiceContext
 from fastscp.worker.flow import Flow
 from fastscp.worker.narration import log_published
 from fastscp.worker.outcome import Caller, Outcomes, error_comment
+from fastscp.worker.publication import Published
 from fastscp.worker.quarantine import new_reception
 from fastscp.worker.reception import (
     MODALITY,
@@ -39,7 +40,6 @@ from fastscp.worker.reception import (
     SPECIFIC_CHARACTER_SET,
     STUDY_INSTANCE_UID,
     Kept,
-    Published,
     Reception,
 )
 from fastscp.worker.turn import Steps
@@ -247,9 +247,9 @@ class StorageService:
             return
         published = became if isinstance(became, Published) else None
         self._published = published or Published("", "", replaced=False)  # nowhere with --ignore
-        self.outcomes.stored(reception.size)
+        self.outcomes.stored(reception.size if self._published.written else 0)
         if published is not None:
-            log_published(published.directory, published.file, published.warning, replaced=published.replaced)
+            log_published(published)
         if self._context.reporter is not None:
             self._report(reception, self._published, self._context.reporter)
         else:
@@ -275,7 +275,8 @@ class StorageService:
                 "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
                 "transfer_syntax": reception.transfer_syntax_out, "size": reception.size,
                 "duration_s": round(self._duration_s(), 6), "replaced": published.replaced,
-                "unchanged": published.replaced and reception.unchanged,
+                "unchanged": not published.written or (published.replaced and reception.unchanged),
+                "duplicate": None if published.duplicate is None else published.duplicate.value,
                 "sha256": reception.digest,
             },
             on_sent=None if context.durable else partial(self._enter, answer),

@@ -55,6 +55,7 @@ class Harms(threading.Thread):
         self._stopped = stopped
         self.journal = journal
         self.error: BaseException | None = None
+        self._drains: list[threading.Thread] = []
 
     def run(self) -> None:
         """Do harm, one after another, with pauses."""
@@ -68,6 +69,8 @@ class Harms(threading.Thread):
                     log.write(b"-- %.3f soak: %s\n" % (begin, harm.encode()))
                 if self._do(harm, server, disk):
                     self.journal.add(server.name, harm, begin)
+            for thread in self._drains:
+                thread.join()
         except BaseException as error:
             self.error = error
             raise
@@ -85,7 +88,7 @@ class Harms(threading.Thread):
         elif harm == "reload":
             server.signal(signal.SIGHUP)
         elif harm == "restart":
-            server.stop()
+            return self._restart(server)
         else:
             server.spoiled = True
             try:
@@ -93,6 +96,20 @@ class Harms(threading.Thread):
             finally:
                 server.spoiled = False
         return True
+
+    def _restart(self, server: Managed) -> bool:
+        """Have a service end in order, which may take as long as a drain; other harm goes on meanwhile."""
+        begin = time.monotonic()
+
+        def stop() -> None:
+            server.stop()
+            self.journal.add(server.name, "restart", begin)
+
+        if any(thread.is_alive() for thread in self._drains):
+            return False
+        self._drains = [threading.Thread(target=stop, name=f"restart {server.name}")]
+        self._drains[0].start()
+        return False  # noted when it is over
 
     def _spoil(self, harm: str, server: Managed, disk: Disk) -> bool:
         """Take something from the disk and give it back; tell whether it could be done."""

@@ -155,7 +155,7 @@ class Managed:
             self.broken("stops", f"{self.name} does not end within {STOP_WITHIN_S:.0f} s of SIGTERM")
             self.kill_everything()
             return
-        if status != 0:
+        if status not in {0, -signal.SIGKILL}:  # harm goes on while it drains
             self.broken("stops", f"{self.name} ends with status {status} after SIGTERM")
 
     def signal(self, number: int) -> None:

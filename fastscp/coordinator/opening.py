@@ -28,9 +28,9 @@ def open_state(config: Config, pause: Callable[[float], None] = time.sleep) -> S
     """
     if config.network.mode is ProcessMode.INETD:  # lives as long as its one association
         return SqliteState(None)
+    check_apart(state_path(config.study.state_directory, config.store.output_directory), config)
     directory = StateDirectory(config.study.state_directory, config.store.output_directory, pause=pause,
                                patience_s=2 * config.network.drain_timeout_s + DEATH_S)
-    check_apart(directory.path, config)
     return SqliteState(directory.path)
 
 

@@ -443,6 +443,23 @@ def test_state_lies_in_the_output_directory_and_under_inetd_nowhere(tmp_path: Pa
     assert (tmp_path / ".fastscp" / FILE_NAME).exists()
 
 
+@pytest.mark.parametrize(("prefix", "state", "refused"), [
+    ("", "out", True), ("S", "out", True), ("a/S", "out", False), ("a/S", "out/a", True), ("", "out/state", False),
+    ("", "link", True), ("", "state", False),
+])
+def test_state_is_not_kept_where_study_directories_are_made(tmp_path: Path, prefix: str, state: str, refused: bool) -> None:
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("out")
+    config = Config(store=StorePolicy(output_directory=str(tmp_path / "out")),
+                    study=StudyPolicy(sorting=Sorting.STUDY_UID, prefix=prefix, state_directory=str(tmp_path / state)))
+    if refused:
+        with pytest.raises(ProcessError, match="give it one of its own"):
+            opening.open_state(config)
+        assert os.listdir(tmp_path / "out") == ["a"]
+    else:
+        opening.open_state(config).close()
+
+
 def test_state_directory_that_cannot_be_used_ends_the_process(
         tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     ignored: list[int] = []

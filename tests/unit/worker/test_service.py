@@ -10,7 +10,7 @@ import pytest
 from fastscp.config import Config
 from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.store import comparing
-from fastscp.store.policy import StorePolicy
+from fastscp.store.policy import OnDuplicate, StorePolicy
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from fastscp.ul.encode import encode_data
 from fastscp.worker.reception import Reception
@@ -180,6 +180,37 @@ def test_events_are_numbered_and_say_what_was_stored(tmp_path: Path) -> None:
     assert packet["size"] == (tmp_path / "CT.1.2.3").stat().st_size
     assert len(packet["sha256"]) == 64
     assert (packet["sop_class"], packet["study"], packet["prefix"]) == (wire.CT, "1.2.99", "CT")
+
+
+@pytest.mark.parametrize(("rule", "unchanged", "file"), [
+    (OnDuplicate.REPLACE, False, "CT.1.2.3"), (OnDuplicate.KEEP, True, "CT.1.2.3"), (OnDuplicate.COMPARE, True, "CT.1.2.3"),
+    (OnDuplicate.RENAME, False, "CT.1.2.3_1"),
+])
+def test_events_say_what_was_done_with_a_duplicate(tmp_path: Path, rule: OnDuplicate, unchanged: bool, file: str) -> None:
+    bench = Bench(Config(network=NETWORK, store=StorePolicy(str(tmp_path), on_duplicate=rule),
+                         hooks=HookPolicy(event_log="-"))).established()
+    for number in (1, 2):
+        bench.arrive(store(number, "1.2.3"))
+        bench.reporter.notify("on_sent", number)
+    first, packet = bench.reporter.packets[1], bench.reporter.packets[2]
+    assert (first["duplicate"], first["unchanged"]) == (None, False)
+    assert (packet["duplicate"], packet["unchanged"], packet["file"]) == (rule.value, unchanged, file)
+    assert packet["study"] == "1.2.99"
+    bench.hang_up()
+    written = 1 if unchanged else 2
+    assert bench.reporter.numbers["octets"] == written * first["size"]
+    assert bench.reporter.numbers["stored"] == 2
+
+
+def test_refused_duplicate_is_told_and_the_association_goes_on(tmp_path: Path) -> None:
+    bench = Bench(Config(network=NETWORK, store=StorePolicy(str(tmp_path), on_duplicate=OnDuplicate.REFUSE),
+                         hooks=HookPolicy(event_log="-"))).established()
+    bench.arrive(store(1, "1.2.3"))
+    bench.reporter.notify("on_sent", 1)
+    bench.arrive(store(2, "1.2.3") + echo(3))
+    assert bench.statuses() == [0, 0x0111, 0]
+    (note,) = bench.reporter.notes
+    assert (note["status"], note["reason"]) == (0x0111, "CT.1.2.3 is there already")
 
 
 def test_long_values_of_peers_are_bounded_in_events(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ class InstanceSink:
             place = self._directory.place
         if self._head:
             self.write([])
-        self._close_spools()
+        self.close_spools()
         self._settle()
         try:
             replaced = self._give_name(target, place, replace=replace)
@@ -276,13 +276,14 @@ class InstanceSink:
         except OSError as error:
             raise storage_error("close a file in", self._directory.path, error) from error
 
-    def _close_spools(self) -> None:
+    def close_spools(self) -> None:
+        """Give back what was only needed until the data set was complete."""
         while self._spools:
             with contextlib.suppress(OSError):  # what it still buffers is dropped anyway, room for it or not
                 self._spools.pop().close()
 
     def _close(self) -> None:
-        self._close_spools()
+        self.close_spools()
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             if self._hidden is not None:

@@ -122,7 +122,7 @@ class Mover:
             progress.keep_move(copied=True)
         if os.path.lexists(copy):
             self._rename(progress, copy)
-            synchronise(directory)
+            yield from synchronise(directory)
         source = _where(progress.plan)
         if source is not None:
             yield from remove_tree(source)

@@ -27,6 +27,7 @@ from fastscp.coordinator.destination import Destination
 from fastscp.coordinator.dispatch import Dispatcher
 from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import Finisher
+from fastscp.coordinator.heir import Heir
 from fastscp.coordinator.hooks import HookProcesses, HookRunner, Processes
 from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.opening import open_hook_state, open_state
@@ -123,6 +124,7 @@ class Coordinator:
         self._round_pending = False
         self._draining = False
         self._orphan = False  #: the acceptor process is gone; the last worker's end is ours
+        self._heir = Heir(loop, hook_state, self._stop)
         self._orphan_limit_s = config.network.drain_timeout_s + ORPHAN_GRACE_S
         self._deadline: float | None = None
         self._deadline_timer: Timer | None = None
@@ -205,6 +207,7 @@ class Coordinator:
         _log.error("the acceptor process is gone, finishing what is under way")
         self._orphan = True
         self._loop.call_later(self._orphan_limit_s, self._drain)
+        self._heir.look()
         self._schedule_round()
 
     def _drain(self) -> None:

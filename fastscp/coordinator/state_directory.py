@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -16,6 +17,8 @@ from fastscp.store.hidden import STATE_DIRECTORY
 _log = logging.getLogger(APPLICATION)
 
 LOCK_NAME = "lock"
+#: size and offset of what is locked, in the manner of lockf(3), by whoever waits for the other lock: it goes with the process
+_WAITING = (1, 1)
 _PATIENCE_S = 2.0
 _STEP_S = 0.02
 _STEPS_OF_A_DEATH = 25  #: whoever waits longer says so
@@ -65,11 +68,15 @@ class StateDirectory:
                 try:
                     fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
+                    with contextlib.suppress(OSError):
+                        fcntl.lockf(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB, *_WAITING)
                     if step == _STEPS_OF_A_DEATH:
                         _log.warning("state directory %s is in use by another service, waiting up to %g seconds for its end",
                                      self.path, patience_s)
                     pause(_STEP_S)
                 else:
+                    with contextlib.suppress(OSError):
+                        fcntl.lockf(self._lock, fcntl.LOCK_UN, *_WAITING)
                     return
         except ProcessError:
             os.close(self._lock)
@@ -77,3 +84,20 @@ class StateDirectory:
         os.close(self._lock)
         raise ProcessError(f"state directory {self.path} is in use by another service; "
                            "give each its own with --state-dir")
+
+
+def is_waited_for(path: Path) -> bool:
+    """Tell whether another process waits for a state directory."""
+    try:
+        lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, *_WAITING)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without such locks
+        return False
+    finally:
+        os.close(lock)
+    return False

@@ -144,7 +144,16 @@ class Worker:
             os.close(descriptor)
 
     def _unconnected(self) -> None:
-        self._tell({"kind": "unconnected", "number": self._event_channel})
+        if self._channel is None:
+            self.loop.call_later(0, self._end_without_coordinator)
+        else:
+            self._tell({"kind": "unconnected", "number": self._event_channel})
+
+    def _end_without_coordinator(self) -> None:
+        """Nobody is left who could bring another coordinator: what needs one would wait for nothing, so its peers are told."""
+        if self._context.service.reporter is not None and not self.reporter.connected:
+            _log.error("neither acceptor process nor coordinator is left, ending every association")
+            self._give_up()
 
     def _tell(self, news: packets.WorkerNews) -> None:
         """Tell the acceptor process, now or, where it does not read what it was told, as soon as it does."""
@@ -176,6 +185,7 @@ class Worker:
             self._channel = None
             _log.debug("the acceptor process is gone")  # the coordinator says it, once for all
             self.drain()
+            self._end_without_coordinator()
 
     # -- connections ------------------------------------------------------------------------------
 

@@ -291,6 +291,11 @@ class Reporter:
         self._flush()
 
     @property
+    def connected(self) -> bool:
+        """Whether there is a channel to a coordinator."""
+        return self._channel is not None
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is queued or unacknowledged."""
         return not self._queue and not self._events

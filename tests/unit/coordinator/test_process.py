@@ -11,7 +11,7 @@ import pytest
 
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode
-from fastscp.coordinator import opening, process, requests
+from fastscp.coordinator import heir, opening, process, requests
 from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import RENAMES_PER_STEP
 from fastscp.coordinator.process import (
@@ -301,6 +301,22 @@ def test_worker_that_hangs_does_not_keep_an_orphan_for_ever(tmp_path: Path) -> N
     assert not bench.loop.stopped
     bench.loop.advance(0.1)
     assert bench.loop.stopped
+
+
+def test_orphan_leaves_its_state_to_a_service_that_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heir, "is_waited_for", lambda path: path == tmp_path)
+    bench = Bench(tmp_path, state_directory=tmp_path)
+    worker = bench.worker()
+    bench.store(worker, 1, "1.1")
+    bench.turn()
+    bench.loop.advance(60)
+    assert not bench.loop.stopped, "its acceptor process lives"
+    bench.control.dead = True
+    bench.loop.fire(bench.control.fd, IN)
+    bench.loop.advance(heir.LAST_WORDS_S)
+    assert bench.loop.stopped
+    bench.coordinator.close()
+    assert [row.uid for row in SqliteState(tmp_path).recover().studies] == ["1.1"]
 
 
 def test_stop_ends_at_once_and_keeps_everything(tmp_path: Path) -> None:

@@ -58,6 +58,11 @@ class Studies:
         self._last_study = self._last_task = self._last_object = 0
         self._forgot = 0.0  #: when the last look was
 
+    @property
+    def last_task(self) -> int:
+        """Number of the latest task."""
+        return self._last_task
+
     # -- recovery ---------------------------------------------------------------------------------
 
     def recover(self, recovered: Recovered, now: float) -> None:

@@ -1,20 +1,26 @@
 """A directory of this service as processes use it: found by its path again and again, written by its descriptor.
 
 Strategy: the path is looked at with every instance, so that a directory that was moved away and made again is noticed;
-all else goes by the descriptor. Whether the file system has anonymous files that can be named is tried once.
+all else goes by the descriptor. Whether the file system has anonymous files that can be named is tried once; a disk
+that is full, say, leaves the question open. A hidden file that cannot be removed now is removed with the next instance.
 
 Invariants: hidden names are unique among processes; every error becomes StorageError unless a method says otherwise.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
+from typing import Final
 
 from fastscp.errors import StorageError
 
 TEMPORARY_PREFIX = ".fastscp-"
+#: what a system says of itself now, and not of what its file system can do
+_PASSING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+                             errno.ESTALE})
 
 
 def storage_error(action: str, path: str, error: OSError) -> StorageError:
@@ -35,36 +41,43 @@ class Directory:
         self._fd = -1
         self._identity = (0, 0)
         self._anonymous = False
+        self._leftovers: list[str] = []  #: hidden names that could not be removed
         self._numbers = itertools.count(1)
 
     def follow_path(self) -> None:
         """Open the directory, unless it is the one that is open."""
+        if self._leftovers:
+            self._remove_leftovers()
         try:
             status = os.stat(self.path)
             if (status.st_dev, status.st_ino) == self._identity:
                 return
             fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            status = os.fstat(fd)
         except OSError as error:
             raise storage_error("open output directory", self.path, error) from error
         self.close()
-        self._fd, self._identity = fd, (status.st_dev, status.st_ino)
-        self._anonymous = self._anonymous_works()
+        self._fd, self._identity = fd, (0, 0)  # until all is known about it
+        try:
+            status = os.fstat(fd)
+            self._anonymous = self._anonymous_works()
+        except OSError as error:
+            raise storage_error("create a file in", self.path, error) from error
+        self._identity = status.st_dev, status.st_ino
 
     def _anonymous_works(self) -> bool:
-        """Try once whether an anonymous file can be made here and named afterwards."""
+        """Try whether an anonymous file can be made here and named afterwards. OSError: it cannot be known now."""
         probe = self.hidden_name()
         try:
             fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=self._fd)
-        except OSError:
+            try:
+                self.link_descriptor(fd, probe)
+            finally:
+                self.remove(probe)
+                os.close(fd)
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise
             return False  # the named fallback reports any lasting trouble
-        try:
-            self.link_descriptor(fd, probe)
-        except OSError:
-            return False
-        finally:
-            os.close(fd)
-        os.unlink(probe, dir_fd=self._fd)
         return True
 
     def hidden_name(self) -> str:
@@ -84,6 +97,15 @@ class Directory:
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
         return os.open(name, flags, 0o666, dir_fd=self._fd), name
 
+    def must_be_current(self) -> None:
+        """Find out whether the path still leads here. Raises StorageError where it does not."""
+        try:
+            status = os.stat(self.path)
+        except OSError as error:
+            raise storage_error("find output directory", self.path, error) from error
+        if (status.st_dev, status.st_ino) != self._identity:
+            raise StorageError(f"output directory {self.path} was replaced", path=self.path)
+
     def make_again(self, name: str) -> None:
         """Make the directory ``name``, relative to this one, if somebody took it away. Raises StorageError."""
         try:
@@ -93,6 +115,20 @@ class Directory:
         except OSError as error:
             raise storage_error("make directory", f"{self.path}/{name}", error) from error
 
+    def remove(self, name: str) -> None:
+        """Remove a hidden file, if it is there: now or, where the disk does not let us, with the next instance."""
+        try:
+            os.unlink(name, dir_fd=self._fd)
+        except FileNotFoundError:
+            return
+        except OSError:
+            self._leftovers.append(name)
+
+    def _remove_leftovers(self) -> None:
+        names, self._leftovers = self._leftovers, []
+        for name in names:
+            self.remove(name)
+
     @property
     def fd(self) -> int:
         """Descriptor of the directory."""
@@ -101,5 +137,8 @@ class Directory:
     def close(self) -> None:
         """Give the directory's descriptor back."""
         if self._fd >= 0:
+            self._remove_leftovers()
+            self._leftovers.clear()  # they are in a directory that is ours no more
             fd, self._fd = self._fd, -1
-            os.close(fd)
+            with contextlib.suppress(OSError):  # nothing is written through it
+                os.close(fd)

@@ -9,7 +9,6 @@ between is undone by ``fastscp.store.leftovers``.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from fastscp.errors import StorageError
@@ -34,26 +33,23 @@ class Quarantine:
     def publish(self, sink: InstanceSink, name: str, report: bytes) -> None:
         """Give a complete object its name, and its report.
 
-        Raises StorageError; neither is there then, and ``sink`` is to be discarded.
+        Raises StorageError; neither is there then, unless ``sink`` is ``named``, and it is to be discarded.
         """
         note = self._directory.hidden_name().removesuffix(".tmp") + NOTE_SUFFIX
         self._write(note, os.fsencode(name))
         try:
-            self._publish_report(name + REPORT_SUFFIX, report)
+            reported = self._directory.create(report)
             try:
+                self._publish(reported, name + REPORT_SUFFIX)
                 self._publish(sink, name)
             except StorageError:
-                self._remove(name + REPORT_SUFFIX)
+                if reported.named and not sink.named:
+                    self._directory.remove(name + REPORT_SUFFIX)
                 raise
+            finally:
+                reported.discard()
         finally:
-            self._remove(note)
-
-    def _publish_report(self, name: str, report: bytes) -> None:
-        sink = self._directory.create(report)
-        try:
-            self._publish(sink, name)
-        finally:
-            sink.discard()
+            self._directory.remove(note)
 
     @staticmethod
     def _publish(sink: InstanceSink, name: str) -> None:
@@ -70,15 +66,8 @@ class Quarantine:
             finally:
                 os.close(fd)
         except OSError as error:
-            self._remove(name)
+            self._directory.remove(name)
             raise storage_error("write a file in", self.path, error) from error
         if written != len(octets):
-            self._remove(name)
+            self._directory.remove(name)
             raise StorageError(f"short write to a file in {self.path}", path=self.path)
-
-    def _remove(self, name: str) -> None:
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=self._directory.fd)
-        except OSError as error:
-            raise storage_error("remove a file of", self.path, error) from error

@@ -5,8 +5,9 @@ name when the object is complete. Where the file system has no anonymous files, 
 (``.fastscp-<pid>-<n>.tmp``) stands in.
 
 Invariants: a final name never shows an incomplete object; a file that has a final name is only ever
-replaced as a whole; every error of write, close, link and rename becomes StorageError. This module does
-not choose names.
+replaced as a whole; every error of write, close, link and rename becomes StorageError. What fails before the object has
+its name leaves nothing; what fails afterwards (``named``) must not be answered with a failure. This module does not
+choose names.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class InstanceSink:
         self._hidden = hidden
         self._head = head  #: goes out with the first write, one system call for both
         self._spools: list[IO[bytes]] = []
+        self.named = False  #: the object has its final name, whatever fails from here on
         self.size = len(head)  #: octets written so far
 
     def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
@@ -170,6 +172,7 @@ class InstanceSink:
         """
         if self._head:
             self.write([])
+        self._directory.must_be_current()
         self._settle()
         try:
             self._link(target)
@@ -184,6 +187,7 @@ class InstanceSink:
             replaced = yield from self._copy_beside(target, replace=replace)
         else:
             replaced = False
+        self.named = True
         self.discard()
         return replaced
 
@@ -207,7 +211,7 @@ class InstanceSink:
             try:
                 os.rename(temporary, target, src_dir_fd=fd, dst_dir_fd=fd)
             except OSError:
-                os.unlink(temporary, dir_fd=fd)
+                self._directory.remove(temporary)
                 raise
         except OSError as error:
             if error.errno not in _NO_LINK:
@@ -230,7 +234,7 @@ class InstanceSink:
                 exists = self._must_be_free(target, replace=replace)  # others may have published meanwhile
                 os.rename(temporary, target, src_dir_fd=directory.fd, dst_dir_fd=directory.fd)
             except (OSError, GeneratorExit):
-                os.unlink(temporary, dir_fd=directory.fd)
+                directory.remove(temporary)
                 raise
         except FileExistsError:
             raise
@@ -275,8 +279,7 @@ class InstanceSink:
             fd, self._fd = self._fd, -1
             if self._hidden is not None:
                 hidden, self._hidden = self._hidden, None
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(hidden, dir_fd=self._directory.fd)
+                self._directory.remove(hidden)
             os.close(fd)
 
     def discard(self) -> None:

@@ -33,6 +33,8 @@ _BUFFER_OCTETS = 1 << 20  #: a CT image in one or two reads: each costs as much 
 class Reporter(Protocol):
     """What associations tell the coordinator, and ask of it (``fastscp.worker.reporter`` is the real one)."""
 
+    trouble: str  #: why nothing can be kept in the durable state now, "" while it can
+
     def opened(self, packet: packets.Opened) -> None:
         """Tell that an association is established."""
 

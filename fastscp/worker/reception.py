@@ -76,6 +76,7 @@ class Reception:
         self.command = command
         self.prefix = file_name_prefix(command.affected_sop_class_uid)
         self.failure: ObjectError | None = None
+        self.unsure: ObjectError | None = None  #: went wrong when the object had its name: neither stored nor refused
         self.status = 0
         self.digest: str | None = None  #: sha256 of the published file, where it is wanted
         self.cleaned_uid = False  #: the file's name is not made of the UID as it is
@@ -209,8 +210,10 @@ class Reception:
         """Remember the first failure and drop what was written."""
         if self.failure is not None:
             return
-        self.failure = error
-        self.status = error.status
+        if self._sink is not None and self._sink.named:
+            self.unsure = error
+        else:
+            self.failure, self.status = error, error.status
         self.discard()
 
     def keeping(self, caller: Mapping[str, Any]) -> Generator[None, None, Kept | None]:  # noqa: ARG002 - KeepingReception

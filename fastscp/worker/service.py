@@ -5,8 +5,9 @@ sorted), publish, tell the coordinator, answer, in this order; each step may hav
 connection while it does.
 
 Invariants: a C-STORE-RSP with success leaves only after the object has its final name and its event is in the
-coordinator's channel (durable there, when study state is kept). A drop at any point leaves no file. Whatever takes
-longer than a turn goes on in the next (``fastscp.worker.turn``).
+coordinator's channel (durable there, when study state is kept). Once an object has its final name it is answered with
+success or not at all (docs/adr/0017). A drop before that leaves no file. Whatever takes longer than a turn goes on in
+the next (``fastscp.worker.turn``).
 """
 
 from __future__ import annotations
@@ -27,15 +28,14 @@ from fastscp.log.text import printable, printable_lines
 from fastscp.net.peer import Peer
 from fastscp.process import packets
 from fastscp.store.naming import clean_file_name
+from fastscp.worker import telling
 from fastscp.worker.context import Reporter, ServiceContext
 from fastscp.worker.flow import Flow
 from fastscp.worker.narration import log_published
 from fastscp.worker.outcome import Caller, Outcomes, error_comment
 from fastscp.worker.quarantine import new_reception
 from fastscp.worker.reception import (
-    MODALITY,
     PATIENT_NAME,
-    SERIES_INSTANCE_UID,
     SPECIFIC_CHARACTER_SET,
     STUDY_INSTANCE_UID,
     Kept,
@@ -210,15 +210,21 @@ class StorageService:
             self._publish(reception)
 
     def give_up(self) -> None:
-        """Answer with a failure, because the coordinator stays silent: it cannot write its state, for example.
+        """Wait no longer for the coordinator, which stays silent: refuse the object, or abort where it has its name.
 
         The sender tries again then; an object that has its name already is replaced by itself.
         """
-        reception = self._reception
-        if reception is not None and self.waiting:
-            self._awaiting_place = False
-            reception.fail(StorageError("the state of the study cannot be kept"))
-            self._publish(reception)
+        reception, published = self._reception, self._published
+        if reception is None or not self.waiting:
+            return
+        if published is not None:
+            _log.error("%s: the coordinator does not confirm %s/%s, aborting association", self.caller,
+                       published.directory, published.file)
+            self._connection.abort("stored, but not confirmed by the coordinator", source=2, reason=0)
+            return
+        self._awaiting_place = False
+        reception.fail(StorageError("the coordinator does not answer"))
+        self._publish(reception)
 
     def _publish(self, reception: Reception) -> None:
         """Give the object its name, or find out why it cannot have one."""
@@ -226,8 +232,10 @@ class StorageService:
 
     def _publishing(self, reception: Reception) -> Generator[None, None, Published | Kept | None]:
         """Publish; where it counts whether the object changes anything, find that out first."""
-        placed = self._placed
+        placed, reporter = self._placed, self._context.reporter
         directory = None if placed is None else placed["directory"]
+        if self._context.durable and reporter is not None and reporter.trouble:
+            reception.fail(StorageError(reporter.trouble))
         if self._context.durable and (placed is None or placed["late"]):
             yield from reception.comparing(directory)
         published = yield from reception.publishing(directory, datetime.datetime.now())  # noqa: DTZ005 - names carry local time
@@ -237,11 +245,14 @@ class StorageService:
 
     def _concluded(self, reception: Reception, became: Published | Kept | None) -> None:
         """Tell what became of the object."""
+        if reception.unsure is not None:
+            self._connection.abort(f"failed when it had its name: {reception.unsure}", source=2, reason=0)
+            return
         if reception.failure is not None:
             if isinstance(became, Kept):
                 self.outcomes.kept(reception, became, self._duration_s())
             else:
-                self.outcomes.refused(reception, self._duration_s(), self._published)
+                self.outcomes.refused(reception, self._duration_s())
             self._abandon()
             self._answer(reception)
             return
@@ -257,7 +268,7 @@ class StorageService:
 
     def _report(self, reception: Reception, published: Published, reporter: Reporter) -> None:
         """Tell the coordinator; the answer follows when the event is in its channel, or durable."""
-        context, command = self._context, reception.command
+        context = self._context
         self._connection.block()
         self.waiting = context.durable
 
@@ -266,18 +277,8 @@ class StorageService:
                 self._answer(reception)
 
         reporter.stored(
-            {
-                "kind": "stored", "event": reporter.next_event(), "request": self._place_request,
-                "association": self._connection.name, "directory": published.directory, "file": published.file,
-                "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
-                "study": packets.bounded(reception.uid(STUDY_INSTANCE_UID)),
-                "series": packets.bounded(reception.uid(SERIES_INSTANCE_UID)),
-                "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
-                "transfer_syntax": reception.transfer_syntax_out, "size": reception.size,
-                "duration_s": round(self._duration_s(), 6), "replaced": published.replaced,
-                "unchanged": published.replaced and reception.unchanged,
-                "sha256": reception.digest,
-            },
+            telling.stored(reception, published, self._connection.name, (reporter.next_event(), self._place_request),
+                           self._duration_s()),
             on_sent=None if context.durable else partial(self._enter, answer),
             on_acknowledged=partial(self._enter, answer) if context.durable else None,
             on_ran=partial(self._enter, self._after_hooks) if context.hooks_first else None,

@@ -1,0 +1,176 @@
+"""Disks that are full, gone or read-only, and coordinators that stay silent, under a real server."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.hostile import associated, last_words, pdus, store_one
+from tests.support.objects import CT, data_set, fresh_uid
+from tests.support.rawscu import RawSCU, c_store_rq, p_data, pdv
+from tests.support.servers import FastscpServer, wait_until
+
+STUDY = "1.2.77"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB, for root."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(mount)], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("a file system cannot be mounted here")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leave no room; return the file that takes it."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for piece in (65536, 4096):
+            try:
+                while True:
+                    file.write(bytes(piece))
+            except OSError:
+                continue
+    return ballast
+
+
+def begin(scu: RawSCU, uid: str, *, study: str = STUDY) -> bytes:
+    """Send an object but for its last octets, which are returned."""
+    octets = data_set(uid, study=study, pixels=64)
+    scu.send(p_data(pdv(1, 3, c_store_rq(CT, uid, 1))) + p_data(pdv(1, 0, octets[:-20])))
+    return octets[-20:]
+
+
+def stored_files(directory: Path) -> set[str]:
+    return {path.name for path in directory.rglob("CT.*") if path.is_file()}
+
+
+def leftovers(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.name.startswith((".fastscp-", "tmp"))]
+
+
+# -- a coordinator that stays silent ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_object_that_has_its_name_is_never_answered_with_a_failure(tmp_path: Path, *, repeated: bool) -> None:
+    output, ran = tmp_path / "output", tmp_path / "ran"
+    output.mkdir()
+    options = ["--workers", "1", "-ta", "1", "-dhl", "-su", "S", "-xcr", f"echo r >> {ran}", "-xcs", f"echo s >> {ran}"]
+    with FastscpServer([*options, "-od", output]) as server:
+        uid = fresh_uid()
+        with associated(server.port) as scu:
+            if repeated:
+                assert scu.store(1, CT, uid, data_set(uid, study=STUDY, pixels=64)) == 0
+                wait_until(lambda: ran.exists() and ran.read_text().count("r") == 1, "its hook")
+            rest = begin(scu, uid)
+            wait_until((output / f"S_{STUDY}").exists, "the place")
+            if repeated:  # the place was asked for, and is given before anything that comes behind it
+                store_one(server.port)
+            coordinator = server.role("coordinator")[0]
+            coordinator.suspend()
+            try:
+                scu.send(p_data(pdv(1, 2, rest)))
+                answers = [kind for kind, _ in pdus(last_words(scu.sock))]
+            finally:
+                coordinator.resume()
+            assert answers == [7], "an A-ABORT, and no status"
+        assert b"does not confirm" in server.log()
+        assert server.stop() == 0
+    assert f"CT.{uid}" in stored_files(output)
+    assert sorted(ran.read_text().split()).count("s") >= 1
+    assert ran.read_text().split().count("r") == (3 if repeated else 1)
+
+
+def test_acknowledgement_may_come_late(tmp_path: Path) -> None:
+    with FastscpServer(["--workers", "1", "-ta", "30", "-dhl", "-su", "S", "-od", tmp_path]) as server:
+        uid = fresh_uid()
+        with associated(server.port) as scu:
+            rest = begin(scu, uid)
+            wait_until((tmp_path / f"S_{STUDY}").exists, "the place")
+            coordinator = server.role("coordinator")[0]
+            coordinator.suspend()
+            scu.send(p_data(pdv(1, 2, rest)))
+            wait_until(lambda: stored_files(tmp_path), "the file")
+            coordinator.resume()
+            assert scu.read_status() == 0
+
+
+# -- the state ----------------------------------------------------------------------------------------
+
+
+def status_of(server: FastscpServer, study: str = STUDY) -> tuple[int, str]:
+    uid = fresh_uid()
+    with associated(server.port) as scu:
+        return scu.store(1, CT, uid, data_set(uid, study=study, pixels=64)), uid
+
+
+def readable(scu: RawSCU) -> bool:
+    return bool(select.select([scu.sock], [], [], 0)[0])
+
+
+def test_full_disk_of_the_state_refuses_with_the_reason_and_room_is_used_at_once(tmp_path: Path, disk: Path) -> None:
+    output = tmp_path / "output"
+    output.mkdir()
+    with FastscpServer(["--workers", "1", "-dhl", "-su", "S", "--state-dir", disk / "state", "-od", output]) as server:
+        acknowledged = {store_one(server.port)}
+        processes = {process.pid for process in server.family()}
+        ballast = fill(disk)
+        status = 0
+        while status == 0:  # there may be room in the last page
+            uid = fresh_uid()
+            with associated(server.port) as scu:
+                scu.send(p_data(pdv(1, 2, begin(scu, uid))))
+                wait_until(lambda scu=scu: readable(scu) or b"cannot be written" in server.log(), "the end of the room")  # type: ignore[misc]
+                if not readable(scu):  # published when the state failed: it waits
+                    ballast.unlink()
+                    assert scu.read_status() == 0
+                    acknowledged.add(uid)
+                    ballast = fill(disk)
+                    continue
+                status = scu.read_status()
+            if status == 0:
+                acknowledged.add(uid)
+        assert status == 0xA700
+        assert b"cannot be written: No space left on device" in server.log()
+        before = stored_files(output)
+        assert status_of(server, "1.2.78")[0] == 0xA700
+        assert stored_files(output) == before
+        assert not (output / "S_1.2.78").exists()
+        ballast.unlink()
+        wait_until(lambda: status_of(server)[0] == 0, "room is used", 2)
+        assert {process.pid for process in server.family()} == processes
+        assert {f"CT.{uid}" for uid in acknowledged} <= stored_files(output)
+    assert not leftovers(output)
+
+
+def test_state_directory_that_is_removed_is_made_again_with_all_that_was_in_it(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    output = tmp_path / "output"
+    output.mkdir()
+    with FastscpServer(["--workers", "1", "-dhl", "-su", "S", "-xcs", f"echo #u >> {ran}", "-od", output]) as server:
+        assert status_of(server, "1.2.1")[0] == 0
+        coordinator = server.role("coordinator")[0].pid
+        shutil.rmtree(output / ".fastscp")
+        assert status_of(server, "1.2.1")[0] == 0
+        assert server.role("coordinator")[0].pid == coordinator
+        database = sqlite3.connect(output / ".fastscp" / "state.sqlite3")
+        wait_until(lambda: database.execute("SELECT count(*) FROM objects").fetchone() == (2,), "both objects")
+        database.close()
+        assert b"made again" in server.log()
+        server.role("coordinator")[0].kill()
+        wait_until(lambda: [process.pid != coordinator for process in server.role("coordinator")] == [True], "the next one")
+        assert status_of(server, "1.2.2")[0] == 0
+        assert server.stop() == 0
+    assert os.path.exists(output / ".fastscp")

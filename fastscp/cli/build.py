@@ -12,6 +12,7 @@ from typing import Protocol
 
 from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from fastscp.access.policy import AccessPolicy
+from fastscp.cli.sizes import octets, percent
 from fastscp.config.model import Config
 from fastscp.config.network import (
     AddressFamily,
@@ -25,7 +26,7 @@ from fastscp.dicom.dictionary import environment_paths
 from fastscp.dicom.options import GroupLengths, OutputOptions, PrivateDictionary
 from fastscp.errors import UsageError
 from fastscp.log.policy import LogPolicy
-from fastscp.store.policy import FileNames, StorePolicy
+from fastscp.store.policy import FileNames, MinFree, StorePolicy, Sync
 from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
 from fastscp.ul.policy import NegotiationPolicy
 
@@ -225,15 +226,26 @@ def store_policy(line: Settings) -> StorePolicy:
     """Where files go and what they are called."""
     quarantine = line.value("--quarantine")
     names = FileNames.UNIQUE if line.has("--unique-filenames") else FileNames.INSTANCE_UID
+    sync = line.value("--sync")
     return StorePolicy(
         output_directory=normalize_directory(line.value("--output-directory") or "."),
         file_names=FileNames.TIME if line.has("--timenames") else names,
         extension=line.value("--filename-extension") or "",
         ignore=line.has("--ignore"),
+        sync=Sync.NONE if sync is None else Sync(sync.lower()),
+        min_free=_min_free(line.value("--min-free")),
         max_object_octets=line.size("--max-object-size") or 0,
         quarantine=None if quarantine is None else normalize_directory(quarantine),
         uid_padding=line.has("--uid-padding"),
     )
+
+
+def _min_free(value: str | None) -> MinFree | None:
+    """Return what is to stay free; None where it is nothing."""
+    if value is None:
+        return None
+    wanted = MinFree(value, octets(value) or 0, percent(value) or 0.0)
+    return wanted if wanted.octets or wanted.percent else None
 
 
 def normalize_directory(name: str) -> str:

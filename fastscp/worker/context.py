@@ -16,6 +16,7 @@ from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.rewrite import Shapes
 from fastscp.log.limit import PeerLimit
 from fastscp.process import packets
+from fastscp.process.flag import Flag
 from fastscp.process.loop import Loop
 from fastscp.store.policy import StorePolicy
 from fastscp.store.quarantine import Quarantine
@@ -23,6 +24,7 @@ from fastscp.store.sink import OutputDirectory
 from fastscp.study.policy import Sorting
 from fastscp.ul.answers import Answers
 from fastscp.worker.limits import Places
+from fastscp.worker.room import Room
 
 if TYPE_CHECKING:
     from fastscp.config import Config
@@ -70,6 +72,7 @@ class ReceptionContext:
     sorted: bool = False  #: an object without Study Instance UID has no place
     digest: bool = False  #: sha256 of each file, for its event
     quarantine: Quarantine | None = None  #: where objects are kept that cannot be stored
+    room: Room | None = None  #: None: nobody asks for room
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,14 @@ class ConnectionContext:
     clock: Callable[[], float] = time.monotonic  #: what turns are measured with, seconds
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What all workers share, made before the first is forked."""
+
+    places: Places = field(default_factory=Places)  #: of hosts and titles
+    short_of_room: Flag | None = None
+
+
 def _quarantine(config: Config) -> Quarantine | None:
     """Return where objects are kept that cannot be stored; nothing is found out about what is not read."""
     if config.store.quarantine is None or config.output.bit_preserving or config.store.ignore:
@@ -110,14 +121,21 @@ def _quarantine(config: Config) -> Quarantine | None:
     return Quarantine(config.store.quarantine)
 
 
+def _room(store: StorePolicy, shared: Shared) -> Room | None:
+    if store.min_free is None or store.ignore:
+        return None
+    return Room(store.output_directory or "/", store.min_free, shared.short_of_room)
+
+
 def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str,
-                   places: Places | None = None) -> ConnectionContext:
-    """Compose what a worker's connections use. Raises StorageError where the output directory cannot be opened."""
+                   shared: Shared | None = None) -> ConnectionContext:
+    """Compose what a worker's connections use."""
+    shared = shared or Shared()
     reception = ReceptionContext(
         output=config.output, store=config.store,
         directory=OutputDirectory(config.store.output_directory or "/"), shapes=Shapes(),
         sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest,
-        quarantine=_quarantine(config))
+        quarantine=_quarantine(config), room=_room(config.store, shared))
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,
@@ -125,4 +143,4 @@ def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: 
     return ConnectionContext(
         loop=loop, buffer=memoryview(bytearray(_BUFFER_OCTETS)), answers=Answers(config.negotiation),
         network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,
-        service=service, said=PeerLimit(time.monotonic, loop.call_later), places=places or Places())
+        service=service, said=PeerLimit(time.monotonic, loop.call_later), places=shared.places)

@@ -29,8 +29,7 @@ from fastscp.process import fdpass, packets
 from fastscp.process.heartbeat import Heartbeat
 from fastscp.process.loop import IN, OUT, Loop
 from fastscp.worker.connection import Connection
-from fastscp.worker.context import worker_context
-from fastscp.worker.limits import Places
+from fastscp.worker.context import Shared, worker_context
 from fastscp.worker.reporter import Reporter, new_incarnation
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class WorkerSettings:
     """What a worker needs beside the configuration, made before the fork."""
 
     tls_context: ssl.SSLContext | None = None
-    places: Places = field(default_factory=Places)  #: shared by all workers
+    shared: Shared = field(default_factory=Shared)
 
 
 class Worker:
@@ -61,7 +60,7 @@ class Worker:
         self.loop = Loop()
         incarnation = new_incarnation(time.time())
         self.reporter = Reporter(self.loop, incarnation, self._unconnected)
-        self._context = worker_context(config, self.loop, self.reporter, incarnation, settings.places)
+        self._context = worker_context(config, self.loop, self.reporter, incarnation, settings.shared)
         self._network = config.network
         self._only_one = only_one
         self._heartbeat = heartbeat

@@ -97,7 +97,10 @@ class Reception:
 
     def _open(self, calling_ae_title: str) -> None:
         """Create the temporary, with its file meta information first (PS3.10 §7.1)."""
-        command, output, store = self.command, self._settings.output, self._settings.store
+        command, output, store, room = self.command, self._settings.output, self._settings.store, self._settings.room
+        shortage = "" if room is None else room.shortage()
+        if shortage:
+            raise StorageError(shortage, errno=errno.ENOSPC, path=store.output_directory)
         if store.file_names is FileNames.INSTANCE_UID:  # before a single octet is written
             self._file_name = naming.instance_file_name(self.prefix, command.affected_sop_instance_uid,
                                                         store.extension)
@@ -260,6 +263,8 @@ class Reception:
         if sink is None or self.failure is not None:
             return None
         self._size = sink.size
+        if self._settings.room is not None:
+            self._settings.room.spend(sink.size)
         if self._settings.digest:
             self.digest = yield from sink.digesting()
         return (yield from self._publish_surely(sink, directory, now))

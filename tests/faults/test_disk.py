@@ -132,7 +132,11 @@ def test_full_disk_of_the_state_refuses_with_the_reason_and_room_is_used_at_once
             uid = fresh_uid()
             with associated(server.port) as scu:
                 scu.send(p_data(pdv(1, 2, begin(scu, uid))))
-                wait_until(lambda scu=scu: readable(scu) or b"cannot be written" in server.log(), "the end of the room")  # type: ignore[misc]
+
+                def waits(uid: str = uid) -> bool:
+                    return b"cannot be written" in server.log() and f"CT.{uid}" in stored_files(output)
+
+                wait_until(lambda scu=scu, waits=waits: readable(scu) or waits(), "the end of the room")  # type: ignore[misc]
                 if not readable(scu):  # published when the state failed: it waits
                     ballast.unlink()
                     assert scu.read_status() == 0
@@ -174,3 +178,30 @@ def test_state_directory_that_is_removed_is_made_again_with_all_that_was_in_it(t
         assert status_of(server, "1.2.2")[0] == 0
         assert server.stop() == 0
     assert os.path.exists(output / ".fastscp")
+
+
+# -- room that has to stay ----------------------------------------------------------------------------
+
+
+def test_objects_are_refused_before_the_disk_is_full_and_stored_again_by_itself(disk: Path) -> None:
+    with FastscpServer(["--workers", "2", "--min-free", "50%", "-od", disk]) as server:
+        store_one(server.port)
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(600 << 10))
+        wait_until(lambda: status_of(server)[0] == 0xA700, "no room")
+        before = stored_files(disk)
+        for _ in range(5):
+            with associated(server.port) as scu:
+                rest = begin(scu, fresh_uid())
+                scu.send(p_data(pdv(1, 2, rest)))
+                assert scu.read_status() == 0xA700
+                uid = fresh_uid()
+                assert scu.store(1, CT, uid, data_set(uid)) == 0xA700, "the association goes on"
+        assert stored_files(disk) == before
+        ballast.unlink()
+        wait_until(lambda: status_of(server)[0] == 0, "room again")
+        log = server.log().decode()
+        assert log.count("objects are refused") == 1
+        assert log.count("objects are stored") == 1
+        assert "refused with status A700: less than 50% free on the file system of" in log
+    assert not leftovers(disk)

@@ -226,18 +226,22 @@ def store_policy(line: Settings) -> StorePolicy:
     """Where files go and what they are called."""
     quarantine = line.value("--quarantine")
     names = FileNames.UNIQUE if line.has("--unique-filenames") else FileNames.INSTANCE_UID
-    sync = line.value("--sync")
     return StorePolicy(
         output_directory=normalize_directory(line.value("--output-directory") or "."),
         file_names=FileNames.TIME if line.has("--timenames") else names,
         extension=line.value("--filename-extension") or "",
         ignore=line.has("--ignore"),
-        sync=Sync.NONE if sync is None else Sync(sync.lower()),
+        sync=_sync(line),
         min_free=_min_free(line.value("--min-free")),
         max_object_octets=line.size("--max-object-size") or 0,
         quarantine=None if quarantine is None else normalize_directory(quarantine),
         uid_padding=line.has("--uid-padding"),
     )
+
+
+def _sync(line: Settings) -> Sync:
+    value = line.value("--sync")
+    return Sync.NONE if value is None else Sync(value.lower())
 
 
 def _min_free(value: str | None) -> MinFree | None:
@@ -273,6 +277,7 @@ def study_policy(line: Settings) -> StudyPolicy:
         manifest=line.has("--study-manifest"),
         completed_directory=None if completed is None else normalize_directory(completed),
         state_directory=line.value("--state-dir"),
+        durable=_sync(line) is not Sync.NONE,
         names_by_character_set=line.has("--transliterate-names"),
     )
 

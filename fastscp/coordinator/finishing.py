@@ -20,13 +20,14 @@ from typing import Any
 import orjson
 
 from fastscp.coordinator import repeats
-from fastscp.coordinator.moving import Mover
+from fastscp.coordinator.moving import Mover, flush_logged
 from fastscp.coordinator.placing import remove_unused
 from fastscp.coordinator.progress import Progress
 from fastscp.coordinator.renaming import Outcome, rename
 from fastscp.coordinator.tasks import FinishTask, HookTask, Plan, row_of
 from fastscp.errors import StorageError
 from fastscp.log.names import APPLICATION
+from fastscp.store.flush import flush_directory
 from fastscp.study import event_types, events, manifest, numbering, variables
 from fastscp.study.commands import STUDY
 from fastscp.study.policy import LateObjects, Sorting, StudyPolicy
@@ -58,7 +59,7 @@ class Finisher:
         self._has_hook = has_hook
         self._wall = wall
         self._appends = policy.on_late is LateObjects.APPEND
-        self._mover = Mover(policy.completed_directory, self._write_manifest)
+        self._mover = Mover(policy.completed_directory, self._write_manifest, durable=policy.durable)
         self._progress: dict[int, Progress] = {}  #: by task number
         self._waiting: dict[str, list[Progress]] = {}  #: that occupy a directory
 
@@ -220,6 +221,8 @@ class Finisher:
             else:
                 self._choose_again(progress)
                 yield from progress.committed()
+        if self._policy.durable:
+            flush_logged(progress.plan.directory)
         # the new names, and that nothing is left to rename: an old name may come again with a late object
         self._state.name_objects(progress.task.study, names)
         progress.keep(renames=())
@@ -294,7 +297,12 @@ class Finisher:
         try:
             with open(temporary, "wb") as file:
                 file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+                if self._policy.durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(temporary, path)
+            if self._policy.durable:
+                flush_directory(directory)
         except OSError as error:
             _log.error("cannot write %s: %s", path, error.strerror)
 

@@ -21,8 +21,9 @@ from fastscp.coordinator.placing import HIDDEN_PREFIX
 from fastscp.coordinator.progress import Progress
 from fastscp.coordinator.renaming import rename_directory
 from fastscp.coordinator.tasks import Move, Plan
-from fastscp.coordinator.trees import copy_tree, remove_tree, synchronise
+from fastscp.coordinator.trees import copy_tree, remove_tree
 from fastscp.log.names import APPLICATION
+from fastscp.store.flush import flush_directory
 from fastscp.study import naming
 
 _log = logging.getLogger(APPLICATION)
@@ -37,9 +38,10 @@ Describe = Callable[[Progress, str], None]
 class Mover:
     """Moves directories into ``directory``, None where they stay."""
 
-    def __init__(self, directory: str | None, describe: Describe) -> None:
+    def __init__(self, directory: str | None, describe: Describe, *, durable: bool = False) -> None:
         self._directory = directory
         self._describe = describe
+        self._durable = durable
 
     def choose(self, progress: Progress) -> Iterator[float]:
         """Choose where the directory goes, unless that is chosen or it stays; the plan is durable afterwards."""
@@ -96,6 +98,9 @@ class Mover:
                 yield from progress.keep_move(target=self._free_name(progress.plan, os.path.dirname(move.target)))
                 self._describe(progress, source)
             else:
+                if self._durable:
+                    flush_logged(os.path.dirname(move.target))
+                    flush_logged(os.path.dirname(source))
                 return
 
     def _carry(self, progress: Progress) -> Iterator[float]:
@@ -120,7 +125,7 @@ class Mover:
             yield from progress.keep_move(copied=True)
         if os.path.lexists(copy):
             yield from self._rename(progress, copy)
-            synchronise(directory)
+            flush_directory(directory)
         source = _where(progress.plan)
         if source is not None:
             yield from remove_tree(source)
@@ -135,6 +140,14 @@ class Mover:
             if not os.path.lexists(path):
                 return path
             number += 1
+
+
+def flush_logged(directory: str) -> None:
+    """Have the names in a directory on the disk. What fails is told, and not tried again: it would prove nothing."""
+    try:
+        flush_directory(directory)
+    except OSError as error:
+        _log.error("cannot synchronise %s, its latest names may not survive a loss of power: %s", directory, error.strerror)
 
 
 def _where(plan: Plan) -> str | None:

@@ -28,7 +28,7 @@ def open_state(config: Config, pause: Callable[[float], None] = time.sleep) -> S
         return SqliteState(None)
     directory = StateDirectory(config.study.state_directory, config.store.output_directory, pause=pause,
                                patience_s=2 * config.network.drain_timeout_s + DEATH_S)
-    return SqliteState(directory.path, engine=partial(Engine, prepare=directory.make_again))
+    return SqliteState(directory.path, engine=partial(Engine, durable=config.study.durable, prepare=directory.make_again))
 
 
 def open_hook_state(config: Config) -> HookState:
@@ -42,6 +42,6 @@ def open_hook_state(config: Config) -> HookState:
         directory = StateDirectory(config.study.state_directory, config.store.output_directory)
         if file.exists() and not exists:
             raise ProcessError(f"{directory.path} was used by another service meanwhile")
-        return SqliteState(directory.path, engine=partial(Engine, prepare=directory.make_again))
+        return SqliteState(directory.path, engine=partial(Engine, durable=config.study.durable, prepare=directory.make_again))
 
     return DeferredState(make, exists=exists)

@@ -11,12 +11,14 @@ import datetime
 import errno
 import logging
 import os
+import stat
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
+from fastscp.store.flush import flush_directory
 from fastscp.study import naming
 from fastscp.study.policy import Sorting, StudyPolicy
 
@@ -89,7 +91,33 @@ class Placer:
             raise InstanceError(f"cannot make study directory {path}: it is a file") from None
         except OSError as error:
             raise _refusal(path, error) from error
+        if self._policy.durable:
+            try:
+                flush_directory(os.path.dirname(path))
+            except OSError as error:
+                remove_unused(path)
+                raise _refusal(path, error) from error
         return True
+
+    def ensure(self, directory: str) -> None:
+        """Make the directory of a study again if somebody removed or moved it.
+
+        Raises ``StorageError`` (A700), whatever the reason: the name was good before.
+        """
+        try:
+            if stat.S_ISDIR(os.stat(directory).st_mode):
+                return
+        except FileNotFoundError:
+            pass  # that is what is looked for
+        except OSError as error:
+            raise _unmade(directory, error) from error
+        try:
+            os.mkdir(directory, _MODE)
+            if self._policy.durable:
+                flush_directory(os.path.dirname(directory))
+        except OSError as error:
+            raise _unmade(directory, error) from error
+        _log.info("made subdirectory for study again: %s", directory)
 
     def _is_kept_free(self, path: str) -> bool:
         return bool(self._kept_free) and os.path.realpath(path) in self._kept_free
@@ -131,19 +159,9 @@ def remove_unused(directory: str) -> None:
         _log.debug("directory %s stays: %s", directory, error.strerror)
 
 
-def ensure(directory: str) -> None:
-    """Make the directory of a study again if somebody removed or moved it.
-
-    Raises ``StorageError`` (A700), whatever the reason: the name was good before.
-    """
-    if os.path.isdir(directory):
-        return
-    try:
-        os.mkdir(directory, _MODE)
-    except OSError as error:
-        why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
-        raise StorageError(f"cannot make study directory {directory}: {why}", errno=error.errno, path=directory) from error
-    _log.info("made subdirectory for study again: %s", directory)
+def _unmade(directory: str, error: OSError) -> StorageError:
+    why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+    return StorageError(f"cannot make study directory {directory}: {why}", errno=error.errno, path=directory)
 
 
 def _with_parents(directory: str | None) -> frozenset[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from fastscp.coordinator.finishing import Finisher
-from fastscp.coordinator.placing import Placer, ensure, remove_unused
+from fastscp.coordinator.placing import Placer, remove_unused
 from fastscp.coordinator.tasks import Cause, FinishTask, HookTask, Lanes, Task, row_of, task_of
 from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION
@@ -114,7 +114,7 @@ class Studies:
             if study is None:
                 study = self._open(uid, packet, now)
             else:
-                ensure(study.directory)
+                self._placer.ensure(study.directory)
             self._finisher.settle(study.directory)
         except (InstanceError, StorageError) as error:
             return {"kind": "placed", "request": packet["request"], "directory": "", "status": error.status,
@@ -128,7 +128,7 @@ class Studies:
         if self._policy.on_late is LateObjects.APPEND:
             late = self._state.ended_study(uid)
         if late is not None:
-            ensure(late.directory)
+            self._placer.ensure(late.directory)
             study = Study(late.number, late.uid, late.directory, now, now, late=True)
         else:
             directory, made = self._placer.open_directory(uid, packet["patient"], packet["charset"], self._occupied())

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 
 from fastscp.log.names import APPLICATION
+from fastscp.store.flush import flush_directory
 
 _log = logging.getLogger(APPLICATION)
 
@@ -35,7 +36,7 @@ def copy_tree(source: str, target: str) -> Iterator[float]:
                 yield from _copy_file(fd, name, status, f"{destination}/{name}")
             elif not stat.S_ISDIR(status.st_mode):
                 _log.warning("%s/%s is neither file nor directory, it is not moved", root, name)
-        synchronise(destination)
+        flush_directory(destination)
         yield 0.0
 
 
@@ -58,15 +59,6 @@ def _copy_file(directory: int, name: str, status: os.stat_result, target: str) -
             os.close(out)
     finally:
         os.close(source)
-
-
-def synchronise(directory: str) -> None:
-    """Have the names in a directory on the disk. Raises ``OSError``."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def remove_tree(path: str) -> Iterator[float]:

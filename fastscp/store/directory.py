@@ -16,6 +16,8 @@ import os
 from typing import Final
 
 from fastscp.errors import StorageError
+from fastscp.store.flush import flush_directory
+from fastscp.store.policy import Sync
 
 TEMPORARY_PREFIX = ".fastscp-"
 #: what a system says of itself now, and not of what its file system can do
@@ -36,8 +38,9 @@ class Directory:
     mounted over).
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, sync: Sync = Sync.NONE) -> None:
         self.path = path
+        self.sync = sync
         self._fd = -1
         self._identity = (0, 0)
         self._anonymous = False
@@ -110,10 +113,20 @@ class Directory:
         """Make the directory ``name``, relative to this one, if somebody took it away. Raises StorageError."""
         try:
             os.mkdir(name, 0o777, dir_fd=self._fd)
+            if self.sync is not Sync.NONE:
+                self.flush_names(name)
         except FileExistsError:
             return  # somebody else was quicker
         except OSError as error:
             raise storage_error("make directory", f"{self.path}/{name}", error) from error
+
+    def flush_names(self, path: str) -> None:
+        """Have the name that ``path`` ends with on the disk. OSError passes through."""
+        inside = os.path.dirname(path)
+        if inside:
+            flush_directory(inside, self._fd)
+        else:
+            os.fsync(self._fd)
 
     def remove(self, name: str) -> None:
         """Remove a hidden file, if it is there: now or, where the disk does not let us, with the next instance."""

@@ -13,6 +13,7 @@ import os
 
 from fastscp.errors import StorageError
 from fastscp.store.directory import storage_error
+from fastscp.store.policy import Sync
 from fastscp.store.sink import InstanceSink, OutputDirectory
 
 REPORT_SUFFIX = ".json"
@@ -22,9 +23,9 @@ NOTE_SUFFIX = ".keep"
 class Quarantine:
     """The directory of one worker process."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, durable: bool = False) -> None:
         self.path = path
-        self._directory = OutputDirectory(path)
+        self._directory = OutputDirectory(path, Sync.OBJECT if durable else Sync.NONE)
 
     def create(self, head: bytes) -> InstanceSink:
         """Open the temporary of one object that begins with ``head``; it is on the directory's own file system."""

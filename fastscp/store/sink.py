@@ -23,6 +23,7 @@ from typing import IO
 from fastscp.errors import StorageError
 from fastscp.store.comparing import Likeness, compare_with
 from fastscp.store.directory import Directory, storage_error
+from fastscp.store.policy import Sync
 from fastscp.store.steps import result
 
 _IOV_MAX = 1000  #: below the kernel's 1024 buffers a writev takes
@@ -75,6 +76,11 @@ class InstanceSink:
         except OSError as error:
             raise storage_error("write to a file in", self._directory.path, error) from error
 
+    def complete(self) -> None:
+        """Have everything in the file that was written. Raises StorageError."""
+        if self._head:
+            self.write([])
+
     def _write_rest(self, rest: memoryview) -> None:
         """Finish a short write; a write that makes no progress is an error."""
         while rest:
@@ -110,8 +116,7 @@ class InstanceSink:
 
     def leave_out(self, octets: int) -> None:
         """Go on writing that many octets further; who leaves a gap fills it."""
-        if self._head:
-            self.write([])
+        self.complete()
         try:
             os.lseek(self._fd, octets, os.SEEK_CUR)
         except OSError as error:
@@ -122,6 +127,14 @@ class InstanceSink:
     def fd(self) -> int:
         """Descriptor of the temporary."""
         return self._fd
+
+    def flush(self) -> None:
+        """Have everything on the disk that was written. Raises StorageError."""
+        self.complete()
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise storage_error("synchronise a file in", self._directory.path, error) from error
 
     def spool(self) -> IO[bytes]:
         """Return an unnamed file beside the output for what must be kept until its length is known."""
@@ -134,8 +147,7 @@ class InstanceSink:
 
     def digesting(self) -> Generator[None, None, str]:
         """Return the SHA-256 of what has been written, in hexadecimal; a piece is read at a time."""
-        if self._head:
-            self.write([])
+        self.complete()
         digest = hashlib.sha256()
         offset = 0
         while offset < self.size:
@@ -153,8 +165,7 @@ class InstanceSink:
 
     def compare(self, target: str) -> Generator[None, None, bool]:
         """Find out, a piece at a time, whether ``target`` has the same octets; nobody must write meanwhile."""
-        if self._head:
-            self.write([])
+        self.complete()
         likeness = yield from compare_with(self._fd, target, self._directory.fd)
         return likeness is Likeness.EQUAL
 
@@ -170,10 +181,12 @@ class InstanceSink:
         name raises FileExistsError and leaves the temporary as it was, for another try. Raises
         StorageError for everything else; the temporary is then still there to be discarded.
         """
-        if self._head:
-            self.write([])
-        self._directory.must_be_current()
+        self.complete()
+        directory = self._directory
+        directory.must_be_current()
         self._settle()
+        if directory.sync is Sync.OBJECT:
+            self.flush()
         try:
             self._link(target)
         except FileExistsError:
@@ -188,6 +201,11 @@ class InstanceSink:
         else:
             replaced = False
         self.named = True
+        if directory.sync is Sync.OBJECT:
+            try:
+                directory.flush_names(target)
+            except OSError as error:
+                raise storage_error("synchronise the directory of", target, error) from error
         self.discard()
         return replaced
 
@@ -229,6 +247,8 @@ class InstanceSink:
             try:
                 try:
                     yield from self._send_all(out)
+                    if directory.sync is not Sync.NONE:
+                        os.fsync(out)
                 finally:
                     os.close(out)
                 exists = self._must_be_free(target, replace=replace)  # others may have published meanwhile

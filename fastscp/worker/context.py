@@ -18,11 +18,12 @@ from fastscp.log.limit import PeerLimit
 from fastscp.process import packets
 from fastscp.process.flag import Flag
 from fastscp.process.loop import Loop
-from fastscp.store.policy import StorePolicy
+from fastscp.store.policy import StorePolicy, Sync
 from fastscp.store.quarantine import Quarantine
 from fastscp.store.sink import OutputDirectory
 from fastscp.study.policy import Sorting
 from fastscp.ul.answers import Answers
+from fastscp.worker.flushing import Group
 from fastscp.worker.limits import Places
 from fastscp.worker.room import Room
 
@@ -87,6 +88,7 @@ class ServiceContext:
     hooks_first: bool  #: nothing further is served until the hooks of an object have ended
     faults: FaultPolicy
     listener: Reporter | None = None  #: None: nobody reads events
+    group: Group | None = None  #: None: objects are not flushed together
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,11 @@ def _quarantine(config: Config) -> Quarantine | None:
     """Return where objects are kept that cannot be stored; nothing is found out about what is not read."""
     if config.store.quarantine is None or config.output.bit_preserving or config.store.ignore:
         return None
-    return Quarantine(config.store.quarantine)
+    return Quarantine(config.store.quarantine, durable=config.store.sync is not Sync.NONE)
+
+
+def _group(store: StorePolicy, loop: Loop) -> Group | None:
+    return Group(loop, store.output_directory) if store.sync is Sync.GROUP and not store.ignore else None
 
 
 def _room(store: StorePolicy, shared: Shared) -> Room | None:
@@ -133,13 +139,14 @@ def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: 
     shared = shared or Shared()
     reception = ReceptionContext(
         output=config.output, store=config.store,
-        directory=OutputDirectory(config.store.output_directory or "/"), shapes=Shapes(),
+        directory=OutputDirectory(config.store.output_directory or "/", config.store.sync), shapes=Shapes(),
         sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest,
         quarantine=_quarantine(config), room=_room(config.store, shared))
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,
-        hooks_first=config.hooks.synchronous, faults=config.faults, listener=reporter if config.tells_events else None)
+        hooks_first=config.hooks.synchronous, faults=config.faults, listener=reporter if config.tells_events else None,
+        group=_group(config.store, loop))
     return ConnectionContext(
         loop=loop, buffer=memoryview(bytearray(_BUFFER_OCTETS)), answers=Answers(config.negotiation),
         network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,

@@ -152,6 +152,8 @@ class Reception:
             yield
             if self.failure is not None:  # the coordinator has refused it meanwhile
                 return
+        if self._sink is not None:
+            self._sink.complete()
         if not self._settings.output.bit_preserving:
             self._check_identity()
 
@@ -232,6 +234,15 @@ class Reception:
                 sink.discard()
             except StorageError as error:  # logged only: the peer is answered with why it is dropped
                 _log.error("%s", printable(str(error)))
+
+    def descriptor(self) -> int | None:
+        """Return the descriptor of the temporary, None where there is none (any more)."""
+        return None if self._sink is None else self._sink.fd
+
+    def flush(self) -> None:
+        """Have the temporary on the disk. Raises StorageError."""
+        if self._sink is not None:
+            self._sink.flush()
 
     @property
     def size(self) -> int:

@@ -13,7 +13,7 @@ import pytest
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy
 from fastscp.dicom.options import OutputOptions
-from fastscp.store.policy import FileNames, StorePolicy
+from fastscp.store.policy import FileNames, StorePolicy, Sync
 from fastscp.study.policy import Sorting, StudyPolicy
 from fastscp.ul.encode import encode_data
 from fastscp.worker.quarantine import KEPT
@@ -93,6 +93,7 @@ class Case:
             acknowledged = bench.reporter.notices.pop(event)["on_acknowledged"]
             assert acknowledged is not None
             acknowledged()
+            bench.rounds()
         (status,) = bench.statuses()
         return status
 
@@ -147,6 +148,9 @@ CASES: dict[str, dict[str, Any]] = {
     "without anonymous files": {"hidden": True},
     "without anonymous files, replaced": {"hidden": True, "earlier": True},
     "unique name": {"file_names": FileNames.UNIQUE},
+    "synchronised": {"sync": Sync.OBJECT},
+    "synchronised, sorted and replaced": {"sync": Sync.OBJECT, "target": "S_1", "earlier": True},
+    "synchronised in groups": {"sync": Sync.GROUP, "target": "S_1"},
     "disordered": {"data": DISORDERED},
     "deflated": {"output": DEFLATED},
     "deflated and disordered": {"output": DEFLATED, "data": DISORDERED},

@@ -50,10 +50,14 @@ class Engine:
 
     def _open(self) -> sqlite3.Connection:
         connection = self._connect(self._file or ":memory:", isolation_level=None)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
-        connection.execute("PRAGMA cache_spill=OFF")
-        connection.execute("PRAGMA temp_store=MEMORY")
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
+            connection.execute("PRAGMA cache_spill=OFF")
+            connection.execute("PRAGMA temp_store=MEMORY")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def migrate(self, migrations: Sequence[str]) -> None:
@@ -137,17 +141,26 @@ class Engine:
         self._connection.backup(memory)
         self._connection.close()  # before there is another: it removes files by their names
         self._connection = memory  # if the rest fails, everything is still there
+        try:
+            replacement = self._copy(memory)
+            identity = _identity(file)
+        except (sqlite3.Error, OSError):
+            for suffix in ("", "-wal", "-shm"):  # what was begun is not another state
+                Path(f"{file}{suffix}").unlink(missing_ok=True)
+            raise
+        memory.close()
+        self._connection, self._identity = replacement, identity
+        _log.warning("the state in %s was removed by somebody, made again", file.parent)
+
+    def _copy(self, memory: sqlite3.Connection) -> sqlite3.Connection:
+        """Return a new database in the file with all that is in another. Raises sqlite3.Error."""
         replacement = self._open()
         try:
             memory.backup(replacement)
         except sqlite3.Error:
             replacement.close()
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{file}{suffix}").unlink(missing_ok=True)
             raise
-        memory.close()
-        self._connection, self._identity = replacement, _identity(file)
-        _log.warning("the state in %s was removed by somebody, made again", file.parent)
+        return replacement
 
     def _reason(self, error: Exception) -> tuple[str, int | None]:
         """Say why the disk takes nothing, in the system's words where it has some."""

@@ -9,6 +9,7 @@ Invariant: carrying a plan out twice, or the rest of it after a crash, changes n
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -305,6 +306,8 @@ class Finisher:
                 flush_directory(directory)
         except OSError as error:
             _log.error("cannot write %s: %s", path, error.strerror)
+            with contextlib.suppress(OSError):  # there was no room for it, perhaps
+                os.unlink(temporary)
 
 
 def _final(plan: Plan) -> str:

@@ -46,11 +46,22 @@ def rename(directory: str, old: str, new: str) -> Outcome:
             if error.errno not in _NO_LINKS:
                 raise
             return _rename_without_links(source, target)
-        os.unlink(source)
+        _unlink(source, target)
     except OSError as error:
         raise StorageError(f"cannot rename {source} to {new}: {error.strerror}", errno=error.errno,
                            path=source) from error
     return Outcome.DONE
+
+
+def _unlink(source: str, target: str) -> None:
+    """Remove the old name; where that cannot be done, the new one goes, so that the file is there once."""
+    try:
+        os.unlink(source)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        os.unlink(target)
+        raise
 
 
 def _rename_without_links(source: str, target: str) -> Outcome:

@@ -7,7 +7,7 @@ import select
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -205,3 +205,60 @@ def test_objects_are_refused_before_the_disk_is_full_and_stored_again_by_itself(
         assert log.count("objects are stored") == 1
         assert "refused with status A700: less than 50% free on the file system of" in log
     assert not leftovers(disk)
+
+
+# -- on the disk before the answer --------------------------------------------------------------------
+
+
+def traced_calls(pid: int, calls: str, trace: Path, action: Callable[[], None]) -> list[str]:
+    """Return the calls that a process made meanwhile, in order."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    with subprocess.Popen(["strace", "-y", "-p", str(pid), "-e", f"trace={calls}", "-o", str(trace)],
+                          stderr=subprocess.DEVNULL) as tracer:
+        def attached() -> bool:
+            if tracer.poll() is not None:
+                pytest.skip("processes cannot be traced here")
+            return f"TracerPid:\t{tracer.pid}" in Path(f"/proc/{pid}/status").read_text()
+
+        wait_until(attached, "strace is there")
+        action()
+        tracer.terminate()
+    return trace.read_text().splitlines()
+
+
+@pytest.mark.parametrize("sync", ["object", "group"])
+def test_file_and_directory_are_on_the_disk_before_success_leaves(tmp_path: Path, sync: str) -> None:
+    output = tmp_path / "output"
+    output.mkdir()
+    with FastscpServer(["--workers", "1", "--sync", sync, "-od", output]) as server:
+        store_one(server.port)
+        with associated(server.port) as scu:
+            uid = fresh_uid()
+
+            def store() -> None:
+                assert scu.store(1, CT, uid, data_set(uid)) == 0
+
+            lines = traced_calls(server.role("worker")[0].pid, "fsync,linkat,sendto", tmp_path / "trace", store)
+    calls = [line.partition("(")[0] for line in lines if "fsync(" in line or "linkat(" in line or "sendto(" in line]
+    assert calls[:4] == ["fsync", "linkat", "fsync", "sendto"], lines
+    assert f"<{output}>" in lines[2]
+    assert all(line.rstrip().endswith("= 0") for line in lines[:3])
+
+
+def test_state_is_on_the_disk_before_an_object_is_acknowledged(tmp_path: Path) -> None:
+    """The coordinator synchronises its log before the worker hears of it."""
+    output = tmp_path / "output"
+    output.mkdir()
+    for sync, expected in (("none", False), ("group", True)):
+        with FastscpServer(["--workers", "1", "--sync", sync, "-dhl", "-su", "S", "-od", output]) as server:
+            store_one(server.port)
+
+            def store(port: int = server.port) -> None:
+                store_one(port)
+
+            lines = traced_calls(server.role("coordinator")[0].pid, "fsync,fdatasync,sendto", tmp_path / f"trace-{sync}", store)
+        flushes = [at for at, line in enumerate(lines) if "sync(" in line and "state.sqlite3" in line]
+        assert bool(flushes) is expected
+        if expected:
+            assert flushes[0] < next(at for at, line in enumerate(lines) if "sendto(" in line and "ack" in line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import shutil
@@ -262,3 +263,89 @@ def test_state_is_on_the_disk_before_an_object_is_acknowledged(tmp_path: Path) -
         assert bool(flushes) is expected
         if expected:
             assert flushes[0] < next(at for at, line in enumerate(lines) if "sendto(" in line and "ack" in line)
+
+
+# -- disks of files -----------------------------------------------------------------------------------
+
+
+def remount(disk: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
+
+
+def make_full(disk: Path) -> Callable[[], None]:
+    return fill(disk).unlink
+
+
+def make_read_only(disk: Path) -> Callable[[], None]:
+    remount(disk, "ro")
+    return lambda: remount(disk, "rw")
+
+
+def remove(disk: Path) -> Callable[[], None]:
+    shutil.rmtree(disk / "output")
+    return (disk / "output").mkdir
+
+
+@pytest.mark.parametrize(("harm", "reason"), [
+    (make_full, "No space left on device"), (make_read_only, "Read-only file system"), (remove, "No such file or directory")])
+@pytest.mark.parametrize("options", [[], ["-su", "S"]])
+def test_disk_that_fails_is_a_failure_with_its_reason_and_used_again_at_once(
+        tmp_path: Path, disk: Path, harm: Callable[[Path], Callable[[], None]], reason: str, options: list[str]) -> None:
+    output, events = disk / "output", tmp_path / "events"
+    output.mkdir()
+    arguments = ["--workers", "1", "-dhl", *options, "--state-dir", tmp_path / "state", "--event-log", events]
+    with FastscpServer([*arguments, "-od", output]) as server:
+        store_one(server.port)
+        processes = {process.pid for process in server.family()}
+        mend = harm(disk)
+        before = stored_files(output)
+        status, refused = status_of(server, "1.2.5")
+        assert status == 0xA700
+        assert stored_files(output) == before
+        assert reason in server.log().decode()
+        mend()
+        status, uid = status_of(server, "1.2.5")
+        assert status == 0
+        assert f"CT.{uid}" in stored_files(output)
+        assert not leftovers(output)
+        assert {process.pid for process in server.family()} == processes
+        assert server.stop() == 0
+    told = [json.loads(line) for line in events.read_text().splitlines()]
+    (failed,) = [event for event in told if event["event"] == "object.refused"]
+    assert failed["sop_instance_uid"] == refused
+    assert reason in failed["reason"]
+
+
+def test_full_disk_of_events_log_and_quarantine_stops_nobody(tmp_path: Path, disk: Path) -> None:
+    output, kept, events = tmp_path / "output", disk / "kept", disk / "events"
+    for directory in (output, kept):
+        directory.mkdir()
+    config = tmp_path / "log.cfg"
+    config.write_text(f"log4cplus.rootLogger = INFO, F\nlog4cplus.appender.F = log4cplus::FileAppender\n"
+                      f"log4cplus.appender.F.File = {disk}/log\nlog4cplus.appender.F.layout = log4cplus::SimpleLayout\n")
+    arguments = ["--workers", "1", "-dhl", "--quarantine", kept, "--event-log", events, "-lc", config]
+    bad = data_set("1.2.3.9")
+    with FastscpServer([*arguments, "-od", output]) as server:
+        acknowledged = {store_one(server.port)}
+        processes = {process.pid for process in server.family()}
+        ballast = fill(disk)
+        for _ in range(5):
+            acknowledged.add(store_one(server.port))
+            with associated(server.port) as scu:
+                assert scu.store(1, CT, fresh_uid(), bad) == 0xA700, "it cannot be kept"
+        assert not list(kept.iterdir())
+        ballast.unlink()
+        with associated(server.port) as scu:
+            assert scu.store(1, CT, fresh_uid(), bad) == 0xB007
+        acknowledged.add(store_one(server.port))
+        assert len(list(kept.iterdir())) == 2
+        assert {process.pid for process in server.family()} == processes
+
+        def stored() -> set[str]:
+            text = events.read_text()
+            lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half there
+            return {event["sop_instance_uid"] for event in map(json.loads, lines) if event["event"] == "object.stored"}
+
+        wait_until(lambda: stored() == acknowledged, "every event")
+        wait_until(lambda: (disk / "log").read_text().count("Association Release") >= 2, "the log")
+    assert stored_files(output) == {f"CT.{uid}" for uid in acknowledged}

@@ -140,12 +140,13 @@ def test_silent_coordinator_before_the_place(sorting: Bench) -> None:
     assert sorting.reporter.notes[0]["file"] is None
 
 
-def test_silent_coordinator_behind_the_publication(tmp_path: Path) -> None:
+def test_silent_coordinator_behind_the_publication(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The object has its name, so no failure may be answered: the association ends, and the object is stored."""
     bench = bench_for(tmp_path, study=StudyPolicy(timeout_s=5))
     bench.arrive(store())
     bench.loop.advance(30.1)
     assert bench.statuses() == [-7]
+    assert f"the coordinator does not confirm {tmp_path}/CT.{wire.INSTANCE}, aborting association" in caplog.text
     assert outcomes(bench) == []
     tally = bench.connection.storage.outcomes.tally
     assert (tally.stored, tally.refused) == (1, 0)

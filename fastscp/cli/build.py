@@ -26,7 +26,9 @@ from fastscp.dicom.dictionary import environment_paths
 from fastscp.dicom.options import GroupLengths, OutputOptions, PrivateDictionary
 from fastscp.errors import UsageError
 from fastscp.log.policy import LogPolicy
-from fastscp.store.policy import FileNames, MinFree, StorePolicy, Sync
+from fastscp.store.hidden import STATE_DIRECTORY, is_own
+from fastscp.store.policy import FileNames, MinFree, OnDuplicate, StorePolicy, Sync
+from fastscp.study import naming
 from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
 from fastscp.ul.policy import NegotiationPolicy
 
@@ -230,6 +232,7 @@ def store_policy(line: Settings) -> StorePolicy:
         output_directory=normalize_directory(line.value("--output-directory") or "."),
         file_names=FileNames.TIME if line.has("--timenames") else names,
         extension=line.value("--filename-extension") or "",
+        on_duplicate=OnDuplicate((line.value("--on-duplicate") or "replace").lower()),
         ignore=line.has("--ignore"),
         sync=_sync(line),
         min_free=_min_free(line.value("--min-free")),
@@ -266,9 +269,12 @@ def study_policy(line: Settings) -> StudyPolicy:
     completed = line.value("--completed-directory")
     if completed is not None and late is not None and LateObjects(late.lower()) is LateObjects.APPEND:
         raise UsageError("--completed-directory not allowed with --on-late append")
+    prefix = line.value("--sort-conc-studies") or line.value("--sort-on-study-uid") or ""
+    if is_own(naming.last_component(prefix)):
+        raise UsageError(f"Invalid prefix {prefix}: names that begin with {STATE_DIRECTORY} are the service's own")
     return StudyPolicy(
         sorting=_SORTING.get(line.effective("sorting"), Sorting.NONE),
-        prefix=line.value("--sort-conc-studies") or line.value("--sort-on-study-uid") or "",
+        prefix=prefix,
         rename=line.has("--rename-on-eostudy"),
         timeout_s=line.number("--eostudy-timeout"),
         max_age_s=line.number("--study-max-age"),

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from fastscp import jsontext
 from fastscp.errors import ProcessError, StorageError
 from fastscp.log.names import APPLICATION
 
@@ -90,7 +91,7 @@ class Engine:
             if self._file is not None:
                 self._find_file(self._file)
             if len(pending) == 1 and not self._done:  # commits by itself
-                self._connection.execute(*pending[0])
+                self._run(*pending[0])
             else:
                 self._settle()
                 self._connection.execute("COMMIT")
@@ -114,8 +115,15 @@ class Engine:
         if not self._done:
             self._connection.execute("BEGIN IMMEDIATE")
         for statement, values in pending[self._done:]:
-            self._connection.execute(statement, values)
+            self._run(statement, values)
             self._done += 1
+
+    def _run(self, statement: str, values: tuple[object, ...]) -> None:
+        try:
+            self._connection.execute(statement, values)
+        except UnicodeEncodeError:  # a path that is not UTF-8
+            self._connection.execute(statement, tuple(jsontext.safe(value) if isinstance(value, str) else value
+                                                      for value in values))
 
     def _roll_back(self) -> None:
         """Forget what was carried out since the last commit; it stays pending."""

@@ -9,7 +9,6 @@ Invariant: carrying a plan out twice, or the rest of it after a crash, changes n
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import os
@@ -20,7 +19,8 @@ from typing import Any
 
 import orjson
 
-from fastscp.coordinator import repeats
+from fastscp import jsontext
+from fastscp.coordinator import beneath, repeats
 from fastscp.coordinator.moving import Mover, flush_logged
 from fastscp.coordinator.placing import remove_unused
 from fastscp.coordinator.progress import Progress
@@ -28,7 +28,6 @@ from fastscp.coordinator.renaming import Outcome, rename
 from fastscp.coordinator.tasks import FinishTask, HookTask, Plan, row_of
 from fastscp.errors import StorageError
 from fastscp.log.names import APPLICATION
-from fastscp.store.flush import flush_directory
 from fastscp.study import event_types, events, manifest, numbering, variables
 from fastscp.study.commands import STUDY
 from fastscp.study.policy import LateObjects, Sorting, StudyPolicy
@@ -160,7 +159,7 @@ class Finisher:
         instances = {row.file: stored["sop_instance"] for row, stored in self._objects(progress)}
         for count, (file, kept) in enumerate(plan.repeats, 1):
             try:
-                os.unlink(f"{plan.directory}/{file}")
+                beneath.remove(plan.directory, file)
             except OSError as error:
                 if error.errno != errno.ENOENT:
                     _log.error("cannot remove repeated %s/%s: %s", plan.directory, file, error.strerror)
@@ -192,7 +191,7 @@ class Finisher:
                    without: frozenset[str] = frozenset()) -> tuple[tuple[str, str], ...]:
         if not self._policy.rename:
             return ()
-        files = [(row.name, str(orjson.loads(row.body)["prefix"])) for row in self._state.objects(study, last)
+        files = [(row.name, str(jsontext.loads(row.body)["prefix"])) for row in self._state.objects(study, last)
                  if row.name == row.file and row.file not in without]
         return tuple(numbering.plan(files, self._highest(directory)))
 
@@ -283,7 +282,7 @@ class Finisher:
             self._state.settle_objects(progress.task.study, progress.plan.last)
 
     def _objects(self, progress: Progress) -> list[tuple[ObjectRow, Mapping[str, Any]]]:
-        return [(row, orjson.loads(row.body)) for row in self._state.objects(progress.task.study, progress.plan.last)]
+        return [(row, jsontext.loads(row.body)) for row in self._state.objects(progress.task.study, progress.plan.last)]
 
     def _write_manifest(self, progress: Progress, directory: str) -> None:
         """Write the manifest into ``directory``; it names the place to which that will have moved."""
@@ -293,21 +292,11 @@ class Finisher:
         completed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
         content = manifest.build(plan.uid, _final(plan), completed, plan.revision,
                                  [(row.name, stored) for row, stored in self._objects(progress)])
-        path = manifest_path(directory)
-        temporary = f"{path}.tmp"
+        octets = jsontext.dumps(content, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         try:
-            with open(temporary, "wb") as file:
-                file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-                if self._policy.durable:
-                    file.flush()
-                    os.fsync(file.fileno())
-            os.replace(temporary, path)
-            if self._policy.durable:
-                flush_directory(directory)
+            beneath.write(directory, manifest.FILE_NAME, octets, durable=self._policy.durable)
         except OSError as error:
-            _log.error("cannot write %s: %s", path, error.strerror)
-            with contextlib.suppress(OSError):  # there was no room for it, perhaps
-                os.unlink(temporary)
+            _log.error("cannot write %s: %s", manifest_path(directory), error.strerror)
 
 
 def _final(plan: Plan) -> str:

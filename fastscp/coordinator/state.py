@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from fastscp import jsontext
 from fastscp.coordinator.engine import Engine
 from fastscp.errors import ProcessError
 from fastscp.study.commands import RECEPTION, SERIES, STUDY
@@ -83,7 +84,7 @@ class SqliteState:
 
     def recover(self) -> Recovered:
         """Return everything kept."""
-        studies = [StudyRow(number, uid, directory, opened, bool(made), None, objects)
+        studies = [StudyRow(number, uid, jsontext.meant(directory), opened, bool(made), None, objects)
                    for number, uid, directory, opened, made, objects in self._read(
             "SELECT number, uid, directory, opened, made, "
             "(SELECT count(*) FROM objects WHERE study = studies.number) FROM studies "
@@ -140,7 +141,7 @@ class SqliteState:
             "SELECT number, uid, directory, opened, made, ended, "
             "(SELECT count(*) FROM objects WHERE study = studies.number) FROM studies "
             "WHERE uid = ? AND ended IS NOT NULL ORDER BY ended DESC LIMIT 1", (uid,)).fetchone()
-        return None if row is None else StudyRow(*row)
+        return None if row is None else StudyRow(row[0], row[1], jsontext.meant(row[2]), *row[3:])
 
     def forget_ended(self, before: float, keep: int) -> None:
         """Drop what ended before that time, and the objects of all but the latest studies, up to ``keep`` objects."""
@@ -176,7 +177,8 @@ class SqliteState:
 
     def remembered(self, uid: str) -> dict[str, str]:
         """Return the paths of an ended study's files by SOP Instance UID."""
-        return dict(self._read("SELECT instance, path FROM remembered WHERE uid = ?", (uid,)))
+        return {instance: jsontext.meant(path) for instance, path in self._read(
+            "SELECT instance, path FROM remembered WHERE uid = ?", (uid,))}
 
     def add_object(self, study: int, row: ObjectRow, number: int, incarnation: str, event: int) -> None:
         """Keep an object and the event that told of it; it takes the place of an earlier one of the same name."""

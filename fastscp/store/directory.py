@@ -3,23 +3,28 @@
 Strategy: the path is looked at with every instance, so that a directory that was moved away and made again is noticed;
 all else goes by the descriptor. Whether the file system has anonymous files that can be named is tried once; a disk
 that is full, say, leaves the question open. A hidden file that cannot be removed now is removed with the next instance.
+The directory itself, and what leads to it, is the operator's, and may be a symbolic link; what is below it may not.
 
-Invariants: hidden names are unique among processes; every error becomes StorageError unless a method says otherwise.
+Invariants: whatever has a hidden name is locked (``fastscp.store.hidden``); every error becomes StorageError unless a
+method says otherwise.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
+import stat
+from dataclasses import dataclass
 from typing import Final
 
 from fastscp.errors import StorageError
+from fastscp.store import hidden
 from fastscp.store.flush import flush_directory
 from fastscp.store.policy import Sync
 
-TEMPORARY_PREFIX = ".fastscp-"
+#: what open(2) says of a symbolic link that is not to be followed
+_LINK = (errno.ENOTDIR, errno.ELOOP)
 #: what a system says of itself now, and not of what its file system can do
 _PASSING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
                              errno.ESTALE})
@@ -29,6 +34,20 @@ def storage_error(action: str, path: str, error: OSError) -> StorageError:
     """Translate an OSError; the text names what was tried and why it failed."""
     return StorageError(f"cannot {action} {path}: {os.strerror(error.errno or errno.EIO)}",
                         errno=error.errno, path=path)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A directory in which an instance gets its name, open until ``close``."""
+
+    fd: int
+    path: str  #: absolute, or relative to the output directory
+    owned: bool = False
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self.owned:
+            os.close(self.fd)
 
 
 class Directory:
@@ -45,7 +64,7 @@ class Directory:
         self._identity = (0, 0)
         self._anonymous = False
         self._leftovers: list[str] = []  #: hidden names that could not be removed
-        self._numbers = itertools.count(1)
+        self._names = hidden.Names()
 
     def follow_path(self) -> None:
         """Open the directory, unless it is the one that is open."""
@@ -73,7 +92,8 @@ class Directory:
         try:
             fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=self._fd)
             try:
-                self.link_descriptor(fd, probe)
+                hidden.claim(fd)
+                self.link_descriptor(fd, probe, self._fd)
             finally:
                 self.remove(probe)
                 os.close(fd)
@@ -83,22 +103,63 @@ class Directory:
             return False  # the named fallback reports any lasting trouble
         return True
 
-    def hidden_name(self) -> str:
-        """Return a hidden name for a temporary file, unique among all processes."""
-        return f"{TEMPORARY_PREFIX}{os.getpid()}-{next(self._numbers)}.tmp"
+    def hide(self, fd: int) -> str:
+        """Give an anonymous file a hidden name here, and return that. OSError passes through."""
+        name = self.hidden_name()
+        hidden.claim(fd)
+        self.link_descriptor(fd, name, self._fd)
+        return name
 
-    def link_descriptor(self, fd: int, target: str) -> None:
-        """Give an anonymous file a name: relative to this directory, or absolute. OSError passes through."""
+    def link_descriptor(self, fd: int, target: str, dir_fd: int) -> None:
+        """Give an anonymous file a name in the directory ``dir_fd``. OSError passes through."""
         # With a directory descriptor linkat(2) gets AT_SYMLINK_FOLLOW; a plain link(2) would link the symlink.
-        os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=self._fd, dst_dir_fd=self._fd, follow_symlinks=True)
+        os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=True)
+
+    def hidden_name(self) -> str:
+        """Return a hidden name that no other process has."""
+        return self._names.next()
+
+    def create_hidden(self, kind: str = hidden.TEMPORARY) -> tuple[int, str]:
+        """Make a file with a hidden name here; return descriptor and name. OSError passes through."""
+        return hidden.create(self._names, self._fd, kind)
 
     def open_temporary(self) -> tuple[int, str | None]:
         """Open a new file without a name, or with a hidden one: its descriptor and that name. OSError passes through."""
         if self._anonymous:
             return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=self._fd), None
-        name = self.hidden_name()
-        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
-        return os.open(name, flags, 0o666, dir_fd=self._fd), name
+        return self.create_hidden()
+
+    def open_unnamed(self) -> int:
+        """Open a new file that never gets a name. OSError passes through."""
+        fd, name = self.open_temporary()
+        if name is not None:
+            self.remove(name)
+        return fd
+
+    @property
+    def place(self) -> Place:
+        """The directory itself."""
+        return Place(self._fd, "")
+
+    def open_place(self, inside: str) -> Place:
+        """Open the directory ``inside``, relative to this one or absolute. Raises StorageError.
+
+        Its last component is never followed if it is a symbolic link; what leads there is the operator's.
+        """
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return Place(os.open(inside, flags, dir_fd=self._fd), inside, owned=True)
+        except OSError as error:
+            path = os.path.join(self.path, inside)
+            if error.errno in _LINK and self._is_link(inside):
+                raise StorageError(f"{path} is a symbolic link, which is not followed", errno=errno.ELOOP, path=path) from error
+            raise storage_error("open directory", path, error) from error
+
+    def _is_link(self, inside: str) -> bool:
+        try:
+            return stat.S_ISLNK(os.stat(inside, dir_fd=self._fd, follow_symlinks=False).st_mode)
+        except OSError:
+            return False
 
     def must_be_current(self) -> None:
         """Find out whether the path still leads here. Raises StorageError where it does not."""
@@ -114,15 +175,14 @@ class Directory:
         try:
             os.mkdir(name, 0o777, dir_fd=self._fd)
             if self.sync is not Sync.NONE:
-                self.flush_names(name)
+                self.flush_names(os.path.dirname(name))
         except FileExistsError:
             return  # somebody else was quicker
         except OSError as error:
             raise storage_error("make directory", f"{self.path}/{name}", error) from error
 
-    def flush_names(self, path: str) -> None:
-        """Have the name that ``path`` ends with on the disk. OSError passes through."""
-        inside = os.path.dirname(path)
+    def flush_names(self, inside: str) -> None:
+        """Have the names in the directory ``inside`` on the disk, "" for this one. OSError passes through."""
         if inside:
             flush_directory(inside, self._fd)
         else:

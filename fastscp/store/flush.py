@@ -26,6 +26,16 @@ def flush_directory(path: str, dir_fd: int | None = None) -> None:
         os.close(fd)
 
 
+def flush_existing(directory: str, file: str) -> None:
+    """Have a file that is there already, and its name, on the disk. Raises ``OSError``."""
+    fd = os.open(f"{directory}/{file}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    flush_directory(directory)
+
+
 def flush_file_system(fd: int) -> bool:
     """Have everything on the disk that was written to a file system. Raises ``OSError``.
 

@@ -212,8 +212,7 @@ class Outcomes:
             "modality": attempt.text(MODALITY), "transfer_syntax": attempt.context.transfer_syntax,
             "duration_s": round(attempt.duration_s, 6), "status": verdict.status, "tag": verdict.tag,
             "offset": verdict.offset,
-            # it may name a file that is not in UTF-8
-            "reason": packets.bounded(verdict.told).encode("utf-8", "replace").decode(),
+            "reason": packets.bounded(verdict.told),
         }
 
 

@@ -31,13 +31,13 @@ from fastscp.worker.context import Reporter, ServiceContext
 from fastscp.worker.dialogue import Dialogue
 from fastscp.worker.narration import log_begun, log_published, log_request, log_response
 from fastscp.worker.outcome import Caller, Outcomes, error_comment
+from fastscp.worker.publication import Published
 from fastscp.worker.quarantine import new_reception
 from fastscp.worker.reception import (
     PATIENT_NAME,
     SPECIFIC_CHARACTER_SET,
     STUDY_INSTANCE_UID,
     Kept,
-    Published,
     Reception,
 )
 from fastscp.worker.turn import Steps
@@ -197,7 +197,7 @@ class StorageService:
 
     def _publish(self, reception: Reception) -> None:
         """Give the object its name, or find out why it cannot have one."""
-        if self._context.group is None or reception.failure is not None:
+        if self._context.group is None or reception.failure is not None or reception.descriptor() is None:
             self._publish_now(reception)
             return
         self._connection.block()
@@ -241,9 +241,9 @@ class StorageService:
             return
         published = became if isinstance(became, Published) else None
         self._published = published or Published("", "", replaced=False)  # nowhere with --ignore
-        self.outcomes.stored(reception.size)
+        self.outcomes.stored(reception.size if self._published.written else 0)
         if published is not None:
-            log_published(published.directory, published.file, published.warning, replaced=published.replaced)
+            log_published(published)
         if self._context.reporter is not None:
             self._report(reception, self._published, self._context.reporter)
         else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fastscp.process import packets
-from fastscp.worker.reception import MODALITY, SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, Published, Reception
+from fastscp.worker.publication import Published
+from fastscp.worker.reception import MODALITY, SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, Reception
 
 
 def stored(reception: Reception, published: Published, association: str, numbers: tuple[int, int | None],
@@ -20,6 +21,7 @@ def stored(reception: Reception, published: Published, association: str, numbers
         "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
         "transfer_syntax": reception.transfer_syntax_out, "size": reception.size,
         "duration_s": round(duration_s, 6), "replaced": published.replaced,
-        "unchanged": published.replaced and reception.unchanged,
+        "unchanged": not published.written or (published.replaced and reception.unchanged),
+        "duplicate": None if published.duplicate is None else published.duplicate.value,
         "sha256": reception.digest,
     }

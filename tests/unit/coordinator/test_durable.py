@@ -12,6 +12,7 @@ from fastscp.coordinator.engine import Engine
 from fastscp.coordinator.placing import Placer
 from fastscp.coordinator.state import SqliteState
 from fastscp.errors import StorageError
+from fastscp.store.own_paths import OwnPaths
 from fastscp.study.policy import Sorting, StudyPolicy
 from tests.support.ended_studies import EndedStudies
 from tests.support.faults import Faults
@@ -46,7 +47,7 @@ class Committing(SqliteState):
 
 
 def placer(output: Path, policy: StudyPolicy = BY_UID) -> Placer:
-    return Placer(policy, str(output), frozenset())
+    return Placer(policy, str(output), OwnPaths())
 
 
 def test_directory_of_a_study_is_on_the_disk_before_anybody_is_told(tmp_path: Path, flushed: list[str]) -> None:

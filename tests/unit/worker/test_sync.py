@@ -12,7 +12,7 @@ import pytest
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy
 from fastscp.process.loop import IN
-from fastscp.store.policy import StorePolicy, Sync
+from fastscp.store.policy import OnDuplicate, StorePolicy, Sync
 from fastscp.study.policy import Sorting, StudyPolicy
 from fastscp.worker import flushing
 from fastscp.worker.connection import Connection
@@ -127,7 +127,7 @@ def test_directory_that_is_made_again_is_on_the_disk_too(tmp_path: Path, monkeyp
     journal = Journal(monkeypatch)
     bench.arrive(store())
     bench.reporter.placed(tmp_path / "out" / "S_1")
-    assert journal.take() == ["fsync file", "link", "mkdir", "fsync out", "fsync file", "link", "fsync S_1"]
+    assert journal.take() == ["mkdir", "fsync out", "fsync file", "link", "fsync S_1"]
 
 
 def test_copy_on_another_file_system_is_flushed_before_it_has_its_name(
@@ -135,8 +135,12 @@ def test_copy_on_another_file_system_is_flushed_before_it_has_its_name(
     for sync in (Sync.OBJECT, Sync.GROUP):
         bench = bench_for(tmp_path / sync.value, sync)
 
-        def refuse(*_arguments: Any, **_named: Any) -> None:
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        link = os.link
+
+        def refuse(source: str, *arguments: Any, link: Any = link, **named: Any) -> None:
+            if source.startswith("/proc/"):  # the temporary is elsewhere
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            link(source, *arguments, **named)
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "link", refuse)
@@ -144,7 +148,7 @@ def test_copy_on_another_file_system_is_flushed_before_it_has_its_name(
             bench.arrive(store())
             bench.rounds()
             entries = journal.take()
-            assert entries.index("rename") > max(at for at, entry in enumerate(entries) if entry == "fsync file")
+            assert entries.index("link", 1 + entries.index("link")) > max(at for at, entry in enumerate(entries) if entry == "fsync file")
             assert entries.count("fsync file") == 2
             assert entries[-2:] == [f"fsync {sync.value}", "answer"]
 
@@ -252,3 +256,19 @@ def test_object_that_is_dropped_while_it_waits_leaves_nothing(tmp_path: Path, mo
     one.connection.close("gone")  # it has its name, and nobody is answered
     one.rounds()
     assert sorted(os.listdir(tmp_path / "out")) == ["CT.1.2.1", "CT.1.2.3"]
+
+
+@pytest.mark.parametrize("sync", [Sync.OBJECT, Sync.GROUP])
+@pytest.mark.parametrize("rule", [OnDuplicate.KEEP, OnDuplicate.COMPARE])
+def test_file_that_is_kept_is_on_the_disk_before_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync: Sync,
+                                                         rule: OnDuplicate) -> None:
+    bench = bench_for(tmp_path / "out", sync, on_duplicate=rule)
+    bench.arrive(store())
+    bench.rounds()
+    journal = Journal(monkeypatch)
+    bench.arrive(store(2))
+    bench.rounds()
+    entries = journal.take()
+    assert bench.statuses() == [0, 0]
+    assert entries[-1] == "answer"
+    assert {"fsync file", "fsync out"} <= set(entries[:-1])

@@ -10,7 +10,7 @@ import pytest
 from fastscp.coordinator import state as module
 from fastscp.coordinator import state as state_module
 from fastscp.coordinator.state import FILE_NAME, MIGRATIONS, SqliteState
-from fastscp.errors import ProcessError
+from fastscp.errors import ProcessError, StorageError
 from fastscp.study.state import NEAR, FailedRow, ObjectRow, StudyRow, TaskRow
 
 
@@ -117,12 +117,18 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         SqliteState(tmp_path)
 
 
-def test_full_disk_is_a_process_error(tmp_path: Path) -> None:
+def test_full_disk_keeps_what_was_written_for_the_next_commit(tmp_path: Path) -> None:
     state = SqliteState(tmp_path)
-    state._connection.execute("PRAGMA max_page_count=1")
+    connection = state._engine._connection
+    most = connection.execute("PRAGMA max_page_count").fetchone()[0]
+    connection.execute("PRAGMA max_page_count=1")
     state.add_object(1, row("x" * 100_000), 1, "w", 1)
-    with pytest.raises(ProcessError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written: No space left on device"):
         state.commit()
+    connection.execute(f"PRAGMA max_page_count={most}")
+    state.commit()
+    state.close()
+    assert len(SqliteState(tmp_path).objects(1)) == 1
 
 
 # -- what ended ---------------------------------------------------------------------------------------

@@ -320,3 +320,28 @@ def test_object_that_is_dropped_while_it_is_compared_changes_nothing(hasty: Benc
     assert hasty.rounds() == 1
     assert 2 not in hasty.reporter.packets
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 1, "the output directory stays open"
+
+
+@pytest.mark.parametrize("sorted_", [False, True])
+def test_object_is_not_published_while_the_state_takes_nothing(tmp_path: Path, sorted_: bool) -> None:
+    study = StudyPolicy(sorting=Sorting.STUDY_UID) if sorted_ else StudyPolicy(timeout_s=5)
+    bench = bench_for(tmp_path, study=study)
+    for trouble, status in (("the state cannot be written: no space", 0xA700), ("", 0)):
+        bench.reporter.trouble = trouble
+        bench.arrive(store())
+        for request in list(bench.reporter.answers):
+            bench.reporter.placed(tmp_path, request)
+        if not status:
+            bench.reporter.notify("on_acknowledged")
+        assert bench.statuses() == [status]
+        assert files(tmp_path) == ([] if status else [f"CT.{wire.INSTANCE}"])
+
+
+def test_place_that_is_refused_when_the_object_has_its_name_changes_nothing(sorting: Bench, tmp_path: Path) -> None:
+    """A coordinator that took the place of another may answer again."""
+    sorting.arrive(store())
+    answer = sorting.reporter.answers[1]
+    sorting.reporter.placed(tmp_path)
+    answer({"kind": "placed", "request": 1, "directory": "", "status": 0xA700, "message": "no space", "late": False})
+    sorting.reporter.notify("on_acknowledged")
+    assert sorting.statuses() == [0]

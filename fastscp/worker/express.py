@@ -33,7 +33,9 @@ def depot_of(context: ServiceContext) -> core.Depot | None:
         return None
     if faults.abort_during or faults.abort_after or faults.sleep_during_s or faults.sleep_after_s or reception.digest:
         return None
-    if store.on_duplicate is not OnDuplicate.REPLACE or store.sync is not Sync.NONE or store.min_free is not None:
+    if store.on_duplicate is not OnDuplicate.REPLACE or reception.own.instances_concerned:
+        return None
+    if store.sync is not Sync.NONE or store.min_free is not None:
         return None
     if "_" in store.extension:  # other UIDs may be cleaned to the same name
         return None

@@ -5,8 +5,9 @@ committed once, then answers leave and tasks start. With study features on, an o
 it is in the state; without, when its hook was started or is in the state (at once when there is none), so that the
 workers keep what a dying coordinator had not begun.
 
-Invariants: answers leave and hooks start after the commit; hooks, the event log and slow workers never block a
-round; it ends by what it was told, or, when the acceptor process is gone, with the last worker.
+Invariants: answers leave and hooks start after the commit; hooks, the event log, slow workers and a state that takes
+nothing (``coordinator.rounds``) never block a round; it ends by what it was told, or, when the acceptor process is gone,
+with the last worker.
 
 What it does not do: receive, name or publish objects (workers), start processes other than hooks.
 """
@@ -33,11 +34,12 @@ from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.opening import open_hook_state, open_state
 from fastscp.coordinator.patience import Patience
 from fastscp.coordinator.placing import Placer
+from fastscp.coordinator.rounds import Commits
 from fastscp.coordinator.sessions import Sessions
 from fastscp.coordinator.state_directory import make_completed_directory
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes
-from fastscp.errors import ProcessError
+from fastscp.errors import ProcessError, StorageError
 from fastscp.log import setup as log
 from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass, packets
@@ -81,7 +83,7 @@ def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = N
             coordinator.run()
         finally:
             coordinator.close()
-    except ProcessError as error:
+    except (ProcessError, StorageError) as error:
         _log.critical("%s", error)
         return 1
     return 0
@@ -152,6 +154,7 @@ class Coordinator:
             names=self._names, retries=config.hooks.retries, finisher=finisher, sink=stream,
             started=self._sessions.hook_taken, finished=self._sessions.task_finished, changed=self._schedule_round,
             monotonic=lambda: loop.now)
+        self._commits = Commits(loop, hook_state, self._sessions, self._last_task, self._schedule_round)
         self._watching_requests = False
         self._expect_back(recovered)
         self._take_requests()
@@ -165,13 +168,18 @@ class Coordinator:
         self._loop.run()
 
     def close(self) -> None:
-        """Commit and give everything back."""
-        self._state.close()
-        if self._event_log is not None:
-            self._event_log.close()
-        self._sessions.close()
-        self._loop.close()
-        self._control.close()
+        """Commit and give everything back. Raises StorageError when what is left cannot be committed."""
+        try:
+            self._state.close()
+        finally:
+            if self._event_log is not None:
+                self._event_log.close()
+            self._sessions.close()
+            self._loop.close()
+            self._control.close()
+
+    def _last_task(self) -> int:
+        return 0 if self._studies is None else self._studies.last_task
 
     # -- acceptor process -------------------------------------------------------------------------
 
@@ -244,7 +252,8 @@ class Coordinator:
             carry_out = self._backlog.retry if request.kind == requests.RETRY else self._backlog.forget
             count = carry_out(request.numbers)
             _log.info("%s: %d hooks that failed", request.kind, count)
-            self._state.commit()
+            if not self._commits.commit():
+                break
             requests.remove(request)
             self._schedule_round()
         self._watching_requests = True
@@ -283,15 +292,14 @@ class Coordinator:
             self._drain()
         if self._studies is not None:
             self._studies.due(self._loop.now)
-        self._state.commit()
-        self._sessions.send_answers()
-        if self._dispatcher.run():
+        if not self._commits.commit() and self._studies is not None:
+            self._dispatcher.run_kept(self._commits.kept_task)
+        elif self._dispatcher.run():
             self._loop.call_later(PAUSE_S, self._schedule_round)
         if self._studies is None:
             self._sessions.send_answers()  # a hook that runs is acknowledged, whatever becomes of the state
         self._backlog.settle()
-        self._state.commit()
-        self._sessions.send_answers()
+        self._commits.commit()
         if self._event_log is not None:
             self._event_log.flush()
         self._watch_deadline()

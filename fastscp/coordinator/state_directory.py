@@ -53,10 +53,29 @@ class StateDirectory:
         self.path = state_path(configured, output_directory)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = self._open_lock()
         except OSError as error:
             raise ProcessError(f"state directory {self.path} cannot be used: {error.strerror}") from error
         self._take_lock(patience_s, pause)
+
+    def _open_lock(self) -> int:
+        return os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def make_again(self) -> None:
+        """Make and lock the directory that somebody removed; what it is in has to be there. Raises OSError.
+
+        ``ProcessError`` where another service has it.
+        """
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        lock = self._open_lock()
+        try:
+            if not os.path.samestat(os.fstat(lock), os.fstat(self._lock)):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._lock, lock = lock, self._lock
+        except BlockingIOError:
+            raise ProcessError(f"state directory {self.path} is in use by another service now") from None
+        finally:
+            os.close(lock)
 
     def _take_lock(self, patience_s: float, pause: Callable[[float], None]) -> None:
         """Lock; a predecessor that is dying gets a moment, and one that drains as long as that may take.

@@ -29,9 +29,8 @@ from fastscp.process import fdpass, packets
 from fastscp.process.heartbeat import Heartbeat
 from fastscp.process.loop import IN, OUT, Loop
 from fastscp.worker.connection import Connection
-from fastscp.worker.context import worker_context
+from fastscp.worker.context import Shared, worker_context
 from fastscp.worker.express import depot_of
-from fastscp.worker.limits import Places
 from fastscp.worker.reporter import Reporter, new_incarnation
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class WorkerSettings:
     """What a worker needs beside the configuration, made before the fork."""
 
     tls_context: ssl.SSLContext | None = None
-    places: Places = field(default_factory=Places)  #: shared by all workers
+    shared: Shared = field(default_factory=Shared)
 
 
 class Worker:
@@ -62,7 +61,7 @@ class Worker:
         self.loop = Loop()
         incarnation = new_incarnation(time.time())
         self.reporter = Reporter(self.loop, incarnation, self._unconnected)
-        context = worker_context(config, self.loop, self.reporter, incarnation, settings.places)
+        context = worker_context(config, self.loop, self.reporter, incarnation, settings.shared)
         self._context = replace(context, depot=depot_of(context.service))
         self._network = config.network
         self._only_one = only_one

@@ -55,7 +55,7 @@ class Commits:
     def _failed(self, reason: str) -> None:
         if not self._failing:
             self._failing = True
-            _log.error("%s; objects are refused until it can be", printable(reason))
+            _log.error("%s; trying again", printable(reason))
         self._sessions.hold(reason)
         if not self._retrying:
             self._retrying = True

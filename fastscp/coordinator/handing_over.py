@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.dispatch import Dispatcher
+from fastscp.coordinator.rounds import Commits
 from fastscp.coordinator.sessions import Sessions
 from fastscp.coordinator.tasks import Lanes
 from fastscp.log.names import APPLICATION
@@ -30,7 +31,7 @@ class HandingOver:
     """The way out of the service. ``changed`` is called when it may be time to end."""
 
     def __init__(self, control: socket.socket, state: HookState, lanes: Lanes, sessions: Sessions, backlog: Backlog,
-                 dispatcher: Dispatcher, changed: Callable[[], None]) -> None:
+                 dispatcher: Dispatcher, commits: Commits, changed: Callable[[], None]) -> None:
         self.done = False  #: the state is another's
         self._control = control
         self._state = state
@@ -38,6 +39,7 @@ class HandingOver:
         self._sessions = sessions
         self._backlog = backlog
         self._dispatcher = dispatcher
+        self._commits = commits
         self._changed = changed
 
     def attempt(self) -> None:
@@ -45,7 +47,7 @@ class HandingOver:
         self._sessions.read_all()
         self._backlog.keep_all()
         only_in_memory = self._lanes.pending and self._state.directory is None
-        if only_in_memory or self._dispatcher.borrowed.waiting or len(self._dispatcher.running) > MOST_LENT:
+        if only_in_memory or self._dispatcher.borrowed.waiting or len(self._dispatcher.running) > MOST_LENT or not self._commits.commit():
             self._tell({"kind": "unable"})
             return
         running = self._dispatcher.lend(self._tell_end)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from fastscp.coordinator import requests
 from fastscp.coordinator.backlog import Backlog
+from fastscp.coordinator.rounds import Commits
 from fastscp.log.names import APPLICATION
 from fastscp.process.loop import Loop
 from fastscp.study.state import HookState
@@ -20,10 +21,11 @@ REQUESTS_S = 1.0
 class Operators:
     """Whoever uses ``fastscp-studies``. ``changed`` is called when there are hooks to be run."""
 
-    def __init__(self, loop: Loop, state: HookState, backlog: Backlog, changed: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, state: HookState, backlog: Backlog, commits: Commits, changed: Callable[[], None]) -> None:
         self._loop = loop
         self._state = state
         self._backlog = backlog
+        self._commits = commits
         self._changed = changed
         self._looking = True
         self._began = False
@@ -46,7 +48,8 @@ class Operators:
             carry_out = self._backlog.retry if request.kind == requests.RETRY else self._backlog.forget
             count = carry_out(request.numbers)
             _log.info("%s: %d hooks that failed", request.kind, count)
-            self._state.commit()
+            if not self._commits.commit():
+                break
             requests.remove(request)
             self._changed()
         self._loop.call_later(REQUESTS_S, self._look)

@@ -5,8 +5,9 @@ committed once, then answers leave and tasks start. With study features on, an o
 it is in the state; without, when its hook was started or is in the state (at once when there is none), so that the
 workers keep what a dying coordinator had not begun.
 
-Invariants: answers leave and hooks start after the commit; hooks, the event log and slow workers never block a
-round; it ends by what it was told, or, when the acceptor process is gone, with the last worker.
+Invariants: answers leave and hooks start after the commit; hooks, the event log, slow workers and a state that takes
+nothing (``coordinator.rounds``) never block a round; it ends by what it was told, or, when the acceptor process is gone,
+with the last worker.
 
 What it does not do: receive, name or publish objects (workers), start processes other than hooks.
 """
@@ -29,22 +30,24 @@ from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.guests import Guests
 from fastscp.coordinator.handing_over import HandingOver
+from fastscp.coordinator.heir import Heir
 from fastscp.coordinator.hooks import HookProcesses, HookRunner, Processes
 from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.opening import open_hook_state, open_state
 from fastscp.coordinator.operators import Operators
 from fastscp.coordinator.patience import Patience
 from fastscp.coordinator.placing import Placer
+from fastscp.coordinator.rounds import Alarm, Commits
 from fastscp.coordinator.sessions import Sessions
 from fastscp.coordinator.state_directory import make_completed_directory
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes
-from fastscp.errors import ProcessError
+from fastscp.errors import ProcessError, StorageError
 from fastscp.log import setup as log
 from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass, packets
 from fastscp.process.heartbeat import Heartbeat
-from fastscp.process.loop import IN, Loop, Timer
+from fastscp.process.loop import IN, Loop
 from fastscp.store.own_paths import OwnPaths
 from fastscp.study.commands import Commands
 from fastscp.study.events import stream_to
@@ -81,7 +84,7 @@ def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = N
             coordinator.run()
         finally:
             coordinator.close()
-    except ProcessError as error:
+    except (ProcessError, StorageError) as error:
         _log.critical("%s", error)
         return 1
     return 0
@@ -117,9 +120,9 @@ class Coordinator:
         self._round_pending = False
         self._draining = False
         self._orphan = False  #: the acceptor process is gone; the last worker's end is ours
+        self._heir = Heir(loop, hook_state, self._stop)
         self._orphan_limit_s = config.network.drain_timeout_s + ORPHAN_GRACE_S
-        self._deadline: float | None = None
-        self._deadline_timer: Timer | None = None
+        self._alarm = Alarm(loop, self._schedule_round)
         self._lanes = Lanes()
         self._names = HostNames(loop)
         self._studies: Studies | None = None
@@ -144,11 +147,12 @@ class Coordinator:
             names=self._names, retries=config.hooks.retries, finisher=finisher, sink=stream,
             started=self._sessions.hook_taken, finished=self._sessions.task_finished, changed=self._schedule_round,
             last_recovered=recovered.last_task, monotonic=lambda: loop.now)
+        self._commits = Commits(loop, hook_state, self._sessions, self._last_task, self._schedule_round)
         self._guests = Guests(loop, adopt, self._dispatcher.borrowed, hear=self._hear, stop=self._stop,
                               left=self._schedule_round)
         self._handing_over = HandingOver(control, hook_state, self._lanes, self._sessions, self._backlog,
-                                         self._dispatcher, self._schedule_round)
-        self._operators = Operators(loop, hook_state, self._backlog, self._schedule_round)
+                                         self._dispatcher, self._commits, self._schedule_round)
+        self._operators = Operators(loop, hook_state, self._backlog, self._commits, self._schedule_round)
         self._expect_back(recovered)
         self._operators.begin()
 
@@ -164,14 +168,19 @@ class Coordinator:
         self._loop.run()
 
     def close(self) -> None:
-        """Commit and give everything back."""
-        if not self._handing_over.done:
-            self._state.close()
-        if self._event_log is not None:
-            self._event_log.close()
-        self._sessions.close()
-        self._loop.close()
-        self._control.close()
+        """Commit and give everything back. Raises StorageError when what is left cannot be committed."""
+        try:
+            if not self._handing_over.done:
+                self._state.close()
+        finally:
+            if self._event_log is not None:
+                self._event_log.close()
+            self._sessions.close()
+            self._loop.close()
+            self._control.close()
+
+    def _last_task(self) -> int:
+        return 0 if self._studies is None else self._studies.last_task
 
     # -- acceptor process -------------------------------------------------------------------------
 
@@ -228,6 +237,7 @@ class Coordinator:
         _log.error("the acceptor process is gone, finishing what is under way")
         self._orphan = True
         self._loop.call_later(self._orphan_limit_s, self._drain)
+        self._heir.look()
         self._schedule_round()
 
     def _hand_over(self) -> None:
@@ -307,15 +317,14 @@ class Coordinator:
             self._drain()
         if self._studies is not None:
             self._studies.due(self._loop.now)
-        self._state.commit()
-        self._sessions.send_answers()
-        if self._dispatcher.run():
+        if not self._commits.commit() and self._studies is not None:
+            self._dispatcher.run_kept(self._commits.kept_task)
+        elif self._dispatcher.run():
             self._loop.call_later(PAUSE_S, self._schedule_round)
         if self._studies is None:
             self._sessions.send_answers()  # a hook that runs is acknowledged, whatever becomes of the state
         self._backlog.settle()
-        self._state.commit()
-        self._sessions.send_answers()
+        self._commits.commit()
         if self._event_log is not None:
             self._event_log.flush()
         self._watch_deadline()
@@ -333,15 +342,4 @@ class Coordinator:
 
     def _watch_deadline(self) -> None:
         """Wake up when a study's time is over, or a task is to be tried again."""
-        times = (None if self._studies is None else self._studies.deadline(), self._dispatcher.deadline)
-        deadline = min((time for time in times if time is not None), default=None)
-        if deadline == self._deadline:
-            return
-        self._deadline = deadline
-        if self._deadline_timer is not None:
-            self._deadline_timer.cancel()
-        self._deadline_timer = None if deadline is None else self._loop.call_at(deadline, self._deadline_passed)
-
-    def _deadline_passed(self) -> None:
-        self._deadline = self._deadline_timer = None
-        self._schedule_round()
+        self._alarm.set(None if self._studies is None else self._studies.deadline(), self._dispatcher.deadline)

@@ -198,6 +198,16 @@ class Ran(TypedDict):
     event: int
 
 
+class Trouble(TypedDict):
+    """Nothing can be kept in the durable state for this ``reason``; "" when it can be kept again.
+
+    Until then no object is published that would have to wait for it.
+    """
+
+    kind: Literal["trouble"]
+    reason: str
+
+
 class Worker(TypedDict):
     """A worker's event channel comes along as one descriptor."""
 
@@ -274,7 +284,7 @@ class Unconnected(TypedDict):
 #: for the event stream only
 Note = Refused | Quarantined | Rejected | TurnedAway
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
-CoordinatorPacket = Placed | Ack | Ran
+CoordinatorPacket = Placed | Ack | Ran | Trouble
 #: between the acceptor process and the coordinator
 ControlPacket = Worker | Order | Host | Ready | Guest | HandedOver | Unable | Lent | HookEnded
 #: from the acceptor process to a worker

@@ -28,12 +28,14 @@ from fastscp.net.listener import (
     tune,
 )
 from fastscp.net.systemd import adopt_listeners, watchdog_s
+from fastscp.process.flag import Flag
 from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.slots import Slots
 from fastscp.process.titles import set_title
 from fastscp.service.inheritance import adopt_predecessor, copy_of_key, with_inherited_key
 from fastscp.service.tidying import remove_leftovers
 from fastscp.store.policy import StorePolicy
+from fastscp.worker.context import Shared
 from fastscp.worker.limits import Places
 from fastscp.worker.process import Worker, WorkerSettings
 
@@ -95,7 +97,7 @@ def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | N
             raise ProcessError("no port to listen on")
         listeners = [open_listener(network.port, network.address_family)]
     descriptors = raise_descriptor_limit()
-    settings = replace(settings, places=shared_places(network, inherited))
+    settings = replace(settings, shared=shared_by_workers(network, config.store, inherited))
     policy, started = acceptor_policy(config, descriptors), children(config, settings, None if inherited is None else inherited.key)
     preload(config)  # all code and tables are read while the files they are in can be
     if network.user is not None:
@@ -158,9 +160,9 @@ def children(config: Config, settings: WorkerSettings, key: int | None = None) -
         return coordinator.main(control, config, heartbeat)
 
     def reload() -> None:
-        current[0] = replace(worker_settings(config.network.tls), places=settings.places)
+        current[0] = replace(worker_settings(config.network.tls), shared=settings.shared)
 
-    return Children(worker, run_coordinator, reload, bequest(config.network, settings.places, key))
+    return Children(worker, run_coordinator, reload, bequest(config.network, settings.shared.places, key))
 
 
 def bequest(network: NetworkPolicy, places: Places, key: int | None = None) -> Bequest:
@@ -220,11 +222,12 @@ def worker_settings(tls: TLSPolicy | None, key: int | None = None) -> WorkerSett
     return WorkerSettings(tls_context=build_context(with_inherited_key(tls, key)))
 
 
-def shared_places(network: NetworkPolicy, inherited: Bequest | None = None) -> Places:
-    """Make the places that the workers share, as far as they are limited: with those of a predecessor, if there is one."""
+def shared_by_workers(network: NetworkPolicy, store: StorePolicy, inherited: Bequest | None = None) -> Shared:
+    """Make what the workers share, as far as it is wanted: with the places of a predecessor, if there is one."""
     hosts, titles = (None, None) if inherited is None else (inherited.hosts, inherited.titles)
-    return Places(None if network.max_per_host is None else Slots(network.max_per_host, hosts),
-                  None if network.max_per_title is None else Slots(network.max_per_title, titles))
+    places = Places(None if network.max_per_host is None else Slots(network.max_per_host, hosts),
+                    None if network.max_per_title is None else Slots(network.max_per_title, titles))
+    return Shared(places, None if store.min_free is None else Flag())
 
 
 def preload(config: Config) -> None:

@@ -54,6 +54,7 @@ class Reporter:
 
     def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None) -> None:
         """``on_lost`` is called when a channel has ended."""
+        self.trouble = ""  #: why nothing can be kept in the durable state now
         self._loop = loop
         self._on_lost = on_lost
         self._incarnation = incarnation
@@ -104,6 +105,7 @@ class Reporter:
         self._flush(then=waiting.values())
 
     def _detach(self) -> None:
+        self.trouble = ""  # the next coordinator tells its own
         if self._channel is not None:
             self._loop.unregister(self._channel.fileno())
             self._channel.close()
@@ -200,6 +202,8 @@ class Reporter:
             self._due.append(partial(self._answer_place, packet))
         elif packet["kind"] == "ack":
             self._acknowledge(packet["event"])
+        elif packet["kind"] == "trouble":
+            self.trouble = packet["reason"]
         else:
             self._hooks_ran(packet["event"])
 
@@ -296,6 +300,11 @@ class Reporter:
         self._notes += 1
         self._enqueue(packet, _NOTE)
         self._flush()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a channel to a coordinator."""
+        return self._channel is not None
 
     @property
     def idle(self) -> bool:

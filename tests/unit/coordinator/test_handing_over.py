@@ -202,7 +202,7 @@ def test_guest_that_says_nothing_is_not_waited_for_for_ever(tmp_path: Path) -> N
 def test_lent_hook_that_fails_is_kept_as_failed(tmp_path: Path) -> None:
     _, heir = handed_over(tmp_path, objects=1)
     heir.hear(kind="lent", hooks=[(1, 9)])
-    assert [(row[0], row[7]) for row in heir.coordinator._state._connection.execute("SELECT * FROM failed")] == [(1, 9)]  # type: ignore[attr-defined]
+    assert [(row[0], row[7]) for row in heir.coordinator._state._engine.read("SELECT * FROM failed", ())] == [(1, 9)]  # type: ignore[attr-defined]
 
 
 def test_drain_waits_for_hooks_that_are_lent(tmp_path: Path) -> None:

@@ -108,9 +108,9 @@ def test_association_whose_end_finds_the_channel_closed_behind_the_last_acknowle
     coordinator.channel.send(orjson.dumps({"kind": "ack", "event": 1}))
     coordinator.channel.close()
     coordinator.reporter.closed("a", "released", stored=1, refused=0, octets=1)
-    assert coordinator.reporter.idle
     coordinator.connect()
     assert [packet["kind"] for packet in coordinator.heard()] == ["hello"]
+    assert coordinator.reporter.idle
 
 
 def opened(name: str) -> packets.Opened:

@@ -435,6 +435,25 @@ def test_hook_that_runs_meanwhile_runs_once(tmp_path: Path, options: list[str]) 
     assert sorted(ran.read_text().split("\n")[:-1]) == sorted(f"{word} {file}" for file in stored for word in ("begin", "end"))
 
 
+@pytest.mark.parametrize("options", [[], ["--exec-sync"], ["-su", "study", "-tos", "600"]])
+def test_takeovers_in_a_row_run_each_hook_once(site: Site, options: list[str]) -> None:
+    """Where no study is tracked, nothing but the acknowledgement of an event keeps its hook from running twice."""
+    hook = ["-xcr", f"echo '#f' >> {site.ran}"]
+    with UpgradableServer(["-v", "--workers", "2", "-dhl", *options, *hook, "-od", site.output]) as server:
+        senders = [Steady(server.port) for _ in range(3)]
+        for sender in senders:
+            sender.start()
+        for _ in range(3):
+            server.told.clear()
+            server.upgraded()
+            wait_until(lambda: len(server.acceptors()) == 1, "the old one ends")
+        for sender in senders:
+            sender.progress(3)
+            sender.finish()
+    stored = sorted(name for sender in senders for name in sender.stored)
+    assert site.files() == site.hooks() == stored
+
+
 def test_one_association_at_a_time_is_one_of_both_programs(site: Site) -> None:
     options: list[str | Path] = ["-v", "--single-process", "-dhl", "-od", site.output]
     with UpgradableServer(options) as server:

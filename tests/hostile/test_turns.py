@@ -283,6 +283,6 @@ def test_repeated_request_that_nobody_knows_does_not_fill_the_log(tmp_path: Path
         lines = [line for line in server.log().decode("latin-1").splitlines() if "0230" in line]
         assert len(lines) <= 101
         server.stop()
-    lines = [line for line in server.log().decode("latin-1").splitlines() if "0230" in line]
-    repeated = [int(line.rpartition("repeated ")[2].split()[0]) for line in lines if "repeated" in line]
-    assert sum(repeated) + len(lines) - len(repeated) == count, "nothing is left out untold"
+        lines = [line for line in server.log().decode("latin-1").splitlines() if "0230" in line]
+        repeated = [int(line.rpartition("repeated ")[2].split()[0]) for line in lines if "repeated" in line]
+        assert sum(repeated) + len(lines) - len(repeated) == count, "nothing is left out untold"

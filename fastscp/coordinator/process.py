@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable
 
 from fastscp.config import Config
@@ -39,7 +40,7 @@ from fastscp.coordinator.state_directory import (
 )
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes
-from fastscp.errors import ProcessError
+from fastscp.errors import PacketError, ProcessError
 from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass, packets
 from fastscp.process.heartbeat import Heartbeat
@@ -114,7 +115,7 @@ class Coordinator:
 
     def __init__(self, control: socket.socket, config: Config, *, loop: Loop, state: StudyState | None,
                  hook_state: HookState, event_log: EventLog | None, processes: Processes,
-                 adopt: Callable[[int], Transport]) -> None:
+                 adopt: Callable[[int], Transport], clock: Callable[[], float] = time.monotonic) -> None:
         self._control = control
         self._loop = loop
         self._state = hook_state
@@ -149,7 +150,7 @@ class Coordinator:
             HookRunner(loop, processes, jobs=config.hooks.jobs, timeout_s=config.hooks.timeout_s), self._backlog,
             names=self._names, retries=config.hooks.retries, finisher=finisher, sink=stream,
             started=self._sessions.hook_taken, finished=self._sessions.task_finished, changed=self._schedule_round,
-            monotonic=lambda: loop.now)
+            monotonic=lambda: loop.now, clock=clock)
         self._watching_requests = False
         self._expect_back(recovered)
         self._take_requests()
@@ -182,7 +183,10 @@ class Coordinator:
             self._loop.unregister(self._control.fileno())
             self._abandoned()
             return
-        self._follow(packets.decode_control(octets), descriptor)
+        try:
+            self._follow(packets.decode_control(octets), descriptor)
+        except PacketError as error:
+            _log.error("a packet of the acceptor process is left out: %s", error)
 
     def _follow(self, packet: packets.ControlPacket, descriptor: int | None) -> None:
         if packet["kind"] == "worker":
@@ -282,7 +286,7 @@ class Coordinator:
             self._studies.due(self._loop.now)
         self._state.commit()
         self._sessions.send_answers()
-        if self._dispatcher.run():
+        if self._dispatcher.run() | self._tidy():
             self._loop.call_later(PAUSE_S, self._schedule_round)
         if self._studies is None:
             self._sessions.send_answers()  # a hook that runs is acknowledged, whatever becomes of the state
@@ -296,6 +300,10 @@ class Coordinator:
             self._take_requests()
         if self._draining:
             self._end_drain()
+
+    def _tidy(self) -> bool:
+        """Drop a piece of what belongs to studies that were forgotten; return whether there is more."""
+        return self._studies is not None and self._studies.tidy()
 
     def _end_drain(self) -> None:
         """Stop when every task is done. What only waits to be tried again is for the next start."""

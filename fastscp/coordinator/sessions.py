@@ -6,6 +6,7 @@ when what they say is durable. The host name of a peer may come after its associ
 
 Invariants: a ``stored`` that a worker repeats after the death of an earlier coordinator counts once, by
 (incarnation, event); it is answered each time. When a worker dies its associations end and its transfers are void.
+A packet that cannot be handled is logged and left out, and its worker is told: the next coordinator would fail at it, too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.channels import Channel, Transport
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Cause, Lanes, Task
+from fastscp.errors import PacketError, ProcessError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.process import packets
@@ -31,6 +33,10 @@ from fastscp.study.commands import RECEPTION
 from fastscp.study.policy import HookPolicy
 
 _log = logging.getLogger(APPLICATION)
+
+#: status of an object that a fault of the service itself is to blame for (PS3.7 Annex C.5.21)
+PROCESSING_FAILURE = 0x0110
+_SHOWN = 4096  #: characters of a packet in the log
 
 
 class Session:
@@ -96,8 +102,31 @@ class Sessions:
     # -- what workers tell ------------------------------------------------------------------------
 
     def _take(self, session: Session, octets: bytes) -> None:
-        packet = packets.decode_worker(octets)
         self._changed()
+        try:
+            packet = packets.decode_worker(octets)
+        except PacketError:
+            _leave_out(octets)
+            return
+        try:
+            self._handle(session, packet, octets)
+        except PacketError:
+            self._fail(session, packet, octets)
+        except ProcessError:  # of the state: without it nothing can be promised
+            raise
+        except Exception:  # noqa: BLE001 - the boundary of one packet
+            self._fail(session, packet, octets)
+
+    def _fail(self, session: Session, packet: packets.WorkerPacket, octets: bytes) -> None:
+        """Leave out a packet after an error that is being handled; who waits for an answer gets one."""
+        _leave_out(octets)
+        if packet["kind"] == "place":
+            self._answer(session, {"kind": "placed", "request": packet["request"], "status": PROCESSING_FAILURE,
+                                   "message": "internal error", "directory": "", "late": False})
+        elif packet["kind"] == "stored":
+            self._answer(session, {"kind": "failed", "event": packet["event"]})
+
+    def _handle(self, session: Session, packet: packets.WorkerPacket, octets: bytes) -> None:
         if packet["kind"] == "stored":
             self._take_stored(session, packet, octets)
         elif packet["kind"] == "place":
@@ -127,13 +156,16 @@ class Sessions:
 
     def _take_place(self, session: Session, packet: packets.Place) -> None:
         if self._studies is None:
-            answer: packets.Placed = {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
-                                      "directory": self._output_directory, "late": False}
+            self._answer(session, {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
+                                   "directory": self._output_directory, "late": False})
         else:
-            answer = self._studies.place(packet, session.incarnation, self._loop.now)
-            if not answer["status"]:
-                session.requests.add(packet["request"])
-        self._answer(session, answer)
+            session.requests.add(packet["request"])
+            self._studies.place(packet, session.incarnation, self._loop.now, partial(self._placed, session))
+
+    def _placed(self, session: Session, packet: packets.Placed) -> None:
+        if packet["status"]:
+            session.requests.discard(packet["request"])
+        self._answer(session, packet)
 
     def _abandon(self, session: Session, request: int) -> None:
         if request in session.requests and self._studies is not None:
@@ -258,3 +290,9 @@ class Sessions:
         for session, octets in self._outgoing:
             session.channel.send(octets)
         self._outgoing.clear()
+
+
+def _leave_out(octets: bytes) -> None:
+    """Log an error that is being handled, and the packet that it came from: an operator may have to do what it asked for."""
+    _log.error("internal error, a packet is left out: %s", printable(octets.decode("utf-8", "replace"), _SHOWN),
+               exc_info=True)

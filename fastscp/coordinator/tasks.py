@@ -49,9 +49,15 @@ class Plan:
     caller: Mapping[str, Any] | None = None  #: whose object was the last; None: the hook is a task of its own
     last: int | None = None  #: number of the last object that belongs to this end
     decided: bool = True  #: whether ``revision`` is known
+    named: bool = True  #: whether ``renames`` are chosen
     revision: int = 1  #: 0: nothing changed
     repeats: tuple[tuple[str, str], ...] = ()  #: (file to be removed, path under which its octets are kept)
     move: Move | None = None
+
+    @property
+    def final_directory(self) -> str:
+        """Where the files are in the end."""
+        return self.directory if self.move is None else self.move.target
 
 
 @dataclass(eq=False)

@@ -17,7 +17,7 @@ from typing import Literal, TypedDict, cast
 
 import orjson
 
-from fastscp.errors import ProcessError
+from fastscp.errors import PacketError
 from fastscp.process.fdpass import PACKET_OCTETS
 
 #: Longest string of a peer in a packet, in characters: longer than any file name can be.
@@ -188,6 +188,13 @@ class Ack(TypedDict):
     event: int
 
 
+class Failed(TypedDict):
+    """``event`` could not be taken over, for a fault of the service: it is not repeated, and nothing follows from it."""
+
+    kind: Literal["failed"]
+    event: int
+
+
 class Ran(TypedDict):
     """With ``--exec-sync``: every hook that ``event`` caused has ended (sent also when there was none)."""
 
@@ -271,7 +278,7 @@ class Unconnected(TypedDict):
 #: for the event stream only
 Note = Refused | Quarantined | Rejected | TurnedAway
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
-CoordinatorPacket = Placed | Ack | Ran
+CoordinatorPacket = Placed | Ack | Failed | Ran
 #: between the acceptor process and the coordinator
 ControlPacket = Worker | Order | Host | Ready
 #: from the acceptor process to a worker
@@ -287,38 +294,38 @@ def turned_away(address: str, host: str, port: int, reason: str) -> TurnedAway:
 
 
 def encode(packet: Packet) -> bytes:
-    """Return the packet's octets. Raises ``ProcessError`` when it is too long or cannot be encoded."""
+    """Return the packet's octets. Raises ``PacketError`` when it is too long or cannot be encoded."""
     try:
         octets = orjson.dumps(packet)
     except TypeError as error:
-        raise ProcessError(f"a packet of kind {packet['kind']} cannot be encoded: {error}") from error
+        raise PacketError(f"a packet of kind {packet['kind']} cannot be encoded: {error}") from error
     if len(octets) > PACKET_OCTETS:
-        raise ProcessError(f"a packet of kind {packet['kind']} has {len(octets)} octets")
+        raise PacketError(f"a packet of kind {packet['kind']} has {len(octets)} octets")
     return octets
 
 
 def decode_worker(octets: bytes | bytearray | memoryview) -> WorkerPacket:
-    """Return a packet that a worker sent. Raises ``ProcessError``."""
+    """Return a packet that a worker sent. Raises ``PacketError``."""
     return cast("WorkerPacket", _decode(octets))
 
 
 def decode_coordinator(octets: bytes | bytearray | memoryview) -> CoordinatorPacket:
-    """Return a packet that the coordinator sent to a worker. Raises ``ProcessError``."""
+    """Return a packet that the coordinator sent to a worker. Raises ``PacketError``."""
     return cast("CoordinatorPacket", _decode(octets))
 
 
 def decode_control(octets: bytes | bytearray | memoryview) -> ControlPacket:
-    """Return a packet between acceptor process and coordinator. Raises ``ProcessError``."""
+    """Return a packet between acceptor process and coordinator. Raises ``PacketError``."""
     return cast("ControlPacket", _decode(octets))
 
 
 def decode_order(octets: bytes) -> WorkerOrder:
-    """Return what the acceptor process sent to a worker. Raises ``ProcessError``."""
+    """Return what the acceptor process sent to a worker. Raises ``PacketError``."""
     return cast("WorkerOrder", _decode(octets))
 
 
 def decode_news(octets: bytes) -> WorkerNews:
-    """Return what a worker sent to the acceptor process. Raises ``ProcessError``."""
+    """Return what a worker sent to the acceptor process. Raises ``PacketError``."""
     return cast("WorkerNews", _decode(octets))
 
 
@@ -331,7 +338,7 @@ def _decode(octets: bytes | bytearray | memoryview) -> object:
     try:
         packet = orjson.loads(octets)
     except orjson.JSONDecodeError as error:
-        raise ProcessError(f"a packet of {len(octets)} octets is not JSON: {error}") from error
+        raise PacketError(f"a packet of {len(octets)} octets is not JSON: {error}") from error
     if not isinstance(packet, dict) or "kind" not in packet:
-        raise ProcessError("a packet has no kind")
+        raise PacketError("a packet has no kind")
     return packet

@@ -50,7 +50,8 @@ class Reporter(Protocol):
         """Return the number of the next event."""
 
     def stored(self, packet: packets.Stored, *, on_sent: Callable[[], None] | None = None,
-               on_acknowledged: Callable[[], None] | None = None, on_ran: Callable[[], None] | None = None) -> None:
+               on_acknowledged: Callable[[], None] | None = None, on_ran: Callable[[], None] | None = None,
+               on_failed: Callable[[], None] | None = None) -> None:
         """Tell that an object is published."""
 
     def note(self, packet: packets.Note) -> None:

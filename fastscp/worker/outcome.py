@@ -160,6 +160,22 @@ class Outcomes:
         self.tally.stored += 1
         self.tally.octets += size
 
+    def stored_packet(self, reception: Reception, published: Published, request: int | None, *, event: int,
+                      duration_s: float) -> packets.Stored:
+        """Return the packet that tells of a published object; ``request`` is the one that placed it."""
+        command = reception.command
+        return {
+            "kind": "stored", "event": event, "request": request, "association": self.association,
+            "directory": published.directory, "file": published.file,
+            "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
+            "study": packets.bounded(reception.uid(STUDY_INSTANCE_UID)),
+            "series": packets.bounded(reception.uid(SERIES_INSTANCE_UID)),
+            "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
+            "transfer_syntax": reception.transfer_syntax_out, "size": reception.size,
+            "duration_s": round(duration_s, 6), "replaced": published.replaced,
+            "unchanged": published.replaced and reception.unchanged, "sha256": reception.digest,
+        }
+
     def refused(self, reception: Reception, duration_s: float, published: Published | None = None) -> None:
         """Tell of an object that is answered with the failure of its reception.
 

@@ -47,6 +47,7 @@ class _Event:
     on_sent: Notice | None
     on_acknowledged: Notice | None
     on_ran: Notice | None
+    on_failed: Notice | None
 
 
 class Reporter:
@@ -188,20 +189,25 @@ class Reporter:
                 self._detach()
                 self._on_lost()
                 return
-            self._take(packets.decode_coordinator(octets))
+            try:
+                self._take(packets.decode_coordinator(octets))
+            except Exception:  # noqa: BLE001 - the boundary of one packet
+                _log.error("internal error, a packet of the coordinator is left out", exc_info=True)
 
     def _take(self, packet: packets.CoordinatorPacket) -> None:
         if packet["kind"] == "placed":
-            self._due.append(partial(self._answer_place, packet))
+            self._due.append(partial(self._answer_place, packet["request"], packet))
         elif packet["kind"] == "ack":
             self._acknowledge(packet["event"])
+        elif packet["kind"] == "failed":
+            self._fail(packet["event"])
         else:
             self._hooks_ran(packet["event"])
 
-    def _answer_place(self, packet: packets.Placed) -> None:
-        place, answer = self._places.get(packet["request"], (None, None))  # it may have been abandoned
+    def _answer_place(self, request: int, packet: packets.Placed) -> None:
+        place, answer = self._places.get(request, (None, None))  # it may have been abandoned
         if place is not None and answer is not None:
-            self._places[packet["request"]] = place, None
+            self._places[request] = place, None
             answer(packet)
 
     def _hooks_ran(self, number: int) -> None:
@@ -213,9 +219,26 @@ class Reporter:
             self._due.append(notice)
 
     def _acknowledge(self, number: int) -> None:
-        event = self._events.pop(number, None)
+        event = self._settle(number)
         if event is None:
             return
+        if event.on_ran is not None:
+            self._awaiting_hooks[number] = event.on_ran
+        if event.on_acknowledged is not None:
+            self._due.append(event.on_acknowledged)
+
+    def _fail(self, number: int) -> None:
+        """Forget an event that the coordinator cannot take over; no hook of it will ever run."""
+        event = self._settle(number)
+        notice = None if event is None else event.on_failed or event.on_ran
+        if notice is not None:
+            self._due.append(notice)
+
+    def _settle(self, number: int) -> _Event | None:
+        """Forget an event that needs not be repeated, and its association with the last one."""
+        event = self._events.pop(number, None)
+        if event is None:
+            return None
         self._acknowledged = max(self._acknowledged, number)
         name = event.packet["association"]
         association = self._associations.get(name)
@@ -223,10 +246,7 @@ class Reporter:
             association.unacknowledged -= 1
             if association.closed is not None:
                 self._forget(name)
-        if event.on_ran is not None:
-            self._awaiting_hooks[number] = event.on_ran
-        if event.on_acknowledged is not None:
-            self._due.append(event.on_acknowledged)
+        return event
 
     def _forget(self, name: str) -> None:
         if not self._associations[name].unacknowledged:
@@ -270,12 +290,16 @@ class Reporter:
         return self._event_number
 
     def stored(self, packet: packets.Stored, *, on_sent: Notice | None = None,
-               on_acknowledged: Notice | None = None, on_ran: Notice | None = None) -> None:
-        """Tell that an object is published; the callbacks follow its way through the coordinator."""
+               on_acknowledged: Notice | None = None, on_ran: Notice | None = None,
+               on_failed: Notice | None = None) -> None:
+        """Tell that an object is published; the callbacks follow its way through the coordinator.
+
+        ``on_failed`` comes in the place of ``on_acknowledged``.
+        """
         number = packet["event"]
         if packet["request"] is not None:
             self._places.pop(packet["request"], None)
-        self._events[number] = _Event(packet, on_sent, on_acknowledged, on_ran)
+        self._events[number] = _Event(packet, on_sent, on_acknowledged, on_ran, on_failed)
         association = self._associations.get(packet["association"])
         if association is not None:
             association.unacknowledged += 1

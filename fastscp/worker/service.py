@@ -33,9 +33,7 @@ from fastscp.worker.narration import log_published
 from fastscp.worker.outcome import Caller, Outcomes, error_comment
 from fastscp.worker.quarantine import new_reception
 from fastscp.worker.reception import (
-    MODALITY,
     PATIENT_NAME,
-    SERIES_INSTANCE_UID,
     SPECIFIC_CHARACTER_SET,
     STUDY_INSTANCE_UID,
     Kept,
@@ -257,7 +255,7 @@ class StorageService:
 
     def _report(self, reception: Reception, published: Published, reporter: Reporter) -> None:
         """Tell the coordinator; the answer follows when the event is in its channel, or durable."""
-        context, command = self._context, reception.command
+        context = self._context
         self._connection.block()
         self.waiting = context.durable
 
@@ -266,22 +264,18 @@ class StorageService:
                 self._answer(reception)
 
         reporter.stored(
-            {
-                "kind": "stored", "event": reporter.next_event(), "request": self._place_request,
-                "association": self._connection.name, "directory": published.directory, "file": published.file,
-                "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
-                "study": packets.bounded(reception.uid(STUDY_INSTANCE_UID)),
-                "series": packets.bounded(reception.uid(SERIES_INSTANCE_UID)),
-                "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
-                "transfer_syntax": reception.transfer_syntax_out, "size": reception.size,
-                "duration_s": round(self._duration_s(), 6), "replaced": published.replaced,
-                "unchanged": published.replaced and reception.unchanged,
-                "sha256": reception.digest,
-            },
+            self.outcomes.stored_packet(reception, published, self._place_request, event=reporter.next_event(),
+                                        duration_s=self._duration_s()),
             on_sent=None if context.durable else partial(self._enter, answer),
             on_acknowledged=partial(self._enter, answer) if context.durable else None,
+            on_failed=partial(self._enter, self._untold, reception) if context.durable else None,
             on_ran=partial(self._enter, self._after_hooks) if context.hooks_first else None,
         )
+
+    def _untold(self, reception: Reception) -> None:
+        """End the association of an object that is published, and that the coordinator cannot take over."""
+        if self._reception is reception:
+            self._connection.abort("internal error of the coordinator", source=2, reason=0)
 
     def _enter(self, step: Callable[..., None], *arguments: Any) -> None:
         """Go on after somebody else's word."""

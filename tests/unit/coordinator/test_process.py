@@ -84,7 +84,8 @@ class Bench:
         event_log = EventLog(self.destination, self.loop) if self.destination is not None else None
         hook_state = state or JournalState(self.state_directory, self.journal)
         self.coordinator = Coordinator(self.control, self.config, loop=self.loop, state=state, hook_state=hook_state,
-                                       event_log=event_log, processes=self.processes, adopt=self.sockets.__getitem__)
+                                       event_log=event_log, processes=self.processes, adopt=self.sockets.__getitem__,
+                                       clock=lambda: self.loop.now)
         self.coordinator.run()
 
     def order(self, kind: str, **fields: Any) -> None:

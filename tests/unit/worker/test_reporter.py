@@ -361,3 +361,44 @@ def test_what_a_new_coordinator_hears_anyway_does_not_pile_up_meanwhile(coordina
         reporter.closed(str(number), "released", stored=0, refused=0, octets=0)
     assert reporter.idle
     assert not reporter._queue
+
+
+def stored_with(coordinator: Coordinator, event: int, *notices: str) -> list[str]:
+    """Tell of an object; return the notices that come, as they come."""
+    came: list[str] = []
+    names = {name: (lambda name=name: came.append(name)) for name in notices}
+    coordinator.reporter.stored(said.stored(event, "1.1", "/d"), **names)  # type: ignore[arg-type]
+    return came
+
+
+def test_event_that_the_coordinator_cannot_take_over_is_told_and_not_repeated(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(said.opened("a"))  # type: ignore[arg-type]
+    came = stored_with(coordinator, 1, "on_acknowledged", "on_failed", "on_ran")
+    coordinator.answer({"kind": "failed", "event": 1})
+    assert came == ["on_failed"]
+    assert coordinator.reporter.idle
+    coordinator.reporter.closed("a", "aborted", stored=1, refused=0, octets=1)
+    coordinator.heard()
+    coordinator.connect()
+    assert [packet["kind"] for packet in coordinator.heard()] == ["hello"]
+    coordinator.answer({"kind": "failed", "event": 1})
+    assert came == ["on_failed"]
+
+
+def test_peer_that_was_answered_does_not_wait_for_hooks_that_will_not_run(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    came = stored_with(coordinator, 1, "on_sent", "on_ran")
+    coordinator.answer({"kind": "failed", "event": 1})
+    assert came == ["on_sent", "on_ran"]
+
+
+@pytest.mark.parametrize("packet", [{"kind": "nobody knows"}, {"kind": "ack"}, {"kind": "placed"}, {}, 7])
+def test_strange_packet_of_the_coordinator_is_logged_and_left_out(
+        coordinator: Coordinator, caplog: pytest.LogCaptureFixture, packet: Any) -> None:
+    coordinator.connect()
+    came = stored_with(coordinator, 1, "on_acknowledged")
+    coordinator.answer(packet)
+    coordinator.answer({"kind": "ack", "event": 1})
+    assert came == ["on_acknowledged"]
+    assert "a packet of the coordinator is left out" in caplog.text

@@ -289,3 +289,15 @@ def test_object_that_is_dropped_while_it_is_compared_changes_nothing(hasty: Benc
     assert hasty.rounds() == 1
     assert 2 not in hasty.reporter.packets
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 1, "the output directory stays open"
+
+
+def test_object_that_the_coordinator_cannot_take_over_is_never_answered_with_a_status(sorting: Bench, tmp_path: Path) -> None:
+    (tmp_path / "S_1").mkdir()
+    sorting.arrive(store())
+    sorting.reporter.placed(tmp_path / "S_1")
+    sorting.reporter.notify("on_failed")
+    assert sorting.statuses() == [-7], "an A-ABORT, and nothing else"
+    assert files(tmp_path) == ["S_1/CT.1.2.3.4.5"]
+    sorting.reporter.notify("on_failed")
+    sorting.reporter.notify("on_acknowledged")
+    assert sorting.statuses() == []

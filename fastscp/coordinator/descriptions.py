@@ -1,0 +1,48 @@
+"""The manifests of studies that ended, written beside their files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import orjson
+
+from fastscp.coordinator.progress import Progress
+from fastscp.log.names import APPLICATION
+from fastscp.study import manifest
+
+_log = logging.getLogger(APPLICATION)
+
+
+class Descriptions:
+    """Writes manifests; ``wall`` is the time of day."""
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+
+    def write(self, progress: Progress, directory: str) -> Iterator[float]:
+        """Write the manifest into ``directory``, in steps; it names the place to which that will have moved."""
+        description = manifest.Manifest()
+        for page, more in progress.pages():
+            for row, stored in page:
+                description.add(row.name, stored)
+            if more:
+                yield 0.0
+        plan = progress.plan
+        completed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
+        content = description.content(plan.uid, plan.final_directory, completed, plan.revision)
+        path = manifest_path(directory)
+        temporary = f"{path}.tmp"
+        try:
+            with open(temporary, "wb") as file:
+                file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            os.replace(temporary, path)
+        except OSError as error:
+            _log.error("cannot write %s: %s", path, error.strerror)
+
+
+def manifest_path(directory: str) -> str:
+    """Return where the manifest of a study in ``directory`` is."""
+    return f"{directory}/{manifest.FILE_NAME}"

@@ -41,6 +41,7 @@ from fastscp.coordinator.state_directory import (
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes
 from fastscp.errors import PacketError, ProcessError
+from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass, packets
 from fastscp.process.heartbeat import Heartbeat
@@ -128,6 +129,7 @@ class Coordinator:
         self._orphan_limit_s = config.network.drain_timeout_s + ORPHAN_GRACE_S
         self._deadline: float | None = None
         self._deadline_timer: Timer | None = None
+        self._said = PeerLimit(clock, loop.call_later)
         self._lanes = Lanes()
         self._names = HostNames(loop)
         self._studies: Studies | None = None
@@ -143,7 +145,8 @@ class Coordinator:
         else:
             self._backlog.recover(recovered.tasks)
         self._sessions = Sessions(loop, self._lanes, self._studies, self._backlog, stream, config.hooks,
-                                  output_directory, known=recovered.events, changed=self._schedule_round)
+                                  output_directory, known=recovered.events, changed=self._schedule_round,
+                                  said=self._said)
         self._backlog.kept = self._sessions.hook_taken
         self._dispatcher = Dispatcher(
             loop, self._lanes, Commands(config.hooks, ignore=config.store.ignore),
@@ -158,6 +161,7 @@ class Coordinator:
     def run(self) -> None:
         """Serve until drained or stopped."""
         self._control.setblocking(False)
+        self._said.attach()
         self._loop.register(self._control.fileno(), IN, self._read_control)
         self._control.send(packets.encode({"kind": "ready"}))
         self._schedule_round()
@@ -165,6 +169,7 @@ class Coordinator:
 
     def close(self) -> None:
         """Commit and give everything back."""
+        self._said.detach()
         self._state.close()
         if self._event_log is not None:
             self._event_log.close()

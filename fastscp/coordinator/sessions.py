@@ -24,6 +24,7 @@ from fastscp.coordinator.channels import Channel, Transport
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Cause, Lanes, Task
 from fastscp.errors import PacketError, ProcessError
+from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.process import packets
@@ -57,12 +58,14 @@ class Sessions:
 
     ``studies`` is None where none are tracked; objects then go into ``output_directory``, their hooks into the
     ``backlog``. ``known`` holds the
-    highest event taken over from each worker of an earlier coordinator, ``changed`` is called when a round has work.
+    highest event taken over from each worker of an earlier coordinator, ``changed`` is called when a round has work,
+    ``said`` counts what is logged for each peer.
     """
 
     def __init__(self, loop: Loop, lanes: Lanes, studies: Studies | None, backlog: Backlog,
                  sink: events.EventSink | None, hooks: HookPolicy, output_directory: str, *, known: Mapping[str, int],
-                 changed: Callable[[], None], wall: Callable[[], float] = time.time) -> None:
+                 changed: Callable[[], None], said: PeerLimit | None = None,
+                 wall: Callable[[], float] = time.time) -> None:
         self._loop = loop
         self._lanes = lanes
         self._studies = studies
@@ -71,6 +74,7 @@ class Sessions:
         self._hooks = hooks
         self._output_directory = output_directory
         self._changed = changed
+        self._said = said or PeerLimit(time.monotonic, loop.call_later)
         self._wall = wall
         self._events = dict(known)  #: highest event taken over, by incarnation
         self._sessions: dict[int, Session] = {}
@@ -108,6 +112,7 @@ class Sessions:
         except PacketError:
             _leave_out(octets)
             return
+        self._said.peer = _peer(session, packet)
         try:
             self._handle(session, packet, octets)
         except PacketError:
@@ -116,6 +121,8 @@ class Sessions:
             raise
         except Exception:  # noqa: BLE001 - the boundary of one packet
             self._fail(session, packet, octets)
+        finally:
+            self._said.peer = ""
 
     def _fail(self, session: Session, packet: packets.WorkerPacket, octets: bytes) -> None:
         """Leave out a packet after an error that is being handled; who waits for an answer gets one."""
@@ -185,6 +192,7 @@ class Sessions:
 
     def _store(self, session: Session, packet: packets.Stored, octets: bytes, cause: Cause) -> None:
         opened, caller = self._caller(session, packet["association"])
+        self._said.credit()
         if self._sink is not None:
             self._sink.put(events.object_stored(self._wall(), opened, packet))
         if self._studies is not None:
@@ -290,6 +298,12 @@ class Sessions:
         for session, octets in self._outgoing:
             session.channel.send(octets)
         self._outgoing.clear()
+
+
+def _peer(session: Session, packet: packets.WorkerPacket) -> str:
+    """Return the address of the peer that a packet is about, "" for none that is known."""
+    known = session.associations.get(str(packet.get("association")))
+    return str((packet if known is None else known[0]).get("peer", ""))
 
 
 def _leave_out(octets: bytes) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from fastscp.dicom.uids import SOP_CLASS_NAMES, TRANSFER_SYNTAX_NAMES
+from fastscp.log.limit import STORED
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable, printable_lines
 from fastscp.ul import describe
@@ -94,7 +95,7 @@ def silence(*, answers: bool, storing: bool, begun: bool) -> str:
 def log_published(directory: str, file: str, warning: str, *, replaced: bool) -> None:
     """Log where an object went."""
     path = f"{directory}/{file}"
-    _log.info("storing DICOM file: %s", path)
+    _log.info("storing DICOM file: %s", path, extra=STORED)
     if warning:
         _log.warning("%s, storing as: %s", printable(warning), path)
     if replaced:

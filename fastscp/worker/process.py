@@ -182,7 +182,7 @@ class Worker:
         sock.setblocking(False)
         connection = Connection(self._context, number, self._transport(sock), peer, self._finished)
         self._connections.add(connection)
-        connection.start()
+        connection.flow.enter(connection.start)
 
     def name_peers(self, address: str, name: str) -> None:
         """Take note of the host name of an address, "" when it has none."""

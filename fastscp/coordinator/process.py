@@ -40,6 +40,7 @@ from fastscp.coordinator.state_directory import (
 )
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes
+from fastscp.coordinator.valve import Valve
 from fastscp.errors import PacketError, ProcessError
 from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION
@@ -131,6 +132,7 @@ class Coordinator:
         self._deadline_timer: Timer | None = None
         self._said = PeerLimit(clock, loop.call_later)
         self._lanes = Lanes()
+        self._valve = Valve(config.hooks.most_waiting)
         self._names = HostNames(loop)
         self._studies: Studies | None = None
         finisher = None
@@ -296,6 +298,8 @@ class Coordinator:
         if self._studies is None:
             self._sessions.send_answers()  # a hook that runs is acknowledged, whatever becomes of the state
         self._backlog.settle()
+        if self._valve.look(self._lanes.pending):
+            self._sessions.hold(on=self._valve.closed)
         self._state.commit()
         self._sessions.send_answers()
         if self._event_log is not None:

@@ -79,13 +79,23 @@ class Sessions:
         self._events = dict(known)  #: highest event taken over, by incarnation
         self._sessions: dict[int, Session] = {}
         self._last_key = 0
+        self._holding = False  #: objects are held back
         self._outgoing: list[tuple[Session, bytes]] = []
 
     def add(self, name: str, transport: Transport) -> None:
         """Take the channel of a worker."""
         self._last_key += 1
-        self._sessions[self._last_key] = Session(self._last_key, name, transport, self._loop, taken=self._take,
-                                                 lost=self._lose)
+        session = self._sessions[self._last_key] = Session(self._last_key, name, transport, self._loop, taken=self._take,
+                                                           lost=self._lose)
+        if self._holding:
+            self._answer(session, {"kind": "hold", "on": True})
+            self._changed()
+
+    def hold(self, *, on: bool) -> None:
+        """Tell every worker whether no object is to be begun."""
+        self._holding = on
+        for session in self._sessions.values():
+            self._answer(session, {"kind": "hold", "on": on})
 
     @property
     def connected(self) -> int:
@@ -198,7 +208,8 @@ class Sessions:
         if self._studies is not None:
             if packet["request"] is not None:
                 session.requests.discard(packet["request"])
-            self._studies.stored(packet, octets, opened, caller, session.incarnation, cause, self._loop.now)
+            self._studies.stored(packet, octets, opened, caller, session.incarnation,
+                                 cause if self._hooks.synchronous else None, self._loop.now)
             self._events[session.incarnation] = packet["event"]
         elif self._hooks.on_reception is not None:
             self._backlog.add(RECEPTION, variables.reception(opened, packet), cause, session.incarnation)
@@ -276,6 +287,8 @@ class Sessions:
         """Acknowledge the event that caused a hook, where it was not at once: it was started, or is in the state."""
         if self._studies is None:
             self._answer_cause(task, "ack")
+            if not self._hooks.synchronous:
+                self._lanes.forget_cause(task)
 
     def task_finished(self, task: Task) -> None:
         """With ``--exec-sync``: tell the worker when everything that its event caused is done."""

@@ -202,6 +202,13 @@ class Ran(TypedDict):
     event: int
 
 
+class Hold(TypedDict):
+    """Whether no object is to be begun, because too many hooks wait; a new channel begins without."""
+
+    kind: Literal["hold"]
+    on: bool
+
+
 class Worker(TypedDict):
     """A worker's event channel comes along as one descriptor."""
 
@@ -278,7 +285,7 @@ class Unconnected(TypedDict):
 #: for the event stream only
 Note = Refused | Quarantined | Rejected | TurnedAway
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
-CoordinatorPacket = Placed | Ack | Failed | Ran
+CoordinatorPacket = Placed | Ack | Failed | Ran | Hold
 #: between the acceptor process and the coordinator
 ControlPacket = Worker | Order | Host | Ready
 #: from the acceptor process to a worker

@@ -22,6 +22,7 @@ from fastscp.store.quarantine import Quarantine
 from fastscp.store.sink import OutputDirectory
 from fastscp.study.policy import Sorting
 from fastscp.ul.answers import Answers
+from fastscp.worker.intake import Intake
 from fastscp.worker.limits import Places
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class ServiceContext:
     places: bool  #: the coordinator decides directories
     hooks_first: bool  #: nothing further is served until the hooks of an object have ended
     faults: FaultPolicy
+    intake: Intake
     listener: Reporter | None = None  #: None: nobody reads events
 
 
@@ -90,8 +92,6 @@ class ConnectionContext:
     """What every connection uses."""
 
     loop: Loop
-    #: everything is received here; nothing in it may be kept without a copy
-    buffer: memoryview
     answers: Answers
     network: NetworkPolicy
     incarnation: str  #: names this worker process for life
@@ -120,8 +120,9 @@ def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: 
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,
-        hooks_first=config.hooks.synchronous, faults=config.faults, listener=reporter if config.tells_events else None)
+        hooks_first=config.hooks.synchronous, faults=config.faults, intake=Intake(loop, _BUFFER_OCTETS),
+        listener=reporter if config.tells_events else None)
     return ConnectionContext(
-        loop=loop, buffer=memoryview(bytearray(_BUFFER_OCTETS)), answers=Answers(config.negotiation),
+        loop=loop, answers=Answers(config.negotiation),
         network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,
         service=service, said=PeerLimit(time.monotonic, loop.call_later), places=places or Places())

@@ -60,7 +60,7 @@ class Worker:
         """
         self.loop = Loop()
         incarnation = new_incarnation(time.time())
-        self.reporter = Reporter(self.loop, incarnation, self._unconnected)
+        self.reporter = Reporter(self.loop, incarnation, self._unconnected, self._hold)
         self._context = worker_context(config, self.loop, self.reporter, incarnation, settings.places)
         self._network = config.network
         self._only_one = only_one
@@ -140,6 +140,10 @@ class Worker:
             self._retire()
         elif descriptor is not None:
             os.close(descriptor)
+
+    def _hold(self, reason: str, on: bool) -> None:
+        intake = self._context.service.intake
+        (intake.hold if on else intake.release)(reason)
 
     def _unconnected(self) -> None:
         self._tell({"kind": "unconnected", "number": self._event_channel})
@@ -227,7 +231,7 @@ class Worker:
         """End associations that have been asking for nothing; look again while others are under way."""
         now = self.loop.now
         for connection in list(self._connections):
-            busy = connection.blocked or connection.storage.busy
+            busy = (connection.blocked and not connection.storage.held) or connection.storage.busy
             if not busy and now - connection.storage.idle_since >= _IDLE_S:
                 connection.abort("the service stops", source=2, reason=0)
         if self._connections:

@@ -24,10 +24,12 @@ from functools import partial
 from fastscp.log.names import NETWORK
 from fastscp.process import fdpass, packets
 from fastscp.process.loop import IN, OUT, Loop
+from fastscp.worker.intake import HOOKS, PACKETS
 
 _log = logging.getLogger(NETWORK)
 
 MOST_NOTES = 1000  #: that wait; what comes behind them is dropped and counted
+MOST_PACKETS = 1000  #: that wait before no further object is begun
 _NOTE = -1
 
 Answer = Callable[[packets.Placed], None]
@@ -53,8 +55,14 @@ class _Event:
 class Reporter:
     """Tells the coordinator what happens in one worker process."""
 
-    def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None) -> None:
-        """``on_lost`` is called when a channel has ended."""
+    def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None,
+                 on_full: Callable[[str, bool], None] = lambda _reason, _full: None) -> None:
+        """``on_lost`` is called when a channel has ended; ``on_full`` when too much waits, and when it does no more.
+
+        Its argument is what waits: ``HOOKS`` or ``PACKETS`` of ``fastscp.worker.intake``.
+        """
+        self._on_full = on_full
+        self._full = False  #: too many packets wait
         self._loop = loop
         self._on_lost = on_lost
         self._incarnation = incarnation
@@ -87,6 +95,7 @@ class Reporter:
         # to the next event, and that has to follow the others
         notes = [entry for entry in self._queue if entry[1] == _NOTE]
         self._queue.clear()
+        self._on_full(HOOKS, False)  # the coordinator says so again if it still holds
         self._enqueue({"kind": "hello", "incarnation": self._incarnation, "unacknowledged": self._acknowledged})
         for association in self._associations.values():
             self._enqueue(association.opened)
@@ -153,9 +162,17 @@ class Reporter:
                 self._note_sent()
             elif number:
                 self._sent(number)
+        if len(queue) > MOST_PACKETS or self._full:
+            self._look(len(queue))
         if self._watching_out != bool(queue):
             self._watching_out = bool(queue)
             self._loop.modify(channel.fileno(), IN | OUT if queue else IN)
+
+    def _look(self, waiting: int) -> None:
+        """Tell when too many packets wait, and when half as many do."""
+        if self._full != (waiting > (MOST_PACKETS // 2 if self._full else MOST_PACKETS)):
+            self._full = not self._full
+            self._on_full(PACKETS, self._full)
 
     def _note_sent(self) -> None:
         self._notes -= 1
@@ -201,6 +218,8 @@ class Reporter:
             self._acknowledge(packet["event"])
         elif packet["kind"] == "failed":
             self._fail(packet["event"])
+        elif packet["kind"] == "hold":
+            self._on_full(HOOKS, packet["on"])
         else:
             self._hooks_ran(packet["event"])
 

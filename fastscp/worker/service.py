@@ -16,7 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from fastscp.dimse import describe, status
 from fastscp.dimse.command import C_STORE_RQ, Command
@@ -24,11 +24,10 @@ from fastscp.dimse.provider import DataEnd, DataFragments, EchoRequest, StoreReq
 from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable, printable_lines
-from fastscp.net.peer import Peer
 from fastscp.process import packets
 from fastscp.store.naming import clean_file_name
 from fastscp.worker.context import Reporter, ServiceContext
-from fastscp.worker.flow import Flow
+from fastscp.worker.dialogue import Dialogue
 from fastscp.worker.narration import log_published
 from fastscp.worker.outcome import Caller, Outcomes, error_comment
 from fastscp.worker.quarantine import new_reception
@@ -44,30 +43,6 @@ from fastscp.worker.turn import Steps
 
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
-
-
-class Dialogue(Protocol):
-    """What the service asks of the connection it serves."""
-
-    name: str  #: unique in the service
-    peer: Peer
-    flow: Flow
-
-    def block(self) -> None:
-        """Handle nothing further until ``resume``."""
-
-    def resume(self) -> None:
-        """Go on."""
-
-    def flush(self) -> None:
-        """Send what is queued while nothing further is handled."""
-
-    def respond(self, context_id: int, command: Command, code: int, comment: str = "",
-                offending: tuple[int, ...] = ()) -> None:
-        """Queue a response."""
-
-    def abort(self, why: str, *, source: int, reason: int) -> None:
-        """End the association with an A-ABORT; ``why`` is what is told of the objects that this costs."""
 
 
 class StorageService:
@@ -86,6 +61,7 @@ class StorageService:
         self._place_request: int | None = None
         self._awaiting_place = False
         self.waiting = False  #: for the coordinator, which ought to answer at once
+        self.held = False  #: an object is, until fewer of others wait behind us
         self._started = 0.0
 
     @property
@@ -104,6 +80,9 @@ class StorageService:
         """
         reception, self._reception = self._reception, None
         self._steps.stop()
+        if self.held:
+            self.held = False
+            self._context.intake.forget(self._connection.name)
         if reception is not None:
             self._abandon()
             reception.discard()
@@ -128,6 +107,9 @@ class StorageService:
 
     def _on_store(self, item: StoreRequest) -> None:
         context, command = self._context, item.command
+        if context.intake.held:
+            self._hold_back(item)
+            return
         self._dump(item)
         self._started = time.monotonic()
         self._placed = self._place_request = self._published = None
@@ -143,6 +125,17 @@ class StorageService:
             self._abort_on_demand("--abort-during")
         elif context.faults.sleep_during_s:
             self._sleep(context.faults.sleep_during_s)
+
+    def _hold_back(self, item: StoreRequest) -> None:
+        """Begin with an object later: too much waits behind us."""
+        self.held = True
+        self._connection.flow.put_back(item)
+        self._context.intake.wait(self._connection.name, self._let_in)
+
+    def _let_in(self) -> None:
+        if self.held:
+            self.held = False
+            self._connection.resume()
 
     def _on_data(self, item: DataFragments) -> None:
         reception = self._reception

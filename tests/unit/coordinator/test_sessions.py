@@ -422,3 +422,17 @@ def test_state_that_cannot_be_written_is_no_matter_of_one_packet(tmp_path: Path,
     monkeypatch.setattr(bench.state, "add_object", broken)
     with pytest.raises(ProcessError):
         bench.say(worker, said.stored(1, "1.1", str(tmp_path)))
+
+
+def test_workers_are_told_to_hold_objects_back_new_ones_too(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    first = bench.connect("w")
+    bench.sessions.hold(on=True)
+    second = bench.connect("v")
+    bench.sessions.send_answers()
+    assert first.take_sent() == second.take_sent() == [{"kind": "hold", "on": True}]
+    bench.sessions.hold(on=False)
+    third = bench.connect("u")
+    bench.sessions.send_answers()
+    assert first.take_sent() == second.take_sent() == [{"kind": "hold", "on": False}]
+    assert third.take_sent() == []

@@ -11,7 +11,7 @@ import pytest
 
 from fastscp.process import fdpass, packets
 from fastscp.process.loop import Loop
-from fastscp.worker.reporter import MOST_NOTES, Reporter
+from fastscp.worker.reporter import MOST_NOTES, MOST_PACKETS, Reporter
 from tests.support import said
 
 
@@ -20,7 +20,8 @@ class Coordinator:
 
     def __init__(self) -> None:
         self.loop = Loop()
-        self.reporter = Reporter(self.loop, "worker-1")
+        self.full: list[tuple[str, bool]] = []
+        self.reporter = Reporter(self.loop, "worker-1", on_full=lambda reason, full: self.full.append((reason, full)))
         self.channel: socket.socket | None = None
 
     def connect(self) -> None:
@@ -402,3 +403,33 @@ def test_strange_packet_of_the_coordinator_is_logged_and_left_out(
     coordinator.answer({"kind": "ack", "event": 1})
     assert came == ["on_acknowledged"]
     assert "a packet of the coordinator is left out" in caplog.text
+
+
+def test_hold_of_the_coordinator_is_passed_on_and_ends_with_it(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    coordinator.answer({"kind": "hold", "on": True})
+    coordinator.answer({"kind": "hold", "on": False})
+    coordinator.answer({"kind": "hold", "on": True})
+    coordinator.connect()
+    assert coordinator.full == [("hooks", False), ("hooks", True), ("hooks", False), ("hooks", True), ("hooks", False)]
+
+
+def test_packets_that_nobody_reads_hold_objects_back_until_half_of_them_are_read(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    coordinator.full.clear()
+    for number in range(MOST_PACKETS):
+        coordinator.reporter.abandoned(number)
+    assert coordinator.full == [], "some are in the channel"
+    told = MOST_PACKETS
+    while not coordinator.full:
+        coordinator.reporter.abandoned(told)
+        told += 1
+        assert told < 10 * MOST_PACKETS
+    assert coordinator.full == [("packets", True)]
+    heard = 0
+    while heard < told:
+        heard += len(coordinator.heard())
+        if coordinator.full[-1][1]:
+            assert heard < told
+        coordinator.turn()
+    assert coordinator.full == [("packets", True), ("packets", False)]

@@ -281,8 +281,7 @@ class Unconnected(TypedDict):
     number: int
 
 
-#: for the event stream: nothing follows from them, and nobody waits for them
-#: for the event stream only
+#: for the event stream only: nothing follows from them, and nobody waits for them
 Note = Refused | Quarantined | Rejected | TurnedAway
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
 CoordinatorPacket = Placed | Ack | Failed | Ran | Hold

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 
 import orjson
 
+from fastscp import jsontext
+from fastscp.coordinator import beneath
 from fastscp.coordinator.progress import Progress
 from fastscp.log.names import APPLICATION
 from fastscp.study import manifest
@@ -33,14 +34,11 @@ class Descriptions:
         plan = progress.plan
         completed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
         content = description.content(plan.uid, plan.final_directory, completed, plan.revision)
-        path = manifest_path(directory)
-        temporary = f"{path}.tmp"
+        octets = jsontext.dumps(content, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         try:
-            with open(temporary, "wb") as file:
-                file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-            os.replace(temporary, path)
+            beneath.write(directory, manifest.FILE_NAME, octets)
         except OSError as error:
-            _log.error("cannot write %s: %s", path, error.strerror)
+            _log.error("cannot write %s: %s", manifest_path(directory), error.strerror)
 
 
 def manifest_path(directory: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import orjson
 
+from fastscp import jsontext
 from fastscp.coordinator.destination import Destination
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
@@ -64,7 +65,7 @@ class EventLog:
 
     def _append(self, event: event_types.Event) -> None:
         # a copy: what orjson returns may take ten times the memory of what is in it
-        line = bytes(memoryview(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)))
+        line = bytes(memoryview(jsontext.dumps(event, orjson.OPT_APPEND_NEWLINE)))
         self._lines.append(line)
         self._octets += len(line)
 

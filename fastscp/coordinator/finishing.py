@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastscp.coordinator import repeats
+from fastscp.coordinator import beneath, repeats
 from fastscp.coordinator.descriptions import Descriptions, manifest_path
 from fastscp.coordinator.moving import Mover
 from fastscp.coordinator.placing import remove_unused
@@ -178,7 +178,7 @@ class Finisher:
                 yield 0.0
         for count, (file, kept) in enumerate(plan.repeats, 1):
             try:
-                os.unlink(f"{plan.directory}/{file}")
+                beneath.remove(plan.directory, file)
             except OSError as error:
                 if error.errno != errno.ENOENT:
                     _log.error("cannot remove repeated %s/%s: %s", plan.directory, file, error.strerror)

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
-
+from fastscp import jsontext
 from fastscp.coordinator.tasks import FinishTask, HookTask, row_of
 from fastscp.study.state import ObjectRow, StudyState
 
@@ -38,7 +37,7 @@ class Progress:
         files = state.files(study, self.plan.last)
         for end in range(OBJECTS_PER_STEP, len(files) + OBJECTS_PER_STEP, OBJECTS_PER_STEP):
             page = state.objects(study, files[end - OBJECTS_PER_STEP:end])
-            yield [(row, orjson.loads(row.body)) for row in page], end < len(files)
+            yield [(row, jsontext.loads(row.body)) for row in page], end < len(files)
 
     def keep(self, **changes: Any) -> None:
         """Change the plan; it is durable after the next commit."""

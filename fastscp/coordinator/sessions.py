@@ -27,7 +27,7 @@ from fastscp.errors import PacketError, ProcessError
 from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
-from fastscp.process import packets
+from fastscp.process import notes, packets
 from fastscp.process.loop import Loop
 from fastscp.study import events, variables
 from fastscp.study.commands import RECEPTION
@@ -233,7 +233,7 @@ class Sessions:
         if self._studies is not None:
             self._studies.closed(association)
 
-    def _take_note(self, packet: packets.Note | packets.Missed) -> None:
+    def _take_note(self, packet: notes.Note | notes.Missed) -> None:
         if self._sink is None:
             return
         if packet["kind"] == "refused":

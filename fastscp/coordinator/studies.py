@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from fastscp import jsontext
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.placing import Placer, ensure, remove_unused
 from fastscp.coordinator.tasks import Cause, FinishTask, HookTask, Lanes, Task, row_of, task_of
@@ -98,7 +99,7 @@ class Studies:
         if self._hooks.on_end_of_series is None and self._sink is None:
             return
         for row in self._state.objects(study.number, self._state.files(study.number)):
-            series = orjson.loads(row.body)["series"]
+            series = jsontext.loads(row.body)["series"]
             self._series_of.setdefault(study.number, {})[series] = row.caller
             self._series.add_free((study.number, series))
 

@@ -17,12 +17,13 @@ from typing import Literal, TypedDict, cast
 
 import orjson
 
+from fastscp import jsontext
 from fastscp.errors import PacketError
 from fastscp.process.fdpass import PACKET_OCTETS
+from fastscp.process.notes import Missed, Note, TurnedAway
 
 #: Longest string of a peer in a packet, in characters: longer than any file name can be.
 MAXIMUM_STRING = 1024
-
 
 class Hello(TypedDict):
     """First packet of a worker on a (new) channel."""
@@ -94,77 +95,9 @@ class Stored(TypedDict):
     size: int
     duration_s: float
     replaced: bool
-    unchanged: bool  #: what it replaced had the same octets
+    unchanged: bool  #: what it replaced had the same octets, or it was not written
+    duplicate: str | None  #: what was done because its name was taken (``--on-duplicate``)
     sha256: str | None
-
-
-class Unstored(TypedDict):
-    """An object that was not stored, and why. It says itself who called: it may come after its association ended."""
-
-    association: str
-    calling_aet: str
-    called_aet: str
-    peer: str
-    peer_host: str
-    port: int
-    sop_class: str
-    sop_instance: str
-    study: str
-    series: str
-    modality: str
-    transfer_syntax: str
-    duration_s: float
-    tag: str | None  #: GGGG,EEEE
-    offset: int | None  #: see ``errors.ObjectError``
-    reason: str
-
-
-class Refused(Unstored):
-    """It was refused, or cut off (``status`` is None): nothing of it is stored, unless ``file`` says so."""
-
-    kind: Literal["refused"]
-    directory: str | None
-    file: str | None
-    status: int | None
-
-
-class Quarantined(Unstored):
-    """It is kept as ``directory/file``; ``status`` is what it would have been refused with."""
-
-    kind: Literal["quarantined"]
-    directory: str
-    file: str
-    size: int
-    status: int
-
-
-class Rejected(TypedDict):
-    """An association was rejected."""
-
-    kind: Literal["rejected"]
-    calling_aet: str
-    called_aet: str
-    peer: str
-    peer_host: str
-    port: int
-    reason: str
-
-
-class TurnedAway(TypedDict):
-    """A connection was closed before anything was read from it."""
-
-    kind: Literal["turned_away"]
-    peer: str
-    peer_host: str
-    port: int
-    reason: str
-
-
-class Missed(TypedDict):
-    """So many notes were dropped before this packet, because nobody took them."""
-
-    kind: Literal["missed"]
-    count: int
 
 
 class Placed(TypedDict):
@@ -281,8 +214,6 @@ class Unconnected(TypedDict):
     number: int
 
 
-#: for the event stream only: nothing follows from them, and nobody waits for them
-Note = Refused | Quarantined | Rejected | TurnedAway
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
 CoordinatorPacket = Placed | Ack | Failed | Ran | Hold
 #: between the acceptor process and the coordinator
@@ -302,7 +233,7 @@ def turned_away(address: str, host: str, port: int, reason: str) -> TurnedAway:
 def encode(packet: Packet) -> bytes:
     """Return the packet's octets. Raises ``PacketError`` when it is too long or cannot be encoded."""
     try:
-        octets = orjson.dumps(packet)
+        octets = jsontext.dumps(packet)
     except TypeError as error:
         raise PacketError(f"a packet of kind {packet['kind']} cannot be encoded: {error}") from error
     if len(octets) > PACKET_OCTETS:
@@ -342,7 +273,7 @@ def bounded(text: str) -> str:
 
 def _decode(octets: bytes | bytearray | memoryview) -> object:
     try:
-        packet = orjson.loads(octets)
+        packet = jsontext.loads(octets)
     except orjson.JSONDecodeError as error:
         raise PacketError(f"a packet of {len(octets)} octets is not JSON: {error}") from error
     if not isinstance(packet, dict) or "kind" not in packet:

@@ -30,6 +30,7 @@ from fastscp.process.loop import IN, Loop
 from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.titles import set_title
 from fastscp.service.privileges import drop_privileges
+from fastscp.service.tidying import remove_leftovers
 from fastscp.worker.process import Worker, WorkerSettings
 
 _log = logging.getLogger(APPLICATION)
@@ -50,7 +51,10 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
     if config.network.user is not None:
         drop_privileges(config.network.user)
     set_title(f"association with {peer.address}")
-    helper = start_coordinator(config, sock)
+    helper = None
+    if config.needs_coordinator:
+        helper = CoordinatorChild(lambda control: run_coordinator(control, config), SystemProcesses(), sock)
+        helper.wait_ready()
     if not config.access.enabled:  # commands of access rules may need them, as hooks may, which the coordinator runs
         renounce_new_privileges()
     worker = Worker(None, config, settings, only_one=True)
@@ -74,21 +78,17 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
     admission.start()
     admission.admit(AcceptedConnection(sock, peer))
     status = worker.run()
-    while helper is not None and resolver is not None and admission.names_to_come:  # for the hooks
-        if not select.select([resolver], [], [], _NAME_S)[0]:
-            break
-        admission.answers()
+    if helper is not None and resolver is not None:
+        await_names(admission, resolver)
     admission.close()
+    remove_leftovers(config.store)
     return status if helper is None else helper.finish() or status
 
 
-def start_coordinator(config: Config, sock: socket.socket) -> CoordinatorChild | None:
-    """Start a coordinator where one is needed; ``sock`` is closed in it. Raises ProcessError when it cannot start."""
-    if not config.needs_coordinator:
-        return None
-    helper = CoordinatorChild(lambda control: run_coordinator(control, config), SystemProcesses(), sock)
-    helper.wait_ready()
-    return helper
+def await_names(admission: Admission, resolver: Resolver) -> None:
+    """Wait for host names that hooks are still to be told, within the resolver's time limit."""
+    while admission.names_to_come and select.select([resolver], [], [], _NAME_S)[0]:
+        admission.answers()
 
 
 def run_coordinator(control: socket.socket, config: Config) -> int:

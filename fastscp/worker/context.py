@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Protocol
 from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.rewrite import Shapes
+from fastscp.log import setup as log
 from fastscp.log.limit import PeerLimit
-from fastscp.process import packets
+from fastscp.process import notes, packets
 from fastscp.process.loop import Loop
+from fastscp.store.own_paths import OwnPaths
 from fastscp.store.policy import StorePolicy
 from fastscp.store.quarantine import Quarantine
 from fastscp.store.sink import OutputDirectory
@@ -55,7 +57,7 @@ class Reporter(Protocol):
                on_failed: Callable[[], None] | None = None) -> None:
         """Tell that an object is published."""
 
-    def note(self, packet: packets.Note) -> None:
+    def note(self, packet: notes.Note) -> None:
         """Tell something to the event stream that nothing follows from."""
 
 
@@ -70,6 +72,7 @@ class ReceptionContext:
     sorted: bool = False  #: an object without Study Instance UID has no place
     digest: bool = False  #: sha256 of each file, for its event
     quarantine: Quarantine | None = None  #: where objects are kept that cannot be stored
+    own: OwnPaths = field(default_factory=OwnPaths)  #: names that no object gets
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: 
         output=config.output, store=config.store,
         directory=OutputDirectory(config.store.output_directory or "/"), shapes=Shapes(),
         sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest,
-        quarantine=_quarantine(config))
+        quarantine=_quarantine(config), own=OwnPaths(files=(*config.own_files, *log.files())))
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,

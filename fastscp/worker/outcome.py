@@ -20,17 +20,17 @@ from fastscp.errors import ObjectError, tag_text
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.net.peer import Peer
-from fastscp.process import packets
+from fastscp.process import notes, packets
 from fastscp.study import event_types, events
 from fastscp.ul.pdu import AAssociateRQ, AcceptedContext
 from fastscp.worker.context import Reporter
+from fastscp.worker.publication import Published
 from fastscp.worker.quarantine import quarantined
 from fastscp.worker.reception import (
     MODALITY,
     SERIES_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     Kept,
-    Published,
     Reception,
 )
 
@@ -173,7 +173,8 @@ class Outcomes:
             "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
             "transfer_syntax": reception.transfer_syntax_out, "size": reception.size,
             "duration_s": round(duration_s, 6), "replaced": published.replaced,
-            "unchanged": published.replaced and reception.unchanged, "sha256": reception.digest,
+            "unchanged": not published.written or (published.replaced and reception.unchanged),
+            "duplicate": None if published.duplicate is None else published.duplicate.value, "sha256": reception.digest,
         }
 
     def refused(self, reception: Reception, duration_s: float, published: Published | None = None) -> None:
@@ -223,7 +224,7 @@ class Outcomes:
         if self.listener is not None:
             self.listener.note(packet)
 
-    def _packet(self, attempt: _Attempt, verdict: Verdict) -> packets.Refused:
+    def _packet(self, attempt: _Attempt, verdict: Verdict) -> notes.Refused:
         published, command = attempt.published, attempt.command
         return {
             "kind": "refused", "association": self.association, **self.caller.fields(),
@@ -235,8 +236,7 @@ class Outcomes:
             "modality": attempt.text(MODALITY), "transfer_syntax": attempt.context.transfer_syntax,
             "duration_s": round(attempt.duration_s, 6), "status": verdict.status, "tag": verdict.tag,
             "offset": verdict.offset,
-            # it may name a file that is not in UTF-8
-            "reason": packets.bounded(verdict.told).encode("utf-8", "replace").decode(),
+            "reason": packets.bounded(verdict.told),
         }
 
 

@@ -15,11 +15,12 @@ from typing import Any, Final, cast
 
 import orjson
 
+from fastscp import jsontext
 from fastscp.dicom.filemeta import encode as encode_file_meta
 from fastscp.dicom.rewrite import Trace
 from fastscp.dimse.command import Command
 from fastscp.errors import InstanceError, ObjectError, StorageError
-from fastscp.process import packets
+from fastscp.process import notes, packets
 from fastscp.store import naming
 from fastscp.store.quarantine import Quarantine
 from fastscp.store.received import Received
@@ -144,10 +145,10 @@ class KeepingReception(Reception):
     def _report(self, kept: Kept, caller: Mapping[str, Any]) -> bytes:
         """Encode the file beside the object; its names are those of the event."""
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds")
-        return orjson.dumps({
+        return jsontext.dumps({
             "schema": REPORT_SCHEMA, "time": now.replace("+00:00", "Z"), **caller, "file": kept.file, "size": kept.size,
             **{_REPORTED.get(name, name): value for name, value in described(self, kept.refusal).items()},
-        }, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        }, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def _taken(views: Sequence[memoryview | bytes], rest: Sequence[memoryview | bytes]) -> Sequence[memoryview | bytes]:
@@ -184,9 +185,9 @@ def described(reception: Reception, refusal: InstanceError) -> dict[str, Any]:
 
 
 def quarantined(reception: Reception, kept: Kept, caller: Mapping[str, Any], association: str,
-                duration_s: float) -> packets.Quarantined:
+                duration_s: float) -> notes.Quarantined:
     """Return the packet that tells the event stream of a kept object."""
-    return cast("packets.Quarantined", {
+    return cast("notes.Quarantined", {
         "kind": "quarantined", "association": association, **caller, "directory": kept.directory, "file": kept.file,
         "size": kept.size, "duration_s": round(duration_s, 6), **described(reception, kept.refusal),
     })

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from fastscp.log.names import NETWORK
-from fastscp.process import fdpass, packets
+from fastscp.process import fdpass, notes, packets
 from fastscp.process.loop import IN, OUT, Loop
 from fastscp.worker.intake import HOOKS, PACKETS
 
@@ -324,7 +324,7 @@ class Reporter:
             association.unacknowledged += 1
         self._put(packet, number)
 
-    def note(self, packet: packets.Note) -> None:
+    def note(self, packet: notes.Note) -> None:
         """Tell something to the event stream that nothing follows from."""
         if self._notes >= MOST_NOTES:
             self._missed += 1

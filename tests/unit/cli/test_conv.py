@@ -32,7 +32,7 @@ def _file(path: Path) -> Path:
 ])
 def test_options(words: str, changes: dict[str, object]) -> None:
     options, names = conv.parse([*words.split(), "a", "b"], {}.get)
-    assert options == dataclasses.replace(OutputOptions(max_inflated_octets=0), **changes)
+    assert options == dataclasses.replace(OutputOptions(max_inflated_octets=0), **changes)  # one's own files have no limit
     assert names == ["a", "b"]
 
 

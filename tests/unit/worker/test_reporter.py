@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from fastscp.process import fdpass, packets
+from fastscp.process import fdpass, notes, packets
 from fastscp.process.loop import Loop
 from fastscp.worker.reporter import MOST_NOTES, MOST_PACKETS, Reporter
 from tests.support import said
@@ -78,7 +78,7 @@ def opened(name: str) -> packets.Opened:
 def stored(number: int, name: str = "a") -> packets.Stored:
     return {"kind": "stored", "event": number, "request": None, "association": name, "directory": ".", "file": "f",
             "sop_class": "", "sop_instance": "", "study": "", "series": "", "modality": "", "prefix": "CT",
-            "transfer_syntax": "", "size": 1, "duration_s": 0.0, "replaced": False, "sha256": None}
+            "transfer_syntax": "", "size": 1, "duration_s": 0.0, "replaced": False, "unchanged": False, "duplicate": None, "sha256": None}
 
 
 def kinds(packets: list[dict[str, Any]]) -> list[str]:
@@ -312,7 +312,7 @@ def test_coordinator_that_dies_while_an_event_leads_to_another(coordinator: Coor
 # -- notes for the event stream ---------------------------------------------------------------------
 
 
-def note(number: int) -> packets.Refused:
+def note(number: int) -> notes.Refused:
     return said.refused("a", instance=str(number))  # type: ignore[return-value]
 
 

@@ -87,6 +87,17 @@ class Directory:
             os.close(fd)
         return True
 
+    def anonymous_place(self) -> tuple[int, int, int] | None:
+        """Open the directory that the path names now: its descriptor, device and inode number.
+
+        None where that is not possible, or no anonymous files can be named there.
+        """
+        try:
+            self.follow_path()
+        except StorageError:
+            return None
+        return (self._fd, *self._identity) if self._anonymous else None
+
     def hide(self, fd: int) -> str:
         """Give an anonymous file a hidden name here, and return that. OSError passes through."""
         name = self.hidden_name()

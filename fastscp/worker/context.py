@@ -29,6 +29,7 @@ from fastscp.worker.limits import Places
 
 if TYPE_CHECKING:
     from fastscp.config import Config
+    from fastscp.core import Depot
 
 _BUFFER_OCTETS = 1 << 20  #: a CT image in one or two reads: each costs as much as a few elements (perf/bench.py)
 
@@ -102,6 +103,7 @@ class ConnectionContext:
     service: ServiceContext
     said: PeerLimit  #: counts what is logged for each peer
     places: Places = field(default_factory=Places)  #: of hosts and titles
+    depot: Depot | None = None  #: where the express lanes put objects; None: there are none
     clock: Callable[[], float] = time.monotonic  #: what turns are measured with, seconds
 
 

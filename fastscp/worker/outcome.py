@@ -155,9 +155,9 @@ class Outcomes:
 
     # -- its objects ------------------------------------------------------------------------------
 
-    def stored(self, size: int) -> None:
-        """Count an object that has its name; the service tells of it."""
-        self.tally.stored += 1
+    def stored(self, size: int, objects: int = 1) -> None:
+        """Count an object that has its name, or several; the service tells of it."""
+        self.tally.stored += objects
         self.tally.octets += size
 
     def stored_packet(self, reception: Reception, published: Published, request: int | None, *, event: int,

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 
 from fastscp.acceptor.backoff import (
     LONGEST_DELAY_S,
+    LONGEST_OF_COORDINATOR_S,
     LONGEST_WITHOUT_FAULT_S,
     SHORT_LIFE_S,
     Backoff,
@@ -238,7 +239,7 @@ class Supervisor:
             return
         _log.error("coordinator ended (%s), starting another", describe_exit(exit_code))
         self._replace(_COORDINATOR, lifetime_s, self.start_coordinator, self._needs_coordinator,
-                      longest_delay(exit_code))
+                      min(longest_delay(exit_code), LONGEST_OF_COORDINATOR_S))
 
     def _bury_worker(self, pid: int, exit_code: int, lifetime_s: float) -> None:
         slot = self._pool.slots[pid]

@@ -18,10 +18,11 @@ _log = logging.getLogger(APPLICATION)
 
 
 class Descriptions:
-    """Writes manifests; ``wall`` is the time of day."""
+    """Writes manifests; ``wall`` is the time of day. With ``durable`` they are on the disk when they are written."""
 
-    def __init__(self, wall: Callable[[], float]) -> None:
+    def __init__(self, wall: Callable[[], float], *, durable: bool) -> None:
         self._wall = wall
+        self._durable = durable
 
     def write(self, progress: Progress, directory: str) -> Iterator[float]:
         """Write the manifest into ``directory``, in steps; it names the place to which that will have moved."""
@@ -36,7 +37,7 @@ class Descriptions:
         content = description.content(plan.uid, plan.final_directory, completed, plan.revision)
         octets = jsontext.dumps(content, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         try:
-            beneath.write(directory, manifest.FILE_NAME, octets)
+            beneath.write(directory, manifest.FILE_NAME, octets, durable=self._durable)
         except OSError as error:
             _log.error("cannot write %s: %s", manifest_path(directory), error.strerror)
 

@@ -69,6 +69,18 @@ class Dispatcher:
         self._resting = 0  #: hooks that wait to be retried
         self._paused: list[tuple[float, FinishTask]] = []  #: to be tried again, and when
 
+    def run_kept(self, last: int) -> None:
+        """Start only hooks that are in the state, those up to number ``last``, while that takes nothing new."""
+        hooks = self._lanes.ready_hooks
+        for _ in range(len(hooks)):
+            if not self._runner.has_room or self._pausing:
+                return
+            task = hooks.popleft()
+            if task.number <= last:
+                self._start(task)
+            else:
+                hooks.append(task)
+
     def run(self) -> bool:
         """Do and start what is ready, for some milliseconds of each; return whether there is more of it."""
         finishes, hooks = self._lanes.ready_finishes, self._lanes.ready_hooks

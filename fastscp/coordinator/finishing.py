@@ -19,9 +19,9 @@ from typing import Any
 
 from fastscp.coordinator import beneath, repeats
 from fastscp.coordinator.descriptions import Descriptions, manifest_path
-from fastscp.coordinator.moving import Mover
+from fastscp.coordinator.moving import Mover, flush_logged
 from fastscp.coordinator.placing import remove_unused
-from fastscp.coordinator.progress import Progress
+from fastscp.coordinator.progress import COMMIT_PAUSE_S, Progress
 from fastscp.coordinator.renaming import Outcome, rename
 from fastscp.coordinator.tasks import FinishTask, HookTask, Plan, row_of
 from fastscp.errors import ProcessError, StorageError
@@ -57,8 +57,8 @@ class Finisher:
         self._has_hook = has_hook
         self._wall = wall
         self._appends = policy.on_late is LateObjects.APPEND
-        self._descriptions = Descriptions(wall) if policy.manifest else None
-        self._mover = Mover(policy.completed_directory, state, self._describe_again)
+        self._descriptions = Descriptions(wall, durable=policy.durable) if policy.manifest else None
+        self._mover = Mover(policy.completed_directory, self._describe_again, durable=policy.durable)
         self._progress: dict[int, Progress] = {}  #: by task number
         self._waiting: dict[str, list[Progress]] = {}  #: that occupy a directory
         self._wanted: dict[str, list[Callable[[], None]]] = {}  #: directories, and whom to tell that they are free
@@ -95,7 +95,8 @@ class Finisher:
                 for then in self._wanted.pop(directory):
                     then()
             else:
-                progress.stuck = bool(_advance(progress))  # it cannot leave now
+                pause_s = _advance(progress)
+                progress.stuck = bool(pause_s) and pause_s != COMMIT_PAUSE_S  # it cannot leave now
                 if progress.failed:
                     self._vacate(progress)
         return bool(self._wanted)
@@ -128,7 +129,7 @@ class Finisher:
             self._conclude_unchanged(progress)
             return
         yield from self._rename_all(progress)
-        self._mover.choose(progress)
+        yield from self._mover.choose(progress)
         if progress.plan.move is None:
             self._vacate(progress)
             if progress.hurried:
@@ -165,7 +166,7 @@ class Finisher:
             self._state.set_revision(plan.uid, revision, self._wall())
         progress.keep(decided=True, revision=revision, repeats=tuple(findings.repeats),
                       named=not (revision and self._policy.rename))
-        self._state.commit()
+        yield from progress.committed()
 
     def _remove_repeats(self, progress: Progress) -> Iterator[float]:
         plan, study = progress.plan, progress.task.study
@@ -217,7 +218,7 @@ class Finisher:
                 yield 0.0
         progress.renames = numbering.plan(files, self._highest(progress.plan.directory))
         progress.keep(named=True, renames=tuple(progress.renames))
-        self._state.commit()
+        yield from progress.committed()
 
     def _highest(self, directory: str) -> int:
         """Return the highest number in a directory, with what is planned."""
@@ -241,7 +242,13 @@ class Finisher:
                 told = self._keep_names(progress, told)
                 yield 0.0
             tried += 1
-            progress.renamed += self._rename_one(progress)
+            if self._rename_one(progress):
+                progress.renamed += 1
+            else:
+                self._choose_again(progress)
+                yield from progress.committed()
+        if self._policy.durable:
+            flush_logged(progress.plan.directory)
         # the new names, and that nothing is left to rename: an old name may come again with a late object
         self._keep_names(progress, told)
         progress.keep(renames=())
@@ -252,7 +259,7 @@ class Finisher:
         return progress.renamed
 
     def _rename_one(self, progress: Progress) -> bool:
-        """Carry out the next rename; False when the names had to be chosen again."""
+        """Carry out the next rename; False when the names have to be chosen again."""
         directory = progress.plan.directory
         old, new = progress.renames[progress.renamed]
         try:
@@ -262,7 +269,6 @@ class Finisher:
             progress.renames[progress.renamed] = old, old
             return True
         if outcome is Outcome.TAKEN:
-            self._choose_again(progress)
             return False
         if outcome is Outcome.MISSING:
             _log.warning("cannot rename %s/%s: the file is gone", directory, old)
@@ -273,7 +279,6 @@ class Finisher:
         rest = progress.renames[progress.renamed :]
         progress.renames[progress.renamed :] = numbering.plan(rest, self._highest(progress.plan.directory))
         progress.keep(renames=tuple(progress.renames))
-        self._state.commit()
 
     # -- afterwards -------------------------------------------------------------------------------
 

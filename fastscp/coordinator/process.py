@@ -5,8 +5,9 @@ committed once, then answers leave and tasks start. With study features on, an o
 it is in the state; without, when its hook was started or is in the state (at once when there is none), so that the
 workers keep what a dying coordinator had not begun.
 
-Invariants: answers leave and hooks start after the commit; hooks, the event log and slow workers never block a
-round; it ends by what it was told, or, when the acceptor process is gone, with the last worker.
+Invariants: answers leave and hooks start after the commit; hooks, the event log, slow workers and a state that takes
+nothing (``coordinator.rounds``) never block a round; it ends by what it was told, or, when the acceptor process is gone,
+with the last worker.
 
 What it does not do: receive, name or publish objects (workers), start processes other than hooks.
 """
@@ -28,17 +29,19 @@ from fastscp.coordinator.destination import Destination
 from fastscp.coordinator.dispatch import Dispatcher
 from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import Finisher
+from fastscp.coordinator.heir import Heir
 from fastscp.coordinator.hooks import HookProcesses, HookRunner, Processes
 from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.opening import open_hook_state, open_state
 from fastscp.coordinator.patience import Patience
 from fastscp.coordinator.placing import Placer
+from fastscp.coordinator.rounds import Commits
 from fastscp.coordinator.sessions import Sessions
 from fastscp.coordinator.state_directory import make_completed_directory
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes
 from fastscp.coordinator.valve import Valve
-from fastscp.errors import PacketError, ProcessError
+from fastscp.errors import PacketError, ProcessError, StorageError
 from fastscp.log import setup as log
 from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION
@@ -83,7 +86,7 @@ def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = N
             coordinator.run()
         finally:
             coordinator.close()
-    except ProcessError as error:
+    except (ProcessError, StorageError) as error:
         _log.critical("%s", error)
         return 1
     return 0
@@ -126,6 +129,7 @@ class Coordinator:
         self._round_pending = False
         self._draining = False
         self._orphan = False  #: the acceptor process is gone; the last worker's end is ours
+        self._heir = Heir(loop, hook_state, self._stop)
         self._orphan_limit_s = config.network.drain_timeout_s + ORPHAN_GRACE_S
         self._deadline: float | None = None
         self._deadline_timer: Timer | None = None
@@ -156,6 +160,7 @@ class Coordinator:
             names=self._names, retries=config.hooks.retries, finisher=finisher, sink=stream,
             started=self._sessions.hook_taken, finished=self._sessions.task_finished, changed=self._schedule_round,
             monotonic=lambda: loop.now, clock=clock)
+        self._commits = Commits(loop, hook_state, self._sessions, self._last_task, self._schedule_round)
         self._watching_requests = False
         self._expect_back(recovered)
         self._take_requests()
@@ -170,14 +175,19 @@ class Coordinator:
         self._loop.run()
 
     def close(self) -> None:
-        """Commit and give everything back."""
+        """Commit and give everything back. Raises StorageError when what is left cannot be committed."""
         self._said.detach()
-        self._state.close()
-        if self._event_log is not None:
-            self._event_log.close()
-        self._sessions.close()
-        self._loop.close()
-        self._control.close()
+        try:
+            self._state.close()
+        finally:
+            if self._event_log is not None:
+                self._event_log.close()
+            self._sessions.close()
+            self._loop.close()
+            self._control.close()
+
+    def _last_task(self) -> int:
+        return 0 if self._studies is None else self._studies.last_task
 
     # -- acceptor process -------------------------------------------------------------------------
 
@@ -216,6 +226,7 @@ class Coordinator:
         _log.error("the acceptor process is gone, finishing what is under way")
         self._orphan = True
         self._loop.call_later(self._orphan_limit_s, self._drain)
+        self._heir.look()
         self._schedule_round()
 
     def _drain(self) -> None:
@@ -252,7 +263,8 @@ class Coordinator:
             carry_out = self._backlog.retry if request.kind == requests.RETRY else self._backlog.forget
             count = carry_out(request.numbers)
             _log.info("%s: %d hooks that failed", request.kind, count)
-            self._state.commit()
+            if not self._commits.commit():
+                break
             requests.remove(request)
             self._schedule_round()
         self._watching_requests = True
@@ -291,17 +303,16 @@ class Coordinator:
             self._drain()
         if self._studies is not None:
             self._studies.due(self._loop.now)
-        self._state.commit()
-        self._sessions.send_answers()
-        if self._dispatcher.run() | self._tidy():
+        if not self._commits.commit() and self._studies is not None:
+            self._dispatcher.run_kept(self._commits.kept_task)
+        elif self._dispatcher.run() | self._tidy():
             self._loop.call_later(PAUSE_S, self._schedule_round)
         if self._studies is None:
             self._sessions.send_answers()  # a hook that runs is acknowledged, whatever becomes of the state
         self._backlog.settle()
         if self._valve.look(self._lanes.pending):
-            self._sessions.hold(on=self._valve.closed)
-        self._state.commit()
-        self._sessions.send_answers()
+            self._sessions.hold_objects(on=self._valve.closed)
+        self._commits.commit()
         if self._event_log is not None:
             self._event_log.flush()
         self._watch_deadline()

@@ -8,9 +8,12 @@ from typing import Any, Final
 
 from fastscp import jsontext
 from fastscp.coordinator.tasks import FinishTask, HookTask, row_of
+from fastscp.errors import StorageError
 from fastscp.study.state import ObjectRow, StudyState
 
+COMMIT_PAUSE_S: Final = 0.1  #: between two tries
 OBJECTS_PER_STEP: Final = 128  #: a millisecond or two
+
 
 class Progress:
     """A task and its plan, which changes while the task is carried out."""
@@ -44,8 +47,18 @@ class Progress:
         self.plan = replace(self.plan, **changes)
         self._state.add_task(row_of(replace(self.task, plan=self.plan)))
 
-    def keep_move(self, **changes: Any) -> None:
+    def committed(self) -> Iterator[float]:
+        """Have the plan durable; each value is a pause, while the disk of the state takes nothing."""
+        while True:
+            try:
+                self._state.commit()
+            except StorageError:  # the end of the round tells it
+                yield COMMIT_PAUSE_S
+            else:
+                return
+
+    def keep_move(self, **changes: Any) -> Iterator[float]:
         """Change the plan of the move, and commit: what is on disk is only understood with it."""
         if self.plan.move is not None:
             self.keep(move=replace(self.plan.move, **changes))
-            self._state.commit()
+            yield from self.committed()

@@ -2,7 +2,8 @@
 
 Strategy: each worker's channel is a session. Its packets go to the studies and the event stream, or, where no
 study is tracked, straight to the backlog of hooks; answers gather until ``send_answers``, which the process calls
-when what they say is durable. The host name of a peer may come after its association.
+when what they say is durable; while the state takes nothing (``trouble``) they are held. The host name of a peer may
+come after its association.
 
 Invariants: a ``stored`` that a worker repeats after the death of an earlier coordinator counts once, by
 (incarnation, event); it is answered each time. When a worker dies its associations end and its transfers are void.
@@ -20,7 +21,8 @@ from typing import Any, Literal
 import orjson
 
 from fastscp.coordinator.backlog import Backlog
-from fastscp.coordinator.channels import Channel, Transport
+from fastscp.coordinator.channels import Transport
+from fastscp.coordinator.session import PROCESSING_FAILURE, Session, encoded, leave_out, peer_of, refusal
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Cause, Lanes, Task
 from fastscp.errors import PacketError, ProcessError
@@ -35,22 +37,6 @@ from fastscp.study.policy import HookPolicy
 
 _log = logging.getLogger(APPLICATION)
 
-#: status of an object that a fault of the service itself is to blame for (PS3.7 Annex C.5.21)
-PROCESSING_FAILURE = 0x0110
-_SHOWN = 4096  #: characters of a packet in the log
-
-
-class Session:
-    """One worker's channel, and what the worker told over it."""
-
-    def __init__(self, key: int, name: str, transport: Transport, loop: Loop, *,
-                 taken: Callable[[Session, bytes], None], lost: Callable[[Session], None]) -> None:
-        self.key = key
-        self.incarnation = name
-        self.highest_event = 0  #: taken over
-        self.associations: dict[str, tuple[dict[str, Any], bytes]] = {}  #: ``opened`` packets
-        self.requests: set[int] = set()  #: transfers under way
-        self.channel = Channel(transport, loop, taken=partial(taken, self), lost=partial(lost, self))
 
 
 class Sessions:
@@ -80,7 +66,9 @@ class Sessions:
         self._sessions: dict[int, Session] = {}
         self._last_key = 0
         self._holding = False  #: objects are held back
-        self._outgoing: list[tuple[Session, bytes]] = []
+        self._outgoing: list[tuple[Session, packets.CoordinatorPacket]] = []
+        self._held: list[tuple[Session, packets.CoordinatorPacket]] = []  #: what they say is not durable
+        self._trouble = ""  #: why the state takes nothing
 
     def add(self, name: str, transport: Transport) -> None:
         """Take the channel of a worker."""
@@ -90,8 +78,10 @@ class Sessions:
         if self._holding:
             self._answer(session, {"kind": "hold", "on": True})
             self._changed()
+        if self._trouble:
+            self._tell_trouble(session)
 
-    def hold(self, *, on: bool) -> None:
+    def hold_objects(self, *, on: bool) -> None:
         """Tell every worker whether no object is to be begun."""
         self._holding = on
         for session in self._sessions.values():
@@ -120,9 +110,9 @@ class Sessions:
         try:
             packet = packets.decode_worker(octets)
         except PacketError:
-            _leave_out(octets)
+            leave_out(octets)
             return
-        self._said.peer = _peer(session, packet)
+        self._said.peer = peer_of(session, packet)
         try:
             self._handle(session, packet, octets)
         except PacketError:
@@ -136,10 +126,9 @@ class Sessions:
 
     def _fail(self, session: Session, packet: packets.WorkerPacket, octets: bytes) -> None:
         """Leave out a packet after an error that is being handled; who waits for an answer gets one."""
-        _leave_out(octets)
+        leave_out(octets)
         if packet["kind"] == "place":
-            self._answer(session, {"kind": "placed", "request": packet["request"], "status": PROCESSING_FAILURE,
-                                   "message": "internal error", "directory": "", "late": False})
+            self._answer(session, refusal(packet["request"], "internal error", PROCESSING_FAILURE))
         elif packet["kind"] == "stored":
             self._answer(session, {"kind": "failed", "event": packet["event"]})
 
@@ -175,6 +164,8 @@ class Sessions:
         if self._studies is None:
             self._answer(session, {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
                                    "directory": self._output_directory, "late": False})
+        elif self._trouble:
+            self._answer(session, refusal(packet["request"], self._trouble))
         else:
             session.requests.add(packet["request"])
             self._studies.place(packet, session.incarnation, self._loop.now, partial(self._placed, session))
@@ -304,22 +295,41 @@ class Sessions:
             self._answer(session, {"kind": "ack", "event": event} if kind == "ack" else {"kind": "ran", "event": event})
 
     def _answer(self, session: Session, packet: packets.CoordinatorPacket) -> None:
-        self._outgoing.append((session, packets.encode(packet)))
+        self._outgoing.append((session, packet))
 
     def send_answers(self) -> None:
         """Send what is to be told; the caller has made it durable."""
-        for session, octets in self._outgoing:
-            session.channel.send(octets)
-        self._outgoing.clear()
+        outgoing, self._outgoing = self._outgoing, []
+        for session, packet in outgoing:
+            session.channel.send(encoded(packet))
 
+    # -- while the state takes nothing ------------------------------------------------------------
 
-def _peer(session: Session, packet: packets.WorkerPacket) -> str:
-    """Return the address of the peer that a packet is about, "" for none that is known."""
-    known = session.associations.get(str(packet.get("association")))
-    return str((packet if known is None else known[0]).get("peer", ""))
+    def hold(self, reason: str) -> None:
+        """Keep back what is not durable, for this ``reason``; no object is placed until ``release``."""
+        if not self._trouble:
+            self._trouble = reason
+            for session in self._sessions.values():
+                self._tell_trouble(session)
+        outgoing, self._outgoing = self._outgoing, []
+        for session, packet in outgoing:
+            if packet["kind"] != "placed":
+                self._held.append((session, packet))
+            elif packet["status"] or self._studies is None:
+                self._answer(session, packet)
+            else:
+                self._abandon(session, packet["request"])
+                self._answer(session, refusal(packet["request"], reason))
+        self.send_answers()
 
+    def release(self) -> None:
+        """Go on: everything is durable."""
+        if self._trouble:
+            self._trouble = ""
+            for session in self._sessions.values():
+                self._tell_trouble(session)
+        self._outgoing, self._held = [*self._held, *self._outgoing], []
+        self.send_answers()
 
-def _leave_out(octets: bytes) -> None:
-    """Log an error that is being handled, and the packet that it came from: an operator may have to do what it asked for."""
-    _log.error("internal error, a packet is left out: %s", printable(octets.decode("utf-8", "replace"), _SHOWN),
-               exc_info=True)
+    def _tell_trouble(self, session: Session) -> None:
+        session.channel.send(packets.encode({"kind": "trouble", "reason": self._trouble}))

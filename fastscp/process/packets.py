@@ -142,6 +142,16 @@ class Hold(TypedDict):
     on: bool
 
 
+class Trouble(TypedDict):
+    """Nothing can be kept in the durable state for this ``reason``; "" when it can be kept again.
+
+    Until then no object is published that would have to wait for it.
+    """
+
+    kind: Literal["trouble"]
+    reason: str
+
+
 class Worker(TypedDict):
     """A worker's event channel comes along as one descriptor."""
 
@@ -215,7 +225,7 @@ class Unconnected(TypedDict):
 
 
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
-CoordinatorPacket = Placed | Ack | Failed | Ran | Hold
+CoordinatorPacket = Placed | Ack | Failed | Ran | Hold | Trouble
 #: between the acceptor process and the coordinator
 ControlPacket = Worker | Order | Host | Ready
 #: from the acceptor process to a worker

@@ -28,11 +28,13 @@ from fastscp.net.listener import (
     tune,
 )
 from fastscp.net.systemd import adopt_listeners, watchdog_s
+from fastscp.process.flag import Flag
 from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.slots import Slots
 from fastscp.process.titles import set_title
 from fastscp.service.tidying import remove_leftovers
 from fastscp.store.policy import StorePolicy
+from fastscp.worker.context import Shared
 from fastscp.worker.limits import Places
 from fastscp.worker.process import Worker, WorkerSettings
 
@@ -89,7 +91,7 @@ def serve(config: Config, settings: WorkerSettings) -> int:
             raise ProcessError("no port to listen on")
         listeners = [open_listener(network.port, network.address_family)]
     descriptors = raise_descriptor_limit()
-    settings = replace(settings, places=shared_places(network))
+    settings = replace(settings, shared=shared_by_workers(network, config.store))
     policy, started = acceptor_policy(config, descriptors), children(config, settings)
     preload(config.output)  # all code and tables are read while the files they are in can be
     if network.user is not None:
@@ -151,7 +153,7 @@ def children(config: Config, settings: WorkerSettings) -> Children:
         return coordinator.main(control, config, heartbeat)
 
     def reload() -> None:
-        current[0] = replace(worker_settings(config.network.tls), places=settings.places)
+        current[0] = replace(worker_settings(config.network.tls), shared=settings.shared)
 
     return Children(worker, run_coordinator, reload)
 
@@ -196,10 +198,11 @@ def worker_settings(tls: TLSPolicy | None) -> WorkerSettings:
     return WorkerSettings(tls_context=build_context(tls))
 
 
-def shared_places(network: NetworkPolicy) -> Places:
-    """Make the places that the workers share, as far as they are limited."""
-    return Places(None if network.max_per_host is None else Slots(network.max_per_host),
-                  None if network.max_per_title is None else Slots(network.max_per_title))
+def shared_by_workers(network: NetworkPolicy, store: StorePolicy) -> Shared:
+    """Make what the workers share, as far as it is wanted."""
+    places = Places(None if network.max_per_host is None else Slots(network.max_per_host),
+                    None if network.max_per_title is None else Slots(network.max_per_title))
+    return Shared(places, None if store.min_free is None else Flag())
 
 
 def preload(output: OutputOptions) -> None:

@@ -179,7 +179,7 @@ class Connection:
 
         What is held back is not: its peer has given it up, and would only wait here with a descriptor.
         """
-        if self.storage.held:
+        if self.storage.turnstile.held:
             self.end_of_file()
             return
         self._watched = self._stream.transport.peek() != P_DATA_TF

@@ -1,4 +1,4 @@
-"""What the storage service asks of the connection it serves."""
+"""What a service asks of the connection it serves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastscp.worker.flow import Flow
 
 
 class Dialogue(Protocol):
-    """A connection, as its service sees it."""
+    """The connection (``fastscp.worker.connection``)."""
 
     name: str  #: unique in the service
     peer: Peer

@@ -18,38 +18,19 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 
 from fastscp.log.names import NETWORK
 from fastscp.process import fdpass, notes, packets
 from fastscp.process.loop import IN, OUT, Loop
 from fastscp.worker.intake import HOOKS, PACKETS
+from fastscp.worker.told import Answer, Notice, ToldAssociation, ToldEvent
 
 _log = logging.getLogger(NETWORK)
 
 MOST_NOTES = 1000  #: that wait; what comes behind them is dropped and counted
 MOST_PACKETS = 1000  #: that wait before no further object is begun
 _NOTE = -1
-
-Answer = Callable[[packets.Placed], None]
-Notice = Callable[[], None]
-
-
-@dataclass
-class _Association:
-    opened: packets.Opened
-    unacknowledged: int = 0
-    closed: packets.Closed | None = None
-
-
-@dataclass
-class _Event:
-    packet: packets.Stored
-    on_sent: Notice | None
-    on_acknowledged: Notice | None
-    on_ran: Notice | None
-    on_failed: Notice | None
 
 
 class Reporter:
@@ -61,6 +42,7 @@ class Reporter:
 
         Its argument is what waits: ``HOOKS`` or ``PACKETS`` of ``fastscp.worker.intake``.
         """
+        self.trouble = ""  #: why nothing can be kept in the durable state now
         self._on_full = on_full
         self._full = False  #: too many packets wait
         self._loop = loop
@@ -70,8 +52,8 @@ class Reporter:
         self._queue: deque[tuple[bytes, int]] = deque()  #: octets; event number, 0 or _NOTE
         self._notes = 0  #: in the queue
         self._missed = 0  #: notes dropped behind them
-        self._associations: dict[str, _Association] = {}
-        self._events: dict[int, _Event] = {}
+        self._associations: dict[str, ToldAssociation] = {}
+        self._events: dict[int, ToldEvent] = {}
         self._awaiting_hooks: dict[int, Notice] = {}
         self._places: dict[int, tuple[packets.Place, Answer | None]] = {}  #: None: answered, transfer under way
         self._event_number = 0
@@ -93,7 +75,7 @@ class Reporter:
         self._loop.register(channel.fileno(), IN, self._ready)
         # everything is queued before anything is sent: an answer that goes out with a repeated event may lead
         # to the next event, and that has to follow the others
-        notes = [entry for entry in self._queue if entry[1] == _NOTE]
+        waiting_notes = [entry for entry in self._queue if entry[1] == _NOTE]
         self._queue.clear()
         self._on_full(HOOKS, False)  # the coordinator says so again if it still holds
         self._enqueue({"kind": "hello", "incarnation": self._incarnation, "unacknowledged": self._acknowledged})
@@ -103,7 +85,7 @@ class Reporter:
             self._enqueue(event.packet, number)
         for place, _ in self._places.values():
             self._enqueue(place)
-        self._queue.extend(notes)
+        self._queue.extend(waiting_notes)
         for name, association in list(self._associations.items()):
             if association.closed is not None:
                 self._enqueue(association.closed)
@@ -113,6 +95,7 @@ class Reporter:
         self._flush(then=waiting.values())
 
     def _detach(self) -> None:
+        self.trouble = ""  # the next coordinator tells its own
         if self._channel is not None:
             self._loop.unregister(self._channel.fileno())
             self._channel.close()
@@ -220,6 +203,8 @@ class Reporter:
             self._fail(packet["event"])
         elif packet["kind"] == "hold":
             self._on_full(HOOKS, packet["on"])
+        elif packet["kind"] == "trouble":
+            self.trouble = packet["reason"]
         else:
             self._hooks_ran(packet["event"])
 
@@ -253,7 +238,7 @@ class Reporter:
         if notice is not None:
             self._due.append(notice)
 
-    def _settle(self, number: int) -> _Event | None:
+    def _settle(self, number: int) -> ToldEvent | None:
         """Forget an event that needs not be repeated, and its association with the last one."""
         event = self._events.pop(number, None)
         if event is None:
@@ -275,7 +260,7 @@ class Reporter:
 
     def opened(self, packet: packets.Opened) -> None:
         """Tell that an association is established."""
-        self._associations[packet["association"]] = _Association(packet)
+        self._associations[packet["association"]] = ToldAssociation(packet)
         self._put(packet)
 
     def closed(self, name: str, how: str, *, stored: int, refused: int, octets: int) -> None:
@@ -318,7 +303,7 @@ class Reporter:
         number = packet["event"]
         if packet["request"] is not None:
             self._places.pop(packet["request"], None)
-        self._events[number] = _Event(packet, on_sent, on_acknowledged, on_ran, on_failed)
+        self._events[number] = ToldEvent(packet, on_sent, on_acknowledged, on_ran, on_failed)
         association = self._associations.get(packet["association"])
         if association is not None:
             association.unacknowledged += 1
@@ -332,6 +317,11 @@ class Reporter:
         self._notes += 1
         self._enqueue(packet, _NOTE)
         self._flush()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a channel to a coordinator."""
+        return self._channel is not None
 
     @property
     def idle(self) -> bool:

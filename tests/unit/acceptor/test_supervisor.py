@@ -417,6 +417,15 @@ def test_coordinator_is_not_replaced_when_no_worker_is_left(family):
     assert family.supervisor.children == 0
 
 
+def test_coordinator_that_ends_again_and_again_is_back_within_a_second(family):
+    """What it ends by, a disk that cannot be read, may have passed."""
+    family.start()
+    for count in range(2, 12):
+        family.end("coordinator", 1, far_end=family.far.coordinators[-1])
+        family.loop.advance(1.0)
+        assert len(family.far.coordinators) == count
+
+
 def test_drain_does_not_wait_for_the_back_off_of_a_coordinator(family):
     family.start()
     for delay_s in (0.0, 0.2, 0.4, 0.8):

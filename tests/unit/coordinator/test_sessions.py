@@ -405,10 +405,9 @@ def test_place_that_cannot_be_found_refuses_the_object_and_not_the_worker(
 
 
 def test_answer_that_is_no_packet_refuses_the_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory whose name is not in UTF-8, say."""
     bench = Bench(tmp_path)
     worker = bench.connect()
-    monkeypatch.setattr(Placer, "open_directory", lambda *_: (f"{tmp_path}/\udcff", False))
+    monkeypatch.setattr(Placer, "open_directory", lambda *_: (f"{tmp_path}/" + "x" * 70_000, False))
     bench.say(worker, said.place(1, "1.1"))
     assert [answer["status"] for answer in bench.told(worker)] == [0x0110]
 
@@ -428,11 +427,11 @@ def test_state_that_cannot_be_written_is_no_matter_of_one_packet(tmp_path: Path,
 def test_workers_are_told_to_hold_objects_back_new_ones_too(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     first = bench.connect("w")
-    bench.sessions.hold(on=True)
+    bench.sessions.hold_objects(on=True)
     second = bench.connect("v")
     bench.sessions.send_answers()
     assert first.take_sent() == second.take_sent() == [{"kind": "hold", "on": True}]
-    bench.sessions.hold(on=False)
+    bench.sessions.hold_objects(on=False)
     third = bench.connect("u")
     bench.sessions.send_answers()
     assert first.take_sent() == second.take_sent() == [{"kind": "hold", "on": False}]

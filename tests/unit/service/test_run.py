@@ -18,7 +18,7 @@ from fastscp.service import run as module
 from fastscp.service import tidying
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy
-from fastscp.worker.limits import Places
+from fastscp.worker.context import Shared
 from fastscp.worker.process import WorkerSettings
 from tests.support.fake_processes import FakeListener
 
@@ -131,8 +131,8 @@ def test_workers_begin_with_what_was_reloaded(monkeypatch):
     monkeypatch.setattr(module, "run_worker", lambda start, config, settings: begun.append(settings) or 0)
     contexts = ["first", "second"]
     monkeypatch.setattr(module, "worker_settings", lambda tls: WorkerSettings(tls_context=contexts[1]))
-    places = Places()
-    children = module.children(CONFIG, WorkerSettings(tls_context=contexts[0], places=places))
+    shared = Shared()
+    children = module.children(CONFIG, WorkerSettings(tls_context=contexts[0], shared=shared))
     children.worker(WorkerStart(0, "channel"))
     children.reload()
     children.worker(WorkerStart(0, "channel"))
@@ -145,7 +145,7 @@ def test_workers_begin_with_what_was_reloaded(monkeypatch):
         children.reload()
     children.worker(WorkerStart(0, "channel"))
     assert [settings.tls_context for settings in begun] == ["first", "second", "second"]
-    assert all(settings.places is places for settings in begun)
+    assert all(settings.shared is shared for settings in begun)
 
 
 def test_successor_tidies_up_the_quarantine(worker, tmp_path):

@@ -364,6 +364,15 @@ def test_what_a_new_coordinator_hears_anyway_does_not_pile_up_meanwhile(coordina
     assert not reporter._queue
 
 
+def test_trouble_of_the_state_is_known_until_it_is_over_or_the_coordinator_is_another(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    for reason in ("no space", "", "no space"):
+        coordinator.answer({"kind": "trouble", "reason": reason})
+        assert coordinator.reporter.trouble == reason
+    coordinator.connect()
+    assert coordinator.reporter.trouble == ""
+
+
 def stored_with(coordinator: Coordinator, event: int, *notices: str) -> list[str]:
     """Tell of an object; return the notices that come, as they come."""
     came: list[str] = []

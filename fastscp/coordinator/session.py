@@ -11,8 +11,9 @@ from fastscp.coordinator.channels import Channel, Transport
 from fastscp.errors import PacketError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
-from fastscp.process import packets
+from fastscp.process import notes, packets
 from fastscp.process.loop import Loop
+from fastscp.study import events
 
 _log = logging.getLogger(APPLICATION)
 
@@ -44,6 +45,22 @@ def peer_of(session: Session, packet: packets.WorkerPacket) -> str:
     """Return the address of the peer that a packet is about, "" for none that is known."""
     known = session.associations.get(str(packet.get("association")))
     return str((packet if known is None else known[0]).get("peer", ""))
+
+
+def noted(sink: events.EventSink | None, now: float, packet: notes.Note | notes.Missed) -> None:
+    """Put what a packet notes into the event stream."""
+    if sink is None:
+        return
+    if packet["kind"] == "refused":
+        sink.put(events.object_refused(now, packet))
+    elif packet["kind"] == "quarantined":
+        sink.put(events.object_quarantined(now, packet))
+    elif packet["kind"] == "rejected":
+        sink.put(events.association_rejected(now, packet))
+    elif packet["kind"] == "turned_away":
+        sink.put(events.connection_refused(now, packet))
+    else:
+        sink.put(events.events_dropped(now, packet["count"]))
 
 
 def leave_out(octets: bytes) -> None:

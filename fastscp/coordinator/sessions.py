@@ -22,14 +22,22 @@ import orjson
 
 from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.channels import Transport
-from fastscp.coordinator.session import PROCESSING_FAILURE, Session, encoded, leave_out, peer_of, refusal
+from fastscp.coordinator.session import (
+    PROCESSING_FAILURE,
+    Session,
+    encoded,
+    leave_out,
+    noted,
+    peer_of,
+    refusal,
+)
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Cause, Lanes, Task
 from fastscp.errors import PacketError, ProcessError
 from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
-from fastscp.process import notes, packets
+from fastscp.process import packets
 from fastscp.process.loop import Loop
 from fastscp.study import events, variables
 from fastscp.study.commands import RECEPTION
@@ -38,14 +46,12 @@ from fastscp.study.policy import HookPolicy
 _log = logging.getLogger(APPLICATION)
 
 
-
 class Sessions:
     """The workers that are connected.
 
     ``studies`` is None where none are tracked; objects then go into ``output_directory``, their hooks into the
-    ``backlog``. ``known`` holds the
-    highest event taken over from each worker of an earlier coordinator, ``changed`` is called when a round has work,
-    ``said`` counts what is logged for each peer.
+    ``backlog``. ``known`` holds the highest event taken over from each worker of an earlier coordinator, ``changed`` is
+    called when a round has work, ``said`` counts what is logged for each peer.
     """
 
     def __init__(self, loop: Loop, lanes: Lanes, studies: Studies | None, backlog: Backlog,
@@ -103,6 +109,14 @@ class Sessions:
         for session in self._sessions.values():
             session.channel.close()
 
+    def leave(self) -> list[tuple[str, int]]:
+        """Close every channel, while the loop goes on; return the latest event that each worker has told."""
+        told = [(session.incarnation, session.highest_event) for session in self._sessions.values()]
+        for session in self._sessions.values():
+            session.channel.leave()
+        self._sessions.clear()
+        return told
+
     # -- what workers tell ------------------------------------------------------------------------
 
     def _take(self, session: Session, octets: bytes) -> None:
@@ -147,7 +161,7 @@ class Sessions:
             session.incarnation = packet["incarnation"]
             session.highest_event = self._events.get(session.incarnation, 0)
         else:
-            self._take_note(packet)
+            noted(self._sink, self._wall(), packet)
 
     def _take_opened(self, session: Session, packet: packets.Opened, octets: bytes) -> None:
         session.associations[packet["association"]] = dict(packet), octets
@@ -223,20 +237,6 @@ class Sessions:
         session.associations.pop(association, None)
         if self._studies is not None:
             self._studies.closed(association)
-
-    def _take_note(self, packet: notes.Note | notes.Missed) -> None:
-        if self._sink is None:
-            return
-        if packet["kind"] == "refused":
-            self._sink.put(events.object_refused(self._wall(), packet))
-        elif packet["kind"] == "quarantined":
-            self._sink.put(events.object_quarantined(self._wall(), packet))
-        elif packet["kind"] == "rejected":
-            self._sink.put(events.association_rejected(self._wall(), packet))
-        elif packet["kind"] == "turned_away":
-            self._sink.put(events.connection_refused(self._wall(), packet))
-        else:
-            self._sink.put(events.events_dropped(self._wall(), packet["count"]))
 
     def _lose(self, session: Session) -> None:
         """Take note that a worker died: its associations ended, its transfers are void."""

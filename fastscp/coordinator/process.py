@@ -124,6 +124,7 @@ class Coordinator:
         self._round_pending = False
         self._draining = False
         self._orphan = False  #: the acceptor process is gone; the last worker's end is ours
+        self._resumed = config.study.resumed
         self._orphan_limit_s = config.network.drain_timeout_s + ORPHAN_GRACE_S
         self._deadline: float | None = None
         self._deadline_timer: Timer | None = None
@@ -190,6 +191,8 @@ class Coordinator:
                 self._sessions.add(packet["name"], self._adopt(descriptor))
         elif packet["kind"] == "drain":
             self._drain()
+        elif packet["kind"] == "suspend":
+            self._end_tasks()
         elif packet["kind"] == "host":
             self._names.heard(packet["address"], packet["host"])
             self._sessions.host_known(packet["address"], packet["host"])
@@ -204,16 +207,20 @@ class Coordinator:
             return
         _log.error("the acceptor process is gone, finishing what is under way")
         self._orphan = True
-        self._loop.call_later(self._orphan_limit_s, self._drain)
+        self._loop.call_later(self._orphan_limit_s, lambda: self._end_tasks(with_studies=not self._resumed))
         self._schedule_round()
 
     def _drain(self) -> None:
         """Take over what is still in the channels, end the open studies, stop when every task is done."""
+        self._end_tasks(with_studies=True)
+
+    def _end_tasks(self, *, with_studies: bool = False) -> None:
+        """Take over what is still in the channels, stop when every task is done; open studies are for the next start."""
         if self._draining:
             return
         self._draining = True
         self._sessions.read_all()
-        if self._studies is not None:
+        if self._studies is not None and with_studies:
             self._studies.drain()
         self._schedule_round()
 
@@ -277,7 +284,7 @@ class Coordinator:
         """Commit, answer, start what is ready."""
         self._round_pending = False
         if self._orphan and not self._sessions.connected:
-            self._drain()
+            self._end_tasks(with_studies=not self._resumed)
         if self._studies is not None:
             self._studies.due(self._loop.now)
         self._state.commit()

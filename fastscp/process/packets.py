@@ -203,9 +203,9 @@ class Worker(TypedDict):
 
 
 class Order(TypedDict):
-    """What the acceptor process wants done: finish and end, end now, read files again."""
+    """What the acceptor process wants done: finish and end, end without the open studies, end now, read files again."""
 
-    kind: Literal["drain", "stop", "reload", "retire"]
+    kind: Literal["drain", "suspend", "stop", "reload", "retire"]
 
 
 class Ready(TypedDict):

@@ -108,14 +108,17 @@ def _quarantine(config: Config) -> Quarantine | None:
     return Quarantine(config.store.quarantine)
 
 
+def reception_context(config: Config, directory: OutputDirectory) -> ReceptionContext:
+    """Compose what objects are received with; their temporaries are made in ``directory``."""
+    return ReceptionContext(
+        output=config.output, store=config.store, directory=directory, shapes=Shapes(),
+        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest, quarantine=_quarantine(config))
+
+
 def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str,
                    places: Places | None = None) -> ConnectionContext:
     """Compose what a worker's connections use. Raises StorageError where the output directory cannot be opened."""
-    reception = ReceptionContext(
-        output=config.output, store=config.store,
-        directory=OutputDirectory(config.store.output_directory or "/"), shapes=Shapes(),
-        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest,
-        quarantine=_quarantine(config))
+    reception = reception_context(config, OutputDirectory(config.store.output_directory or "/"))
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,

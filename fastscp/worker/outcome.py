@@ -233,3 +233,20 @@ def error_comment(request: UnrecognizedRequest) -> str:
     """Return the Error Comment of a request that is not served, the tag first as in ``ObjectError.comment``."""
     comment, offending = request.comment, request.offending
     return f"({tag_text(offending[0])}) {comment}" if comment and offending else comment
+
+
+def stored(reception: Reception, published: Published, association: str, duration_s: float, *, event: int,
+           request: int | None) -> packets.Stored:
+    """Return the packet that tells of an object that has its name."""
+    command = reception.command
+    return {
+        "kind": "stored", "event": event, "request": request, "association": association,
+        "directory": published.directory, "file": published.file,
+        "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
+        "study": packets.bounded(reception.uid(STUDY_INSTANCE_UID)),
+        "series": packets.bounded(reception.uid(SERIES_INSTANCE_UID)),
+        "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
+        "transfer_syntax": reception.transfer_syntax_out, "size": reception.size, "duration_s": round(duration_s, 6),
+        "replaced": published.replaced, "unchanged": published.replaced and reception.unchanged,
+        "sha256": reception.digest,
+    }

@@ -52,8 +52,8 @@ class _Event:
 class Reporter:
     """Tells the coordinator what happens in one worker process."""
 
-    def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None) -> None:
-        """``on_lost`` is called when a channel has ended."""
+    def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None, *, events: int = 0) -> None:
+        """``on_lost`` is called when a channel has ended; ``events`` is the last number that an earlier life used."""
         self._loop = loop
         self._on_lost = on_lost
         self._incarnation = incarnation
@@ -65,7 +65,7 @@ class Reporter:
         self._events: dict[int, _Event] = {}
         self._awaiting_hooks: dict[int, Notice] = {}
         self._places: dict[int, tuple[packets.Place, Answer | None]] = {}  #: None: answered, transfer under way
-        self._event_number = 0
+        self._event_number = events
         self._request_number = 0
         self._acknowledged = 0
         self._watching_out = False

@@ -30,12 +30,10 @@ from fastscp.store.naming import clean_file_name
 from fastscp.worker.context import Reporter, ServiceContext
 from fastscp.worker.flow import Flow
 from fastscp.worker.narration import log_published
-from fastscp.worker.outcome import Caller, Outcomes, error_comment
+from fastscp.worker.outcome import Caller, Outcomes, error_comment, stored
 from fastscp.worker.quarantine import new_reception
 from fastscp.worker.reception import (
-    MODALITY,
     PATIENT_NAME,
-    SERIES_INSTANCE_UID,
     SPECIFIC_CHARACTER_SET,
     STUDY_INSTANCE_UID,
     Kept,
@@ -257,7 +255,7 @@ class StorageService:
 
     def _report(self, reception: Reception, published: Published, reporter: Reporter) -> None:
         """Tell the coordinator; the answer follows when the event is in its channel, or durable."""
-        context, command = self._context, reception.command
+        context = self._context
         self._connection.block()
         self.waiting = context.durable
 
@@ -266,18 +264,8 @@ class StorageService:
                 self._answer(reception)
 
         reporter.stored(
-            {
-                "kind": "stored", "event": reporter.next_event(), "request": self._place_request,
-                "association": self._connection.name, "directory": published.directory, "file": published.file,
-                "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
-                "study": packets.bounded(reception.uid(STUDY_INSTANCE_UID)),
-                "series": packets.bounded(reception.uid(SERIES_INSTANCE_UID)),
-                "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
-                "transfer_syntax": reception.transfer_syntax_out, "size": reception.size,
-                "duration_s": round(self._duration_s(), 6), "replaced": published.replaced,
-                "unchanged": published.replaced and reception.unchanged,
-                "sha256": reception.digest,
-            },
+            stored(reception, published, self._connection.name, self._duration_s(), event=reporter.next_event(),
+                   request=self._place_request),
             on_sent=None if context.durable else partial(self._enter, answer),
             on_acknowledged=partial(self._enter, answer) if context.durable else None,
             on_ran=partial(self._enter, self._after_hooks) if context.hooks_first else None,

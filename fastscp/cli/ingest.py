@@ -50,10 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             from fastscp.cli.libraries import libraries  # noqa: PLC0415 - slow to import
 
             return write(1, f"{_IDENTIFICATION}\n\n{libraries()}")
-        if not line.parameters:
-            raise UsageError("Missing parameter path")
-        check_logging(line)
-        check(line, verbose=True)
         return _start(line)
     except UsageError as error:
         write(2, f"fastscp-ingest: {error}\n")
@@ -61,7 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _start(line: CommandLine) -> int:
-    """Start logging, complete the checks and ingest. Raises UsageError."""
+    """Check the command line, start logging and ingest. Raises UsageError."""
+    if not line.parameters:
+        raise UsageError("Missing parameter path")
+    check_logging(line)
+    check(line, verbose=True)
     import logging  # noqa: PLC0415 - not needed for --help
 
     from fastscp.cli.startup import complaint  # noqa: PLC0415 - likewise

@@ -175,7 +175,7 @@ def _gunzipped(path: str) -> IO[bytes]:
         from zlib_ng import gzip_ng  # noqa: PLC0415 - may be missing
     except ImportError:
         return cast("IO[bytes]", gzip.open(path))
-    return cast("IO[bytes]", gzip_ng.open(path))
+    return cast("IO[bytes]", gzip_ng.open(path))  # type: ignore[no-untyped-call]
 
 
 def _unzstandard(path: str) -> IO[bytes]:

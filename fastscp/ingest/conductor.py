@@ -256,7 +256,7 @@ class Conductor:
     def _tell(self, group: Group, index: int, outcome: dict[str, Any]) -> None:
         """Tell the coordinator what became of an object; whatever it need not hear of is settled."""
         facts = group.part.facts[index]
-        packet = outcome.pop("packet", None)
+        packet: packets.Stored | None = outcome.pop("packet", None)
         if packet is None:
             outcome = outcome if facts["state"] == READY else _unpublished(facts)
         else:
@@ -273,7 +273,8 @@ class Conductor:
             return
         if self._teller.hooks_first:
             self._running += 1
-        self._teller.stored({**packet, "event": group.events[index], "request": request},
+        packet["event"], packet["request"] = group.events[index], request
+        self._teller.stored(packet,
                             settled=partial(self._settle, record), ran=self._ran)
 
     def _ran(self) -> None:

@@ -13,6 +13,8 @@ from fastscp.study import naming as studies
 from fastscp.study.policy import Sorting, StudyPolicy
 from fastscp.worker.reception import STUDY_INSTANCE_UID, Reception
 
+_NEVER = datetime.datetime.fromtimestamp(0, datetime.timezone.utc)  #: no part of a name by Study Instance UID
+
 
 def name_of(store: StorePolicy, study: StudyPolicy) -> Callable[[Prepared], str]:
     """Return what tells the path of an object; a part that is made up when it is stored is in angle brackets."""
@@ -34,7 +36,7 @@ def _directory(study: StudyPolicy, reception: Reception) -> str:
     if study.sorting is not Sorting.STUDY_UID:
         return f"<directory of study {uid}>"
     beneath = study.prefix[: study.prefix.rfind("/") + 1]
-    return beneath + studies.directory_name(study, uid, "", datetime.datetime.min)
+    return beneath + studies.directory_name(study, uid, "", _NEVER)
 
 
 def _file(store: StorePolicy, reception: Reception) -> str:

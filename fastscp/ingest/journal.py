@@ -113,7 +113,7 @@ class Journal:
         self._intended: tuple[int, bytes] | None = None
         self._set_facts(output_directory, incarnation)
         self._events = int(self.fact("events") or 0)  #: the number of the last one that may have been told
-        self._last_group = self._connection.execute("SELECT COALESCE(MAX(number), 0) FROM intents").fetchone()[0]
+        self._last_group = int(self._connection.execute("SELECT COALESCE(MAX(number), 0) FROM intents").fetchone()[0])
 
     def _set_facts(self, output_directory: str, incarnation: str) -> None:
         where = os.fsencode(os.path.abspath(output_directory)).decode("latin-1")

@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 
 from fastscp.dicom import uids
 from fastscp.dimse.command import C_STORE_RQ, Command
-from fastscp.errors import InstanceError, ObjectError, StorageError
+from fastscp.errors import ObjectError, StorageError
 from fastscp.ingest import archives
 from fastscp.ingest.policy import Placement
 from fastscp.ingest.recognise import MEDIA_STORAGE_DIRECTORY, Incomplete, Recognised, recognise
@@ -39,8 +39,6 @@ _HEAD_OCTETS: Final = 32768  #: read at first: the header of most objects, all o
 _LONG_HEAD_OCTETS: Final = 1 << 21  #: for file meta information with private elements
 _PIECE_OCTETS: Final = 1 << 18
 _COPIED_OCTETS: Final = 16384  #: what is shorter is faster read and written
-_PADDING_OCTETS: Final = 1 << 24  #: of zeros behind a data set
-_EMPTY_ELEMENT: Final = 8  #: octets of zeros that can be read as an element
 
 READY, FOREIGN, FAILED, SKIPPED, ENDED = "ready", "foreign", "failed", "skipped", "ended"
 
@@ -151,36 +149,7 @@ class Preparer:
             return refused or Prepared(source, FOREIGN)
         stretch = _Stretch(descriptor, begins, size, head)
         self._directory.source = SourceFile(descriptor, source.path, status, self._links and source.kind is Kind.FILE)
-        prepared = self._received(source, found, stretch, status)
-        failure = None if prepared.reception is None else prepared.reception.failure
-        if (isinstance(failure, InstanceError) and failure.offset is not None
-                and not uids.transfer_syntax(found.transfer_syntax).deflated):
-            prepared = self._without_zeros(prepared, found, stretch, found.offset + failure.offset)
-        return prepared
-
-    def _without_zeros(self, prepared: Prepared, found: Recognised, stretch: _Stretch, end: int) -> Prepared:
-        """Try again without zeros behind the data set: blocks of tapes and file systems are filled up so.
-
-        Up to ``end`` it could be read, perhaps only because eight zeros look like an element. The shortest beginning that
-        can be read and has nothing but zeros behind it is the data set.
-        """
-        zeros = stretch.zeros_around(end)
-        if zeros is None or prepared.status is None:
-            return prepared
-        shorter, longer = zeros // _EMPTY_ELEMENT + 1, 0  #: empty elements that are left out: too many, and not too many
-        best = prepared
-        while shorter - longer > 1 or best is prepared:
-            fewer = (longer + shorter) // 2 if best is not prepared else 0
-            tried = self._received(prepared.source, found, stretch.until(end - fewer * _EMPTY_ELEMENT), prepared.status)
-            if tried.reception is not None and tried.reception.failure is None:
-                best.discard()
-                best, longer = tried, fewer
-            else:
-                tried.discard()
-                if best is prepared:
-                    return prepared
-                shorter = fewer
-        return best
+        return self._received(source, found, stretch, status)
 
     def _refused(self, source: Source, found: Recognised | None, status: os.stat_result) -> Prepared | None:
         """Return what becomes of a source that cannot be an object; None when it may be one."""
@@ -281,20 +250,6 @@ class _Stretch:
         if not piece:
             raise StorageError("the file is shorter than it was")
         return piece
-
-    def until(self, end: int) -> _Stretch:
-        """Return the first ``end`` octets."""
-        return _Stretch(self._descriptor, self._begins, end, self._head[:end])
-
-    def zeros_around(self, at: int) -> int | None:
-        """Return how many zeros there are in front of ``at``; None unless there is nothing but zeros from there to the end."""
-        if not 0 < self._size - at <= _PADDING_OCTETS:
-            return None
-        if os.pread(self._descriptor, self._size - at, self._begins + at).strip(b"\0"):
-            return None
-        first = max(at - _PADDING_OCTETS, 0)
-        before = os.pread(self._descriptor, at - first, self._begins + first)
-        return len(before) - len(before.rstrip(b"\0"))
 
 
 def _read(octets: IO[bytes], most: int) -> bytes:

@@ -108,7 +108,7 @@ def _rich() -> Any | None:
         from rich.console import Console  # noqa: PLC0415 - likewise
     except ImportError:
         return None
-    bars.console = Console(file=sys.stderr)  # type: ignore[attr-defined]
+    bars.console = Console(file=sys.stderr)
     return bars
 
 

@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fastscp.config import Config
@@ -220,7 +221,7 @@ class Crew:
         for index in range(workers):
             ours, theirs = channel_pair()
             self.channels.append(ours)
-            self._pids.append(self._processes.start(lambda end=theirs: work(end), title=f"ingest worker {index + 1}",
+            self._pids.append(self._processes.start(partial(work, theirs), title=f"ingest worker {index + 1}",
                                                     close=list(self.channels), name="worker"))
             theirs.close()
 
@@ -257,7 +258,7 @@ class Direction:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.on_signal(number, self._interrupted)
         for index, channel in enumerate(self._crew.channels):
-            loop.register(channel.fileno(), IN, lambda mask, index=index: self._ready(index, mask))
+            loop.register(channel.fileno(), IN, partial(self._ready, index))
         set_title("ingest")
         loop.call_later(_COMMIT_S, self._commit)
         loop.call_later(self._shown.every_s, self._show)

@@ -143,14 +143,12 @@ def test_a_sender_of_dcmtk_gives_the_same(tmp_path: Path) -> None:
     assert tree(ours) == tree(theirs)
 
 
-def test_zeros_that_no_data_set_can_end_with_are_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["+B"]], ids=" ".join)
+def test_what_follows_a_data_set(tmp_path: Path, options: list[str]) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a").write_bytes(made(1) + bytes(5001))
-    ours = output(tmp_path, "ours")
-    assert ingest(["-aet", "RAWSCU", "-od", ours, tmp_path / "in"]).status == 0
-    theirs = output(tmp_path, "theirs")
-    over_the_network([instance(made(1))], [], theirs)
-    assert tree(ours) == tree(theirs)
+    for number, rest in enumerate((bytes(1), bytes(5000), bytes(5001), b"trailing text of some length", b"\xfc\xff\xfc\xffOB\0\0\4\0\0\0....")):
+        (tmp_path / "in" / f"{number}").write_bytes(made(number) + rest)
+    assert compare(tmp_path, [tmp_path / "in"], options) == (5 if options else 4)
 
 
 def test_a_member_of_an_archive_is_like_a_file(tmp_path: Path) -> None:

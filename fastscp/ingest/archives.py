@@ -79,6 +79,8 @@ def _regions(path: str) -> Iterator[Source]:
                 yield Source(path, Kind.PROBLEM, number, name, note="a sparse file in an archive is not read")
             else:
                 yield Source(path, Kind.REGION, number, name, member.offset_data, member.size)
+        if 0 < os.path.getsize(path) - archive.offset < tarfile.BLOCKSIZE:  # tarfile takes that for the end
+            raise tarfile.ReadError("it ends inside a header")
 
 
 def _each(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

@@ -130,8 +130,7 @@ class Books:
             self.tally.unmoved += 1
 
     def close(self) -> None:
-        """Write down everything, and close the books."""
-        self.commit()
+        """Close the books; what was not committed is not written down."""
         if self._report is not None:
             self._report.close()
         if self._journal is not None:

@@ -203,7 +203,16 @@ class Journal:
         return self._last_group
 
     def commit(self, report: tuple[str, int] | None) -> None:
-        """Make everything certain; ``report`` is the file, and how long it is when all that is entered stands in it."""
+        """Make everything certain; ``report`` is the file, and how long it is when all that is entered stands in it.
+
+        Raises ProcessError.
+        """
+        try:
+            self._commit(report)
+        except sqlite3.Error as error:
+            raise ProcessError(f"journal cannot be written: {error}") from error
+
+    def _commit(self, report: tuple[str, int] | None) -> None:
         pending, self._pending = self._pending, []
         over, self._over = self._over, []
         intended, self._intended = self._intended, None

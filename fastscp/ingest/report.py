@@ -7,6 +7,7 @@ on cuts off what the last one wrote behind its last commit: those sources are re
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import orjson
@@ -24,9 +25,11 @@ class Report:
         self._path = Path(path)
         try:
             self._file = self._path.open("r+b" if octets and self._path.exists() else "wb", buffering=0)
-            self.octets = min(octets, os.fstat(self._file.fileno()).st_size)
-            self._file.truncate(self.octets)
-            self._file.seek(self.octets)
+            status = os.fstat(self._file.fileno())
+            self.octets = min(octets, status.st_size)
+            if stat.S_ISREG(status.st_mode):  # a pipe is as good, though nothing can be taken back
+                self._file.truncate(self.octets)
+                self._file.seek(self.octets)
         except OSError as error:
             raise self._error(error) from error
 

@@ -263,7 +263,11 @@ class Direction:
         loop.call_later(_COMMIT_S, self._commit)
         loop.call_later(self._shown.every_s, self._show)
         loop.soon(conductor.start)
-        loop.run()
+        try:
+            loop.run()
+            books.commit()
+        except ProcessError as error:  # the report or the journal cannot be written
+            self._fail(error)
         self.complete = conductor.complete and self._failure is None
         if teller is not None:
             teller.close(books.tally, interrupted=not self.complete)
@@ -295,10 +299,13 @@ class Direction:
 
     def _lost(self, worker: int) -> None:
         """Give up: what that worker had begun is found out by the run that goes on."""
-        if self._failure is None:
-            self._failure = ProcessError(f"worker {worker + 1} ended, giving up; --resume goes on")
-            _log.critical("%s", self._failure)
+        self._fail(ProcessError(f"worker {worker + 1} ended"))
         self._loop.stop()
+
+    def _fail(self, error: ProcessError) -> None:
+        if self._failure is None:
+            self._failure = error
+            _log.critical("%s, giving up; --resume goes on", error)
 
     def _interrupted(self) -> None:
         """Finish what is being published; at the second signal not even that."""

@@ -250,3 +250,14 @@ def test_two_at_once_do_not_share_a_state_directory(out: Path, source: Path) -> 
         assert done.status == 0
     finally:
         lock.close()
+
+
+def test_a_report_that_cannot_be_written_ends_the_run(out: Path, source: Path) -> None:
+    done = ingest(["-od", out, "--report", "/dev/full", source])
+    assert done.status == 3
+    assert "report /dev/full cannot be written: No space left on device, giving up" in done.errors
+
+
+def test_a_report_on_standard_output(out: Path, source: Path) -> None:
+    done = ingest(["-od", out, "--report", "/dev/stdout", source])
+    assert (done.status, len(done.output.splitlines())) == (0, 3)

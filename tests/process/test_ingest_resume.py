@@ -100,8 +100,9 @@ def expected_calls() -> list[str]:
 def test_killed_at_random_points(tmp_path: Path, source: Path, options: list[str], everybody: bool) -> None:
     generator = random.Random(" ".join(options) + str(everybody))
     cut = Cut(tmp_path, [*options, *(hook(tmp_path / "calls") if "-ss" in options else []), "--workers", "2"], [source])
-    for attempt in range(5):
-        cut.cut_off(after=generator.randrange(1, 90), number=signal.SIGKILL, everybody=everybody, resume=attempt > 0)
+    statuses = [cut.cut_off(after=generator.randrange(1, 90), number=signal.SIGKILL, everybody=everybody, resume=attempt > 0)
+                for attempt in range(5)]
+    assert -signal.SIGKILL in statuses
     cut.finish()
     cut.check()
     if "-ss" in options:
@@ -207,8 +208,7 @@ def test_a_worker_that_dies_ends_the_run_and_resuming_goes_on(tmp_path: Path, so
     cut = Cut(tmp_path, ["+uf"], [source])
     process = subprocess.Popen([*COMMAND, "--report", str(cut.report), *cut.command], env=environment(), stderr=subprocess.PIPE)
     wait_until(lambda: cut.stored() >= 30, "objects")
-    workers = [one for one in family(process)[1:]]
-    workers[0].kill()
+    family(process)[1].kill()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 3
     assert b"--resume goes on" in errors

@@ -69,6 +69,13 @@ class InstanceError(ObjectError):
         super().__init__(message, status=status, tag=tag, offset=offset)
 
 
+class DuplicateError(ObjectError):
+    """The object is there already, and is not wanted again (0111H, PS3.7 Annex C)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=0x0111)
+
+
 class StorageError(ObjectError):
     """The file system refused; the answer is 0xA7xx (out of resources)."""
 

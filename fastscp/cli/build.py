@@ -25,7 +25,9 @@ from fastscp.dicom.dictionary import environment_paths
 from fastscp.dicom.options import GroupLengths, OutputOptions, PrivateDictionary
 from fastscp.errors import UsageError
 from fastscp.log.policy import LogPolicy
-from fastscp.store.policy import FileNames, StorePolicy
+from fastscp.store.hidden import STATE_DIRECTORY, is_own
+from fastscp.store.policy import FileNames, OnDuplicate, StorePolicy
+from fastscp.study import naming
 from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
 from fastscp.ul.policy import NegotiationPolicy
 
@@ -229,6 +231,7 @@ def store_policy(line: Settings) -> StorePolicy:
         output_directory=normalize_directory(line.value("--output-directory") or "."),
         file_names=FileNames.TIME if line.has("--timenames") else names,
         extension=line.value("--filename-extension") or "",
+        on_duplicate=OnDuplicate((line.value("--on-duplicate") or "replace").lower()),
         ignore=line.has("--ignore"),
         max_object_octets=line.size("--max-object-size") or 0,
         quarantine=None if quarantine is None else normalize_directory(quarantine),
@@ -250,9 +253,12 @@ def study_policy(line: Settings) -> StudyPolicy:
     completed = line.value("--completed-directory")
     if completed is not None and late is not None and LateObjects(late.lower()) is LateObjects.APPEND:
         raise UsageError("--completed-directory not allowed with --on-late append")
+    prefix = line.value("--sort-conc-studies") or line.value("--sort-on-study-uid") or ""
+    if is_own(naming.last_component(prefix)):
+        raise UsageError(f"Invalid prefix {prefix}: names that begin with {STATE_DIRECTORY} are the service's own")
     return StudyPolicy(
         sorting=_SORTING.get(line.effective("sorting"), Sorting.NONE),
-        prefix=line.value("--sort-conc-studies") or line.value("--sort-on-study-uid") or "",
+        prefix=prefix,
         rename=line.has("--rename-on-eostudy"),
         timeout_s=line.number("--eostudy-timeout"),
         max_age_s=line.number("--study-max-age"),

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from importlib import metadata, util
 from pathlib import Path
 
+from fastscp import core
+
 _PACKAGES = ("orjson", "setproctitle", "cryptography", "anyascii")
 _DICOM_VERSION = re.compile(r"""^__dicom_version__\b[^"']*["']([^"']+)""", re.MULTILINE)
 
@@ -19,7 +21,8 @@ _DICOM_VERSION = re.compile(r"""^__dicom_version__\b[^"']*["']([^"']+)""", re.MU
 def libraries() -> str:
     """Return the part of ``--version`` behind the header, laid out as storescp's."""
     lines = [f"Host type: {platform.machine()}-{platform.system()}",
-             f"Python: {platform.python_implementation()} {platform.python_version()}", "", "External libraries used:",
+             f"Python: {platform.python_implementation()} {platform.python_version()}",
+             f"Core: {'compiled' if core.ACTIVE else 'pure Python'}", "", "External libraries used:",
              *(f"- {line}" for line in (_deflate(), _openssl(), _sqlite(), _pydicom())),
              *(f"- {line}" for line in _packages())]
     return "\n".join(lines) + "\n"

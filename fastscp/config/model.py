@@ -62,3 +62,14 @@ class Config:
     def looks_up_hosts(self) -> bool:
         """Whether a resolver is needed; access rules ask it for the peers that they cannot decide about without."""
         return self.network.lookup_hosts and (self.access.enabled or self.names_wanted)
+
+    @property
+    def own_directories(self) -> tuple[str, ...]:
+        """Directories of the service itself; the durable state has a hidden one where it is given none."""
+        study = self.study
+        return tuple(filter(None, (study.state_directory, study.completed_directory, self.store.quarantine)))
+
+    @property
+    def own_files(self) -> tuple[str, ...]:
+        """Files of the service itself, but for those of the log."""
+        return tuple(filter(None, (self.hooks.event_log,)))

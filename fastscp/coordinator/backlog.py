@@ -15,8 +15,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterable
 
-import orjson
-
+from fastscp import jsontext
 from fastscp.coordinator.tasks import Cause, HookTask, Lanes, row_of, task_of
 from fastscp.study.state import FailedRow, HookState, TaskRow
 from fastscp.study.variables import Call
@@ -43,7 +42,7 @@ class Backlog:
     def call(self, task: HookTask) -> Call:
         """Return what a hook is to be called with, and have it at hand from now on."""
         if task.call is None:
-            call: Call = orjson.loads(self._state.task_body(task.number))
+            call: Call = jsontext.loads(self._state.task_body(task.number))
             task.call = call
         return task.call
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import orjson
 
+from fastscp import jsontext
 from fastscp.coordinator.destination import Destination
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
@@ -63,7 +64,7 @@ class EventLog:
         self._append(event)
 
     def _append(self, event: event_types.Event) -> None:
-        line = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+        line = jsontext.dumps(event, orjson.OPT_APPEND_NEWLINE)
         self._lines.append(line)
         self._octets += len(line)
 

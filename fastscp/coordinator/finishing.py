@@ -19,7 +19,8 @@ from typing import Any
 
 import orjson
 
-from fastscp.coordinator import repeats
+from fastscp import jsontext
+from fastscp.coordinator import beneath, repeats
 from fastscp.coordinator.moving import Mover
 from fastscp.coordinator.placing import remove_unused
 from fastscp.coordinator.progress import Progress
@@ -154,7 +155,7 @@ class Finisher:
         instances = {row.file: stored["sop_instance"] for row, stored in self._objects(progress)}
         for count, (file, kept) in enumerate(plan.repeats, 1):
             try:
-                os.unlink(f"{plan.directory}/{file}")
+                beneath.remove(plan.directory, file)
             except OSError as error:
                 if error.errno != errno.ENOENT:
                     _log.error("cannot remove repeated %s/%s: %s", plan.directory, file, error.strerror)
@@ -186,7 +187,7 @@ class Finisher:
                    without: frozenset[str] = frozenset()) -> tuple[tuple[str, str], ...]:
         if not self._policy.rename:
             return ()
-        files = [(row.name, str(orjson.loads(row.body)["prefix"])) for row in self._state.objects(study, last)
+        files = [(row.name, str(jsontext.loads(row.body)["prefix"])) for row in self._state.objects(study, last)
                  if row.name == row.file and row.file not in without]
         return tuple(numbering.plan(files, self._highest(directory)))
 
@@ -273,7 +274,7 @@ class Finisher:
             self._state.settle_objects(progress.task.study, progress.plan.last)
 
     def _objects(self, progress: Progress) -> list[tuple[ObjectRow, Mapping[str, Any]]]:
-        return [(row, orjson.loads(row.body)) for row in self._state.objects(progress.task.study, progress.plan.last)]
+        return [(row, jsontext.loads(row.body)) for row in self._state.objects(progress.task.study, progress.plan.last)]
 
     def _write_manifest(self, progress: Progress, directory: str) -> None:
         """Write the manifest into ``directory``; it names the place to which that will have moved."""
@@ -283,14 +284,11 @@ class Finisher:
         completed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
         content = manifest.build(plan.uid, _final(plan), completed, plan.revision,
                                  [(row.name, stored) for row, stored in self._objects(progress)])
-        path = manifest_path(directory)
-        temporary = f"{path}.tmp"
+        octets = jsontext.dumps(content, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         try:
-            with open(temporary, "wb") as file:
-                file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-            os.replace(temporary, path)
+            beneath.write(directory, manifest.FILE_NAME, octets)
         except OSError as error:
-            _log.error("cannot write %s: %s", path, error.strerror)
+            _log.error("cannot write %s: %s", manifest_path(directory), error.strerror)
 
 
 def _final(plan: Plan) -> str:

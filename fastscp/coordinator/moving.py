@@ -17,12 +17,12 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 
-from fastscp.coordinator.placing import HIDDEN_PREFIX
 from fastscp.coordinator.progress import Progress
-from fastscp.coordinator.renaming import rename_directory
 from fastscp.coordinator.tasks import Move, Plan
 from fastscp.coordinator.trees import copy_tree, remove_tree, synchronise
 from fastscp.log.names import APPLICATION
+from fastscp.store import hidden
+from fastscp.store.noreplace import rename as rename_directory
 from fastscp.study import naming
 from fastscp.study.state import StudyState
 
@@ -107,7 +107,7 @@ class Mover:
         directory = os.path.dirname(move.target)
         copy = move.copy
         if not copy:
-            copy = f"{directory}/{HIDDEN_PREFIX}{secrets.token_hex(8)}.arriving"
+            copy = f"{directory}/{hidden.PREFIX}{secrets.token_hex(8)}.arriving"
             progress.keep_move(copy=copy)
         if not move.copied:
             yield from remove_tree(copy)  # what an earlier try left
@@ -115,7 +115,7 @@ class Mover:
             if source is None:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), progress.plan.directory)
             try:
-                yield from copy_tree(os.path.realpath(source), copy)
+                yield from copy_tree(source, copy)
             except OSError:
                 yield from remove_tree(copy)  # room for others, while this one waits
                 raise
@@ -151,4 +151,4 @@ def _identity(path: str) -> tuple[int, int] | None:
         status = os.lstat(path)
     except OSError:
         return None
-    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode) else None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None

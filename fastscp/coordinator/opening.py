@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from fastscp.config import Config
 from fastscp.config.network import ProcessMode
@@ -11,6 +13,8 @@ from fastscp.coordinator.deferred_state import DeferredState
 from fastscp.coordinator.state import FILE_NAME, SqliteState
 from fastscp.coordinator.state_directory import StateDirectory, state_path
 from fastscp.errors import ProcessError
+from fastscp.study import naming
+from fastscp.study.policy import Sorting
 from fastscp.study.state import HookState, StudyState
 
 #: beyond its drain, another service has that long to die
@@ -26,7 +30,17 @@ def open_state(config: Config, pause: Callable[[float], None] = time.sleep) -> S
         return SqliteState(None)
     directory = StateDirectory(config.study.state_directory, config.store.output_directory, pause=pause,
                                patience_s=2 * config.network.drain_timeout_s + DEATH_S)
+    check_apart(directory.path, config)
     return SqliteState(directory.path)
+
+
+def check_apart(directory: Path, config: Config) -> None:
+    """Raise ``ProcessError`` where study directories would be made in the state directory, among its files."""
+    if config.study.sorting is Sorting.NONE:
+        return
+    parent = naming.parent_directory(config.study, config.store.output_directory)
+    if os.path.realpath(directory) == os.path.realpath(parent):
+        raise ProcessError(f"state directory {directory} is where study directories are made; give it one of its own")
 
 
 def open_hook_state(config: Config) -> HookState:

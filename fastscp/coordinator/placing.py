@@ -1,8 +1,9 @@
 """Makes the directories of studies.
 
 Invariants: a study directory is one component below the output directory, or below the directory that the operator's
-prefix names; it is never a hidden name of the service, never the directory for completed studies or one above that,
-never a name that storescp refuses, and, where names carry a time, never one that exists already.
+prefix names, and no symbolic link; it never has a name or a path of the service's own (``fastscp.store.hidden``,
+``fastscp.store.own_paths``), nor one above that, never a name that storescp refuses, and, where names carry a time, never one that exists
+already.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import datetime
 import errno
 import logging
 import os
+import stat
 from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
 
 from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
+from fastscp.store import hidden
+from fastscp.store.own_paths import OwnPaths
 from fastscp.study import naming
 from fastscp.study.policy import Sorting, StudyPolicy
 
@@ -26,21 +29,19 @@ _log = logging.getLogger(APPLICATION)
 _BAD_NAME = frozenset({errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR})
 _LATIN_1 = "ISO_IR 100"
 ATTEMPTS = 1000  #: directories whose names differ by a millisecond each
-HIDDEN_PREFIX = ".fastscp-"  #: of the service's own files and directories
 _MODE = 0o777  #: less the umask
 
 
 class Placer:
     """Decides and makes the directory of a study that opens."""
 
-    def __init__(self, policy: StudyPolicy, output_directory: str, reserved: frozenset[str], *,
+    def __init__(self, policy: StudyPolicy, output_directory: str, own: OwnPaths, *,
                  local_time: Callable[[], datetime.datetime] = datetime.datetime.now) -> None:
         self._local_time = local_time
         self._policy = policy
         self._output_directory = output_directory
         self._parent = naming.parent_directory(policy, output_directory)
-        self._reserved = reserved
-        self._kept_free = _with_parents(policy.completed_directory)
+        self._own = own
 
     def open_directory(self, study_uid: str, patient: str, charset: str,
                        occupied: Collection[str] = ()) -> tuple[str, bool]:
@@ -79,20 +80,17 @@ class Placer:
 
     def _make(self, path: str, name: str) -> bool:
         """Make a directory; return False when it is there already."""
-        if naming.is_refused(name) or name in self._reserved or name.startswith(HIDDEN_PREFIX) or self._is_kept_free(path):
+        if naming.is_refused(name) or hidden.is_own(name) or self._own.include(path):
             raise InstanceError("the study directory would have an unacceptable name")
         try:
             os.mkdir(path, _MODE)
         except FileExistsError:
-            if os.path.isdir(path):
+            if is_directory(path):
                 return False
             raise InstanceError(f"cannot make study directory {path}: it is a file") from None
         except OSError as error:
             raise _refusal(path, error) from error
         return True
-
-    def _is_kept_free(self, path: str) -> bool:
-        return bool(self._kept_free) and os.path.realpath(path) in self._kept_free
 
     def _spell(self, patient: str, charset: str) -> str:
         if not naming.first_value(patient):
@@ -136,7 +134,7 @@ def ensure(directory: str) -> None:
 
     Raises ``StorageError`` (A700), whatever the reason: the name was good before.
     """
-    if os.path.isdir(directory):
+    if is_directory(directory):
         return
     try:
         os.mkdir(directory, _MODE)
@@ -146,9 +144,12 @@ def ensure(directory: str) -> None:
     _log.info("made subdirectory for study again: %s", directory)
 
 
-def _with_parents(directory: str | None) -> frozenset[str]:
-    """Return a directory and all above it, by their real paths."""
-    if directory is None:
-        return frozenset()
-    path = Path(os.path.realpath(directory))
-    return frozenset(map(str, (path, *path.parents)))
+def is_directory(path: str) -> bool:
+    """Tell whether a study's directory is there. Raises ``StorageError`` for a symbolic link: who knows where it leads."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:  # whoever makes it finds out why it is not there
+        return False
+    if stat.S_ISLNK(mode):
+        raise StorageError(f"{path} is a symbolic link, which is not followed", errno=errno.ELOOP, path=path)
+    return stat.S_ISDIR(mode)

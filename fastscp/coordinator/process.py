@@ -33,17 +33,16 @@ from fastscp.coordinator.opening import open_hook_state, open_state
 from fastscp.coordinator.patience import Patience
 from fastscp.coordinator.placing import Placer
 from fastscp.coordinator.sessions import Sessions
-from fastscp.coordinator.state_directory import (
-    RESERVED_NAMES,
-    make_completed_directory,
-)
+from fastscp.coordinator.state_directory import make_completed_directory
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes
 from fastscp.errors import ProcessError
+from fastscp.log import setup as log
 from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass, packets
 from fastscp.process.heartbeat import Heartbeat
 from fastscp.process.loop import IN, Loop, Timer
+from fastscp.store.own_paths import OwnPaths
 from fastscp.study.commands import Commands
 from fastscp.study.events import stream_to
 from fastscp.study.state import HookState, Recovered, StudyState
@@ -137,7 +136,8 @@ class Coordinator:
         self._backlog = Backlog(self._lanes, hook_state, last_task=recovered.last_task)
         if state is not None:
             finisher = Finisher(config.study, state, stream, has_hook=config.hooks.on_end_of_study is not None)
-            placer = Placer(config.study, output_directory, RESERVED_NAMES)
+            placer = Placer(config.study, output_directory,
+                            OwnPaths(config.own_directories, (*config.own_files, *log.files())))
             self._studies = Studies(config.study, config.hooks, state, self._lanes, placer, finisher, stream)
             self._studies.recover(recovered, loop.now)
         else:

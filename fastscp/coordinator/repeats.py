@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-import orjson
-
+from fastscp import jsontext
 from fastscp.coordinator.progress import Progress
 from fastscp.store.comparing import Likeness, compare_files
 from fastscp.study.state import StudyState
@@ -36,7 +35,7 @@ def find(state: StudyState, progress: Progress) -> Generator[float, None, Findin
     known = state.remembered(plan.uid)
     pieces = 0
     for row in state.objects(progress.task.study, plan.last):
-        before = known.get(orjson.loads(row.body)["sop_instance"])
+        before = known.get(jsontext.loads(row.body)["sop_instance"])
         own = f"{plan.directory}/{row.name}"
         likeness = Likeness.DIFFERENT
         if before == own:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from fastscp import jsontext
 from fastscp.errors import ProcessError
 from fastscp.study.commands import RECEPTION, SERIES, STUDY
 from fastscp.study.state import MOST_FAILED, NEAR, FailedRow, ObjectRow, Recovered, StudyRow, TaskRow
@@ -100,9 +101,15 @@ class SqliteState:
                 self._execute("BEGIN IMMEDIATE")
                 self._in_transaction = True
             for statement, values in writes:
-                self._execute(statement, values)
+                self._run(statement, values)
         except sqlite3.Error as error:
             raise ProcessError(f"study state cannot be written: {error}") from error
+
+    def _run(self, statement: str, values: tuple[object, ...]) -> None:
+        try:
+            self._execute(statement, values)
+        except UnicodeEncodeError:  # a path that is not UTF-8
+            self._execute(statement, tuple(jsontext.safe(value) if isinstance(value, str) else value for value in values))
 
     def _read(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         self._settle()
@@ -110,7 +117,7 @@ class SqliteState:
 
     def recover(self) -> Recovered:
         """Return everything kept."""
-        studies = [StudyRow(number, uid, directory, opened, bool(made), None, objects)
+        studies = [StudyRow(number, uid, jsontext.meant(directory), opened, bool(made), None, objects)
                    for number, uid, directory, opened, made, objects in self._read(
             "SELECT number, uid, directory, opened, made, "
             "(SELECT count(*) FROM objects WHERE study = studies.number) FROM studies "
@@ -167,7 +174,7 @@ class SqliteState:
             "SELECT number, uid, directory, opened, made, ended, "
             "(SELECT count(*) FROM objects WHERE study = studies.number) FROM studies "
             "WHERE uid = ? AND ended IS NOT NULL ORDER BY ended DESC LIMIT 1", (uid,)).fetchone()
-        return None if row is None else StudyRow(*row)
+        return None if row is None else StudyRow(row[0], row[1], jsontext.meant(row[2]), *row[3:])
 
     def forget_ended(self, before: float, keep: int) -> None:
         """Drop what ended before that time, and the objects of all but the latest studies, up to ``keep`` objects."""
@@ -203,7 +210,8 @@ class SqliteState:
 
     def remembered(self, uid: str) -> dict[str, str]:
         """Return the paths of an ended study's files by SOP Instance UID."""
-        return dict(self._read("SELECT instance, path FROM remembered WHERE uid = ?", (uid,)))
+        return {instance: jsontext.meant(path) for instance, path in self._read(
+            "SELECT instance, path FROM remembered WHERE uid = ?", (uid,))}
 
     def add_object(self, study: int, row: ObjectRow, number: int, incarnation: str, event: int) -> None:
         """Keep an object and the event that told of it; it takes the place of an earlier one of the same name."""
@@ -304,7 +312,7 @@ class SqliteState:
         try:
             if len(self._writes) == 1 and not self._in_transaction:  # commits by itself
                 statement, values = self._writes.pop()
-                self._execute(statement, values)
+                self._run(statement, values)
                 return
             self._settle()
             if self._in_transaction:

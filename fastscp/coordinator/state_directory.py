@@ -11,12 +11,10 @@ from pathlib import Path
 
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
+from fastscp.store.hidden import STATE_DIRECTORY
 
 _log = logging.getLogger(APPLICATION)
 
-DEFAULT_NAME = ".fastscp"
-#: names that no study directory may have
-RESERVED_NAMES = frozenset({DEFAULT_NAME})
 LOCK_NAME = "lock"
 _PATIENCE_S = 2.0
 _STEP_S = 0.02
@@ -25,7 +23,7 @@ _STEPS_OF_A_DEATH = 25  #: whoever waits longer says so
 
 def state_path(configured: str | None, output_directory: str) -> Path:
     """Return where the state of a service is, whether or not it is there."""
-    return Path(configured) if configured is not None else Path(output_directory) / DEFAULT_NAME
+    return Path(configured) if configured is not None else Path(output_directory) / STATE_DIRECTORY
 
 
 def make_completed_directory(directory: str, output_directory: str) -> None:

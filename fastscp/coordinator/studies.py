@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from fastscp import jsontext
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.placing import Placer, ensure, remove_unused
 from fastscp.coordinator.tasks import Cause, FinishTask, HookTask, Lanes, Task, row_of, task_of
@@ -95,7 +96,7 @@ class Studies:
         if self._hooks.on_end_of_series is None and self._sink is None:
             return
         for row in self._state.objects(study.number):
-            series = orjson.loads(row.body)["series"]
+            series = jsontext.loads(row.body)["series"]
             self._series_of.setdefault(study.number, {})[series] = row.caller
             self._series.add_free((study.number, series))
 

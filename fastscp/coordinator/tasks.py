@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
+from fastscp import jsontext
 from fastscp.study.state import NEAR, TaskRow
 from fastscp.study.variables import Call
 
@@ -86,15 +85,15 @@ Task = HookTask | FinishTask
 def row_of(task: Task) -> TaskRow:
     """Return a task as it is kept."""
     if isinstance(task, FinishTask):
-        return TaskRow(task.number, task.study, FINISH, orjson.dumps(task.plan))
-    return TaskRow(task.number, task.study, task.kind, orjson.dumps(task.call))
+        return TaskRow(task.number, task.study, FINISH, jsontext.dumps(task.plan))
+    return TaskRow(task.number, task.study, task.kind, jsontext.dumps(task.call))
 
 
 def task_of(row: TaskRow) -> Task:
     """Return the task that an earlier coordinator kept; whoever waited for it is gone."""
     if row.kind != FINISH:
-        return HookTask(row.kind, row.study, orjson.loads(row.body) if row.body else None, row.number)
-    body = orjson.loads(row.body)
+        return HookTask(row.kind, row.study, jsontext.loads(row.body) if row.body else None, row.number)
+    body = jsontext.loads(row.body)
     for name in ("renames", "repeats"):
         body[name] = tuple((old, new) for old, new in body.get(name, ()))
     move = body.pop("move", None)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from fastscp.coordinator import beneath
 from fastscp.log.names import APPLICATION
 
 _log = logging.getLogger(APPLICATION)
@@ -23,30 +24,43 @@ def copy_tree(source: str, target: str) -> Iterator[float]:
 
     Files, directories and symbolic links are copied with their modes and times; anything else is left out, and told.
     """
-    for root, directories, files, fd in os.fwalk(source, onerror=_raise):
-        destination = os.path.normpath(os.path.join(target, os.path.relpath(root, source)))
-        os.mkdir(destination)
-        os.chmod(destination, stat.S_IMODE(os.fstat(fd).st_mode) | stat.S_IRWXU)
-        for name in (*files, *directories):
-            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            if stat.S_ISLNK(status.st_mode):
-                os.symlink(os.readlink(name, dir_fd=fd), f"{destination}/{name}")
-            elif stat.S_ISREG(status.st_mode):
-                yield from _copy_file(fd, name, status, f"{destination}/{name}")
-            elif not stat.S_ISDIR(status.st_mode):
-                _log.warning("%s/%s is neither file nor directory, it is not moved", root, name)
-        synchronise(destination)
-        yield 0.0
+    top = beneath.make(target)
+    try:
+        for root, directories, files, fd in os.fwalk(source, onerror=_raise):
+            into = beneath.descend(top, os.path.relpath(root, source))
+            try:
+                yield from _copy_entries(root, (*files, *directories), fd, into)
+            finally:
+                os.close(into)
+    finally:
+        os.close(top)
+
+
+def _copy_entries(root: str, names: Iterable[str], fd: int, into: int) -> Iterator[float]:
+    """Copy what is in one directory, but for what is in its directories."""
+    os.fchmod(into, stat.S_IMODE(os.fstat(fd).st_mode) | stat.S_IRWXU)
+    for name in names:
+        status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
+            os.symlink(os.readlink(name, dir_fd=fd), name, dir_fd=into)
+        elif stat.S_ISREG(status.st_mode):
+            yield from _copy_file(fd, name, status, into)
+        elif stat.S_ISDIR(status.st_mode):
+            os.mkdir(name, dir_fd=into)
+        else:
+            _log.warning("%s/%s is neither file nor directory, it is not moved", root, name)
+    os.fsync(into)
+    yield 0.0
 
 
 def _raise(error: OSError) -> None:
     raise error
 
 
-def _copy_file(directory: int, name: str, status: os.stat_result, target: str) -> Iterator[float]:
+def _copy_file(directory: int, name: str, status: os.stat_result, into: int) -> Iterator[float]:
     source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
-        out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        out = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=into)
         try:
             while os.sendfile(out, source, None, PIECE_OCTETS):
                 os.fdatasync(out)

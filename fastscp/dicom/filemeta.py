@@ -41,7 +41,7 @@ def encode(sop_class_uid: bytes, sop_instance_uid: bytes, transfer_syntax_uid: s
 
     UIDs and the title come without padding. An empty title leaves (0002,0016) out.
     """
-    before, behind = _around_instance(sop_class_uid, transfer_syntax_uid, source_ae_title)
+    before, behind = around_instance(sop_class_uid, transfer_syntax_uid, source_ae_title)
     instance = _short(0x0003, b"UI", sop_instance_uid, b"\0")
     return b"".join((
         _PREAMBLE, _GROUP_LENGTH_HEADER, _pack_length(len(before) + len(instance) + len(behind)),
@@ -50,8 +50,8 @@ def encode(sop_class_uid: bytes, sop_instance_uid: bytes, transfer_syntax_uid: s
 
 
 @functools.lru_cache(maxsize=256)
-def _around_instance(sop_class_uid: bytes, transfer_syntax_uid: str, source_ae_title: bytes) -> tuple[bytes, bytes]:
-    """Encode what the objects of an association have in common."""
+def around_instance(sop_class_uid: bytes, transfer_syntax_uid: str, source_ae_title: bytes) -> tuple[bytes, bytes]:
+    """Encode what the objects of an association have in common: group 0002 before and behind the instance's UID."""
     before = _VERSION + _short(0x0002, b"UI", sop_class_uid, b"\0")
     behind = _short(0x0010, b"UI", transfer_syntax_uid.encode("ascii"), b"\0") + _IMPLEMENTATION
     if source_ae_title:

@@ -25,7 +25,7 @@ import socket
 from collections import deque
 from typing import Any, Final
 
-import orjson
+from fastscp import jsontext
 
 _LENGTH_OCTETS: Final = 4
 _READ_OCTETS: Final = 1 << 18
@@ -77,7 +77,7 @@ class Channel:
             end = start + int.from_bytes(arrived[at:start], "little")
             if end > len(arrived):
                 break
-            messages.append(orjson.loads(arrived[start:end]))
+            messages.append(jsontext.loads(arrived[start:end]))
             at = end
         del arrived[:at]
         return messages
@@ -118,5 +118,5 @@ def channel_pair() -> tuple[Channel, Channel]:
 
 
 def _packed(message: Message) -> bytes:
-    octets = orjson.dumps(message)
+    octets = jsontext.dumps(message)
     return len(octets).to_bytes(_LENGTH_OCTETS, "little") + octets

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import orjson
-
+from fastscp import jsontext
 from fastscp.errors import ProcessError, UsageError
 
 FILE_NAME: Final = "ingest.sqlite"
@@ -153,7 +152,7 @@ class Journal:
             status = os.stat(path)
         except OSError:
             return None
-        return str(row[3]) if (status.st_size, status.st_mtime_ns) == (row[0], row[1]) else None
+        return jsontext.meant(row[3]) if (status.st_size, status.st_mtime_ns) == (row[0], row[1]) else None
 
     def members_done(self, path: str) -> list[list[int]]:
         """Return the numbers of the members of an archive that need not be read again, as ranges."""
@@ -176,12 +175,13 @@ class Journal:
     def entries(self) -> Iterator[Entry]:
         """Yield every source that was entered."""
         rows = self._connection.execute("SELECT path, number, size, mtime, result, target, reason, member FROM sources")
-        return (Entry(*row) for row in rows)
+        return (Entry(path, number, size, mtime, result, jsontext.meant(target), jsontext.meant(reason), member)
+                for path, number, size, mtime, result, target, reason, member in rows)
 
     def intents(self) -> list[Intent]:
         """Return what was about to be published when the last run was cut off, in order."""
         rows = self._connection.execute("SELECT body FROM intents ORDER BY number").fetchall()
-        return [Intent(*values) for (body,) in rows for values in orjson.loads(body)]
+        return [Intent(*values) for (body,) in rows for values in jsontext.loads(body)]
 
     # -- what is being done -----------------------------------------------------------------------
 
@@ -198,7 +198,7 @@ class Journal:
         self._last_group += 1
         intents = list(intents)
         self._events = max((one.event for one in intents), default=self._events)
-        body = orjson.dumps([[one.path, one.number, one.directory, one.inode, one.event, one.instance] for one in intents])
+        body = jsontext.dumps([[one.path, one.number, one.directory, one.inode, one.event, one.instance] for one in intents])
         self._intended = self._last_group, body
         return self._last_group
 
@@ -218,7 +218,8 @@ class Journal:
         intended, self._intended = self._intended, None
         with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [
-                (one.path, one.number, one.size, one.mtime, one.result, one.target, one.reason, one.member) for one in pending])
+                (one.path, one.number, one.size, one.mtime, one.result, jsontext.safe(one.target), jsontext.safe(one.reason),
+                 one.member) for one in pending])
             if over:
                 connection.executemany("DELETE FROM intents WHERE number = ?", [(group,) for group in over])
             if intended is not None:

@@ -16,10 +16,12 @@ from fastscp.errors import InstanceError, StorageError
 from fastscp.ingest.preparing import READY, Prepared
 from fastscp.process import packets
 from fastscp.store.directory import storage_error
+from fastscp.store.policy import OnDuplicate
 from fastscp.store.steps import result
 from fastscp.worker.narration import log_published
 from fastscp.worker.outcome import Caller, Outcomes, stored
-from fastscp.worker.reception import Kept, Published, Reception
+from fastscp.worker.publication import Published
+from fastscp.worker.reception import Kept, Reception
 
 STORED, REFUSED, QUARANTINED, FOREIGN, SKIPPED = "stored", "refused", "quarantined", "not-dicom", "skipped"
 WOULD_STORE = "would-store"
@@ -85,9 +87,13 @@ class Publisher:
             return self._failed(reception, became, duration_s)
         found = became if isinstance(became, Published) else Published("", "", replaced=False)  # --ignore
         if became is not None and published is None:
-            log_published(found.directory, found.file, found.warning, replaced=found.replaced)
+            log_published(found)
         packet = stored(reception, found, self._policy.association, duration_s, event=0, request=None)
-        return {"result": STORED, "packet": packet, "size": reception.size, "reason": found.warning}
+        outcome = {"result": STORED, "packet": packet, "size": reception.size if found.written else 0, "reason": found.warning}
+        if found.duplicate is not None:
+            outcome["reason"] = found.warning or f"duplicate: {found.duplicate.value}"
+            outcome["unsafe"] = found.duplicate is OnDuplicate.KEEP  # the source may be another one
+        return outcome
 
     def _named(self, prepared: Prepared, reception: Reception, directory: str | None, *, late: bool) -> Published | Kept | None:
         if self._policy.durable and late:

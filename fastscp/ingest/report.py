@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 
+from fastscp import jsontext
 from fastscp.errors import ProcessError
 
 
@@ -35,9 +36,9 @@ class Report:
 
     def add(self, source: str, result: str, target: str, reason: str) -> None:
         """Add a line, to be written by ``flush``."""
-        self._lines.append(orjson.dumps(
+        self._lines.append(jsontext.dumps(
             {"source": source, "result": result, "target": target or None, "reason": reason or None},
-            option=orjson.OPT_APPEND_NEWLINE))
+            orjson.OPT_APPEND_NEWLINE))
 
     def flush(self) -> None:
         """Write what was added."""

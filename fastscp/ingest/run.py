@@ -44,8 +44,8 @@ from fastscp.process.loop import IN, OUT, Loop
 from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.titles import set_title
 from fastscp.service.inetd import CoordinatorChild, run_coordinator
-from fastscp.service.run import check_directory_name, completed, preload, tidy_quarantine
-from fastscp.store.leftovers import remove_stale_temporaries
+from fastscp.service.run import completed, preload
+from fastscp.service.tidying import remove_leftovers
 from fastscp.study.policy import Sorting
 from fastscp.worker.context import reception_context
 from fastscp.worker.outcome import Caller
@@ -60,14 +60,12 @@ _COORDINATOR_START_S = 120.0  #: an earlier one may have hooks that still run
 def run(config: Config, policy: IngestPolicy, write: Callable[[int, str], object]) -> int:
     """Ingest; return the exit status of the program. ``write`` writes to a descriptor."""
     try:
-        check_directory_name(config.store, named_in_events=config.needs_coordinator)
         config = completed(replace(config, study=replace(config.study, resumed=True)))
         if config.network.umask is not None:
             os.umask(config.network.umask)
         preload(config.output)
         if policy.dry_run:
             return dry_run(config, policy, write)
-        tidy_quarantine(config.store)
         return ingest(config, policy, write)
     except UsageError as error:
         _log.critical("%s", error)
@@ -81,12 +79,12 @@ def ingest(config: Config, policy: IngestPolicy, write: Callable[[int, str], obj
     """Store what the paths lead to."""
     directory = state_path(config.study.state_directory, config.store.output_directory)
     lock = Lock(directory)
+    remove_leftovers(config.store)
     journal = Journal(directory, config.store.output_directory, resume=policy.resume, incarnation=new_incarnation(time.time()))
     report = open_report(policy.report, journal)
     books = Books(journal, report, policy.placement)
     if journal.resumed:
         books.find_published()
-        tidy_output(config.store.output_directory)
     incarnation = journal.fact("incarnation")
     helper = None
     if config.needs_coordinator:
@@ -179,17 +177,6 @@ def avoided_directories(config: Config) -> frozenset[Identity]:
             status = os.stat(path)
             found.add((status.st_dev, status.st_ino))
     return frozenset(found)
-
-
-def tidy_output(directory: str) -> None:
-    """Remove temporaries of processes that are gone."""
-    pids = set()
-    for name in os.listdir(directory):
-        owner = name.removeprefix(".fastscp-").partition("-")[0]
-        if name.startswith(".fastscp-") and owner.isdigit() and not os.path.exists(f"/proc/{owner}"):
-            pids.add(int(owner))
-    for pid in pids:
-        remove_stale_temporaries(directory, pid)
 
 
 def be_worker(channel: Channel, config: Config, policy: IngestPolicy, association: str, caller: Caller) -> int:

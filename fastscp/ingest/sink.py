@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from fastscp.errors import StorageError
 from fastscp.ingest import kernel
-from fastscp.store.directory import storage_error
+from fastscp.store.directory import Place, storage_error
 from fastscp.store.sink import InstanceSink, OutputDirectory
 
 
@@ -156,40 +156,39 @@ class SourcedSink(InstanceSink):
         self.fill()
         return (yield from super().digesting())
 
-    def compare(self, target: str) -> Generator[None, None, bool]:
+    def compare(self, target: str, place: Place | None = None) -> Generator[None, None, bool]:
         """Find out whether ``target`` has the same octets."""
         self.fill()
-        return (yield from super().compare(target))
+        return (yield from super().compare(target, place))
 
-    def publishing(self, target: str, *, replace: bool) -> Generator[None, None, bool]:
-        """Give the object its name; where that is the source's own name nothing has to be done."""
+    def publishing(self, target: str, *, replace: bool, place: Place | None = None) -> Generator[None, None, bool]:
+        """Give the object its name."""
         self.settle()
-        if replace and self.is_source and self._is_there(target):
-            self.discard()
-            return True
-        return (yield from super().publishing(target, replace=replace))
+        return (yield from super().publishing(target, replace=replace, place=place))
 
-    def _is_there(self, target: str) -> bool:
-        """Tell whether the name belongs to the source already; renaming one link over another would leave both."""
-        if self._source is None:
-            return False
-        try:
-            status = os.stat(target, dir_fd=self._directory.fd, follow_symlinks=False)
-        except OSError:
-            return False
-        return os.path.samestat(status, self._source.status)
+    def _give_name(self, target: str, place: Place, *, replace: bool) -> bool:
+        if self.is_source and self._source is not None:
+            try:
+                return self._link_source(self._source, target, place, replace=replace)
+            except FileExistsError:
+                raise
+            except OSError:  # another file system, or a file whose owner does not let others link it
+                self.fill()
+        return super()._give_name(target, place, replace=replace)
 
-    def _link(self, target: str) -> None:
-        if not self.is_source or self._source is None:
-            super()._link(target)
-            return
+    def _link_source(self, source: SourceFile, target: str, place: Place, *, replace: bool) -> bool:
+        """Make the target another name of the source; where it is one already nothing has to be done."""
+        directory = self._directory
         try:
-            self._directory.link_descriptor(self._source.descriptor, target)
+            directory.link_descriptor(source.descriptor, target, place.fd)
         except FileExistsError:
-            raise
-        except OSError:  # another file system, or a file whose owner does not let others link it
-            self.fill()
-            super()._link(target)
+            if not replace:
+                raise
+            there = os.stat(target, dir_fd=place.fd, follow_symlinks=False)
+            if not os.path.samestat(there, source.status):  # else a rename would do nothing, and leave both names
+                os.rename(directory.hide(source.descriptor), target, src_dir_fd=directory.fd, dst_dir_fd=place.fd)
+            return True
+        return False
 
 
 class DrySink(SourcedSink):

@@ -20,7 +20,7 @@ from fastscp.errors import InstanceError
 from fastscp.ingest import archives, media
 from fastscp.ingest.recognise import MEDIA_STORAGE_DIRECTORY
 from fastscp.ingest.sources import ARCHIVE, Kind, Source
-from fastscp.store.directory import TEMPORARY_PREFIX
+from fastscp.store.hidden import is_own
 
 STANDARD_INPUT: Final = "-"
 _AT_ONCE: Final = 1 << 16
@@ -150,7 +150,7 @@ class Walk:
         below.sort()
 
     def _entry(self, entry: os.DirEntry[str], below: list[str]) -> Iterator[Source]:
-        if entry.name.startswith(TEMPORARY_PREFIX):
+        if is_own(entry.name):
             return
         path = entry.path
         if entry.is_symlink() and not self._follow:

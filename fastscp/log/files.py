@@ -70,6 +70,11 @@ class FileAppender(Appender):
         keep = enabled(properties, "Append", default=self.append_by_default)
         self._file = self._open(0 if keep else os.O_TRUNC)
 
+    @property
+    def path(self) -> str:
+        """Where the file is."""
+        return str(self._path)
+
     def _open(self, flags: int = 0) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | flags, 0o666)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 
-import orjson
-
+from fastscp import jsontext
 from fastscp.log import names
 from fastscp.log.layouts import message, timestamp
 
@@ -29,4 +28,4 @@ class JSONLayout:
             "message": message(record).encode("utf-8", "replace").decode("utf-8"),
         }
         facts = getattr(record, "fields", {})
-        return orjson.dumps({**entry, **facts, **entry}).decode("utf-8") + "\n"
+        return jsontext.dumps({**entry, **facts, **entry}).decode("utf-8") + "\n"

@@ -38,11 +38,20 @@ def configure(policy: LogPolicy) -> None:
     configuration.apply(built)
 
 
+def files() -> list[str]:
+    """Return the paths of the files that the log is written to."""
+    paths = (getattr(handler, "path", None) for logger in _loggers() for handler in logger.handlers)
+    return [path for path in paths if isinstance(path, str)]
+
+
+def _loggers() -> list[logging.Logger]:
+    root = logging.getLogger()
+    return [root, *(logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger))]
+
+
 def reset() -> None:
     """Take every handler and level from every logger; close the handlers."""
-    root = logging.getLogger()
-    loggers = [logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
-    for logger in (root, *loggers):
+    for logger in _loggers():
         for handler in logger.handlers[:]:
             logger.removeHandler(handler)
             handler.close()

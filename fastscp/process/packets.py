@@ -17,6 +17,7 @@ from typing import Literal, TypedDict, cast
 
 import orjson
 
+from fastscp import jsontext
 from fastscp.errors import ProcessError
 from fastscp.process.fdpass import PACKET_OCTETS
 
@@ -94,7 +95,8 @@ class Stored(TypedDict):
     size: int
     duration_s: float
     replaced: bool
-    unchanged: bool  #: what it replaced had the same octets
+    unchanged: bool  #: what it replaced had the same octets, or it was not written
+    duplicate: str | None  #: what was done because its name was taken (``--on-duplicate``)
     sha256: str | None
 
 
@@ -289,7 +291,7 @@ def turned_away(address: str, host: str, port: int, reason: str) -> TurnedAway:
 def encode(packet: Packet) -> bytes:
     """Return the packet's octets. Raises ``ProcessError`` when it is too long or cannot be encoded."""
     try:
-        octets = orjson.dumps(packet)
+        octets = jsontext.dumps(packet)
     except TypeError as error:
         raise ProcessError(f"a packet of kind {packet['kind']} cannot be encoded: {error}") from error
     if len(octets) > PACKET_OCTETS:
@@ -329,7 +331,7 @@ def bounded(text: str) -> str:
 
 def _decode(octets: bytes | bytearray | memoryview) -> object:
     try:
-        packet = orjson.loads(octets)
+        packet = jsontext.loads(octets)
     except orjson.JSONDecodeError as error:
         raise ProcessError(f"a packet of {len(octets)} octets is not JSON: {error}") from error
     if not isinstance(packet, dict) or "kind" not in packet:

@@ -30,6 +30,7 @@ from fastscp.process.loop import IN, Loop
 from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.titles import set_title
 from fastscp.service.privileges import drop_privileges
+from fastscp.service.tidying import remove_leftovers
 from fastscp.worker.process import Worker, WorkerSettings
 
 _log = logging.getLogger(APPLICATION)
@@ -80,6 +81,7 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
     if helper is not None and resolver is not None:
         await_names(admission, resolver)
     admission.close()
+    remove_leftovers(config.store)
     return status if helper is None else helper.finish() or status
 
 

@@ -31,7 +31,7 @@ from fastscp.net.systemd import adopt_listeners, watchdog_s
 from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.slots import Slots
 from fastscp.process.titles import set_title
-from fastscp.store.leftovers import remove_stale_temporaries, undo_unfinished
+from fastscp.service.tidying import remove_leftovers
 from fastscp.store.policy import StorePolicy
 from fastscp.worker.limits import Places
 from fastscp.worker.process import Worker, WorkerSettings
@@ -49,11 +49,11 @@ _network_log = logging.getLogger(NETWORK)
 def run(config: Config) -> int:
     """Serve until told to stop; return the exit status of the program."""
     try:
-        check_directory_name(config.store, named_in_events=config.needs_coordinator)
         config = completed(config)
         if config.network.umask is not None:
             os.umask(config.network.umask)
-        tidy_quarantine(config.store)
+        if config.network.mode is not ProcessMode.INETD:
+            remove_leftovers(config.store)
         settings = worker_settings(config.network.tls)
         if config.network.mode is ProcessMode.INETD:
             from fastscp.service.inetd import serve_descriptor  # noqa: PLC0415 - one mode's own module
@@ -159,45 +159,12 @@ def children(config: Config, settings: WorkerSettings) -> Children:
 def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> int:
     """Be a worker process; return its exit status."""
     if start.predecessor:
-        remove_temporaries(config.store, start.predecessor)
+        remove_leftovers(config.store)
     try:
         return Worker(start.control, config, settings, heartbeat=start.heartbeat).run()
     except (FastscpError, OSError) as error:
         _network_log.critical("worker %d cannot go on: %s", start.index + 1, error)
         return 1
-
-
-def remove_temporaries(store: StorePolicy, pid: int) -> None:
-    """Remove what a dead worker may have left in the output directory and in the quarantine."""
-    if store.ignore:
-        return
-    try:
-        remove_stale_temporaries(store.output_directory, pid)
-        if store.quarantine is not None:
-            undo_unfinished(store.quarantine, pid)
-            remove_stale_temporaries(store.quarantine, pid)
-    except OSError as error:
-        _network_log.warning("cannot remove what process %d may have left: %s", pid, error)
-
-
-def tidy_quarantine(store: StorePolicy) -> None:
-    """Undo what processes of an earlier run had not finished in the quarantine."""
-    if store.quarantine is None:
-        return
-    try:
-        undo_unfinished(store.quarantine)
-    except OSError as error:
-        _log.warning("cannot tidy up the quarantine: %s", error)
-
-
-def check_directory_name(store: StorePolicy, *, named_in_events: bool) -> None:
-    """Refuse a name that events, hooks' environment and durable state cannot hold. Raises ProcessError."""
-    try:
-        store.output_directory.encode()
-    except UnicodeEncodeError as error:
-        if named_in_events:
-            message = "with sorting, hooks or an event log the name of the output directory must be UTF-8"
-            raise ProcessError(message) from error
 
 
 def usable_dictionaries(paths: tuple[str, ...]) -> tuple[str, ...]:

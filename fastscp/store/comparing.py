@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import hashlib
 import os
 import stat
 from collections.abc import Generator
@@ -63,3 +64,21 @@ def compare_with(descriptor: int, path: str, dir_fd: int | None = None) -> Gener
     finally:
         os.close(other)
     return Likeness.EQUAL
+
+
+def digest_of(path: str, dir_fd: int | None = None) -> Generator[None, None, str | None]:
+    """Return the SHA-256 of the file at ``path``, in hexadecimal; None when it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        fd = os.open(path, _FLAGS, dir_fd=dir_fd)
+    except OSError:
+        return None
+    try:
+        while octets := os.read(fd, PIECE_OCTETS):
+            digest.update(octets)
+            yield
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return digest.hexdigest()

@@ -1,26 +1,45 @@
 """A directory of this service as processes use it: found by its path again and again, written by its descriptor.
 
 Strategy: the path is looked at with every instance, so that a directory that was moved away and made again is noticed;
-all else goes by the descriptor. Whether the file system has anonymous files that can be named is tried once.
+all else goes by the descriptor. Whether the file system has anonymous files that can be named is tried once. The
+directory itself, and what leads to it, is the operator's, and may be a symbolic link; what is below it may not.
 
-Invariants: hidden names are unique among processes; every error becomes StorageError unless a method says otherwise.
+Invariants: whatever has a hidden name is locked (``fastscp.store.hidden``); every error becomes StorageError unless a
+method says otherwise.
 """
 
 from __future__ import annotations
 
 import errno
-import itertools
 import os
+import stat
+from dataclasses import dataclass
 
 from fastscp.errors import StorageError
+from fastscp.store import hidden
 
-TEMPORARY_PREFIX = ".fastscp-"
+#: what open(2) says of a symbolic link that is not to be followed
+_LINK = (errno.ENOTDIR, errno.ELOOP)
 
 
 def storage_error(action: str, path: str, error: OSError) -> StorageError:
     """Translate an OSError; the text names what was tried and why it failed."""
     return StorageError(f"cannot {action} {path}: {os.strerror(error.errno or errno.EIO)}",
                         errno=error.errno, path=path)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A directory in which an instance gets its name, open until ``close``."""
+
+    fd: int
+    path: str  #: absolute, or relative to the output directory
+    owned: bool = False
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self.owned:
+            os.close(self.fd)
 
 
 class Directory:
@@ -35,7 +54,7 @@ class Directory:
         self._fd = -1
         self._identity = (0, 0)
         self._anonymous = False
-        self._numbers = itertools.count(1)
+        self._names = hidden.Names()
 
     def follow_path(self) -> None:
         """Open the directory, unless it is the one that is open."""
@@ -59,30 +78,83 @@ class Directory:
         except OSError:
             return False  # the named fallback reports any lasting trouble
         try:
-            self.link_descriptor(fd, probe)
+            hidden.claim(fd)
+            self.link_descriptor(fd, probe, self._fd)
+            os.unlink(probe, dir_fd=self._fd)
         except OSError:
             return False
         finally:
             os.close(fd)
-        os.unlink(probe, dir_fd=self._fd)
         return True
 
-    def hidden_name(self) -> str:
-        """Return a hidden name for a temporary file, unique among all processes."""
-        return f"{TEMPORARY_PREFIX}{os.getpid()}-{next(self._numbers)}.tmp"
+    def anonymous_place(self) -> tuple[int, int, int] | None:
+        """Open the directory that the path names now: its descriptor, device and inode number.
 
-    def link_descriptor(self, fd: int, target: str) -> None:
-        """Give an anonymous file a name: relative to this directory, or absolute. OSError passes through."""
+        None where that is not possible, or no anonymous files can be named there.
+        """
+        try:
+            self.follow_path()
+        except StorageError:
+            return None
+        return (self._fd, *self._identity) if self._anonymous else None
+
+    def hide(self, fd: int) -> str:
+        """Give an anonymous file a hidden name here, and return that. OSError passes through."""
+        name = self.hidden_name()
+        hidden.claim(fd)
+        self.link_descriptor(fd, name, self._fd)
+        return name
+
+    def link_descriptor(self, fd: int, target: str, dir_fd: int) -> None:
+        """Give an anonymous file a name in the directory ``dir_fd``. OSError passes through."""
         # With a directory descriptor linkat(2) gets AT_SYMLINK_FOLLOW; a plain link(2) would link the symlink.
-        os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=self._fd, dst_dir_fd=self._fd, follow_symlinks=True)
+        os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=True)
+
+    def hidden_name(self) -> str:
+        """Return a hidden name that no other process has."""
+        return self._names.next()
+
+    def create_hidden(self, kind: str = hidden.TEMPORARY) -> tuple[int, str]:
+        """Make a file with a hidden name here; return descriptor and name. OSError passes through."""
+        return hidden.create(self._names, self._fd, kind)
 
     def open_temporary(self) -> tuple[int, str | None]:
         """Open a new file without a name, or with a hidden one: its descriptor and that name. OSError passes through."""
         if self._anonymous:
             return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=self._fd), None
-        name = self.hidden_name()
-        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
-        return os.open(name, flags, 0o666, dir_fd=self._fd), name
+        return self.create_hidden()
+
+    def open_unnamed(self) -> int:
+        """Open a new file that never gets a name. OSError passes through."""
+        fd, name = self.open_temporary()
+        if name is not None:
+            os.unlink(name, dir_fd=self._fd)
+        return fd
+
+    @property
+    def place(self) -> Place:
+        """The directory itself."""
+        return Place(self._fd, "")
+
+    def open_place(self, inside: str) -> Place:
+        """Open the directory ``inside``, relative to this one or absolute. Raises StorageError.
+
+        Its last component is never followed if it is a symbolic link; what leads there is the operator's.
+        """
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return Place(os.open(inside, flags, dir_fd=self._fd), inside, owned=True)
+        except OSError as error:
+            path = os.path.join(self.path, inside)
+            if error.errno in _LINK and self._is_link(inside):
+                raise StorageError(f"{path} is a symbolic link, which is not followed", errno=errno.ELOOP, path=path) from error
+            raise storage_error("open directory", path, error) from error
+
+    def _is_link(self, inside: str) -> bool:
+        try:
+            return stat.S_ISLNK(os.stat(inside, dir_fd=self._fd, follow_symlinks=False).st_mode)
+        except OSError:
+            return False
 
     def make_again(self, name: str) -> None:
         """Make the directory ``name``, relative to this one, if somebody took it away. Raises StorageError."""

@@ -4,6 +4,8 @@
 ``UNIQUE``        ``<prefix>.X.<fresh UID><extension>``
 ``TIME``          ``YYYYMMDDHHMMSSmmm[_NNNN].<prefix><extension>``
 
+A name that is taken becomes ``<prefix>.<SOP Instance UID>_<n><extension>`` where that is wanted.
+
 The prefix is the code of the SOP class (``CT``, ``MR``, ``UNKNOWN`` ...). Octets of the peer that are not
 letters, digits, blank or one of ``- . : @ _`` become ``_``, so a name never leaves its directory.
 """
@@ -14,7 +16,7 @@ import datetime
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from fastscp.errors import InstanceError
 
@@ -57,7 +59,27 @@ def may_collide(file_name: str) -> bool:
     return "_" in file_name
 
 
-def distinct_file_name(file_name: str, sop_instance_uid: str) -> str:
+def distinct_file_name(file_name: str, sop_instance_uid: str, extension: str = "") -> str:
     """Return a second name for a UID whose first name belongs to another; the same one every time."""
     digest = hashlib.sha256(sop_instance_uid.encode("latin-1", "replace")).hexdigest()
-    return f"{file_name}_{digest[:12]}"
+    return f"{file_name.removesuffix(extension)}_{digest[:12]}{extension}"
+
+
+def numbered_file_name(file_name: str, extension: str, number: int) -> str:
+    """Return the name of the next instance of a UID: the number comes before the extension, which ends every name."""
+    return f"{file_name.removesuffix(extension)}_{number}{extension}"
+
+
+def free_number(is_taken: Callable[[int], bool]) -> int:
+    """Return a number from 1 on that is not taken, after one that is, in a number of looks that grows with its digits."""
+    free = 1
+    while is_taken(free):
+        free *= 2
+    taken = free // 2
+    while free - taken > 1:
+        middle = (free + taken) // 2
+        if is_taken(middle):
+            taken = middle
+        else:
+            free = middle
+    return free

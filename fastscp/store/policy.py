@@ -14,6 +14,16 @@ class FileNames(enum.Enum):
     TIME = "time"
 
 
+class OnDuplicate(enum.Enum):
+    """``--on-duplicate``: what is done with an instance whose file name is taken."""
+
+    REPLACE = "replace"  #: it takes the place of the earlier file
+    KEEP = "keep"  #: the earlier file stays
+    COMPARE = "compare"  #: an equal file stays, else as RENAME
+    RENAME = "rename"  #: it gets another name
+    REFUSE = "refuse"
+
+
 @dataclass(frozen=True)
 class StorePolicy:
     """Where and under which names instances are published."""
@@ -21,6 +31,7 @@ class StorePolicy:
     output_directory: str = "."  #: ``-od`` as given, minus trailing slashes
     file_names: FileNames = FileNames.INSTANCE_UID
     extension: str = ""  #: ``-fe``, appended as it is
+    on_duplicate: OnDuplicate = OnDuplicate.REPLACE  #: of instances named by their UIDs
     ignore: bool = False  #: ``--ignore``: receive, answer, store nothing
     quarantine: str | None = None  #: where objects are kept that cannot be stored; None: they are refused
     max_object_octets: int = 0  #: ``--max-object-size``, of a data set as it is received; 0 for any number

@@ -1,7 +1,7 @@
 """The directory of objects that could not be stored: each with a report beside it (``NAME`` and ``NAME.json``).
 
 Strategy: two names cannot appear at once, so the report gets its name first, then the object. A note of what is
-going on (``.fastscp-<pid>-<n>.keep``, which holds NAME) stands beside them until both are there.
+going on (``.fastscp-<token>-<n>.keep``, which holds NAME) stands beside them until both are there.
 
 Invariants: where there is an object there is its report, and both are complete; what a process leaves that dies in
 between is undone by ``fastscp.store.leftovers``.
@@ -13,11 +13,11 @@ import contextlib
 import os
 
 from fastscp.errors import StorageError
+from fastscp.store import hidden
 from fastscp.store.directory import storage_error
 from fastscp.store.sink import InstanceSink, OutputDirectory
 
 REPORT_SUFFIX = ".json"
-NOTE_SUFFIX = ".keep"
 
 
 class Quarantine:
@@ -36,8 +36,7 @@ class Quarantine:
 
         Raises StorageError; neither is there then, and ``sink`` is to be discarded.
         """
-        note = self._directory.hidden_name().removesuffix(".tmp") + NOTE_SUFFIX
-        self._write(note, os.fsencode(name))
+        note, note_name = self._note(name)
         try:
             self._publish_report(name + REPORT_SUFFIX, report)
             try:
@@ -46,7 +45,8 @@ class Quarantine:
                 self._remove(name + REPORT_SUFFIX)
                 raise
         finally:
-            self._remove(note)
+            os.close(note)
+            self._remove(note_name)
 
     def _publish_report(self, name: str, report: bytes) -> None:
         sink = self._directory.create(report)
@@ -62,19 +62,19 @@ class Quarantine:
         except FileExistsError as error:
             raise StorageError(f"the name {name} is taken already", path=name) from error
 
-    def _write(self, name: str, octets: bytes) -> None:
+    def _note(self, name: str) -> tuple[int, str]:
+        """Note that ``name`` and its report are about to appear; return the note's descriptor, which owns it, and name."""
         try:
-            fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=self._directory.fd)
+            fd, note = self._directory.create_hidden(hidden.NOTE)
             try:
-                written = os.write(fd, octets)
-            finally:
+                hidden.write_note(fd, name)
+            except OSError:
                 os.close(fd)
+                self._remove(note)
+                raise
         except OSError as error:
-            self._remove(name)
             raise storage_error("write a file in", self.path, error) from error
-        if written != len(octets):
-            self._remove(name)
-            raise StorageError(f"short write to a file in {self.path}", path=self.path)
+        return fd, note
 
     def _remove(self, name: str) -> None:
         try:

@@ -2,11 +2,11 @@
 
 Strategy: the octets go to an anonymous file (``O_TMPFILE``) of the output directory, which gets its first
 name when the object is complete. Where the file system has no anonymous files, a hidden name
-(``.fastscp-<pid>-<n>.tmp``) stands in.
+(``fastscp.store.hidden``) stands in.
 
 Invariants: a final name never shows an incomplete object; a file that has a final name is only ever
-replaced as a whole; every error of write, close, link and rename becomes StorageError. This module does
-not choose names.
+replaced as a whole, and only by who was told to; every hidden name is in the output directory, or a note there says
+where it is; every error of write, close, link and rename becomes StorageError. This module does not choose names.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import contextlib
 import errno
 import hashlib
 import os
-import tempfile
 from collections.abc import Generator, Sequence
 from typing import IO
 
 from fastscp.errors import StorageError
+from fastscp.store import hidden, noreplace
 from fastscp.store.comparing import Likeness, compare_with
-from fastscp.store.directory import Directory, storage_error
+from fastscp.store.directory import Directory, Place, storage_error
 from fastscp.store.steps import result
 
 _IOV_MAX = 1000  #: below the kernel's 1024 buffers a writev takes
 _COPY_OCTETS = 1 << 20
-_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)  #: link(2) cannot, a copy may
+_NO_LINK = (errno.EXDEV, *noreplace.NO_LINKS)  #: link(2) cannot, a copy may
 
 
 class OutputDirectory(Directory):
@@ -128,7 +128,7 @@ class InstanceSink:
     def spool(self) -> IO[bytes]:
         """Return an unnamed file beside the output for what must be kept until its length is known."""
         try:
-            spool = tempfile.TemporaryFile(dir=self._directory.path)  # noqa: SIM115 - closed in _close
+            spool = open(self._directory.open_unnamed(), "w+b")  # noqa: SIM115 - closed in _close
         except OSError as error:
             raise storage_error("create a spool in", self._directory.path, error) from error
         self._spools.append(spool)
@@ -153,101 +153,110 @@ class InstanceSink:
                 yield
         return digest.hexdigest()
 
-    def compare(self, target: str) -> Generator[None, None, bool]:
+    def compare(self, target: str, place: Place | None = None) -> Generator[None, None, bool]:
         """Find out, a piece at a time, whether ``target`` has the same octets; nobody must write meanwhile."""
         if self._head:
             self.write([])
-        likeness = yield from compare_with(self._fd, target, self._directory.fd)
+        likeness = yield from compare_with(self._fd, target, (place or self._directory.place).fd)
         return likeness is Likeness.EQUAL
 
     def publish(self, target: str, *, replace: bool) -> bool:
-        """Publish at once."""
+        """Publish at once, in the output directory."""
         return result(self.publishing(target, replace=replace))
 
-    def publishing(self, target: str, *, replace: bool) -> Generator[None, None, bool]:
-        """Give the complete object its final name; return True when it replaced an earlier file.
+    def publishing(self, target: str, *, replace: bool, place: Place | None = None) -> Generator[None, None, bool]:
+        """Give the complete object its final name in ``place``; return True when it replaced an earlier file.
 
         One step, where the directory is on the file system of the temporary; else it is copied in many.
-        ``target`` is absolute or relative to the output directory. With ``replace`` False an existing
+        Without a ``place`` that is the output directory. With ``replace`` False an existing
         name raises FileExistsError and leaves the temporary as it was, for another try. Raises
         StorageError for everything else; the temporary is then still there to be discarded.
         """
+        if place is None:
+            place = self._directory.place
         if self._head:
             self.write([])
+        self._close_spools()
         self._settle()
         try:
-            self._link(target)
+            replaced = self._give_name(target, place, replace=replace)
         except FileExistsError:
-            if not replace:
-                raise
-            replaced = True
-            yield from self._replace(target)
+            raise
         except OSError as error:
             if error.errno not in _NO_LINK:
                 raise storage_error("create", target, error) from error
-            replaced = yield from self._copy_beside(target, replace=replace)
-        else:
-            replaced = False
+            replaced = yield from self._copy_beside(target, place, replace=replace)
         self.discard()
         return replaced
 
-    def _link(self, target: str) -> None:
+    def _give_name(self, target: str, place: Place, *, replace: bool) -> bool:
+        """Link or rename, in one step; return whether an earlier file was replaced."""
         directory = self._directory
         if self._hidden is None:
-            directory.link_descriptor(self._fd, target)
-        else:
-            os.link(self._hidden, target, src_dir_fd=directory.fd, dst_dir_fd=directory.fd,
-                    follow_symlinks=False)
+            try:
+                directory.link_descriptor(self._fd, target, place.fd)
+            except FileExistsError:
+                if not replace:
+                    raise
+                self._hidden = directory.hide(self._fd)  # found there if this process is killed in between
+                os.rename(self._hidden, target, src_dir_fd=directory.fd, dst_dir_fd=place.fd)
+                self._hidden = None
+                return True
+            return False
+        replaced = noreplace.give_name(self._hidden, target, src_dir_fd=directory.fd, dst_dir_fd=place.fd, replace=replace)
+        self._hidden = None
+        return replaced
 
-    def _replace(self, target: str) -> Generator[None, None, None]:
-        """Replace an existing file as a whole: a second name, renamed over the first.
+    def _copy_beside(self, target: str, place: Place, *, replace: bool) -> Generator[None, None, bool]:
+        """Publish on another file system: copy in the kernel under a hidden name there, then rename.
 
-        That name is in the output directory, where it is found if this process is killed in between.
+        A note in the output directory says where, until it is done.
         """
-        fd = self._directory.fd
-        temporary = self._directory.hidden_name()
-        try:
-            self._link(temporary)
-            try:
-                os.rename(temporary, target, src_dir_fd=fd, dst_dir_fd=fd)
-            except OSError:
-                os.unlink(temporary, dir_fd=fd)
-                raise
-        except OSError as error:
-            if error.errno not in _NO_LINK:
-                raise storage_error("replace", target, error) from error
-            yield from self._copy_beside(target, replace=True)
-
-    def _copy_beside(self, target: str, *, replace: bool) -> Generator[None, None, bool]:
-        """Publish on another file system, or on one without hard links: copy in the kernel, then rename."""
         directory = self._directory
-        temporary = os.path.join(os.path.dirname(target), directory.hidden_name())
         try:
-            self._must_be_free(target, replace=replace)
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-            out = os.open(temporary, flags, 0o666, dir_fd=directory.fd)
+            self._must_be_free(target, place, replace=replace)
+            name = directory.hidden_name()
+            out, note = self._begin_copy(name, place)
+            published = False
             try:
-                try:
-                    yield from self._send_all(out)
-                finally:
+                yield from self._send_all(out)
+                _flush(out)
+                replaced = noreplace.give_name(name, target, src_dir_fd=place.fd, dst_dir_fd=place.fd, replace=replace)
+                published = True
+            finally:
+                if not published:
+                    os.unlink(name, dir_fd=place.fd)
+                with contextlib.suppress(OSError):  # what lost writes there are is known; who tidies up removes the note
                     os.close(out)
-                exists = self._must_be_free(target, replace=replace)  # others may have published meanwhile
-                os.rename(temporary, target, src_dir_fd=directory.fd, dst_dir_fd=directory.fd)
-            except (OSError, GeneratorExit):
-                os.unlink(temporary, dir_fd=directory.fd)
-                raise
+                    os.unlink(note, dir_fd=directory.fd)
         except FileExistsError:
             raise
         except OSError as error:
             raise storage_error("create", target, error) from error
-        return exists
+        return replaced
 
-    def _must_be_free(self, target: str, *, replace: bool) -> bool:
-        """Tell whether there is a file of that name; FileExistsError as of link(2), unless it may be replaced."""
-        exists = _exists(target, self._directory.fd)
-        if exists and not replace:
+    def _begin_copy(self, name: str, place: Place) -> tuple[int, str]:
+        """Make the file ``name`` in ``place``, after a note of it; return its descriptor, and the note's name.
+
+        The note is this process's as long as the file is.
+        """
+        directory = self._directory
+        fd, note = directory.create_hidden(hidden.COPY)
+        try:
+            hidden.write_note(fd, os.path.join(place.path, name))
+            out = hidden.create_named(name, place.fd)
+            hidden.claim(out)
+        except OSError:
+            os.unlink(note, dir_fd=directory.fd)
+            raise
+        finally:
+            os.close(fd)
+        return out, note
+
+    def _must_be_free(self, target: str, place: Place, *, replace: bool) -> None:
+        """Raise FileExistsError as link(2) would, before anything is copied in vain."""
+        if not replace and noreplace.exists(target, place.fd):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
-        return exists
 
     def _send_all(self, out: int) -> Generator[None, None, None]:
         """Copy the whole temporary with sendfile(2)."""
@@ -267,14 +276,17 @@ class InstanceSink:
         must be named before its last close: so a duplicate of the descriptor is closed first.
         """
         try:
-            os.close(os.dup(self._fd))
+            _flush(self._fd)
         except OSError as error:
             raise storage_error("close a file in", self._directory.path, error) from error
 
-    def _close(self) -> None:
+    def _close_spools(self) -> None:
         while self._spools:
             with contextlib.suppress(OSError):  # what it still buffers is dropped anyway, room for it or not
                 self._spools.pop().close()
+
+    def _close(self) -> None:
+        self._close_spools()
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             if self._hidden is not None:
@@ -291,9 +303,6 @@ class InstanceSink:
             raise storage_error("close a file in", self._directory.path, error) from error
 
 
-def _exists(path: str, dir_fd: int) -> bool:
-    try:
-        os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+def _flush(fd: int) -> None:
+    """Close a duplicate of a descriptor: some file systems report at close(2) what they could not write."""
+    os.close(os.dup(fd))

@@ -88,6 +88,7 @@ class ObjectStored(Occurrence, Caller, Instance):
     size: int
     duration_s: float
     replaced: bool
+    duplicate: str | None
     sha256: str | None
 
 
@@ -106,6 +107,7 @@ class ObjectRefused(Occurrence, Caller, Instance):
     tag: str | None
     offset: int | None
     reason: str
+    duplicate: str | None
 
 
 class ObjectQuarantined(Occurrence, Caller, Instance):

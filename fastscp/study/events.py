@@ -38,6 +38,8 @@ from fastscp.study.event_types import (
     StudyOpened,
 )
 
+_DUPLICATE_SOP_INSTANCE = 0x0111  #: status; PS3.7 Annex C
+
 
 class EventSink(Protocol):
     """Where events go. It never blocks and never fails."""
@@ -101,7 +103,8 @@ def object_stored(when: float, opened: Mapping[str, Any], stored: Mapping[str, A
             "association": stored["association"], **caller(opened),
             "directory": stored["directory"], "file": stored["file"], "study_uid": stored["study"],
             "series_uid": stored["series"], "modality": stored["modality"], **instance(stored), "size": stored["size"],
-            "duration_s": stored["duration_s"], "replaced": stored["replaced"], "sha256": stored["sha256"]}
+            "duration_s": stored["duration_s"], "replaced": stored["replaced"],
+            "duplicate": stored["duplicate"], "sha256": stored["sha256"]}
 
 
 def object_refused(when: float, refused: Mapping[str, Any]) -> ObjectRefused:
@@ -111,7 +114,8 @@ def object_refused(when: float, refused: Mapping[str, Any]) -> ObjectRefused:
             "directory": refused["directory"], "file": refused["file"], "study_uid": refused["study"],
             "series_uid": refused["series"], "modality": refused["modality"], **instance(refused),
             "duration_s": refused["duration_s"], "status": refused["status"], "tag": refused["tag"],
-            "offset": refused["offset"], "reason": refused["reason"]}
+            "offset": refused["offset"], "reason": refused["reason"],
+            "duplicate": "refuse" if refused["status"] == _DUPLICATE_SOP_INSTANCE else None}
 
 
 def object_quarantined(when: float, kept: Mapping[str, Any]) -> ObjectQuarantined:

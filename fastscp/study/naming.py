@@ -105,6 +105,11 @@ def is_refused(name: str) -> bool:
     return name in {"", ".", ".."} or "/" in name or "\0" in name
 
 
+def last_component(prefix: str) -> str:
+    """Return what of a prefix the names of study directories begin with."""
+    return prefix.rpartition("/")[2]
+
+
 def is_new_each_time(sorting: Sorting) -> bool:
     """Whether a study that comes back gets a directory of its own again."""
     return sorting in {Sorting.CONCURRENT_STUDIES, Sorting.PATIENT_NAME}

@@ -40,7 +40,8 @@ def reception(opened: Mapping[str, Any], stored: Mapping[str, Any]) -> Call:
         "FASTSCP_STUDY_UID": stored["study"], "FASTSCP_SERIES_UID": stored["series"],
         "FASTSCP_MODALITY": stored["modality"], "FASTSCP_SOP_CLASS_UID": stored["sop_class"],
         "FASTSCP_SOP_INSTANCE_UID": stored["sop_instance"],
-        "FASTSCP_TRANSFER_SYNTAX_UID": stored["transfer_syntax"], "FASTSCP_SIZE": str(stored["size"])})
+        "FASTSCP_TRANSFER_SYNTAX_UID": stored["transfer_syntax"], "FASTSCP_SIZE": str(stored["size"]),
+        "FASTSCP_DUPLICATE": stored.get("duplicate") or ""})
 
 
 def end_of_series(opened: Mapping[str, Any], directory: str, study_uid: str, series_uid: str) -> Call:

@@ -14,10 +14,11 @@ statuses, and decide when something is done.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastscp.dimse.command import Command
 from fastscp.dimse.provider import SHORTEST_DATA
@@ -27,16 +28,22 @@ from fastscp.log.text import printable
 from fastscp.net.peer import Peer
 from fastscp.net.transport import Transport, TransportError
 from fastscp.process.loop import OUT
+from fastscp.store.policy import OnDuplicate
 from fastscp.ul import describe
 from fastscp.ul.association import Association
 from fastscp.ul.events import Aborted, Established, Rejected, ReleaseRequested
 from fastscp.ul.pdu import P_DATA_TF
 from fastscp.worker.context import ConnectionContext
+from fastscp.worker.express import lane_of
 from fastscp.worker.flow import Flow
 from fastscp.worker.limits import PEER_LEFT, Admittance, Patience, answers_within
-from fastscp.worker.narration import log_established, log_late, silence
+from fastscp.worker.narration import log_established, log_late, log_published, silence
+from fastscp.worker.publication import Published
 from fastscp.worker.service import StorageService
 from fastscp.worker.stream import Stream
+
+if TYPE_CHECKING:
+    from fastscp.core import Lane
 
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
@@ -116,6 +123,15 @@ class Connection:
         """Handle no further item and read nothing until ``resume``."""
         self.flow.block()
 
+    def took(self, lane: Lane) -> None:
+        """Take note of what the express lane has stored and answered."""
+        storage = self.storage
+        storage.idle_since = self._context.loop.now
+        storage.outcomes.stored(lane.written, lane.stored)
+        for name in lane.replaced:
+            log_published(Published(self._context.service.reception.store.output_directory, os.fsdecode(name), replaced=True,
+                                    duplicate=OnDuplicate.REPLACE))
+
     def resume(self) -> None:
         """Go on with what waits behind the item that blocked; harmless while items are being handled."""
         self.storage.idle_since = self._context.loop.now  # it was not the peer who kept silent
@@ -190,6 +206,9 @@ class Connection:
         request = event.request
         self.storage.outcomes.opened(request)
         log_established(event, self.storage.caller, with_contexts=self._context.log_contexts)
+        if self._context.depot is not None:
+            self.flow.lane = lane_of(self._context.depot, self._context.service.reception, event,
+                                     self._context.answers.policy.max_pdu_length)
         if 0 < request.max_pdu_length < SHORTEST_DATA:
             why = f"takes PDUs of at most {request.max_pdu_length} octets, no answer fits"
             _log.error("%s %s; aborting association", self.storage.caller, why)
@@ -279,7 +298,7 @@ class Connection:
 
     def _tell_closed(self, how: str) -> None:
         if self.flow.inbox.provider is not None:
-            self.flow.inbox.provider = None
+            self.flow.inbox.provider = self.flow.lane = None
             self.storage.outcomes.closed(how)
 
     def _close(self, how: str, why: str) -> None:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Protocol
 from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.rewrite import Shapes
+from fastscp.log import setup as log
 from fastscp.log.limit import PeerLimit
 from fastscp.process import packets
 from fastscp.process.loop import Loop
+from fastscp.store.own_paths import OwnPaths
 from fastscp.store.policy import StorePolicy
 from fastscp.store.quarantine import Quarantine
 from fastscp.store.sink import OutputDirectory
@@ -26,6 +28,7 @@ from fastscp.worker.limits import Places
 
 if TYPE_CHECKING:
     from fastscp.config import Config
+    from fastscp.core import Depot
 
 _BUFFER_OCTETS = 1 << 20  #: a CT image in one or two reads: each costs as much as a few elements (perf/bench.py)
 
@@ -68,6 +71,7 @@ class ReceptionContext:
     sorted: bool = False  #: an object without Study Instance UID has no place
     digest: bool = False  #: sha256 of each file, for its event
     quarantine: Quarantine | None = None  #: where objects are kept that cannot be stored
+    own: OwnPaths = field(default_factory=OwnPaths)  #: names that no object gets
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class ConnectionContext:
     service: ServiceContext
     said: PeerLimit  #: counts what is logged for each peer
     places: Places = field(default_factory=Places)  #: of hosts and titles
+    depot: Depot | None = None  #: where the express lanes put objects; None: there are none
     clock: Callable[[], float] = time.monotonic  #: what turns are measured with, seconds
 
 
@@ -112,7 +117,8 @@ def reception_context(config: Config, directory: OutputDirectory) -> ReceptionCo
     """Compose what objects are received with; their temporaries are made in ``directory``."""
     return ReceptionContext(
         output=config.output, store=config.store, directory=directory, shapes=Shapes(),
-        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest, quarantine=_quarantine(config))
+        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest, quarantine=_quarantine(config),
+        own=OwnPaths(files=(*config.own_files, *log.files())))
 
 
 def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str,

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from fastscp.dicom.uids import SOP_CLASS_NAMES, TRANSFER_SYNTAX_NAMES
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable, printable_lines
+from fastscp.store.policy import OnDuplicate
 from fastscp.ul import describe
 from fastscp.ul.events import Established
 from fastscp.worker.outcome import Caller
+from fastscp.worker.publication import Published
 
 _log = logging.getLogger(APPLICATION)
 _network_log = logging.getLogger(NETWORK)
@@ -19,6 +21,10 @@ _NAMES = SOP_CLASS_NAMES | TRANSFER_SYNTAX_NAMES
 _MOST_CONTEXTS = 8  #: listed in one warning
 _MOST_SYNTAXES = 4  #: of each of them
 _LONGEST_NAME = 64
+_DUPLICATES: dict[OnDuplicate | None, str] = {
+    OnDuplicate.REPLACE: "overwriting", OnDuplicate.KEEP: "kept", OnDuplicate.COMPARE: "unchanged",
+    OnDuplicate.RENAME: "storing as",
+}
 
 
 def log_established(event: Established, caller: Caller, *, with_contexts: bool) -> None:
@@ -91,11 +97,13 @@ def silence(*, answers: bool, storing: bool, begun: bool) -> str:
     return "does not go on with its message" if begun else "asks for nothing"
 
 
-def log_published(directory: str, file: str, warning: str, *, replaced: bool) -> None:
+def log_published(published: Published) -> None:
     """Log where an object went."""
-    path = f"{directory}/{file}"
-    _log.info("storing DICOM file: %s", path)
-    if warning:
-        _log.warning("%s, storing as: %s", printable(warning), path)
-    if replaced:
-        _log.warning("DICOM file already exists, overwriting: %s", path)
+    path = f"{published.directory}/{published.file}"
+    if published.written:
+        _log.info("storing DICOM file: %s", path)
+    if published.warning:
+        _log.warning("%s, storing as: %s", printable(published.warning), path)
+    duplicate = _DUPLICATES.get(published.duplicate)
+    if duplicate:
+        _log.warning("DICOM file already exists, %s: %s", duplicate, path)

@@ -24,13 +24,13 @@ from fastscp.process import packets
 from fastscp.study import event_types, events
 from fastscp.ul.pdu import AAssociateRQ, AcceptedContext
 from fastscp.worker.context import Reporter
+from fastscp.worker.publication import Published
 from fastscp.worker.quarantine import quarantined
 from fastscp.worker.reception import (
     MODALITY,
     SERIES_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     Kept,
-    Published,
     Reception,
 )
 
@@ -155,9 +155,9 @@ class Outcomes:
 
     # -- its objects ------------------------------------------------------------------------------
 
-    def stored(self, size: int) -> None:
-        """Count an object that has its name; the service tells of it."""
-        self.tally.stored += 1
+    def stored(self, size: int, objects: int = 1) -> None:
+        """Count an object that has its name, or several; the service tells of it."""
+        self.tally.stored += objects
         self.tally.octets += size
 
     def refused(self, reception: Reception, duration_s: float, published: Published | None = None) -> None:
@@ -219,8 +219,7 @@ class Outcomes:
             "modality": attempt.text(MODALITY), "transfer_syntax": attempt.context.transfer_syntax,
             "duration_s": round(attempt.duration_s, 6), "status": verdict.status, "tag": verdict.tag,
             "offset": verdict.offset,
-            # it may name a file that is not in UTF-8
-            "reason": packets.bounded(verdict.told).encode("utf-8", "replace").decode(),
+            "reason": packets.bounded(verdict.told),
         }
 
 
@@ -247,6 +246,6 @@ def stored(reception: Reception, published: Published, association: str, duratio
         "series": packets.bounded(reception.uid(SERIES_INSTANCE_UID)),
         "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
         "transfer_syntax": reception.transfer_syntax_out, "size": reception.size, "duration_s": round(duration_s, 6),
-        "replaced": published.replaced, "unchanged": published.replaced and reception.unchanged,
-        "sha256": reception.digest,
+        "replaced": published.replaced, "unchanged": not published.written or (published.replaced and reception.unchanged),
+        "duplicate": None if published.duplicate is None else published.duplicate.value, "sha256": reception.digest,
     }

@@ -18,7 +18,7 @@ import signal
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
@@ -30,6 +30,7 @@ from fastscp.process.heartbeat import Heartbeat
 from fastscp.process.loop import IN, OUT, Loop
 from fastscp.worker.connection import Connection
 from fastscp.worker.context import worker_context
+from fastscp.worker.express import depot_of
 from fastscp.worker.limits import Places
 from fastscp.worker.reporter import Reporter, new_incarnation
 
@@ -61,7 +62,8 @@ class Worker:
         self.loop = Loop()
         incarnation = new_incarnation(time.time())
         self.reporter = Reporter(self.loop, incarnation, self._unconnected)
-        self._context = worker_context(config, self.loop, self.reporter, incarnation, settings.places)
+        context = worker_context(config, self.loop, self.reporter, incarnation, settings.places)
+        self._context = replace(context, depot=depot_of(context.service))
         self._network = config.network
         self._only_one = only_one
         self._heartbeat = heartbeat

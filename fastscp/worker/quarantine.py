@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 
 import orjson
 
+from fastscp import jsontext
 from fastscp.dicom.filemeta import encode as encode_file_meta
 from fastscp.dicom.rewrite import Trace
 from fastscp.dimse.command import Command
@@ -149,10 +150,10 @@ class KeepingReception(Reception):
     def _report(self, kept: Kept, caller: Mapping[str, Any]) -> bytes:
         """Encode the file beside the object; its names are those of the event."""
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds")
-        return orjson.dumps({
+        return jsontext.dumps({
             "schema": REPORT_SCHEMA, "time": now.replace("+00:00", "Z"), **caller, "file": kept.file, "size": kept.size,
             **{_REPORTED.get(name, name): value for name, value in described(self, kept.refusal).items()},
-        }, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        }, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def _taken(views: Sequence[memoryview | bytes], rest: Sequence[memoryview | bytes]) -> Sequence[memoryview | bytes]:

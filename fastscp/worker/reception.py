@@ -8,10 +8,9 @@ Nothing here knows of sockets, messages to the coordinator, or time beyond what 
 from __future__ import annotations
 
 import datetime
-import errno
 import logging
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,12 +23,13 @@ from fastscp.dimse.command import Command
 from fastscp.errors import InstanceError, ObjectError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
-from fastscp.store import naming
-from fastscp.store.existing import media_storage_instance_uid
-from fastscp.store.policy import FileNames
+from fastscp.store.comparing import digest_of
+from fastscp.store.existing import Existing
 from fastscp.store.sink import InstanceSink
 from fastscp.ul.pdu import AcceptedContext
 from fastscp.worker.context import ReceptionContext
+from fastscp.worker.publication import Publication, Published
+from fastscp.worker.standing import attributes_of
 
 _log = logging.getLogger(APPLICATION)
 
@@ -42,19 +42,6 @@ STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Published:
-    """Where an instance went."""
-
-    directory: str  #: as the operator wrote it, with the study directory when sorting
-    file: str
-    replaced: bool
-    warning: str = ""  #: why the name is not the one that the UID leads to
-
-
-_Publication = Generator[None, None, Published]
 
 
 @dataclass(frozen=True)
@@ -78,9 +65,11 @@ class Reception:
         self.failure: ObjectError | None = None
         self.status = 0
         self.digest: str | None = None  #: sha256 of the published file, where it is wanted
-        self.cleaned_uid = False  #: the file's name is not made of the UID as it is
         self.unchanged = False  #: an earlier file of that name has the same octets (``compare`` found out)
-        self._file_name = ""
+        self._publication: Publication | None = None
+        self._stays_out = False  #: an earlier file is kept, nothing is written
+        self._attributes: Mapping[int, bytes] = {}  #: of the file that is kept
+        self._transfer_syntax_out = ""  #: of the file that is kept
         self._size = 0
         self._settings = settings
         self._sink: InstanceSink | None = None
@@ -96,12 +85,11 @@ class Reception:
 
     def _open(self, calling_ae_title: str) -> None:
         """Create the temporary, with its file meta information first (PS3.10 §7.1)."""
-        command, output, store = self.command, self._settings.output, self._settings.store
-        if store.file_names is FileNames.INSTANCE_UID:  # before a single octet is written
-            self._file_name = naming.instance_file_name(self.prefix, command.affected_sop_instance_uid,
-                                                        store.extension)
-            self.cleaned_uid = naming.may_collide(self._file_name) and naming.clean_file_name(
-                command.affected_sop_instance_uid) != command.affected_sop_instance_uid
+        command, output = self.command, self._settings.output
+        self._publication = publication = Publication(self._settings, self.prefix, command.affected_sop_instance_uid)
+        if not self._settings.sorted and publication.stays_out():
+            self._stays_out = True
+            return
         received = self.context.transfer_syntax
         meta = b""
         if output.file_format:
@@ -202,28 +190,33 @@ class Reception:
                 raise InstanceError("data set without a UID", status=status.CANNOT_UNDERSTAND, tag=tag)
             raise InstanceError("UIDs of data set and command differ", status=status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, tag=tag)
 
+    @property
+    def cleaned_uid(self) -> bool:
+        """Whether the file's name is not made of the UID as it is."""
+        return self._publication is not None and self._publication.cleaned_uid
+
+    def _collected(self, tag: int) -> bytes:
+        attributes = self._attributes if self._rewriter is None else self._rewriter.attributes
+        return attributes.get(tag, b"")
+
     def text(self, tag: int) -> str:
         """Return a collected value as Latin-1 text without padding; "" when it was not met."""
-        if self._rewriter is None:
-            return ""
-        return self._rewriter.attributes.get(tag, b"").decode("latin-1").strip("\0 ")
+        return self._collected(tag).decode("latin-1").strip("\0 ")
 
     def uid(self, tag: int) -> str:
         """Return the UID that a collected value means; "" when it was not met."""
-        if self._rewriter is None:
-            return ""
-        return uid_value.meant(self._rewriter.attributes.get(tag, b"")).decode("latin-1")
+        return uid_value.meant(self._collected(tag)).decode("latin-1")
 
     def raw_text(self, tag: int) -> str:
         """Return a collected value octet for octet."""
-        if self._rewriter is None:
-            return ""
-        return self._rewriter.attributes.get(tag, b"").decode("latin-1")
+        return self._collected(tag).decode("latin-1")
 
     @property
     def transfer_syntax_out(self) -> str:
-        """UID of the transfer syntax that is written."""
-        return self._rewriter.transfer_syntax_out if self._rewriter else self.context.transfer_syntax
+        """UID of the transfer syntax of the file."""
+        if self._transfer_syntax_out or self._rewriter is None:
+            return self._transfer_syntax_out or output_transfer_syntax(self.context.transfer_syntax, self._settings.output)
+        return self._rewriter.transfer_syntax_out
 
     def fail(self, error: ObjectError) -> None:
         """Remember the first failure and drop what was written."""
@@ -257,13 +250,8 @@ class Reception:
         return self._guarded(self._comparing(directory))
 
     def _comparing(self, directory: str | None) -> Generator[None, None, None]:
-        if self._sink is None or not self._file_name:
-            return
-        shown = self._settings.store.output_directory if directory is None else directory
-        name = self._file_name
-        if naming.may_collide(name):
-            name = self._distinct_name(shown, name)
-        self.unchanged = yield from self._sink.compare(self._path(shown, name))
+        if self._sink is not None and self._publication is not None:
+            self.unchanged = yield from self._publication.comparing(self._sink, directory)
 
     def publishing(self, directory: str | None, now: datetime.datetime) -> Generator[None, None, Published | None]:
         """Give the object its name in ``directory`` (None: the output directory).
@@ -273,75 +261,29 @@ class Reception:
         return self._guarded(self._publishing(directory, now))
 
     def _publishing(self, directory: str | None, now: datetime.datetime) -> Generator[None, None, Published | None]:
-        sink = self._sink
-        if sink is None or self.failure is not None:
+        sink, publication = self._sink, self._publication
+        if publication is None or self.failure is not None:
             return None
-        self._size = sink.size
-        if self._settings.digest:
-            self.digest = yield from sink.digesting()
-        return (yield from self._publish_surely(sink, directory, now))
-
-    def _publish_surely(self, sink: InstanceSink, directory: str | None, now: datetime.datetime) -> _Publication:
-        """Publish, also where somebody took the study's directory away since the coordinator made it."""
-        try:
-            return (yield from self._publish(sink, directory, now))
-        except StorageError as error:
-            inside = "" if directory is None else os.path.dirname(self._path(directory, "x"))
-            if error.errno != errno.ENOENT or not inside or os.path.isabs(inside):
-                raise
-            self._settings.directory.make_again(inside)
-            _log.info("made subdirectory for study again: %s", directory)
-        return (yield from self._publish(sink, directory, now))
-
-    def _publish(self, sink: InstanceSink, directory: str | None, now: datetime.datetime) -> _Publication:
-        store = self._settings.store
-        shown = store.output_directory if directory is None else directory
-        if store.file_names is FileNames.TIME:
-            names = naming.time_file_names(self.prefix, store.extension, now)
-            return (yield from self._publish_first_free(sink, shown, names))
-        if store.file_names is FileNames.UNIQUE:
-            names = iter([naming.unique_file_name(self.prefix, store.extension)])
-            return (yield from self._publish_first_free(sink, shown, names))
-        name = self._file_name
-        if naming.may_collide(name):
-            return (yield from self._publish_apart(sink, shown, name))
-        replaced = yield from sink.publishing(self._path(shown, name), replace=True)
-        return Published(shown, name, replaced)
-
-    def _publish_apart(self, sink: InstanceSink, directory: str, name: str) -> _Publication:
-        """Keep apart two UIDs that clean up to one name, also when they arrive at once: the first one owns it."""
-        uid = self.command.affected_sop_instance_uid
-        try:
-            yield from sink.publishing(self._path(directory, name), replace=False)
-        except FileExistsError:
-            own_name = self._distinct_name(directory, name)
+        if sink is None:
+            if not self._stays_out:
+                return None
+            published = publication.kept()
         else:
-            return Published(directory, name, replaced=False)
-        warning = f"file name {name} belongs to another SOP Instance UID than {uid}" if own_name != name else ""
-        replaced = yield from sink.publishing(self._path(directory, own_name), replace=True)
-        return Published(directory, own_name, replaced, warning)
+            self._size = sink.size
+            if self._settings.digest:
+                self.digest = yield from sink.digesting()
+            published = yield from publication.publishing(sink, directory, now)
+        if not published.written:
+            self.discard()
+        if published.existing is not None:
+            yield from self._describe(published, published.existing)
+        return published
 
-    def _publish_first_free(self, sink: InstanceSink, directory: str, names: Iterator[str]) -> _Publication:
-        for name in names:
-            try:
-                yield from sink.publishing(self._path(directory, name), replace=False)
-            except FileExistsError:
-                continue
-            return Published(directory, name, replaced=False)
-        raise StorageError(f"no free file name left in {directory}", path=directory)
-
-    def _distinct_name(self, directory: str, name: str) -> str:
-        """Keep apart two UIDs that clean up to one name: the second gets a suffix made from its UID."""
-        uid = self.command.affected_sop_instance_uid
-        holder = media_storage_instance_uid(os.path.join(directory, name))
-        if holder is None or holder == uid:
-            return name
-        return naming.distinct_file_name(name, uid)
-
-    def _path(self, directory: str, name: str) -> str:
-        """Give the path relative to the output directory where it lies inside, else absolute."""
-        output_directory = self._settings.store.output_directory
-        if directory == output_directory:
-            return name
-        inside = directory.removeprefix(output_directory.rstrip("/") + "/")
-        return os.path.join(inside if inside != directory else os.path.abspath(directory), name)
+    def _describe(self, published: Published, existing: Existing) -> Generator[None, None, None]:
+        """Tell what is told of the object from the file that is kept in its stead."""
+        self._size = existing.size
+        self._transfer_syntax_out = existing.transfer_syntax_uid or self.transfer_syntax_out
+        if self._rewriter is None:
+            self._attributes = attributes_of(existing, self.transfer_syntax_out, self._settings.output)
+        if self._settings.digest:
+            self.digest = yield from digest_of(os.path.join(published.directory, published.file))

@@ -31,13 +31,13 @@ from fastscp.worker.context import Reporter, ServiceContext
 from fastscp.worker.flow import Flow
 from fastscp.worker.narration import log_published
 from fastscp.worker.outcome import Caller, Outcomes, error_comment, stored
+from fastscp.worker.publication import Published
 from fastscp.worker.quarantine import new_reception
 from fastscp.worker.reception import (
     PATIENT_NAME,
     SPECIFIC_CHARACTER_SET,
     STUDY_INSTANCE_UID,
     Kept,
-    Published,
     Reception,
 )
 from fastscp.worker.turn import Steps
@@ -245,9 +245,9 @@ class StorageService:
             return
         published = became if isinstance(became, Published) else None
         self._published = published or Published("", "", replaced=False)  # nowhere with --ignore
-        self.outcomes.stored(reception.size)
+        self.outcomes.stored(reception.size if self._published.written else 0)
         if published is not None:
-            log_published(published.directory, published.file, published.warning, replaced=published.replaced)
+            log_published(published)
         if self._context.reporter is not None:
             self._report(reception, self._published, self._context.reporter)
         else:

@@ -54,7 +54,7 @@ NEWER = """
 OWN = """
 --workers | --drain-timeout | --hang-timeout | --max-associations-per-host | --max-associations-per-aet
 --association-timeout | --object-timeout | --umask | --user | --hosts-allow | --hosts-deny | --on-late | --study-max-age
---study-manifest | --state-dir | --transliterate-names | --private-dictionary | --quarantine | --exec-on-eoseries
+--study-manifest | --state-dir | --transliterate-names | --private-dictionary | --quarantine | --on-duplicate | --exec-on-eoseries
 --exec-argv | --hook-jobs | --hook-timeout | --event-log | --event-digest | --log-json | --completed-directory
 --hook-retries | --max-object-size | --max-inflated-size
 """

@@ -285,18 +285,9 @@ def test_port_in_use_is_an_error_with_exit_status_1(tmp_path: Path) -> None:
 
 
 def test_directory_name_that_is_not_utf8(tmp_path: Path) -> None:
-    """Plain receiving works; what has to name the directory in an event refuses it at the start."""
-    import subprocess
-    import sys
-
     directory = os.fsencode(tmp_path) + b"/caf\xe9"
     os.mkdir(directory)
     name = os.fsdecode(directory)
     with FastscpServer(["-od", name]) as server:
         uid = store_one(server)
         assert os.listdir(directory) == [f"CT.{uid}".encode()]
-    root = Path(__file__).parents[2]
-    result = subprocess.run([sys.executable, "-m", "fastscp", "-xcr", "true", "-od", name, "11112"],
-                            capture_output=True, timeout=60, check=False, cwd=root)
-    assert result.returncode == 1
-    assert b"must be UTF-8" in result.stderr

@@ -85,7 +85,7 @@ class ScriptedWorker:
             "kind": "stored", "event": event, "request": request, "association": name, "directory": directory,
             "file": file, "sop_class": "1.2.840.10008.5.1.4.1.1.2", "sop_instance": f"{study}.{file}", "study": study,
             "series": f"{study}.1", "modality": "CT", "prefix": file[:2], "transfer_syntax": "1.2.840.10008.1.2",
-            "size": 100, "duration_s": 0.01, "replaced": False, "unchanged": False, "sha256": None, **fields})
+            "size": 100, "duration_s": 0.01, "replaced": False, "unchanged": False, "duplicate": None, "sha256": None, **fields})
         return event
 
     def store(self, name: str, study: str, file: str, **fields: Any) -> str:

@@ -11,6 +11,7 @@ from fastscp.coordinator.placing import Placer
 from fastscp.coordinator.state import SqliteState
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import FinishTask, HookTask, Lanes
+from fastscp.store.own_paths import OwnPaths
 from fastscp.study.policy import HookPolicy, StudyPolicy
 from tests.support import said
 from tests.support.fakes import Clock, FakeSink
@@ -34,7 +35,7 @@ class EndedStudies:
         self.lanes = Lanes()
         self.finisher = Finisher(self.policy, self.state, self.sink, has_hook=True, wall=Clock())
         self.studies = Studies(self.policy, HOOKS, self.state, self.lanes,
-                               Placer(self.policy, str(self.output), frozenset({".fastscp"})), self.finisher, self.sink,
+                               Placer(self.policy, str(self.output), OwnPaths()), self.finisher, self.sink,
                                wall=Clock())
         self.studies.recover(self.state.recover(), 0.0)
 

@@ -31,7 +31,7 @@ def stored(event: int, study: str, directory: str, file: str = "CT.1", **fields:
     return {"kind": "stored", "event": event, "request": None, "association": "a", "directory": directory,
             "file": file, "sop_class": "1.2.840.10008.5.1.4.1.1.2", "sop_instance": f"{study}.{file}", "study": study,
             "series": f"{study}.1", "modality": "CT", "prefix": file[:2], "transfer_syntax": "1.2.840.10008.1.2",
-            "size": 100, "duration_s": 0.01, "replaced": False, "unchanged": False, "sha256": None, **fields}
+            "size": 100, "duration_s": 0.01, "replaced": False, "unchanged": False, "duplicate": None, "sha256": None, **fields}
 
 
 def refused(association: str, status: int | None = 0xC000, **fields: Any) -> dict[str, Any]:

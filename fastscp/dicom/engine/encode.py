@@ -35,15 +35,16 @@ class Writer:
     and the one that is written.
     """
 
-    __slots__ = ("_cursor", "_groups", "_items_reader", "_out", "_plan", "_value", "nesting")
+    __slots__ = ("_cursor", "_groups", "_held", "_items_reader", "_out", "_plan", "_value", "nesting")
 
     def __init__(self, plan: Plan, cursor: Cursor, output: Output, value: PendingValue,
-                 items_reader: Callable[[Plan, int], ItemsReader]) -> None:
+                 items_reader: Callable[[Plan, int], ItemsReader], held: int = HELD) -> None:
         self._plan = plan
         self._cursor = cursor
         self._out = output
         self._value = value
         self._items_reader = items_reader
+        self._held = held  #: octets of the longest value that is waited for
         self._groups = Groups(output, cursor, create=plan.create_groups)
         self.nesting = Nesting(plan, cursor, output, value, self._groups)
 
@@ -58,7 +59,7 @@ class Writer:
         if out.origin + end > level.end:
             out.refuse("element exceeds its item", pos, tag)
         large = end > out.octets
-        if large and length <= HELD:
+        if large and length <= self._held:
             return self._cursor.want(header + length, header=header)
         if start == out.octets and large:
             return self._cursor.want(header + 1, header=header)  # it may be the end: see Reader.finish

@@ -22,7 +22,7 @@ from fastscp.dicom.engine.cursor import ITEM, NO_END, Cursor, Level
 from fastscp.dicom.engine.encode import Writer
 from fastscp.dicom.engine.items import BEHIND
 from fastscp.dicom.engine.output import Output
-from fastscp.dicom.engine.pending import PendingValue
+from fastscp.dicom.engine.pending import HELD, PendingValue
 from fastscp.dicom.engine.plan import Plan
 from fastscp.dicom.headers import IMPLICIT, LENGTH, NUMBER, UNDEFINED
 from fastscp.dicom.options import OutputOptions
@@ -280,9 +280,9 @@ def items_reader(plan: Plan, levels: int) -> Reader:
                       Output(0, implicit))
 
 
-def new_reader(plan: Plan, output: Output, opening: Opening | None = None) -> Reader:
+def new_reader(plan: Plan, output: Output, opening: Opening | None = None, held: int = HELD) -> Reader:
     """Return a reader at the beginning of a data set, with a cursor and a writer of its own."""
     explicit, little = plan.syntax_in.explicit_vr, plan.syntax_in.little_endian
     cursor = Cursor(Level(ITEM, NO_END, explicit, little, explicit == output.explicit and little == output.little))
     value = PendingValue(output)
-    return Reader(plan, cursor, output, value, Writer(plan, cursor, output, value, items_reader), opening)
+    return Reader(plan, cursor, output, value, Writer(plan, cursor, output, value, items_reader, held), opening)

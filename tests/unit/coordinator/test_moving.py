@@ -358,3 +358,33 @@ def test_killed_after_the_copy_has_its_name_only_the_source_is_removed(
     assert bench.environment(bench.finish(again))["FASTSCP_PATH"] == f"{done}/1.1"
     assert tree(done) == {"1.1/CT000001": "octets of 7.1"}
     assert (os.listdir(done), os.listdir(bench.output)) == (["1.1"], [])
+
+
+def test_link_in_the_place_of_the_directory_is_neither_moved_nor_copied(bench: EndedStudies, done: Path, tmp_path: Path,
+                                                                       caplog: pytest.LogCaptureFixture) -> None:
+    directory = bench.store("1.1", "7.1")
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("private")
+    shutil.rmtree(directory)
+    directory.symlink_to(tmp_path / "secret")
+    bench.finish()
+    assert "there is nothing to move" in caplog.text
+    assert os.listdir(done) == []
+    assert os.listdir(tmp_path / "secret") == ["key"], "no manifest either"
+
+
+def test_link_that_appears_while_the_copy_waits_is_not_followed(bench: EndedStudies, done: Path, tmp_path: Path,
+                                                               apart: list[tuple[str, str]],
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = bench.store("1.1", "7.1")
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("private")
+    task = bench.end()
+    with monkeypatch.context() as patch:
+        patch.setattr(trees.os, "sendfile", fail(errno.ENOSPC))
+        bench.finish(task)
+    shutil.rmtree(directory)
+    directory.symlink_to(tmp_path / "secret")
+    bench.finish(task)
+    assert os.listdir(done) == []
+    assert (tmp_path / "secret" / "key").read_text() == "private"

@@ -9,6 +9,7 @@ import pytest
 
 from fastscp.coordinator.placing import ATTEMPTS, Placer, ensure, remove_unused
 from fastscp.errors import InstanceError, StorageError
+from fastscp.store.own_paths import OwnPaths
 from fastscp.study.naming import timestamp
 from fastscp.study.policy import Sorting, StudyPolicy
 
@@ -17,8 +18,8 @@ BY_UID = StudyPolicy(sorting=Sorting.STUDY_UID)
 BY_TIME = StudyPolicy(sorting=Sorting.CONCURRENT_STUDIES)
 
 
-def placer(policy: StudyPolicy, output: Path) -> Placer:
-    return Placer(policy, str(output), frozenset({".kept"}), local_time=lambda: WHEN)
+def placer(policy: StudyPolicy, output: Path, own: OwnPaths | None = None) -> Placer:
+    return Placer(policy, str(output), own or OwnPaths(), local_time=lambda: WHEN)
 
 
 def test_without_sorting_everything_goes_into_the_output_directory(tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_free_names_are_not_looked_for_without_end(tmp_path: Path) -> None:
         by_time.open_directory("1.2", "", "")
 
 
-@pytest.mark.parametrize("uid", ["", ".", "..", ".kept"])
+@pytest.mark.parametrize("uid", ["", ".", "..", ".fastscp", ".FastSCP", ".fastscp-0a-1.tmp", ".fastscpish"])
 def test_unacceptable_names_make_nothing(tmp_path: Path, uid: str) -> None:
     with pytest.raises(InstanceError) as refusal:
         placer(BY_UID, tmp_path).open_directory(uid, "", "")
@@ -177,13 +178,30 @@ def test_prefix_leads_into_a_directory(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "a") == ["b_1.2"]
 
 
-def test_names_of_the_service_and_the_way_to_completed_studies_are_kept_free(tmp_path: Path) -> None:
+def test_paths_of_the_service_and_the_way_to_them_are_kept_free(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("1.4")
-    policy = StudyPolicy(sorting=Sorting.STUDY_UID, completed_directory=f"{tmp_path}/1.3/done")
-    for uid in (".fastscp-12-1.tmp", "1.3"):
+    own = OwnPaths([f"{tmp_path}/1.3/done", f"{tmp_path}/link", f"{tmp_path}/State"], [f"{tmp_path}/events"])
+    by_uid = placer(BY_UID, tmp_path, own)
+    for uid in ("1.3", "1.4", "state", "STATE", "events", "events.1", "events-2026"):
         with pytest.raises(InstanceError, match="unacceptable name"):
-            placer(policy, tmp_path).open_directory(uid, "", "")
-    policy = StudyPolicy(sorting=Sorting.STUDY_UID, completed_directory=f"{tmp_path}/link")
-    with pytest.raises(InstanceError, match="unacceptable name"):
-        placer(policy, tmp_path).open_directory("1.4", "", "")
+            by_uid.open_directory(uid, "", "")
     assert os.listdir(tmp_path) == ["link"]
+    for uid in ("1.3.1", "state.1", "events_1", ".1.2"):
+        assert by_uid.open_directory(uid, "", "")[1], uid
+
+
+def test_symbolic_link_is_not_followed_but_the_output_directory_may_be_one(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out").symlink_to("real")
+    by_uid = placer(BY_UID, tmp_path / "out")
+    (tmp_path / "real" / "1.2").symlink_to("../elsewhere")
+    (tmp_path / "real" / "1.3").symlink_to("nowhere")
+    for uid in ("1.2", "1.3"):
+        with pytest.raises(StorageError, match="symbolic link, which is not followed") as refusal:
+            by_uid.open_directory(uid, "", "")
+        assert refusal.value.status == 0xA700
+        with pytest.raises(StorageError, match="symbolic link"):
+            ensure(f"{tmp_path}/out/{uid}")
+    assert by_uid.open_directory("1.4", "", "") == (f"{tmp_path}/out/1.4", True)
+    assert os.listdir(tmp_path / "elsewhere") == []

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from fastscp.coordinator import renaming
-from fastscp.coordinator.renaming import Outcome, rename, rename_directory
+from fastscp.coordinator.renaming import Outcome, rename
 from fastscp.errors import StorageError
 
 
@@ -39,7 +37,7 @@ def test_file_that_is_gone(tmp_path: Path) -> None:
 
 
 def test_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
@@ -51,7 +49,7 @@ def test_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_other_errors_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "read-only")
 
     monkeypatch.setattr(os, "link", refuse)
@@ -60,32 +58,10 @@ def test_other_errors_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         rename(str(tmp_path), "old", "new")
 
 
-@pytest.fixture(params=["renameat2", "a look first"])
-def without_renameat2(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "a look first":
-        monkeypatch.setattr(renaming, "_renameat2", lambda: None)
-
-
-@pytest.mark.usefixtures("without_renameat2")
-def test_directory_gets_a_free_name_only(tmp_path: Path) -> None:
-    for name in ("source", "empty"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "dangling").symlink_to("nowhere")
-    for taken in ("empty", "dangling"):
-        with pytest.raises(FileExistsError):
-            rename_directory(str(tmp_path / "source"), str(tmp_path / taken))
-    rename_directory(str(tmp_path / "source"), str(tmp_path / "target"))
-    assert sorted(os.listdir(tmp_path)) == ["dangling", "empty", "target"]
-    with pytest.raises(FileNotFoundError):
-        rename_directory(str(tmp_path / "source"), str(tmp_path / "other"))
-
-
-def test_file_system_without_noreplace_gets_a_look_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> int:
-        ctypes.set_errno(errno.EINVAL)
-        return -1
-
-    monkeypatch.setattr(renaming, "_renameat2", lambda: refuse)
-    (tmp_path / "source").mkdir()
-    rename_directory(str(tmp_path / "source"), str(tmp_path / "target"))
-    assert os.listdir(tmp_path) == ["target"]
+def test_link_in_the_place_of_the_directory_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "old").write_text("x")
+    (tmp_path / "study").symlink_to("elsewhere")
+    with pytest.raises(StorageError, match="cannot rename"):
+        rename(f"{tmp_path}/study", "old", "new")
+    assert os.listdir(tmp_path / "elsewhere") == ["old"]

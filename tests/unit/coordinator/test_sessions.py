@@ -16,6 +16,7 @@ from fastscp.coordinator.state import SqliteState
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes, Task
 from fastscp.process.loop import IN
+from fastscp.store.own_paths import OwnPaths
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from tests.support import said
 from tests.support.fakes import FakeLoop, FakeSink, FakeSocket
@@ -36,7 +37,7 @@ class Bench:
         self.studies = None
         if tracks:
             finisher = Finisher(BY_UID, self.state, self.sink)
-            placer = Placer(BY_UID, str(output), frozenset())
+            placer = Placer(BY_UID, str(output), OwnPaths())
             self.studies = Studies(BY_UID, hooks, self.state, self.lanes, placer, finisher, self.sink)
         self.backlog = Backlog(self.lanes, self.state)
         self.sessions = Sessions(self.loop, self.lanes, self.studies, self.backlog, self.sink, hooks, str(output),

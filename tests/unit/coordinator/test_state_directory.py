@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fastscp.coordinator.state_directory import RESERVED_NAMES, StateDirectory, make_completed_directory
+from fastscp.coordinator.state_directory import StateDirectory, make_completed_directory
 from fastscp.errors import ProcessError
+from fastscp.store.hidden import is_own
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def test_directory_is_hidden_in_the_output_directory_and_private(tmp_path: Path)
     path = StateDirectory(None, str(tmp_path)).path
     assert path == tmp_path / ".fastscp"
     assert path.stat().st_mode & 0o777 == 0o700
-    assert path.name in RESERVED_NAMES
+    assert is_own(path.name)
 
 
 def test_configured_directory_is_made_with_its_parents(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from fastscp.coordinator.placing import Placer
 from fastscp.coordinator.state import SqliteState
 from fastscp.coordinator.studies import FORGET_EVERY_S, REMEMBER_S, Studies
 from fastscp.coordinator.tasks import FinishTask, HookTask, Lanes
+from fastscp.store.own_paths import OwnPaths
 from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
 from tests.support import said
 from tests.support.fakes import Clock, FakeSink
@@ -42,7 +43,7 @@ class Bench:
                             has_hook=self.hooks.on_end_of_study is not None)
         self.finisher = finisher
         self.studies = Studies(self.policy, self.hooks, self.state, self.lanes,
-                               Placer(self.policy, str(self.output), frozenset({".fastscp"})), finisher, self.sink,
+                               Placer(self.policy, str(self.output), OwnPaths()), finisher, self.sink,
                                wall=self.wall)
         self.studies.recover(self.state.recover(), self.now)
 

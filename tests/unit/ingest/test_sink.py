@@ -120,10 +120,10 @@ def test_a_link_that_is_not_possible_is_a_copy(tmp_path: Path, descriptor: int, 
     assert sink.is_source
     link = IngestDirectory.link_descriptor
 
-    def refusing(self: IngestDirectory, fd: int, target: str) -> None:
+    def refusing(self: IngestDirectory, fd: int, target: str, dir_fd: int) -> None:
         if fd == descriptor:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-        link(self, fd, target)
+        link(self, fd, target, dir_fd)
 
     monkeypatch.setattr(IngestDirectory, "link_descriptor", refusing)
     sink.publish("x", replace=False)

@@ -12,26 +12,17 @@ from fastscp.access.policy import AccessPolicy
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
 from fastscp.dicom.options import OutputOptions, PrivateDictionary
-from fastscp.errors import ProcessError, StorageError, UsageError
+from fastscp.errors import StorageError, UsageError
 from fastscp.log.policy import LogPolicy
 from fastscp.service import run as module
+from fastscp.service import tidying
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy
 from fastscp.worker.limits import Places
 from fastscp.worker.process import WorkerSettings
 from tests.support.fake_processes import FakeListener
 
-NOT_UTF8 = os.fsdecode(b"/data/caf\xe9")
-
-
 # -- what a start settles -------------------------------------------------------------------------
-
-
-def test_directory_that_events_cannot_name():
-    module.check_directory_name(StorePolicy(NOT_UTF8), named_in_events=False)
-    module.check_directory_name(StorePolicy("/data/é"), named_in_events=True)
-    with pytest.raises(ProcessError, match="the name of the output directory must be UTF-8"):
-        module.check_directory_name(StorePolicy(NOT_UTF8), named_in_events=True)
 
 
 def test_dictionaries_that_are_not_there_are_left_out(tmp_path, caplog):
@@ -117,7 +108,7 @@ def worker(monkeypatch):
 
     monkeypatch.setattr(module, "Worker", Worker)
     monkeypatch.setattr(module, "renounce_new_privileges", lambda: done.append(("renounced",)))
-    monkeypatch.setattr(module, "remove_stale_temporaries", lambda directory, pid: done.append(("removed", directory, pid)))
+    monkeypatch.setattr(tidying, "tidy", lambda directory: done.append(("tidied", directory)) or [])
     return done
 
 
@@ -131,7 +122,7 @@ def test_first_worker_removes_nothing(worker):
 
 def test_successor_removes_what_the_dead_one_left_before_it_begins(worker):
     assert module.children(CONFIG, WorkerSettings()).worker(WorkerStart(0, "channel", predecessor=4711)) == 0
-    assert worker == [("renounced",), ("removed", "/data", 4711), ("made", "channel"), ("ran",)]
+    assert worker == [("renounced",), ("tidied", "/data"), ("made", "channel"), ("ran",)]
 
 
 def test_workers_begin_with_what_was_reloaded(monkeypatch):
@@ -158,23 +149,33 @@ def test_workers_begin_with_what_was_reloaded(monkeypatch):
 
 
 def test_successor_tidies_up_the_quarantine(worker, tmp_path):
-    (tmp_path / ".fastscp-4711-1.keep").write_text("CT.X.1")
-    (tmp_path / "CT.X.1.json").write_text("{}")
     config = replace(CONFIG, store=StorePolicy("/data", quarantine=str(tmp_path)))
     module.run_worker(WorkerStart(0, "channel", predecessor=4711), config, WorkerSettings())
-    assert list(tmp_path.iterdir()) == []
-    assert worker == [("removed", "/data", 4711), ("removed", str(tmp_path), 4711), ("made", "channel"), ("ran",)]
+    assert worker == [("tidied", "/data"), ("tidied", str(tmp_path)), ("made", "channel"), ("ran",)]
 
 
-def test_quarantine_is_tidied_up_at_the_start(tmp_path, caplog):
-    (tmp_path / ".fastscp-999999999-1.keep").write_text("CT.X.1")
-    (tmp_path / "CT.X.1.json").write_text("{}")
-    module.tidy_quarantine(StorePolicy(quarantine=str(tmp_path)))
-    assert list(tmp_path.iterdir()) == []
-    module.tidy_quarantine(StorePolicy())
-    assert caplog.messages == []
-    module.tidy_quarantine(StorePolicy(quarantine=str(tmp_path / "none")))
-    assert "cannot tidy up the quarantine" in caplog.text
+def test_what_was_left_is_removed_and_told(tmp_path, caplog):
+    caplog.set_level("INFO")
+    (tmp_path / ".fastscp-0a-1.tmp").write_text("x")
+    quarantine = tmp_path / "quarantine"
+    quarantine.mkdir()
+    (quarantine / ".fastscp-0a-1.keep").write_text("CT.X.1")
+    (quarantine / "CT.X.1.json").write_text("{}")
+    tidying.remove_leftovers(StorePolicy(str(tmp_path), quarantine=str(quarantine)))
+    assert list(tmp_path.iterdir()) == [quarantine]
+    assert list(quarantine.iterdir()) == []
+    assert caplog.messages == [f"removed 1 files from {tmp_path} that dead processes left",
+                               f"removed 2 files from {quarantine} that dead processes left"]
+
+
+@pytest.mark.parametrize(("mode", "when"), [(ProcessMode.POOL, ["tidied", "served"]), (ProcessMode.INETD, ["served"])])
+def test_leftovers_are_removed_at_the_start_of_a_service(monkeypatch, mode, when):
+    done = []
+    monkeypatch.setattr(module, "remove_leftovers", lambda store: done.append("tidied"))
+    monkeypatch.setattr(module, "serve", lambda config, settings: done.append("served") or 0)
+    monkeypatch.setattr("fastscp.service.inetd.serve_descriptor", lambda config, settings: done.append("served") or 0)
+    assert module.run(replace(CONFIG, network=NetworkPolicy(port=1, mode=mode))) == 0
+    assert done == when
 
 
 def test_nothing_is_removed_where_nothing_is_stored(worker):
@@ -184,12 +185,12 @@ def test_nothing_is_removed_where_nothing_is_stored(worker):
 
 
 def test_temporaries_that_cannot_be_removed_do_not_keep_a_worker_from_starting(worker, monkeypatch, caplog):
-    def fail(directory, pid):
+    def fail(directory):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(module, "remove_stale_temporaries", fail)
+    monkeypatch.setattr(tidying, "tidy", fail)
     assert module.run_worker(WorkerStart(0, "channel", predecessor=4711), CONFIG, WorkerSettings()) == 0
-    assert caplog.messages == ["cannot remove what process 4711 may have left: [Errno 13] Permission denied"]
+    assert caplog.messages == ["cannot look for what was left in /data: Permission denied"]
 
 
 @pytest.mark.parametrize("error", [StorageError("no directory"), OSError(5, "Input/output error")])

@@ -9,9 +9,10 @@ import pytest
 
 from fastscp.errors import StorageError
 from fastscp.store import quarantine as module
-from fastscp.store.leftovers import undo_unfinished
+from fastscp.store.leftovers import tidy
 from fastscp.store.quarantine import Quarantine
 from fastscp.store.sink import InstanceSink
+from tests.support.killed import in_child
 
 
 def names(directory: Path) -> list[str]:
@@ -70,7 +71,7 @@ def test_process_killed_between_report_and_object_leaves_nothing_half(tmp_path: 
     def killed(name: str) -> None:
         calls.append(name)
         if len(calls) >= killed_at:
-            raise KeyboardInterrupt
+            os._exit(7)
 
     def publishing(self: InstanceSink, target: str, *, replace: bool) -> bool:
         killed(target)
@@ -80,27 +81,42 @@ def test_process_killed_between_report_and_object_leaves_nothing_half(tmp_path: 
         killed(name)
         unlink(name, dir_fd=dir_fd)
 
-    quarantine = Quarantine(str(tmp_path))
-    sink = quarantine.create(b"head")
-    with monkeypatch.context() as patch:
-        patch.setattr(InstanceSink, "publish", publishing)
-        patch.setattr(module.os, "unlink", unlinking)
-        with pytest.raises(KeyboardInterrupt):
-            quarantine.publish(sink, "CT.X.1", b"{}")
+    def be_killed() -> None:
+        quarantine = Quarantine(str(tmp_path))
+        sink = quarantine.create(b"head")
+        monkeypatch.setattr(InstanceSink, "publish", publishing)
+        monkeypatch.setattr(module.os, "unlink", unlinking)
+        quarantine.publish(sink, "CT.X.1", b"{}")
+
+    assert in_child(be_killed) == 7
     left = names(tmp_path)
     assert ("CT.X.1" in left) <= ("CT.X.1.json" in left), "an object is never without its report"
-    assert undo_unfinished(str(tmp_path)) == [], "its owner is alive"
-    assert undo_unfinished(str(tmp_path), os.getpid() + 1) == []
-    undo_unfinished(str(tmp_path), os.getpid())
+    assert any(name.endswith(".keep") for name in left)
+    tidy(str(tmp_path))
     assert names(tmp_path) == (["CT.X.1", "CT.X.1.json"] if killed_at == 3 else [])
+
+
+def test_nothing_is_undone_while_its_owner_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish, found = InstanceSink.publish, []
+
+    def publishing(self: InstanceSink, target: str, *, replace: bool) -> bool:
+        published = publish(self, target, replace=replace)
+        found.extend(tidy(str(tmp_path)))
+        return published
+
+    monkeypatch.setattr(InstanceSink, "publish", publishing)
+    quarantine = Quarantine(str(tmp_path))
+    quarantine.publish(quarantine.create(b"head"), "CT.X.1", b"{}")
+    assert found == []
+    assert names(tmp_path) == ["CT.X.1", "CT.X.1.json"]
 
 
 def test_nothing_outside_is_touched(tmp_path: Path) -> None:
     inside = tmp_path / "quarantine"
     inside.mkdir()
     (tmp_path / "report.json").write_text("{}")
-    (inside / ".fastscp-999999999-1.keep").write_text("../report")
-    (inside / ".fastscp-999999999-2.keep").write_text("")
-    undo_unfinished(str(inside))
+    (inside / ".fastscp-0a-1.keep").write_text("../report")
+    (inside / ".fastscp-0a-2.keep").write_text("")
+    tidy(str(inside))
     assert names(tmp_path) == ["quarantine", "report.json"]
     assert names(inside) == []

@@ -10,8 +10,8 @@ import pytest
 from fastscp.errors import StorageError
 from fastscp.store import sink as sink_module
 from fastscp.store.existing import media_storage_instance_uid
-from fastscp.store.leftovers import remove_stale_temporaries
-from fastscp.store.sink import OutputDirectory
+from fastscp.store.leftovers import tidy
+from fastscp.store.sink import InstanceSink, OutputDirectory
 from fastscp.store.steps import result
 
 
@@ -145,13 +145,38 @@ def test_other_file_system_or_no_hard_links_is_copied_whole(directory: OutputDir
 
     sink = directory.create(b"head")
     sink.write([b"x" * 3_000_000])
-    monkeypatch.setattr(sink_module.os, "link", refuse)
+    if code == errno.EXDEV:
+        monkeypatch.setattr(InstanceSink, "_give_name", refuse)
+    else:
+        monkeypatch.setattr(sink_module.os, "link", refuse)
     (tmp_path / "there").write_bytes(b"old")
     with pytest.raises(FileExistsError):
         sink.publish("there", replace=False)
     assert sink.publish("name", replace=True) is False
     assert (tmp_path / "name").read_bytes() == b"head" + b"x" * 3_000_000
     assert names(tmp_path) == ["name", "there"]
+    sink = directory.create(b"new")
+    assert sink.publish("there", replace=True) is True
+    assert (tmp_path / "there").read_bytes() == b"new"
+    assert names(tmp_path) == ["name", "there"]
+
+
+def test_named_file_of_a_file_system_without_hard_links_is_renamed_and_not_copied(
+        directory: OutputDirectory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(OutputDirectory, "_anonymous_works", lambda _self: False)
+    monkeypatch.setattr(InstanceSink, "_copy_beside", refuse)
+    monkeypatch.setattr(sink_module.os, "link", refuse)
+    directory.create(b"one").publish("name", replace=False)
+    sink = directory.create(b"two")
+    with pytest.raises(FileExistsError):
+        sink.publish("name", replace=False)
+    assert (tmp_path / "name").read_bytes() == b"one"
+    assert sink.publish("name", replace=True) is True
+    assert (tmp_path / "name").read_bytes() == b"two"
+    assert names(tmp_path) == ["name"]
 
 
 def test_sha256_is_of_the_whole_file(directory: OutputDirectory) -> None:
@@ -175,13 +200,6 @@ def test_no_descriptor_is_leaked(directory: OutputDirectory) -> None:
         else:
             sink.discard()
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-def test_stale_temporaries_of_one_dead_process_are_removed(tmp_path: Path) -> None:
-    for name in (".fastscp-77-1.tmp", ".fastscp-78-1.tmp", "CT.1"):
-        (tmp_path / name).write_bytes(b"x")
-    assert remove_stale_temporaries(str(tmp_path), 77) == [".fastscp-77-1.tmp"]
-    assert names(tmp_path) == [".fastscp-78-1.tmp", "CT.1"]
 
 
 def test_output_directory_that_is_not_there(tmp_path: Path) -> None:
@@ -220,10 +238,16 @@ def test_replacing_in_a_study_directory_uses_a_name_in_the_output_directory(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sink_module.os, "rename", killed)
+    sink = directory.create(b"new")
+    place = directory.open_place("study")
     with pytest.raises(KeyboardInterrupt):
-        directory.create(b"new").publish("study/name", replace=True)
+        result(sink.publishing("name", replace=True, place=place))
     assert names(tmp_path / "study") == ["name"]
-    assert len(remove_stale_temporaries(str(tmp_path), os.getpid())) >= 1
+    assert tidy(str(tmp_path)) == [], "its owner lives"
+    os.close(sink.fd)  # as the kernel does
+    assert len(tidy(str(tmp_path))) == 1
+    assert names(tmp_path) == ["study"]
+    place.close()
 
 
 def test_spool_that_cannot_be_flushed_does_not_hinder_a_discard(directory: OutputDirectory, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from fastscp.dicom.rewrite import Rewriter
 from fastscp.net.peer import Peer
 from fastscp.process.loop import IN
 from fastscp.store import sink as sink_module
+from fastscp.store.leftovers import tidy
 from fastscp.store.policy import StorePolicy
 from fastscp.store.sink import InstanceSink
 from fastscp.study.policy import HookPolicy
@@ -223,16 +224,17 @@ def test_digest_is_made_in_turns(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dropped", [False, True])
 def test_copy_to_another_file_system_is_made_in_turns(tmp_path: Path, dropped: bool,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
-    def elsewhere(_self: InstanceSink, _target: str) -> None:
+    def elsewhere(*_arguments: object, **_options: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr(InstanceSink, "_link", elsewhere)
+    monkeypatch.setattr(InstanceSink, "_give_name", elsewhere)
     monkeypatch.setattr(sink_module, "_COPY_OCTETS", 64)
     bench = hasty(tmp_path)
     bench.arrive(store())
     while not list(tmp_path.iterdir()):
         assert bench.loop.next_round()
-    assert [path.name.startswith(".fastscp-") for path in tmp_path.iterdir()] == [True]
+    assert sorted(path.suffix for path in tmp_path.glob(".fastscp-*")) == [".copy", ".tmp"]
+    assert tidy(str(tmp_path)) == [], "its owner lives"
     if dropped:
         bench.connection.abort("no reason", source=2, reason=0)
     else:
@@ -243,13 +245,13 @@ def test_copy_to_another_file_system_is_made_in_turns(tmp_path: Path, dropped: b
 
 
 def test_name_that_is_taken_while_it_is_copied_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def elsewhere(_self: InstanceSink, _target: str) -> None:
+    def elsewhere(*_arguments: object, **_options: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(sink_module, "_COPY_OCTETS", 64)
     directory = sink_module.OutputDirectory(str(tmp_path))
     sink = directory.create(bytes(1000))
-    monkeypatch.setattr(InstanceSink, "_link", elsewhere)
+    monkeypatch.setattr(InstanceSink, "_give_name", elsewhere)
     steps = sink.publishing("name", replace=False)
     next(steps)
     (tmp_path / "name").write_text("another's")

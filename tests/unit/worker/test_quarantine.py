@@ -191,7 +191,7 @@ def test_aborted_transfer_leaves_nothing(places: tuple[Path, Path]) -> None:
 
 def test_main_directory_that_fails_is_no_case_for_the_quarantine(places: tuple[Path, Path],
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: InstanceSink, target: str, *, replace: bool) -> Generator[None, None, bool]:
+    def full(self: InstanceSink, target: str, **_options: object) -> Generator[None, None, bool]:
         raise received_module.StorageError("no space")
         yield
 

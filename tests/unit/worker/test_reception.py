@@ -19,7 +19,8 @@ from fastscp.store.sink import OutputDirectory
 from fastscp.store.steps import result
 from fastscp.ul.pdu import AcceptedContext
 from fastscp.worker.context import ReceptionContext
-from fastscp.worker.reception import Published, Reception
+from fastscp.worker.publication import Published
+from fastscp.worker.reception import Reception
 from tests.corpus import wire
 from tests.support import datasets as ds
 from tests.support.fake_worker import data_set

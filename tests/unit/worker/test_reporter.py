@@ -77,7 +77,7 @@ def opened(name: str) -> packets.Opened:
 def stored(number: int, name: str = "a") -> packets.Stored:
     return {"kind": "stored", "event": number, "request": None, "association": name, "directory": ".", "file": "f",
             "sop_class": "", "sop_instance": "", "study": "", "series": "", "modality": "", "prefix": "CT",
-            "transfer_syntax": "", "size": 1, "duration_s": 0.0, "replaced": False, "sha256": None}
+            "transfer_syntax": "", "size": 1, "duration_s": 0.0, "replaced": False, "unchanged": False, "duplicate": None, "sha256": None}
 
 
 def kinds(packets: list[dict[str, Any]]) -> list[str]:

@@ -6,13 +6,18 @@ patches that the writer makes, not the octets.
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastscp.dicom.engine.output import Output
+from fastscp.dicom.engine.pending import HELD
 from fastscp.dicom.engine.plan import Plan
 from fastscp.dicom.engine.recognise.outline import Outline, outline
 from fastscp.dicom.engine.recognise.script import script_of
 from fastscp.dicom.engine.recognise.shape import Shape
 from fastscp.dicom.engine.scan import Reader, new_reader
 from fastscp.errors import InstanceError
+
+_PIXEL_DATA: Final = b"\xe0\x7f\x10\x00"  #: (7FE0,0010) in little endian
 
 
 class Recorder:
@@ -40,7 +45,9 @@ def learn(plan: Plan, chunk: bytes) -> Shape | None:
     header = found.size + (12 if explicit else 8)
     if header < len(chunk):  # pixels, perhaps: their header belongs to the shape when they are written as they are
         recorder = Recorder()
-        reader = _read(plan, chunk[:header + 1], recorder)
+        # pixels are never looked at, however few: they pass by as those of large images do
+        pixels = chunk[found.size:found.size + 4] == _PIXEL_DATA
+        reader = _read(plan, chunk[:header + 1], recorder, 0 if pixels else HELD)
         if reader is not None and reader.value.untouched:
             return _shape(plan, chunk, found.with_header(header), recorder, reader)
     recorder = Recorder()
@@ -48,9 +55,9 @@ def learn(plan: Plan, chunk: bytes) -> Shape | None:
     return None if reader is None else _shape(plan, chunk, found, recorder, reader)
 
 
-def _read(plan: Plan, header: bytes, recorder: Recorder) -> Reader | None:
+def _read(plan: Plan, header: bytes, recorder: Recorder, held: int = HELD) -> Reader | None:
     """Read a header on trial; None when it is broken, or something in it is still to be decided."""
-    reader = new_reader(plan, Output(0, plan.syntax_out, new_vrs=plan.new_vrs, observer=recorder))
+    reader = new_reader(plan, Output(0, plan.syntax_out, new_vrs=plan.new_vrs, observer=recorder), held=held)
     try:
         reader.feed([header])
     except InstanceError:
@@ -61,5 +68,24 @@ def _read(plan: Plan, header: bytes, recorder: Recorder) -> Reader | None:
 def _shape(plan: Plan, chunk: bytes, found: Outline, recorder: Recorder, reader: Reader) -> Shape:
     """Make a shape of what was heard; one octet of the value behind the header may have been read as well."""
     value = reader.value
-    return Shape(chunk, found, script_of(found.size, recorder.cuts, recorder.patches),
-                 reader.cursor.level.position(0), plan.wanted, value.left + 1 if value.left else 0, value.tag, value.offset)
+    script = script_of(found.size, recorder.cuts, recorder.patches)
+    position = reader.cursor.level.position(0)
+    octets = value.left + 1 if value.left else 0
+    return Shape(chunk, found, script, position, plan.wanted, octets, value.tag, value.offset, complete=_may_end(plan, recorder, reader))
+
+
+def _may_end(plan: Plan, recorder: Recorder, reader: Reader) -> bool:
+    """Tell whether a data set that ends here, behind what is left of the value, is written by the record alone."""
+    if plan.options.file_padding:  # what is added follows from the length of the whole file
+        return False
+    value, heard = reader.value, (len(recorder.cuts), len(recorder.patches))
+    reader.forget()
+    if value.left:
+        if value.left > 1:
+            value.passed(value.left - 1)
+        value.feed(b"\0")
+    try:
+        reader.finish()
+    except InstanceError:
+        return False
+    return not reader.cursor.disordered and heard == (len(recorder.cuts), len(recorder.patches))

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from fastscp import core
+from fastscp.dicom import tags, uid_value
 from fastscp.dicom.engine.cursor import Cursor, Position
 from fastscp.dicom.engine.output import Output
 from fastscp.dicom.engine.pending import PendingValue
@@ -32,21 +34,29 @@ class Shape:
     """One recorded header.
 
     ``value_octets`` is the length of the large value whose header ends the shape, 0 when there is none: the
-    shape ends between two elements then.
+    shape ends between two elements then. ``complete`` tells that a data set may end behind it, and nothing is added.
     """
 
-    __slots__ = ("_expected", "_mask", "_probe", "_probe_end", "_probe_start", "_texts", "_uids", "collected",
-                 "position", "render", "size", "value_octets", "value_offset", "value_tag")
+    __slots__ = ("_equals", "_expected", "_mask", "_probe", "_probe_end", "_probe_start", "_texts", "_uids", "collected",
+                 "compiled", "position", "render", "size", "value_octets", "value_offset", "value_tag")
 
     def __init__(self, buf: bytes, found: Outline, script: Script, position: Position,
-                 wanted: frozenset[int], value_octets: int = 0, value_tag: int = 0, value_offset: int = 0) -> None:
+                 wanted: frozenset[int], value_octets: int = 0, value_tag: int = 0, value_offset: int = 0, *,
+                 complete: bool = False) -> None:
         self.size = found.size
         self.value_octets = value_octets
         self.value_tag = value_tag
         self.value_offset = value_offset  #: of its header
-        self.render = Renderer(script).render
         self.position = position  #: where the reader stands behind it
         self.collected = {tag: where for tag, where in found.top_level.items() if tag in wanted}
+        if core.ACTIVE:
+            nowhere = (-1, -1)
+            self.compiled = core.Header(
+                buf, found.mask, found.last_header, found.texts, found.uids, uid_value.BLANKS, script, value_octets,
+                self.collected.get(tags.SOP_CLASS_UID, nowhere), self.collected.get(tags.SOP_INSTANCE_UID, nowhere), complete)
+            self._equals, self.render = self.compiled.matches, self.compiled.render
+            return
+        self._equals, self.render = self._resembles, Renderer(script).render
         self._mask = int.from_bytes(found.mask, "little")
         self._expected = int.from_bytes(buf[: found.size], "little") & self._mask
         self._probe_start, self._probe_end = found.last_header, found.last_header + _PROBE_OCTETS
@@ -56,10 +66,13 @@ class Shape:
 
     def matches(self, buf: bytes) -> bool:
         """Tell whether ``buf`` begins with this shape and none of its values needs a correction."""
-        if buf[self._probe_start : self._probe_end] != self._probe or len(buf) < self.size:
-            return False
         if self.value_octets and len(buf) == self.size:
             return False  # a header that nothing follows may mean something else
+        return self._equals(buf)
+
+    def _resembles(self, buf: bytes) -> bool:
+        if buf[self._probe_start : self._probe_end] != self._probe or len(buf) < self.size:
+            return False
         number = int.from_bytes(buf[: self.size], "little")
         if number & self._mask != self._expected:
             return False

@@ -11,6 +11,7 @@ perf/rewrite.py shows what a recognised header costs, against one that is read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from fastscp.dicom.engine.cursor import Cursor
@@ -50,18 +51,23 @@ class Shapes:
 
     def find(self, syntaxes: tuple[str, str], buf: bytes) -> Shape | None:
         """Return the shape that ``buf`` begins with, for a pair of transfer syntaxes (in, out)."""
-        recent = self._recent.get(syntaxes)
-        if recent is None:
-            return None
-        for index, shape in enumerate(recent):
+        for index, shape in enumerate(self.recent(syntaxes)):
             if shape.matches(buf):
-                if index:
-                    del recent[index]
-                    recent.insert(0, shape)
-                if self._credit < _FREE_LESSONS:
-                    self._credit += 1
+                self.met(syntaxes, index)
                 return shape
         return None
+
+    def recent(self, syntaxes: tuple[str, str]) -> Sequence[Shape]:
+        """Return the shapes of a pair of transfer syntaxes (in, out), the one met last first."""
+        return self._recent.get(syntaxes, ())
+
+    def met(self, syntaxes: tuple[str, str], index: int) -> None:
+        """Take note that this one of the ``recent`` shapes was met."""
+        if index:
+            recent = self._recent[syntaxes]
+            recent.insert(0, recent.pop(index))
+        if self._credit < _FREE_LESSONS:
+            self._credit += 1
 
     def worth_learning(self) -> bool:
         """Tell, after a miss, whether to record this header."""

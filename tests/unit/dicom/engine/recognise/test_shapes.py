@@ -163,7 +163,7 @@ def test_header_of_a_large_value_belongs_to_the_shape(behind: bytes) -> None:
 
 
 @pytest.mark.parametrize("pixels", [
-    ds.explicit(0x7FE00010, "OW", bytes(60_000)),  # held as a whole
+    ds.explicit(0x7FE00008, "OF", bytes(60_000)),  # held as a whole
     ds.explicit(0x7FE00010, "OB", bytes(70_001)),  # padded
     ds.explicit(0x7FE00010, "UT", b"x" * 70_000),  # trimmed
 ])

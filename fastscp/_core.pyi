@@ -1,0 +1,26 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+class Header:
+    size: int
+    out_size: int
+    value_octets: int
+    complete: bool
+    def __init__(self, octets: bytes, mask: bytes, probe: int, texts: Sequence[int], uids: Sequence[tuple[int, int]],
+                 blanks: bytes, script: Sequence[tuple[int, int] | tuple[int, int, int] | bytes], value_octets: int,
+                 sop_class: tuple[int, int], sop_instance: tuple[int, int], complete: bool) -> None: ...
+    def matches(self, buf: bytes) -> bool: ...
+    def render(self, buf: bytes) -> bytes: ...
+
+class Depot:
+    def __init__(self, directory: Any, path: bytes, extension: bytes, *, files: bool, preserving: bool, shapes: Any,
+                 most_octets: int) -> None: ...
+
+class Lane:
+    stored: int
+    written: int
+    replaced: list[bytes]
+    def __init__(self, depot: Depot, contexts: dict[int, tuple[str, str]],
+                 describe: Callable[[int, bytes], tuple[bytes, bytes, bytes]], *, max_length: int,
+                 peer_max_length: int) -> None: ...
+    def take(self, octets: memoryview, answers: bytearray, most: int) -> int: ...

@@ -1,0 +1,23 @@
+"""The compiled core (``_core.pyx``), where it was built: what is hot and needs no decision.
+
+``ACTIVE`` is False where it was not built, or is not wanted (``FASTSCP_PURE=1`` in the environment): everything works
+the same then, octet for octet, and takes longer. ``Header``, ``Depot`` and ``Lane`` are there only where it is True.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+_active = False
+if not os.environ.get("FASTSCP_PURE"):
+    try:
+        from fastscp._core import Depot, Header, Lane
+    except ImportError:
+        pass  # not built here
+    else:
+        _active = True
+
+ACTIVE: Final = _active
+
+__all__ = ["ACTIVE", "Depot", "Header", "Lane"]

@@ -1,0 +1,62 @@
+"""The express lane: C-STORE requests that came whole in one read and need no decision, stored by the compiled core.
+
+Strategy: where nobody wants to know of objects and nothing about them is unusual, what ``StorageService`` does for each
+is always the same. ``core.Lane`` does that below Python, from the octets that were read to the file and the answer. It
+leaves alone whatever it cannot store at once, before anything of it is done, and the usual way begins there.
+
+Invariant: with the lane or without it files, answers, counts and logs are the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+
+from fastscp import core
+from fastscp.dicom import filemeta
+from fastscp.dicom.rewrite import output_transfer_syntax
+from fastscp.dicom.uids import VERIFICATION, file_name_prefix
+from fastscp.log.names import APPLICATION
+from fastscp.store.policy import FileNames, OnDuplicate
+from fastscp.ul.events import Established
+from fastscp.worker.context import ReceptionContext, ServiceContext
+
+_log = logging.getLogger(APPLICATION)
+
+
+def depot_of(context: ServiceContext) -> core.Depot | None:
+    """Return where the express lanes of a worker put objects; None where every object needs more than storing."""
+    reception = context.reception
+    store, faults = reception.store, context.faults
+    if not core.ACTIVE or context.reporter is not None or store.ignore or store.file_names is not FileNames.INSTANCE_UID:
+        return None
+    if faults.abort_during or faults.abort_after or faults.sleep_during_s or faults.sleep_after_s or reception.digest:
+        return None
+    if store.on_duplicate is not OnDuplicate.REPLACE:
+        return None
+    if "_" in store.extension:  # other UIDs may be cleaned to the same name
+        return None
+    return core.Depot(reception.directory, os.fsencode(reception.directory.path), os.fsencode(store.extension),
+                      files=reception.output.file_format, preserving=reception.output.bit_preserving,
+                      shapes=reception.shapes, most_octets=store.max_object_octets)
+
+
+def lane_of(depot: core.Depot, reception: ReceptionContext, event: Established, max_length: int) -> core.Lane | None:
+    """Return the express lane of an association; None where its objects are written about in the log."""
+    if _log.isEnabledFor(logging.INFO):
+        return None
+    contexts = {number: (context.transfer_syntax, output_transfer_syntax(context.transfer_syntax, reception.output))
+                for number, context in event.contexts.items() if context.abstract_syntax != VERIFICATION}
+    return core.Lane(depot, contexts, _describer(contexts, event.request.calling_ae_title),
+                     max_length=max_length, peer_max_length=event.request.max_pdu_length)
+
+
+def _describer(contexts: dict[int, tuple[str, str]], calling_ae_title: str) -> Callable[[int, bytes], tuple[bytes, bytes, bytes]]:
+    """Return what tells the begin of file names, and group 0002 around the instance's UID, for a context and SOP class."""
+
+    def describe(number: int, sop_class: bytes) -> tuple[bytes, bytes, bytes]:
+        prefix = file_name_prefix(sop_class.decode("ascii")).encode("ascii") + b"."
+        return (prefix, *filemeta.around_instance(sop_class, contexts[number][1], calling_ae_title.encode("latin-1")))
+
+    return describe

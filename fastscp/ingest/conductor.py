@@ -23,6 +23,7 @@ from fastscp.ingest.books import Books
 from fastscp.ingest.feeding import Chunk, Feeder, Part, Sender
 from fastscp.ingest.journal import Intent
 from fastscp.ingest.preparing import READY
+from fastscp.ingest.publishing import STORED
 from fastscp.ingest.sources import Source, packed_path
 from fastscp.ingest.telling import Teller
 from fastscp.process import packets
@@ -114,7 +115,7 @@ class Conductor:
         """Take a message of a worker."""
         if message["kind"] == "prepared":
             chunk = next(one for one in self._chunks if one.number == message["chunk"])
-            chunk.parts.append(Part(message["part"], message["facts"], message["last"]))
+            chunk.add(message)
             self._advance()
         else:
             self._published(message["outcomes"])
@@ -160,7 +161,7 @@ class Conductor:
     def _begin(self, chunk: Chunk, part: Part) -> None:
         if any("outcome" in facts for facts in part.facts):  # nothing is published in a dry run
             for index, facts in enumerate(part.facts):
-                self._record(part.source(index), facts, facts.get("outcome") or _unpublished(facts))
+                self._record(part.sources[index], facts, facts.get("outcome") or _unpublished(facts))
             part.next = len(part.facts)
             self._enter_settled()
             return
@@ -210,7 +211,7 @@ class Conductor:
         """Return what an earlier run had published already."""
         if not self._books.adopted:
             return None
-        source, facts = part.source(index), part.facts[index]
+        source, facts = part.sources[index], part.facts[index]
         found = self._books.adopted.get((packed_path(source.path), source.number))
         return found if found is not None and found[0].instance == facts["instance"] else None
 
@@ -234,7 +235,7 @@ class Conductor:
                 item |= {"directory": adopted[0].directory, "file": adopted[1], "inode": inode}
             if self._teller is not None:
                 group.events[index] = self._teller.next_event() if adopted is None else adopted[0].event
-            source = group.part.source(index)
+            source = group.part.sources[index]
             intents.append(Intent(packed_path(source.path), source.number, item.get("directory") or self._output_directory,
                                   inode, group.events.get(index, 0), facts["instance"]))
         group.intents = self._books.intend(intents)
@@ -257,11 +258,11 @@ class Conductor:
         """Tell the coordinator what became of an object; whatever it need not hear of is settled."""
         facts = group.part.facts[index]
         packet: packets.Stored | None = outcome.pop("packet", None)
-        if packet is None:
-            outcome = outcome if facts["state"] == READY else _unpublished(facts)
-        else:
-            outcome["target"] = f"{packet['directory']}/{packet['file']}" if packet["file"] else ""
-        record = self._record(group.part.source(index), facts, outcome, settled=self._teller is None or packet is None, group=group)
+        if facts["state"] != READY:
+            outcome = _unpublished(facts)
+        elif outcome["result"] == STORED:
+            outcome["target"] = f"{outcome['directory']}/{outcome['file']}" if outcome["file"] else ""
+        record = self._record(group.part.sources[index], facts, outcome, settled=self._teller is None or packet is None, group=group)
         if self._teller is None:
             return
         for note in outcome.get("notes", ()):

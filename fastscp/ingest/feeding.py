@@ -27,11 +27,8 @@ class Part:
     number: int
     facts: list[dict[str, Any]]
     last: bool
+    sources: Sequence[Source]
     next: int = 0  #: the first that is not published
-
-    def source(self, index: int) -> Source:
-        """Return the source of an object."""
-        return unpacked(self.facts[index]["source"])
 
 
 @dataclass
@@ -40,7 +37,14 @@ class Chunk:
 
     number: int
     worker: int
+    sources: Sequence[Source]
     parts: list[Part] = field(default_factory=list)
+
+    def add(self, message: dict[str, Any]) -> None:
+        """Add a part that is prepared; what members of a stream there are is known only then."""
+        facts = message["facts"]
+        sources = [unpacked(one["source"]) for one in facts] if self.sources[0].kind is Kind.STREAM else self.sources
+        self.parts.append(Part(message["part"], facts, message["last"], sources))
 
 
 class Sender(Protocol):
@@ -77,7 +81,7 @@ class Feeder:
         done = self._books.members_done(sources[0].path) if sources[0].kind is Kind.STREAM else []
         self._sender.send(worker, {"kind": "prepare", "chunk": self._number, "done": done,
                                    "sources": [source.packed() for source in sources]})
-        return Chunk(self._number, worker)
+        return Chunk(self._number, worker, sources)
 
     def finished(self, chunk: Chunk) -> None:
         """Take note that a chunk is published."""

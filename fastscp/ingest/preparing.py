@@ -58,7 +58,7 @@ class Prepared:
 
     def facts(self) -> dict[str, Any]:
         """Return what the main process has to know."""
-        facts: dict[str, Any] = {"state": self.state, "reason": self.reason, "source": self.source.packed()}
+        facts: dict[str, Any] = {"state": self.state, "reason": self.reason}
         if self.status is not None:
             facts |= {"size": self.status.st_size, "mtime": self.status.st_mtime_ns,
                       "identity": [self.status.st_dev, self.status.st_ino]}

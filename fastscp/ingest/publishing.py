@@ -48,7 +48,8 @@ class PublishingPolicy:
     """What publication depends on."""
 
     association: str
-    durable: bool  #: the coordinator tracks studies
+    tells: bool  #: there is a coordinator
+    durable: bool  #: it tracks studies
     tells_events: bool
     moves: bool  #: the source will be removed
 
@@ -88,8 +89,9 @@ class Publisher:
         found = became if isinstance(became, Published) else Published("", "", replaced=False)  # --ignore
         if became is not None and published is None:
             log_published(found)
-        packet = stored(reception, found, self._policy.association, duration_s, event=0, request=None)
-        outcome = {"result": STORED, "packet": packet, "size": reception.size if found.written else 0, "reason": found.warning}
+        outcome: dict[str, Any] = {"result": STORED, "directory": found.directory, "file": found.file, "size": reception.size if found.written else 0, "reason": found.warning}
+        if self._policy.tells:
+            outcome["packet"] = stored(reception, found, self._policy.association, duration_s, event=0, request=None)
         if found.duplicate is not None:
             outcome["reason"] = found.warning or f"duplicate: {found.duplicate.value}"
             outcome["unsafe"] = found.duplicate is OnDuplicate.KEEP  # the source may be another one

@@ -11,16 +11,19 @@ A file without meta information counts as DICOM only if it begins in group 0008 
 from __future__ import annotations
 
 import zlib
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from fastscp.dicom import tags, uid_value, uids
-from fastscp.dicom.headers import IMPLICIT, LONG_VRS, UNDEFINED, read_explicit
+from fastscp.dicom.headers import LONG_VRS, UNDEFINED
 from fastscp.dicom.vr import KINDS
 
 MEDIA_STORAGE_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 
 _PREAMBLE: Final = 128
 _VRS: Final = frozenset(name.encode("ascii") for name in KINDS)
+_GROUP: Final = 0x0008
+_IDENTIFYING: Final = frozenset({tags.SOP_CLASS_UID & 0xFFFF, tags.SOP_INSTANCE_UID & 0xFFFF})
+_LAST_ELEMENT: Final = max(_IDENTIFYING)
 _INFLATED_OCTETS: Final = 4096
 _LONGEST: Final = 64  #: octets of a UID, in a file that has nothing else to show that it is DICOM
 
@@ -69,28 +72,25 @@ def _meta_begins(head: bytes) -> int | None:
 
 
 def _read_meta(head: bytes, at: int) -> tuple[dict[int, bytes], int]:
-    """Return the values of group 0002, whose length element is not trusted, and where it ends."""
+    """Return the values of group 0002, whose length element is not trusted, and where it ends.
+
+    An element without a VR where there should be one reads as implicit.
+    """
     values: dict[int, bytes] = {}
     end = len(head)
     while at + 8 <= end and head[at:at + 2] == b"\x02\x00":
-        tag, length, octets = _header(head, at, explicit=True, little=True)
-        start = at + octets
+        vr = head[at + 4:at + 6]
+        if vr in LONG_VRS:
+            start, length = at + 12, int.from_bytes(head[at + 8:at + 12], "little") if at + 12 <= end else UNDEFINED
+        elif vr in _VRS:
+            start, length = at + 8, head[at + 6] | head[at + 7] << 8
+        else:
+            start, length = at + 8, int.from_bytes(vr + head[at + 6:at + 8], "little")
         if length == UNDEFINED:
             break
-        values[tag] = head[start:start + length]
+        values[0x00020000 | head[at + 2] | head[at + 3] << 8] = head[start:start + length]
         at = start + length
     return values, at
-
-
-def _header(head: bytes, at: int, *, explicit: bool, little: bool) -> tuple[int, int, int]:
-    """Return tag, length and octets of a header; one without a VR where there should be one reads as implicit."""
-    if explicit and head[at + 4:at + 6] in _VRS:
-        if head[at + 4:at + 6] in LONG_VRS and at + 12 > len(head):
-            return 0xFFFFFFFF, UNDEFINED, 8
-        tag, _, length, octets = read_explicit(head, at, little=little)
-        return tag, length, octets
-    group, element, length = IMPLICIT[little](head, at)
-    return group << 16 | element, length, 8
 
 
 def _guess(head: bytes, at: int) -> str:
@@ -126,14 +126,28 @@ def _identity(head: bytes, at: int, syntax_uid: str) -> dict[int, str]:
         except zlib.error:
             return {}
     found: dict[int, str] = {}
-    while at + 8 <= len(head):
-        tag, length, octets = _header(head, at, explicit=syntax.explicit_vr, little=syntax.little_endian)
-        if tag > tags.SOP_INSTANCE_UID or length == UNDEFINED:
+    order: Literal["little", "big"] = "little" if syntax.little_endian else "big"
+    end, explicit = len(head), syntax.explicit_vr
+    group = b"\x08\x00" if syntax.little_endian else b"\x00\x08"
+    while at + 8 <= end:
+        element = int.from_bytes(head[at + 2:at + 4], order)
+        vr = head[at + 4:at + 6]
+        if not explicit or vr not in _VRS:
+            start, length = at + 8, int.from_bytes(head[at + 4:at + 8], order)
+        elif vr in LONG_VRS:
+            start, length = at + 12, int.from_bytes(head[at + 8:at + 12], order)
+        else:
+            start, length = at + 8, int.from_bytes(head[at + 6:at + 8], order)
+        if head[at:at + 2] != group:
+            if int.from_bytes(head[at:at + 2], order) > _GROUP:
+                break
+        elif element > _LAST_ELEMENT:
             break
-        start = at + octets
+        elif element in _IDENTIFYING and start + length <= end:
+            found[_GROUP << 16 | element] = _meant(head[start:start + length])
+        if length == UNDEFINED:
+            break
         at = start + length
-        if tag in {tags.SOP_CLASS_UID, tags.SOP_INSTANCE_UID} and at <= len(head):
-            found[tag] = _meant(head[start:at])
     return found
 
 

@@ -188,7 +188,7 @@ def be_worker(channel: Channel, config: Config, policy: IngestPolicy, associatio
     directory = kind(config.store.output_directory)
     context = reception_context(config, directory)
     moves = policy.placement is Placement.MOVE
-    publisher = Publisher(PublishingPolicy(association, config.keeps_studies, config.tells_events, moves), caller,
+    publisher = Publisher(PublishingPolicy(association, config.needs_coordinator, config.keeps_studies, config.tells_events, moves), caller,
                           config.store.output_directory)
     names = None
     if policy.dry_run:

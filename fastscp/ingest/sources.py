@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import os
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 WHOLE: Final = -1  #: the number of a file that is no member
@@ -46,9 +46,8 @@ class Source:
 
     def packed(self) -> list[Any]:
         """Return what ``unpacked`` makes a source of."""
-        values: list[Any] = list(astuple(self))
-        values[0], values[3] = packed_path(self.path), packed_path(self.member)
-        return values
+        return [packed_path(self.path), int(self.kind), self.number, packed_path(self.member), self.offset, self.size, self.note,
+                self.linked]
 
 
 def unpacked(values: list[Any]) -> Source:

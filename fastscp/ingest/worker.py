@@ -89,12 +89,12 @@ class IngestWorker:
             part.append(prepared)
             yield True
             if len(part) == PART:
-                self._tell(chunk, parts, part, last=False)
+                self._tell(chunk, parts, part, last=False, stream=True)
                 parts, part = parts + 1, []
                 while sum(1 for key in self._parts if key[0] == chunk) >= _WAITING:
                     yield False
         part.append(self._preparer.prepare(Source(archive.path, Kind.END, ARCHIVE)))
-        self._tell(chunk, parts, part, last=True)
+        self._tell(chunk, parts, part, last=True, stream=True)
 
     def _members(self, archive: Source, done: list[list[int]]) -> Iterator[Prepared]:
         try:
@@ -113,8 +113,11 @@ class IngestWorker:
         except archives.ArchiveError as error:
             yield Prepared(Source(archive.path), FAILED, str(error))
 
-    def _tell(self, chunk: int, part: int, objects: list[Prepared], *, last: bool) -> None:
+    def _tell(self, chunk: int, part: int, objects: list[Prepared], *, last: bool, stream: bool = False) -> None:
         facts = [prepared.facts() for prepared in objects]
+        if stream:  # the members of others are known
+            for fact, prepared in zip(facts, objects, strict=True):
+                fact["source"] = prepared.source.packed()
         if self._names is None:
             self._parts[chunk, part] = objects
         else:
@@ -147,7 +150,7 @@ class IngestWorker:
 
     def _make_safe(self, outcomes: list[dict[str, Any]]) -> None:
         """Wait for the disk; where it fails the sources stay."""
-        directories = {outcome["packet"]["directory"] for outcome in outcomes if outcome["result"] == STORED}
+        directories = {outcome["directory"] for outcome in outcomes if outcome["result"] == STORED}
         try:
             self._publisher.sync_directories(directories)
         except StorageError as error:

@@ -19,6 +19,7 @@ class Progress(Protocol):
     """Somewhere to show it."""
 
     every_s: float  #: between two calls of ``show``
+    wants_total: bool  #: it is worth counting
 
     def show(self, tally: Tally, total: int | None) -> None:
         """Show how far the run is; ``total`` sources, as far as they are known."""
@@ -31,6 +32,7 @@ class Silent:
     """Nowhere."""
 
     every_s = 3600.0
+    wants_total = False
 
     def show(self, tally: Tally, total: int | None) -> None:
         """Show nothing."""
@@ -43,6 +45,7 @@ class Lines:
     """Lines on standard error."""
 
     every_s = 10.0
+    wants_total = False
 
     def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
         self._write = write
@@ -67,6 +70,7 @@ class Bar(Lines):
     """A bar on a terminal."""
 
     every_s = 0.2
+    wants_total = True
 
     def __init__(self, rich: Any, write: Callable[[str], object]) -> None:
         super().__init__(write)

@@ -24,6 +24,7 @@ from fastscp.errors import FastscpError, ProcessError, UsageError
 from fastscp.ingest.books import Books, reported
 from fastscp.ingest.channel import Channel, Closed, channel_pair
 from fastscp.ingest.conductor import Conductor
+from fastscp.ingest.counting import Counter
 from fastscp.ingest.dry import name_of
 from fastscp.ingest.journal import Journal, Lock
 from fastscp.ingest.policy import IngestPolicy, Placement
@@ -101,8 +102,9 @@ def ingest(config: Config, policy: IngestPolicy, write: Callable[[int, str], obj
         teller = Teller(reporter, association, caller, durable=config.keeps_studies, hooks_first=config.hooks.synchronous)
         teller.open()
     shown = progress(quiet=policy.quiet, write=lambda text: write(2, text))
-    direction = Direction(loop, crew, books, shown)
-    walk = new_walk(policy, avoided_directories(config), books)
+    avoided = avoided_directories(config)
+    direction = Direction(loop, crew, books, shown, new_counter(policy, shown, avoided))
+    walk = new_walk(policy, avoided, books)
     status = direction.run(walk.sources(), teller, places=config.study.sorting is not Sorting.NONE and config.keeps_studies,
                            output_directory=config.store.output_directory, strict=policy.strict)
     shown.end(books.tally)
@@ -121,8 +123,9 @@ def dry_run(config: Config, policy: IngestPolicy, write: Callable[[int, str], ob
     books = DryBooks(policy, write)
     crew = Crew(policy.workers, lambda channel: be_worker(channel, config, policy, "dry-run", caller))
     shown = progress(quiet=policy.quiet, write=lambda text: write(2, text))
-    direction = Direction(Loop(), crew, books, shown)
-    walk = new_walk(policy, avoided_directories(config), books)
+    avoided = avoided_directories(config)
+    direction = Direction(Loop(), crew, books, shown, new_counter(policy, shown, avoided))
+    walk = new_walk(policy, avoided, books)
     status = direction.run(walk.sources(), None, places=False, output_directory=config.store.output_directory,
                            strict=policy.strict)
     shown.end(books.tally)
@@ -166,6 +169,13 @@ def new_walk(policy: IngestPolicy, avoided: frozenset[Identity], books: Books) -
     """Return what finds the sources."""
     return Walk(policy.paths, follow_links=policy.follow_links, separator=b"\0" if policy.null_separated else b"\n",
                 avoided=avoided, known=books.known)
+
+
+def new_counter(policy: IngestPolicy, shown: Progress, avoided: frozenset[Identity]) -> Counter | None:
+    """Return what counts the sources, where somebody looks."""
+    if not shown.wants_total:
+        return None
+    return Counter(policy.paths, SystemProcesses(), follow_links=policy.follow_links, avoided=avoided)
 
 
 def avoided_directories(config: Config) -> frozenset[Identity]:
@@ -226,11 +236,12 @@ class Crew:
 class Direction:
     """The loop of the main process: channels, signals, and what is shown."""
 
-    def __init__(self, loop: Loop, crew: Crew, books: Books, shown: Progress) -> None:
+    def __init__(self, loop: Loop, crew: Crew, books: Books, shown: Progress, counter: Counter | None) -> None:
         self._loop = loop
         self._crew = crew
         self._books = books
         self._shown = shown
+        self._counter = counter
         self._conductor: Conductor | None = None
         self._failure: ProcessError | None = None
         self.complete = False
@@ -246,6 +257,8 @@ class Direction:
             loop.on_signal(number, self._interrupted)
         for index, channel in enumerate(self._crew.channels):
             loop.register(channel.fileno(), IN, partial(self._ready, index))
+        if self._counter is not None:
+            self._counter.watch(loop)
         set_title("ingest")
         loop.call_later(_COMMIT_S, self._commit)
         loop.call_later(self._shown.every_s, self._show)
@@ -259,6 +272,8 @@ class Direction:
         if teller is not None:
             teller.close(books.tally, interrupted=not self.complete)
         self._crew.close()
+        if self._counter is not None:
+            self._counter.close()
         loop.close()
         books.close()
         return books.tally.exit_status(strict=strict, interrupted=not self.complete)
@@ -308,7 +323,7 @@ class Direction:
         self._loop.call_later(_COMMIT_S, self._commit)
 
     def _show(self) -> None:
-        self._shown.show(self._books.tally, None)
+        self._shown.show(self._books.tally, None if self._counter is None else self._counter.total)
         self._loop.call_later(self._shown.every_s, self._show)
 
 

@@ -19,7 +19,7 @@ from fastscp.ingest import archives
 from fastscp.ingest.channel import Channel, Closed, Message
 from fastscp.ingest.preparing import FAILED, SKIPPED, Prepared, Preparer
 from fastscp.ingest.publishing import REFUSED, STORED, WOULD_STORE, Publisher
-from fastscp.ingest.sources import ARCHIVE, Kind, Source, unpacked
+from fastscp.ingest.sources import Kind, Source, unpacked
 
 PART: Final = 32  #: objects of a stream that are published at once
 _WAITING: Final = 2  #: parts of a stream that wait for their turn
@@ -93,7 +93,6 @@ class IngestWorker:
                 parts, part = parts + 1, []
                 while sum(1 for key in self._parts if key[0] == chunk) >= _WAITING:
                     yield False
-        part.append(self._preparer.prepare(Source(archive.path, Kind.END, ARCHIVE)))
         self._tell(chunk, parts, part, last=True, stream=True)
 
     def _members(self, archive: Source, done: list[list[int]]) -> Iterator[Prepared]:
@@ -115,11 +114,12 @@ class IngestWorker:
 
     def _tell(self, chunk: int, part: int, objects: list[Prepared], *, last: bool, stream: bool = False) -> None:
         facts = [prepared.facts() for prepared in objects]
-        if stream:  # the members of others are known
+        if stream:  # the sources of others are known
             for fact, prepared in zip(facts, objects, strict=True):
                 fact["source"] = prepared.source.packed()
         if self._names is None:
-            self._parts[chunk, part] = objects
+            if objects:
+                self._parts[chunk, part] = objects
         else:
             for fact, prepared in zip(facts, objects, strict=True):
                 fact["outcome"] = self._would(prepared, self._names)

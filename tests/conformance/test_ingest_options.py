@@ -24,7 +24,7 @@ SHARED = ["--help", "--version", "--arguments", "--quiet", "--verbose", "--debug
           "--exec-on-reception", "--exec-on-eostudy", "--rename-on-eostudy", "--eostudy-timeout", "--exec-sync", "--on-late",
           "--study-max-age", "--study-manifest", "--completed-directory", "--state-dir", "--transliterate-names",
           "--exec-on-eoseries", "--exec-argv", "--hook-jobs", "--hook-timeout", "--hook-retries", "--event-log", "--event-digest",
-          "--max-object-size", "--max-inflated-size", "--quarantine", "--private-dictionary", "--log-json", "--umask"]
+          "--max-object-size", "--max-inflated-size", "--quarantine", "--private-dictionary", "--log-json", "--umask", "--on-duplicate"]
 EVERY = [option.flags for option in TABLE.options]
 identify = pytest.mark.parametrize("flags", EVERY, ids=lambda flags: flags[-1])
 

@@ -159,6 +159,19 @@ def test_a_file_that_has_its_name_already_is_not_removed(out: Path, source: Path
     assert [path.name for path in out.iterdir() if path.name.startswith(".fastscp-")] == []
 
 
+@pytest.mark.parametrize(("rule", "left", "there"), [
+    ("keep", True, b"\x01"), ("compare", True, b"\x01"), ("refuse", True, b"\x01"), ("replace", False, b"\x02"), ("rename", False, b"\x01")])
+def test_duplicates_follow_the_rule_and_nothing_is_lost(out: Path, source: Path, rule: str, left: bool, there: bytes) -> None:
+    assert run(out, source / "a.dcm").status == 0
+    (source / "a.dcm").write_bytes(made(1)[:-64] + b"\x02" * 64)
+    done = run(out, "--on-duplicate", rule, "--move", source / "a.dcm")
+    assert done.status == (1 if rule == "refuse" else 0)
+    octets = {octets[-1:] for octets in tree(out).values()} | {path.read_bytes()[-1:] for path in source.glob("a.dcm")}
+    assert b"\x02" in octets
+    assert (out / "CT.1.2.3.1").read_bytes()[-1:] == there
+    assert (source / "a.dcm").exists() == left or rule == "compare"
+
+
 def test_another_name_of_what_is_there_is_removed(out: Path, source: Path) -> None:
     assert run(out, "-aet", "ONE", source / "a.dcm").status == 0
     os.link(out / "CT.1.2.3.1", source / "again")

@@ -178,6 +178,22 @@ def test_what_was_refused_is_tried_again(tmp_path: Path, source: Path) -> None:
     assert [line["result"] for line in read_report(cut.report) if str(line["source"]).endswith("large")] == ["refused", "stored"]
 
 
+@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
+def test_what_was_refused_of_an_archive_is_tried_again(tmp_path: Path, kind: str) -> None:
+    for number in range(50):
+        (tmp_path / f"IM{number}").write_bytes(made(number, pixels=5000 if number == 7 else 64))
+    with tarfile.open(tmp_path / f"files.{kind}", "w:gz" if kind.endswith("gz") else "w") as archive:
+        for path in sorted(tmp_path.glob("IM*")):
+            archive.add(path, path.name)
+    cut = Cut(tmp_path, ["--max-object-size", "1000"], [tmp_path / f"files.{kind}"])
+    assert ingest(cut.command, report=cut.report).status == 1
+    cut.command.remove("--max-object-size")
+    cut.command.remove("1000")
+    done = ingest(["--resume", *cut.command], report=cut.report)
+    assert (done.status, "1 stored, 49 done before" in done.errors) == (0, True), done.errors
+    assert len(tree(cut.out)) == 50
+
+
 def test_another_report_begins_with_what_is_known(tmp_path: Path, source: Path) -> None:
     cut = Cut(tmp_path, [], [source])
     cut.cut_off(after=100, number=signal.SIGKILL, everybody=True, resume=False)

@@ -110,7 +110,7 @@ class Bench:
     def prepare(self, chunk: int, *, states: dict[str, str] | None = None, part: int = 0, last: bool = True,
                 facts: list[dict[str, Any]] | None = None) -> None:
         names = next(names for _, number, names in self.chunks() if number == chunk)
-        made = facts or [fact(name, (states or {}).get(name, "ready")) for name in names]
+        made = [fact(name, (states or {}).get(name, "ready")) for name in names] if facts is None else facts
         self.conductor.take({"kind": "prepared", "chunk": chunk, "part": part, "last": last, "facts": made})
 
     def publish(self, **changes: dict[str, Any]) -> None:
@@ -328,9 +328,10 @@ def test_members_of_a_stream_come_in_parts() -> None:
     bench.publish()
     for part in range(2):
         facts = [fact(str(part)) | {"source": Source("x.tgz", Kind.STREAM, part, f"m{part}").packed()}]
-        bench.prepare(2, part=part, last=part == 1, facts=facts)
+        bench.prepare(2, part=part, last=False, facts=facts)
         assert (bench.publishing()[-1]["chunk"], bench.publishing()[-1]["part"]) == (2, part)
         bench.publish()
+    bench.prepare(2, part=2, facts=[])
     bench.prepare(3, states={"x.tgz": "ended"})
     bench.publish()
     assert entered(bench) == ["a", "x.tgz", "x.tgz", "x.tgz", "b"]

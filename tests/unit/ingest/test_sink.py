@@ -83,6 +83,17 @@ def test_whatever_differs_is_a_file_of_its_own(tmp_path: Path, descriptor: int, 
     assert whole(tmp_path) == source
 
 
+def test_what_stands_elsewhere_in_the_source_differs(tmp_path: Path, descriptor: int) -> None:
+    source = whole(tmp_path)
+    sink = new(tmp_path, descriptor, source[:100])
+    sink.leave_out(len(source) - 100)
+    sink.copy_from(descriptor, 50, len(source) - 100)
+    sink.settle()
+    assert not sink.is_source
+    sink.publish("x", replace=True)
+    assert (tmp_path / "out" / "x").read_bytes() == source[:100] + source[50:-50]
+
+
 def test_a_patch_that_changes_nothing_is_no_difference(tmp_path: Path, descriptor: int) -> None:
     source = whole(tmp_path)
     sink = new(tmp_path, descriptor, source)

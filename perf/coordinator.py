@@ -39,7 +39,7 @@ PROGRAMS = {"fastscp": [sys.executable, "-m", "fastscp", "-dhl"], "storescp": ["
 class Server:
     """One program in one mode."""
 
-    def __init__(self, program: str, mode: str, base: str) -> None:
+    def __init__(self, program: str, options: list[str], base: str, mode: str = "") -> None:
         self.program, self.mode = program, mode
         self.directory = tempfile.mkdtemp(prefix="bench-", dir=base)
         with socket.socket() as sock:
@@ -47,7 +47,7 @@ class Server:
             self.port = sock.getsockname()[1]
         environment = {**os.environ, "TCP_NODELAY": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
         self.popen = subprocess.Popen(
-            [*PROGRAMS[program], *MODES[mode], "-od", self.directory, str(self.port)], env=environment,
+            [*PROGRAMS[program], *options, "-od", self.directory, str(self.port)], env=environment,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.process = psutil.Process(self.popen.pid)
         end = time.monotonic() + 20
@@ -56,7 +56,7 @@ class Server:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
             except OSError:
                 if time.monotonic() > end or self.popen.poll() is not None:
-                    raise RuntimeError(f"{program} {mode} does not start") from None
+                    raise RuntimeError(f"{program} {' '.join(options)} does not start") from None
                 time.sleep(0.05)
             else:
                 return
@@ -97,7 +97,7 @@ def main() -> int:
     arguments = parser.parse_args()
     load = next(load for load in loads() if "38 kB" in load.name)
     comparable = {"storescp": [mode for mode in MODES if not mode.startswith("--")], "fastscp": list(MODES)}
-    servers = [Server(program, mode, arguments.directory) for program, modes in comparable.items() for mode in modes]
+    servers = [Server(program, MODES[mode], arguments.directory, mode) for program, modes in comparable.items() for mode in modes]
     results: dict[tuple[str, str], list[dict[str, float]]] = {}
     try:
         for number in range(arguments.rounds + 1):  # the first one warms up

@@ -9,6 +9,8 @@ FIRST_DELAY_S = 0.2  #: after the second short life in a row; doubled with each 
 LONGEST_DELAY_S = 30.0
 #: whoever was killed, or lacked a descriptor, is back within two seconds, however often that happens
 LONGEST_WITHOUT_FAULT_S = 0.4
+#: nobody else can do the work of the coordinator, and what it ends by may pass (a disk that cannot be read)
+LONGEST_OF_COORDINATOR_S = 1.0
 
 
 class Backoff:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from fastscp.access.policy import AccessPolicy
+from fastscp.cli.sizes import octets, percent
 from fastscp.config.model import Config
 from fastscp.config.network import (
     AddressFamily,
@@ -26,7 +27,7 @@ from fastscp.dicom.options import GroupLengths, OutputOptions, PrivateDictionary
 from fastscp.errors import UsageError
 from fastscp.log.policy import LogPolicy
 from fastscp.store.hidden import STATE_DIRECTORY, is_own
-from fastscp.store.policy import FileNames, OnDuplicate, StorePolicy
+from fastscp.store.policy import FileNames, MinFree, OnDuplicate, StorePolicy, Sync
 from fastscp.study import naming
 from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
 from fastscp.ul.policy import NegotiationPolicy
@@ -233,10 +234,25 @@ def store_policy(line: Settings) -> StorePolicy:
         extension=line.value("--filename-extension") or "",
         on_duplicate=OnDuplicate((line.value("--on-duplicate") or "replace").lower()),
         ignore=line.has("--ignore"),
+        sync=_sync(line),
+        min_free=_min_free(line.value("--min-free")),
         max_object_octets=line.size("--max-object-size") or 0,
         quarantine=None if quarantine is None else normalize_directory(quarantine),
         uid_padding=line.has("--uid-padding"),
     )
+
+
+def _sync(line: Settings) -> Sync:
+    value = line.value("--sync")
+    return Sync.NONE if value is None else Sync(value.lower())
+
+
+def _min_free(value: str | None) -> MinFree | None:
+    """Return what is to stay free; None where it is nothing."""
+    if value is None:
+        return None
+    wanted = MinFree(value, octets(value) or 0, percent(value) or 0.0)
+    return wanted if wanted.octets or wanted.percent else None
 
 
 def normalize_directory(name: str) -> str:
@@ -267,6 +283,7 @@ def study_policy(line: Settings) -> StudyPolicy:
         manifest=line.has("--study-manifest"),
         completed_directory=None if completed is None else normalize_directory(completed),
         state_directory=line.value("--state-dir"),
+        durable=_sync(line) is not Sync.NONE,
         names_by_character_set=line.has("--transliterate-names"),
     )
 

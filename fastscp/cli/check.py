@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from fastscp.cli.option import Argument, Kind, Option
 from fastscp.cli.options import FASTSCP
 from fastscp.cli.parse import CommandLine, Occurrence, wanted
-from fastscp.cli.sizes import octets
+from fastscp.cli.sizes import octets, percent
 from fastscp.errors import UsageError
 
 _NO_TITLE = re.compile(r"[^ -\[\]-~]")  #: what PS3.5 §6.2 keeps out of an AE
 _INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+", re.ASCII)
+_SIZES = frozenset({Kind.SIZE, Kind.SHARE})
 _LOGGING = ("--log-level", "--log-config")
 
 
@@ -124,8 +125,8 @@ def check_values(occurrence: Occurrence) -> None:
     for argument, value in zip(occurrence.option.arguments, occurrence.values, strict=True):
         if argument.kind is Kind.INTEGER:
             _check_integer(occurrence.option, argument, value)
-        elif argument.kind is Kind.SIZE:
-            if octets(value) is None:
+        elif argument.kind in _SIZES:
+            if octets(value) is None and (argument.kind is Kind.SIZE or percent(value) is None):
                 raise UsageError(f"Invalid value for option {occurrence.option.long} ({value})")
         elif argument.kind is Kind.CHOICE and value.lower() not in argument.choices:
             if occurrence.option.long == "--log-level":

@@ -16,6 +16,7 @@ _ZSH_ACTIONS = {
     Kind.COMMAND: "_cmdstring",
     Kind.INTEGER: " ",
     Kind.SIZE: " ",
+    Kind.SHARE: " ",
     Kind.STRING: " ",
 }
 

@@ -92,6 +92,8 @@ def rules(option: Option, table: tuple[Option, ...] = OPTIONS) -> list[str]:
             sentences.append(f"{argument.name.capitalize()}: {argument.minimum}{upper}.")
         if argument.kind is Kind.SIZE:
             sentences.append("Size: octets, or K, M, G or T of them.")
+        if argument.kind is Kind.SHARE:
+            sentences.append("Size: octets, K, M, G or T of them, or a percentage of the file system.")
         if argument.longest is not None:
             sentences.append(f"{argument.name.capitalize()}: at most {argument.longest} characters.")
     return sentences

@@ -15,6 +15,7 @@ class Kind(enum.Enum):
 
     INTEGER = "integer"
     SIZE = "size"  #: see ``fastscp.cli.sizes``
+    SHARE = "share"  #: a size, or a percentage
     STRING = "string"
     FILE = "filename"
     DIRECTORY = "directory"
@@ -112,6 +113,16 @@ def count(minimum: int = 1, maximum: int | None = None) -> tuple[Argument, ...]:
 def size() -> tuple[Argument, ...]:
     """One argument that is a number of octets."""
     return (Argument("size", Kind.SIZE),)
+
+
+def share() -> tuple[Argument, ...]:
+    """One argument that is a number of octets, or a percentage of what there is."""
+    return (Argument("size", Kind.SHARE),)
+
+
+def choice(name: str, *choices: str) -> tuple[Argument, ...]:
+    """One argument that is one of some words."""
+    return (Argument(name, Kind.CHOICE, choices=choices),)
 
 
 def text(name: str) -> tuple[Argument, ...]:

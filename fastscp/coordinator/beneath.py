@@ -10,6 +10,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from fastscp.store.flush import flush_directory
+
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -20,7 +22,8 @@ def opened(directory: str) -> Iterator[int]:
     try:
         yield fd
     finally:
-        os.close(fd)
+        with contextlib.suppress(OSError):  # nothing is written through it
+            os.close(fd)
 
 
 def remove(directory: str, name: str) -> None:
@@ -29,8 +32,11 @@ def remove(directory: str, name: str) -> None:
         os.unlink(name, dir_fd=fd)
 
 
-def write(directory: str, name: str, octets: bytes) -> None:
-    """Write a file, which appears whole and takes the place of an earlier one. Raises ``OSError``."""
+def write(directory: str, name: str, octets: bytes, *, durable: bool = False) -> None:
+    """Write a file, which appears whole and takes the place of an earlier one. Raises ``OSError``.
+
+    ``durable``: file and name are on the disk when this ends.
+    """
     temporary = f"{name}.tmp"
     with opened(directory) as fd:
         with contextlib.suppress(FileNotFoundError):  # of a try that was interrupted, or somebody's
@@ -39,11 +45,16 @@ def write(directory: str, name: str, octets: bytes) -> None:
         try:
             with open(out, "wb") as file:
                 file.write(octets)
+                if durable:
+                    file.flush()
+                    os.fsync(out)
             os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
         except OSError:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=fd)
             raise
+    if durable:
+        flush_directory(directory)
 
 
 def make(name: str, dir_fd: int | None = None) -> int:

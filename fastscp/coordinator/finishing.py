@@ -21,7 +21,7 @@ import orjson
 
 from fastscp import jsontext
 from fastscp.coordinator import beneath, repeats
-from fastscp.coordinator.moving import Mover
+from fastscp.coordinator.moving import Mover, flush_logged
 from fastscp.coordinator.placing import remove_unused
 from fastscp.coordinator.progress import Progress
 from fastscp.coordinator.renaming import Outcome, rename
@@ -59,7 +59,7 @@ class Finisher:
         self._has_hook = has_hook
         self._wall = wall
         self._appends = policy.on_late is LateObjects.APPEND
-        self._mover = Mover(policy.completed_directory, state, self._write_manifest)
+        self._mover = Mover(policy.completed_directory, self._write_manifest, durable=policy.durable)
         self._progress: dict[int, Progress] = {}  #: by task number
         self._waiting: dict[str, list[Progress]] = {}  #: that occupy a directory
 
@@ -78,7 +78,10 @@ class Finisher:
         self._waiting.setdefault(task.plan.directory, []).append(progress)
 
     def settle(self, directory: str) -> None:
-        """Carry out what has to be done in a directory before it gets new objects."""
+        """Carry out what has to be done in a directory before it gets new objects.
+
+        Raises StorageError while the state cannot be written.
+        """
         waiting = self._waiting.get(directory)
         if not waiting:
             return
@@ -88,6 +91,7 @@ class Finisher:
             while progress.occupies:
                 if next(progress.steps, 0.0):
                     break  # it cannot leave now
+        self._state.commit()  # what could not be committed meanwhile would be done again, among new objects
 
     @property
     def occupied(self) -> Collection[str]:
@@ -113,7 +117,7 @@ class Finisher:
             self._conclude_unchanged(progress)
             return
         yield from self._rename_all(progress)
-        self._mover.choose(progress)
+        yield from self._mover.choose(progress)
         if progress.plan.move is None:
             self._vacate(progress)
             if progress.hurried:
@@ -146,7 +150,7 @@ class Finisher:
             names = self._new_names(study, plan.directory, plan.last, frozenset(file for file, _ in findings.repeats))
         progress.renames = list(names)
         progress.keep(decided=True, revision=revision, repeats=tuple(findings.repeats), renames=names)
-        self._state.commit()
+        yield from progress.committed()
 
     def _remove_repeats(self, progress: Progress) -> Iterator[float]:
         plan, study = progress.plan, progress.task.study
@@ -212,13 +216,19 @@ class Finisher:
                 tried = 0
                 yield 0.0
             tried += 1
-            progress.renamed += self._rename_one(progress)
+            if self._rename_one(progress):
+                progress.renamed += 1
+            else:
+                self._choose_again(progress)
+                yield from progress.committed()
+        if self._policy.durable:
+            flush_logged(progress.plan.directory)
         # the new names, and that nothing is left to rename: an old name may come again with a late object
         self._state.name_objects(progress.task.study, names)
         progress.keep(renames=())
 
     def _rename_one(self, progress: Progress) -> bool:
-        """Carry out the next rename; False when the names had to be chosen again."""
+        """Carry out the next rename; False when the names have to be chosen again."""
         directory = progress.plan.directory
         old, new = progress.renames[progress.renamed]
         try:
@@ -228,7 +238,6 @@ class Finisher:
             progress.renames[progress.renamed] = old, old
             return True
         if outcome is Outcome.TAKEN:
-            self._choose_again(progress)
             return False
         if outcome is Outcome.MISSING:
             _log.warning("cannot rename %s/%s: the file is gone", directory, old)
@@ -239,7 +248,6 @@ class Finisher:
         rest = progress.renames[progress.renamed :]
         progress.renames[progress.renamed :] = numbering.plan(rest, self._highest(progress.plan.directory))
         progress.keep(renames=tuple(progress.renames))
-        self._state.commit()
 
     # -- afterwards -------------------------------------------------------------------------------
 
@@ -286,7 +294,7 @@ class Finisher:
                                  [(row.name, stored) for row, stored in self._objects(progress)])
         octets = jsontext.dumps(content, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         try:
-            beneath.write(directory, manifest.FILE_NAME, octets)
+            beneath.write(directory, manifest.FILE_NAME, octets, durable=self._policy.durable)
         except OSError as error:
             _log.error("cannot write %s: %s", manifest_path(directory), error.strerror)
 

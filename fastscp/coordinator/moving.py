@@ -22,9 +22,9 @@ from fastscp.coordinator.tasks import Move, Plan
 from fastscp.coordinator.trees import copy_tree, remove_tree, synchronise
 from fastscp.log.names import APPLICATION
 from fastscp.store import hidden
+from fastscp.store.flush import flush_directory
 from fastscp.store.noreplace import rename as rename_directory
 from fastscp.study import naming
-from fastscp.study.state import StudyState
 
 _log = logging.getLogger(APPLICATION)
 
@@ -38,12 +38,12 @@ Describe = Callable[[Progress, str], None]
 class Mover:
     """Moves directories into ``directory``, None where they stay."""
 
-    def __init__(self, directory: str | None, state: StudyState, describe: Describe) -> None:
+    def __init__(self, directory: str | None, describe: Describe, *, durable: bool = False) -> None:
         self._directory = directory
-        self._state = state
         self._describe = describe
+        self._durable = durable
 
-    def choose(self, progress: Progress) -> None:
+    def choose(self, progress: Progress) -> Iterator[float]:
         """Choose where the directory goes, unless that is chosen or it stays; the plan is durable afterwards."""
         plan = progress.plan
         if self._directory is None or plan.move is not None or plan.caller is None:
@@ -53,7 +53,7 @@ class Mover:
             _log.error("study %s: directory %s is gone, there is nothing to move", plan.uid, plan.directory)
             return
         progress.keep(move=Move(self._free_name(plan, self._directory), identity))
-        self._state.commit()
+        yield from progress.committed()
 
     def steps(self, progress: Progress) -> Iterator[float]:
         """Move, a piece at a time; each value is a pause in seconds."""
@@ -81,7 +81,7 @@ class Mover:
             if source is None:  # it went, and a crash kept that from being known; or somebody took it
                 return
             try:
-                self._rename(progress, source)
+                yield from self._rename(progress, source)
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
@@ -89,15 +89,18 @@ class Mover:
                 return
         yield from self._carry(progress)
 
-    def _rename(self, progress: Progress, source: str) -> None:
+    def _rename(self, progress: Progress, source: str) -> Iterator[float]:
         """Give ``source`` its name in the target directory: the next one that is free."""
         while (move := progress.plan.move) is not None:
             try:
                 rename_directory(source, move.target)
             except FileExistsError:
-                progress.keep_move(target=self._free_name(progress.plan, os.path.dirname(move.target)))
+                yield from progress.keep_move(target=self._free_name(progress.plan, os.path.dirname(move.target)))
                 self._describe(progress, source)
             else:
+                if self._durable:
+                    flush_logged(os.path.dirname(move.target))
+                    flush_logged(os.path.dirname(source))
                 return
 
     def _carry(self, progress: Progress) -> Iterator[float]:
@@ -108,7 +111,7 @@ class Mover:
         copy = move.copy
         if not copy:
             copy = f"{directory}/{hidden.PREFIX}{secrets.token_hex(8)}.arriving"
-            progress.keep_move(copy=copy)
+            yield from progress.keep_move(copy=copy)
         if not move.copied:
             yield from remove_tree(copy)  # what an earlier try left
             source = _where(progress.plan)
@@ -119,10 +122,10 @@ class Mover:
             except OSError:
                 yield from remove_tree(copy)  # room for others, while this one waits
                 raise
-            progress.keep_move(copied=True)
+            yield from progress.keep_move(copied=True)
         if os.path.lexists(copy):
-            self._rename(progress, copy)
-            synchronise(directory)
+            yield from self._rename(progress, copy)
+            yield from synchronise(directory)
         source = _where(progress.plan)
         if source is not None:
             yield from remove_tree(source)
@@ -137,6 +140,14 @@ class Mover:
             if not os.path.lexists(path):
                 return path
             number += 1
+
+
+def flush_logged(directory: str) -> None:
+    """Have the names in a directory on the disk. What fails is told, and not tried again: it would prove nothing."""
+    try:
+        flush_directory(directory)
+    except OSError as error:
+        _log.error("cannot synchronise %s, its latest names may not survive a loss of power: %s", directory, error.strerror)
 
 
 def _where(plan: Plan) -> str | None:

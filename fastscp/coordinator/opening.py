@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from fastscp.config import Config
 from fastscp.config.network import ProcessMode
 from fastscp.coordinator.deferred_state import DeferredState
+from fastscp.coordinator.engine import Engine
 from fastscp.coordinator.state import FILE_NAME, SqliteState
 from fastscp.coordinator.state_directory import StateDirectory, state_path
 from fastscp.errors import ProcessError
@@ -28,10 +30,11 @@ def open_state(config: Config, pause: Callable[[float], None] = time.sleep) -> S
     """
     if config.network.mode is ProcessMode.INETD:  # lives as long as its one association
         return SqliteState(None)
+    check_apart(state_path(config.study.state_directory, config.store.output_directory), config)
     directory = StateDirectory(config.study.state_directory, config.store.output_directory, pause=pause,
                                patience_s=2 * config.network.drain_timeout_s + DEATH_S)
-    check_apart(directory.path, config)
-    return SqliteState(directory.path)
+    return SqliteState(directory.path, engine=partial(Engine, durable=config.study.durable, prepare=directory.make_again),
+                       released=directory.release)
 
 
 def check_apart(directory: Path, config: Config) -> None:
@@ -51,9 +54,11 @@ def open_hook_state(config: Config) -> HookState:
     exists = file.exists() and config.hooks.on_reception is not None
 
     def make() -> HookState:
-        path = StateDirectory(config.study.state_directory, config.store.output_directory).path
+        directory = StateDirectory(config.study.state_directory, config.store.output_directory)
         if file.exists() and not exists:
-            raise ProcessError(f"{path} was used by another service meanwhile")
-        return SqliteState(path)
+            directory.release()
+            raise ProcessError(f"{directory.path} was used by another service meanwhile")
+        return SqliteState(directory.path, engine=partial(Engine, durable=config.study.durable, prepare=directory.make_again),
+                           released=directory.release)
 
     return DeferredState(make, exists=exists)

@@ -19,6 +19,7 @@ from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.store import hidden
+from fastscp.store.flush import flush_directory
 from fastscp.store.own_paths import OwnPaths
 from fastscp.study import naming
 from fastscp.study.policy import Sorting, StudyPolicy
@@ -90,7 +91,28 @@ class Placer:
             raise InstanceError(f"cannot make study directory {path}: it is a file") from None
         except OSError as error:
             raise _refusal(path, error) from error
+        if self._policy.durable:
+            try:
+                flush_directory(os.path.dirname(path))
+            except OSError as error:
+                remove_unused(path)
+                raise _refusal(path, error) from error
         return True
+
+    def ensure(self, directory: str) -> None:
+        """Make the directory of a study again if somebody removed or moved it.
+
+        Raises ``StorageError`` (A700), whatever the reason: the name was good before.
+        """
+        if is_directory(directory):
+            return
+        try:
+            os.mkdir(directory, _MODE)
+            if self._policy.durable:
+                flush_directory(os.path.dirname(directory))
+        except OSError as error:
+            raise _unmade(directory, error) from error
+        _log.info("made subdirectory for study again: %s", directory)
 
     def _spell(self, patient: str, charset: str) -> str:
         if not naming.first_value(patient):
@@ -129,27 +151,19 @@ def remove_unused(directory: str) -> None:
         _log.debug("directory %s stays: %s", directory, error.strerror)
 
 
-def ensure(directory: str) -> None:
-    """Make the directory of a study again if somebody removed or moved it.
-
-    Raises ``StorageError`` (A700), whatever the reason: the name was good before.
-    """
-    if is_directory(directory):
-        return
-    try:
-        os.mkdir(directory, _MODE)
-    except OSError as error:
-        why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
-        raise StorageError(f"cannot make study directory {directory}: {why}", errno=error.errno, path=directory) from error
-    _log.info("made subdirectory for study again: %s", directory)
+def _unmade(directory: str, error: OSError) -> StorageError:
+    why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+    return StorageError(f"cannot make study directory {directory}: {why}", errno=error.errno, path=directory)
 
 
 def is_directory(path: str) -> bool:
     """Tell whether a study's directory is there. Raises ``StorageError`` for a symbolic link: who knows where it leads."""
     try:
         mode = os.lstat(path).st_mode
-    except OSError:  # whoever makes it finds out why it is not there
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise _unmade(path, error) from error
     if stat.S_ISLNK(mode):
         raise StorageError(f"{path} is a symbolic link, which is not followed", errno=errno.ELOOP, path=path)
     return stat.S_ISDIR(mode)

@@ -7,7 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from fastscp.coordinator.tasks import FinishTask, HookTask, row_of
+from fastscp.errors import StorageError
 from fastscp.study.state import StudyState
+
+COMMIT_PAUSE_S = 0.1  #: between two tries
 
 
 class Progress:
@@ -29,8 +32,18 @@ class Progress:
         self.plan = replace(self.plan, **changes)
         self._state.add_task(row_of(replace(self.task, plan=self.plan)))
 
-    def keep_move(self, **changes: Any) -> None:
+    def committed(self) -> Iterator[float]:
+        """Have the plan durable; each value is a pause, while the disk of the state takes nothing."""
+        while True:
+            try:
+                self._state.commit()
+            except StorageError:  # the end of the round tells it
+                yield COMMIT_PAUSE_S
+            else:
+                return
+
+    def keep_move(self, **changes: Any) -> Iterator[float]:
         """Change the plan of the move, and commit: what is on disk is only understood with it."""
         if self.plan.move is not None:
             self.keep(move=replace(self.plan.move, **changes))
-            self._state.commit()
+            yield from self.committed()

@@ -52,7 +52,13 @@ def _rename(fd: int, old: str, new: str) -> Outcome:
         except FileExistsError:
             return Outcome.TAKEN
         return Outcome.DONE
-    os.unlink(old, dir_fd=fd)
+    try:
+        os.unlink(old, dir_fd=fd)
+    except FileNotFoundError:  # somebody else did
+        return Outcome.DONE
+    except OSError:  # the new name goes, so that the file is there once
+        os.unlink(new, dir_fd=fd)
+        raise
     return Outcome.DONE
 
 

@@ -19,11 +19,12 @@ from pathlib import Path
 import orjson
 
 from fastscp.log.names import APPLICATION
+from fastscp.store import hidden
 
 _log = logging.getLogger(APPLICATION)
 
 RETRY, FORGET = "retry", "forget"
-_PREFIX, _SUFFIX = "request-", ".json"
+_PREFIX, _SUFFIX, _UNFINISHED = "request-", ".json", ".tmp"
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,16 @@ class Request:
 def put(directory: Path, kind: str, numbers: Iterable[int] | None) -> None:
     """Ask for something. Raises OSError."""
     name = f"{_PREFIX}{uuid.uuid4().hex}"
-    temporary = directory / f"{name}.tmp"
+    temporary = directory / f"{name}{_UNFINISHED}"
     octets = orjson.dumps({"kind": kind, "numbers": None if numbers is None else list(numbers)})
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    hidden.claim(descriptor)  # it is not left behind as long as this process lives
     try:
         with open(descriptor, "wb") as file:
             os.fchmod(descriptor, 0o644)  # the service may be another user's
             file.write(octets)
-        temporary.rename(directory / f"{name}{_SUFFIX}")
+            file.flush()
+            temporary.rename(directory / f"{name}{_SUFFIX}")
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
@@ -54,10 +57,10 @@ def put(directory: Path, kind: str, numbers: Iterable[int] | None) -> None:
 def waiting(directory: Path, *, discard: bool = False) -> list[Request]:
     """Return what is asked for and was not carried out, the oldest first.
 
-    What is no request is passed over; with ``discard`` it is logged and removed.
+    What is no request is passed over; with ``discard`` it is logged and removed, as is what somebody began who died.
     """
     try:
-        names = [name for name in os.listdir(directory) if name.startswith(_PREFIX) and name.endswith(_SUFFIX)]
+        names = [name for name in os.listdir(directory) if name.startswith(_PREFIX)]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -65,6 +68,10 @@ def waiting(directory: Path, *, discard: bool = False) -> list[Request]:
         return []
     found: list[tuple[int, Request]] = []
     for path in map(directory.joinpath, names):
+        if path.suffix != _SUFFIX:
+            if discard and path.suffix == _UNFINISHED:
+                _remove_abandoned(path)
+            continue
         try:
             found.append((path.stat().st_mtime_ns, _read(path)))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -72,6 +79,19 @@ def waiting(directory: Path, *, discard: bool = False) -> list[Request]:
                 _log.error("%s is no request, removed: %s", path, error)
                 _unlink(path)
     return [request for _, request in sorted(found, key=lambda entry: entry[0])]
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove a request that was never finished, when who began it is gone."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # it is finished meanwhile, or nobody's business
+        return
+    try:
+        if hidden.claim_abandoned(file):
+            _unlink(path)
+    finally:
+        os.close(file)
 
 
 def _read(path: Path) -> Request:

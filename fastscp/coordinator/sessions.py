@@ -2,7 +2,8 @@
 
 Strategy: each worker's channel is a session. Its packets go to the studies and the event stream, or, where no
 study is tracked, straight to the backlog of hooks; answers gather until ``send_answers``, which the process calls
-when what they say is durable. The host name of a peer may come after its association.
+when what they say is durable; while the state takes nothing (``trouble``) they are held. The host name of a peer may
+come after its association.
 
 Invariants: a ``stored`` that a worker repeats after the death of an earlier coordinator counts once, by
 (incarnation, event); it is answered each time. When a worker dies its associations end and its transfers are void.
@@ -31,6 +32,8 @@ from fastscp.study.commands import RECEPTION
 from fastscp.study.policy import HookPolicy
 
 _log = logging.getLogger(APPLICATION)
+
+_OUT_OF_RESOURCES = 0xA700  #: PS3.4 Table B.2-1
 
 
 class Session:
@@ -69,13 +72,17 @@ class Sessions:
         self._events = dict(known)  #: highest event taken over, by incarnation
         self._sessions: dict[int, Session] = {}
         self._last_key = 0
-        self._outgoing: list[tuple[Session, bytes]] = []
+        self._outgoing: list[tuple[Session, packets.CoordinatorPacket]] = []
+        self._held: list[tuple[Session, packets.CoordinatorPacket]] = []  #: what they say is not durable
+        self._trouble = ""  #: why the state takes nothing
 
     def add(self, name: str, transport: Transport) -> None:
         """Take the channel of a worker."""
         self._last_key += 1
-        self._sessions[self._last_key] = Session(self._last_key, name, transport, self._loop, taken=self._take,
-                                                 lost=self._lose)
+        session = self._sessions[self._last_key] = Session(self._last_key, name, transport, self._loop, taken=self._take,
+                                                           lost=self._lose)
+        if self._trouble:
+            self._tell_trouble(session)
 
     @property
     def connected(self) -> int:
@@ -92,6 +99,14 @@ class Sessions:
         """Close every channel."""
         for session in self._sessions.values():
             session.channel.close()
+
+    def leave(self) -> list[tuple[str, int]]:
+        """Close every channel, while the loop goes on; return the latest event that each worker has told."""
+        told = [(session.incarnation, session.highest_event) for session in self._sessions.values()]
+        for session in self._sessions.values():
+            session.channel.leave()
+        self._sessions.clear()
+        return told
 
     # -- what workers tell ------------------------------------------------------------------------
 
@@ -129,6 +144,8 @@ class Sessions:
         if self._studies is None:
             answer: packets.Placed = {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
                                       "directory": self._output_directory, "late": False}
+        elif self._trouble:
+            answer = _refusal(packet["request"], self._trouble)
         else:
             answer = self._studies.place(packet, session.incarnation, self._loop.now)
             if not answer["status"]:
@@ -251,10 +268,47 @@ class Sessions:
             self._answer(session, {"kind": "ack", "event": event} if kind == "ack" else {"kind": "ran", "event": event})
 
     def _answer(self, session: Session, packet: packets.CoordinatorPacket) -> None:
-        self._outgoing.append((session, packets.encode(packet)))
+        self._outgoing.append((session, packet))
 
     def send_answers(self) -> None:
         """Send what is to be told; the caller has made it durable."""
-        for session, octets in self._outgoing:
-            session.channel.send(octets)
-        self._outgoing.clear()
+        outgoing, self._outgoing = self._outgoing, []
+        for session, packet in outgoing:
+            session.channel.send(packets.encode(packet))
+
+    # -- while the state takes nothing ------------------------------------------------------------
+
+    def hold(self, reason: str) -> None:
+        """Keep back what is not durable, for this ``reason``; no object is placed until ``release``."""
+        if not self._trouble:
+            self._trouble = reason
+            for session in self._sessions.values():
+                self._tell_trouble(session)
+        outgoing, self._outgoing = self._outgoing, []
+        for session, packet in outgoing:
+            if packet["kind"] != "placed":
+                self._held.append((session, packet))
+            elif packet["status"] or self._studies is None:
+                self._answer(session, packet)
+            else:
+                self._abandon(session, packet["request"])
+                self._answer(session, _refusal(packet["request"], reason))
+        self.send_answers()
+
+    def release(self) -> None:
+        """Go on: everything is durable."""
+        if self._trouble:
+            self._trouble = ""
+            for session in self._sessions.values():
+                self._tell_trouble(session)
+        self._outgoing, self._held = [*self._held, *self._outgoing], []
+        self.send_answers()
+
+    def _tell_trouble(self, session: Session) -> None:
+        session.channel.send(packets.encode({"kind": "trouble", "reason": self._trouble}))
+
+
+def _refusal(request: int, reason: str) -> packets.Placed:
+    """Answer that no object can be placed now."""
+    return {"kind": "placed", "request": request, "directory": "", "status": _OUT_OF_RESOURCES, "message": reason,
+            "late": False}

@@ -1,8 +1,7 @@
 """The durable state in sqlite3.
 
-Strategy: WAL mode, one connection, written by one process. Writes gather in one transaction per round of the
-coordinator's loop; nothing is answered to a worker before ``commit``. With ``synchronous=NORMAL`` a commit
-survives the death of any process, not a loss of power.
+Strategy: what is kept, as tables and statements; ``fastscp.coordinator.engine`` has them carried out. Writes gather in one
+transaction per round of the coordinator's loop; nothing is answered to a worker before ``commit``.
 
 What it does not do: decide anything. Its interface is ``fastscp.study.state.StudyState``, behind which another
 engine can take its place.
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from fastscp import jsontext
+from fastscp.coordinator.engine import Engine
 from fastscp.errors import ProcessError
 from fastscp.study.commands import RECEPTION, SERIES, STUDY
 from fastscp.study.state import MOST_FAILED, NEAR, FailedRow, ObjectRow, Recovered, StudyRow, TaskRow
@@ -66,54 +66,23 @@ class SqliteState:
     Raises ``ProcessError`` for a file that cannot be used.
     """
 
-    def __init__(self, directory: Path | None, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, directory: Path | None, *, wall: Callable[[], float] = time.time,
+                 engine: Callable[[Path | None], Engine] = Engine, released: Callable[[], None] = lambda: None) -> None:
+        """``released`` is called when the file is closed: another process may use it."""
         self.directory = directory
+        self._released = released
         self._wall = wall
         try:
-            self._connection = sqlite3.connect(directory / FILE_NAME if directory else ":memory:", isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._migrate()
+            self._engine = engine(directory / FILE_NAME if directory else None)
+            self._engine.migrate(MIGRATIONS)
         except sqlite3.Error as error:
             raise ProcessError(f"study state in {directory or 'memory'} cannot be used: {error}") from error
-        self._execute = self._connection.execute
-        self._writes: list[tuple[str, tuple[object, ...]]] = []  #: not given to sqlite yet
-        self._in_transaction = False
-
-    def _migrate(self) -> None:
-        """Bring the tables from whatever format they have to this program's."""
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > FORMAT_VERSION:
-            raise ProcessError(f"study state has format {version}, this program knows {FORMAT_VERSION}")
-        for number, migration in enumerate(MIGRATIONS[version:], version + 1):
-            self._connection.executescript(f"BEGIN; {migration} PRAGMA user_version={number}; COMMIT;")
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
-        self._writes.append((statement, values))
-
-    def _settle(self) -> None:
-        """Carry out what was written, before something is read."""
-        if not self._writes:
-            return
-        writes, self._writes = self._writes, []
-        try:
-            if not self._in_transaction:
-                self._execute("BEGIN IMMEDIATE")
-                self._in_transaction = True
-            for statement, values in writes:
-                self._run(statement, values)
-        except sqlite3.Error as error:
-            raise ProcessError(f"study state cannot be written: {error}") from error
-
-    def _run(self, statement: str, values: tuple[object, ...]) -> None:
-        try:
-            self._execute(statement, values)
-        except UnicodeEncodeError:  # a path that is not UTF-8
-            self._execute(statement, tuple(jsontext.safe(value) if isinstance(value, str) else value for value in values))
+        self._engine.write(statement, values)
 
     def _read(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        self._settle()
-        return self._execute(query, values)
+        return self._engine.read(query, values)
 
     def recover(self) -> Recovered:
         """Return everything kept."""
@@ -308,22 +277,13 @@ class SqliteState:
             self._write("DELETE FROM incarnations WHERE name = ?", (incarnation,))
 
     def commit(self) -> None:
-        """Make everything since the last call durable."""
-        try:
-            if len(self._writes) == 1 and not self._in_transaction:  # commits by itself
-                statement, values = self._writes.pop()
-                self._run(statement, values)
-                return
-            self._settle()
-            if self._in_transaction:
-                self._execute("COMMIT")
-        except sqlite3.Error as error:
-            raise ProcessError(f"study state cannot be written: {error}") from error
-        self._in_transaction = False
+        """Make everything since the last call durable. Raises StorageError; it is all kept then, for the next call."""
+        self._engine.commit()
 
     def close(self) -> None:
         """Commit and close."""
         try:
             self.commit()
         finally:
-            self._connection.close()
+            self._engine.close()
+            self._released()

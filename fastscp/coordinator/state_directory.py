@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -16,6 +17,8 @@ from fastscp.store.hidden import STATE_DIRECTORY
 _log = logging.getLogger(APPLICATION)
 
 LOCK_NAME = "lock"
+#: size and offset of what is locked, in the manner of lockf(3), by whoever waits for the other lock: it goes with the process
+_WAITING = (1, 1)
 _PATIENCE_S = 2.0
 _STEP_S = 0.02
 _STEPS_OF_A_DEATH = 25  #: whoever waits longer says so
@@ -40,7 +43,7 @@ def make_completed_directory(directory: str, output_directory: str) -> None:
 
 
 class StateDirectory:
-    """Makes and locks the state directory; the lock lasts as long as this process.
+    """Makes and locks the state directory; the lock lasts until it is released, or as long as this process.
 
     Raises ``ProcessError`` when it cannot be made, or when another service uses it.
     """
@@ -50,10 +53,29 @@ class StateDirectory:
         self.path = state_path(configured, output_directory)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = self._open_lock()
         except OSError as error:
             raise ProcessError(f"state directory {self.path} cannot be used: {error.strerror}") from error
         self._take_lock(patience_s, pause)
+
+    def _open_lock(self) -> int:
+        return os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def make_again(self) -> None:
+        """Make and lock the directory that somebody removed; what it is in has to be there. Raises OSError.
+
+        ``ProcessError`` where another service has it.
+        """
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        lock = self._open_lock()
+        try:
+            if not os.path.samestat(os.fstat(lock), os.fstat(self._lock)):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._lock, lock = lock, self._lock
+        except BlockingIOError:
+            raise ProcessError(f"state directory {self.path} is in use by another service now") from None
+        finally:
+            os.close(lock)
 
     def _take_lock(self, patience_s: float, pause: Callable[[float], None]) -> None:
         """Lock; a predecessor that is dying gets a moment, and one that drains as long as that may take.
@@ -65,11 +87,15 @@ class StateDirectory:
                 try:
                     fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
+                    with contextlib.suppress(OSError):
+                        fcntl.lockf(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB, *_WAITING)
                     if step == _STEPS_OF_A_DEATH:
                         _log.warning("state directory %s is in use by another service, waiting up to %g seconds for its end",
                                      self.path, patience_s)
                     pause(_STEP_S)
                 else:
+                    with contextlib.suppress(OSError):
+                        fcntl.lockf(self._lock, fcntl.LOCK_UN, *_WAITING)
                     return
         except ProcessError:
             os.close(self._lock)
@@ -77,3 +103,23 @@ class StateDirectory:
         os.close(self._lock)
         raise ProcessError(f"state directory {self.path} is in use by another service; "
                            "give each its own with --state-dir")
+
+    def release(self) -> None:
+        """Let another process have it."""
+        os.close(self._lock)
+
+def is_waited_for(path: Path) -> bool:
+    """Tell whether another process waits for a state directory."""
+    try:
+        lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, *_WAITING)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without such locks
+        return False
+    finally:
+        os.close(lock)
+    return False

@@ -16,7 +16,7 @@ import orjson
 
 from fastscp import jsontext
 from fastscp.coordinator.finishing import Finisher
-from fastscp.coordinator.placing import Placer, ensure, remove_unused
+from fastscp.coordinator.placing import Placer, remove_unused
 from fastscp.coordinator.tasks import Cause, FinishTask, HookTask, Lanes, Task, row_of, task_of
 from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION
@@ -58,6 +58,11 @@ class Studies:
         self._callers: dict[int, bytes] = {}  #: last caller by study
         self._last_study = self._last_task = self._last_object = 0
         self._forgot = 0.0  #: when the last look was
+
+    @property
+    def last_task(self) -> int:
+        """Number of the latest task."""
+        return self._last_task
 
     # -- recovery ---------------------------------------------------------------------------------
 
@@ -110,7 +115,7 @@ class Studies:
             if study is None:
                 study = self._open(uid, packet, now)
             else:
-                ensure(study.directory)
+                self._placer.ensure(study.directory)
             self._finisher.settle(study.directory)
         except (InstanceError, StorageError) as error:
             return {"kind": "placed", "request": packet["request"], "directory": "", "status": error.status,
@@ -124,7 +129,7 @@ class Studies:
         if self._policy.on_late is LateObjects.APPEND:
             late = self._state.ended_study(uid)
         if late is not None:
-            ensure(late.directory)
+            self._placer.ensure(late.directory)
             study = Study(late.number, late.uid, late.directory, now, now, late=True)
         else:
             directory, made = self._placer.open_directory(uid, packet["patient"], packet["charset"], self._occupied())

@@ -1,6 +1,7 @@
 """Copies and removes directories, a piece at a time, so that nobody waits for a big one.
 
-The generators yield pauses of 0 seconds between the pieces.
+The generators yield pauses of 0 seconds between the pieces. A disk may take seconds to synchronise: a thread waits for
+it, and the generator yields meanwhile.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 
 from fastscp.coordinator import beneath
 from fastscp.log.names import APPLICATION
@@ -17,6 +19,7 @@ _log = logging.getLogger(APPLICATION)
 
 PIECE_OCTETS = 8 << 20  #: copied and synchronised at a time
 ENTRIES_PER_PIECE = 64  #: removed at a time
+_STEP_S = 0.002  #: of waiting for the disk
 
 
 def copy_tree(source: str, target: str) -> Iterator[float]:
@@ -49,8 +52,7 @@ def _copy_entries(root: str, names: Iterable[str], fd: int, into: int) -> Iterat
             os.mkdir(name, dir_fd=into)
         else:
             _log.warning("%s/%s is neither file nor directory, it is not moved", root, name)
-    os.fsync(into)
-    yield 0.0
+    yield from _flush(os.fsync, into)
 
 
 def _raise(error: OSError) -> None:
@@ -63,22 +65,50 @@ def _copy_file(directory: int, name: str, status: os.stat_result, into: int) -> 
         out = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=into)
         try:
             while os.sendfile(out, source, None, PIECE_OCTETS):
-                os.fdatasync(out)
-                yield 0.0
+                yield from _flush(os.fdatasync, out)
             os.fchmod(out, stat.S_IMODE(status.st_mode))
             os.utime(out, ns=(status.st_atime_ns, status.st_mtime_ns))
-            os.fsync(out)
+            yield from _flush(os.fsync, out)
         finally:
             os.close(out)
     finally:
         os.close(source)
 
 
-def synchronise(directory: str) -> None:
+class _Flush(threading.Thread):
+    """Waits for the disk."""
+
+    def __init__(self, call: Callable[[int], None], fd: int) -> None:
+        super().__init__(daemon=True)
+        self._call = call
+        self._fd = fd
+        self.error: OSError | None = None
+
+    def run(self) -> None:
+        try:
+            self._call(self._fd)
+        except OSError as error:
+            self.error = error
+
+
+def _flush(call: Callable[[int], None], fd: int) -> Iterator[float]:
+    flush = _Flush(call, fd)
+    flush.start()
+    try:
+        while flush.is_alive():
+            flush.join(_STEP_S)
+            yield 0.0
+    finally:
+        flush.join()  # the descriptor is its own until then
+    if flush.error is not None:
+        raise flush.error
+
+
+def synchronise(directory: str) -> Iterator[float]:
     """Have the names in a directory on the disk. Raises ``OSError``."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        yield from _flush(os.fsync, fd)
     finally:
         os.close(fd)
 

@@ -182,7 +182,7 @@ class Preparer:
             stretch.feed(reception, sink, found.offset)
             result(reception.finishing())
             if sink is not None and reception.failure is None:
-                sink.settle()
+                sink.complete()
         except ObjectError as error:
             reception.fail(error)
         return prepared
@@ -208,7 +208,7 @@ class Preparer:
                 reception.feed([piece], _never)
             result(reception.finishing())
             if prepared.sink is not None and reception.failure is None:
-                prepared.sink.settle()
+                prepared.sink.complete()
         except ObjectError as error:
             reception.fail(error)
         except BaseException:

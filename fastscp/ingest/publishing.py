@@ -18,8 +18,9 @@ from fastscp.process import packets
 from fastscp.store.directory import storage_error
 from fastscp.store.policy import OnDuplicate
 from fastscp.store.steps import result
+from fastscp.worker import telling
 from fastscp.worker.narration import log_published
-from fastscp.worker.outcome import Caller, Outcomes, stored
+from fastscp.worker.outcome import Caller, Outcomes
 from fastscp.worker.publication import Published
 from fastscp.worker.reception import Kept, Reception
 
@@ -84,6 +85,8 @@ class Publisher:
         if published is None:
             became = self._named(prepared, reception, directory, late=item.get("late", True))
         duration_s = time.monotonic() - prepared.started
+        if reception.unsure is not None:  # it has its name, which may not be on the disk
+            return {"result": REFUSED, "reason": f"failed when it had its name: {reception.unsure}"}
         if reception.failure is not None:
             return self._failed(reception, became, duration_s)
         found = became if isinstance(became, Published) else Published("", "", replaced=False)  # --ignore
@@ -91,7 +94,7 @@ class Publisher:
             log_published(found)
         outcome: dict[str, Any] = {"result": STORED, "directory": found.directory, "file": found.file, "size": reception.size if found.written else 0, "reason": found.warning}
         if self._policy.tells:
-            outcome["packet"] = stored(reception, found, self._policy.association, duration_s, event=0, request=None)
+            outcome["packet"] = telling.stored(reception, found, self._policy.association, (0, None), duration_s)
         if found.duplicate is not None:
             outcome["reason"] = found.warning or f"duplicate: {found.duplicate.value}"
             outcome["unsafe"] = found.duplicate is OnDuplicate.KEEP  # the source may be another one
@@ -102,7 +105,7 @@ class Publisher:
             result(reception.comparing(directory))
         if self._policy.moves and prepared.sink is not None and reception.failure is None:
             try:
-                prepared.sink.sync()
+                prepared.sink.flush()
             except StorageError as error:
                 reception.fail(error)
         published = result(reception.publishing(directory, datetime.datetime.now()))  # noqa: DTZ005 - names carry local time

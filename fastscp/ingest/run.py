@@ -47,8 +47,9 @@ from fastscp.process.titles import set_title
 from fastscp.service.inetd import CoordinatorChild, run_coordinator
 from fastscp.service.run import completed, preload
 from fastscp.service.tidying import remove_leftovers
+from fastscp.store.policy import Sync
 from fastscp.study.policy import Sorting
-from fastscp.worker.context import reception_context
+from fastscp.worker.context import Shared, reception_context
 from fastscp.worker.outcome import Caller
 from fastscp.worker.reporter import Reporter, new_incarnation
 
@@ -64,7 +65,7 @@ def run(config: Config, policy: IngestPolicy, write: Callable[[int, str], object
         config = completed(replace(config, study=replace(config.study, resumed=True)))
         if config.network.umask is not None:
             os.umask(config.network.umask)
-        preload(config.output)
+        preload(config)
         if policy.dry_run:
             return dry_run(config, policy, write)
         return ingest(config, policy, write)
@@ -195,8 +196,10 @@ def be_worker(channel: Channel, config: Config, policy: IngestPolicy, associatio
         signal.signal(number, signal.SIG_IGN)
     renounce_new_privileges()
     kind = DryDirectory if policy.dry_run else IngestDirectory
-    directory = kind(config.store.output_directory)
-    context = reception_context(config, directory)
+    # objects are published one after another: there are no others to be flushed together with
+    sync = Sync.NONE if config.store.sync is Sync.NONE else Sync.OBJECT
+    directory = kind(config.store.output_directory, sync)
+    context = reception_context(config, directory, Shared())
     moves = policy.placement is Placement.MOVE
     publisher = Publisher(PublishingPolicy(association, config.needs_coordinator, config.keeps_studies, config.tells_events, moves), caller,
                           config.store.output_directory)

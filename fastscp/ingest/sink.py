@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from fastscp.errors import StorageError
 from fastscp.ingest import kernel
 from fastscp.store.directory import Place, storage_error
+from fastscp.store.policy import Sync
 from fastscp.store.sink import InstanceSink, OutputDirectory
 
 
@@ -32,8 +33,8 @@ class SourceFile:
 class IngestDirectory(OutputDirectory):
     """The output directory of one worker process; ``source`` is what the next temporary is made from."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
+    def __init__(self, path: str, sync: Sync = Sync.NONE) -> None:
+        super().__init__(path, sync)
         self.source: SourceFile | None = None
         self.created: SourcedSink | None = None  #: the last temporary
 
@@ -135,21 +136,21 @@ class SourcedSink(InstanceSink):
         """Whether all of it is what the source has, and the source may get its name."""
         return self._same and self._source is not None and self.size == self._source.status.st_size
 
-    def settle(self) -> None:
-        """Take note that everything is written; a file that cannot be linked is completed."""
-        if self._head:
-            self.write([])
+    def complete(self) -> None:
+        """Write what is still to be written; a file that cannot be linked gets everything."""
+        super().complete()
         if not self.is_source:
             self.fill()
 
-    def sync(self) -> None:
-        """Wait until the file system has the octets. Raises StorageError."""
-        if self.is_source:
+    def flush(self) -> None:
+        """Have everything on the disk that was written. Raises StorageError."""
+        if not self.is_source or self._source is None:
+            super().flush()
             return
         try:
-            os.fsync(self._fd)
+            os.fsync(self._source.descriptor)
         except OSError as error:
-            raise storage_error("sync a file in", self._directory.path, error) from error
+            raise storage_error("synchronise", self._source.path, error) from error
 
     def digesting(self) -> Generator[None, None, str]:
         """Return the SHA-256 of what has been written, in hexadecimal."""
@@ -160,11 +161,6 @@ class SourcedSink(InstanceSink):
         """Find out whether ``target`` has the same octets."""
         self.fill()
         return (yield from super().compare(target, place))
-
-    def publishing(self, target: str, *, replace: bool, place: Place | None = None) -> Generator[None, None, bool]:
-        """Give the object its name."""
-        self.settle()
-        return (yield from super().publishing(target, replace=replace, place=place))
 
     def _give_name(self, target: str, place: Place, *, replace: bool) -> bool:
         if self.is_source and self._source is not None:

@@ -20,6 +20,7 @@ import orjson
 from fastscp import jsontext
 from fastscp.errors import ProcessError
 from fastscp.process.fdpass import PACKET_OCTETS
+from fastscp.process.succession import Guest, HandedOver, HookEnded, Lent, Unable
 
 #: Longest string of a peer in a packet, in characters: longer than any file name can be.
 MAXIMUM_STRING = 1024
@@ -197,6 +198,16 @@ class Ran(TypedDict):
     event: int
 
 
+class Trouble(TypedDict):
+    """Nothing can be kept in the durable state for this ``reason``; "" when it can be kept again.
+
+    Until then no object is published that would have to wait for it.
+    """
+
+    kind: Literal["trouble"]
+    reason: str
+
+
 class Worker(TypedDict):
     """A worker's event channel comes along as one descriptor."""
 
@@ -205,9 +216,9 @@ class Worker(TypedDict):
 
 
 class Order(TypedDict):
-    """What the acceptor process wants done: finish and end, end without the open studies, end now, read files again."""
+    """What the acceptor process wants done: finish and end, with or without open studies; end now; read files again; give up the state."""
 
-    kind: Literal["drain", "suspend", "stop", "reload", "retire"]
+    kind: Literal["drain", "suspend", "stop", "reload", "retire", "hand_over"]
 
 
 class Ready(TypedDict):
@@ -273,9 +284,9 @@ class Unconnected(TypedDict):
 #: for the event stream only
 Note = Refused | Quarantined | Rejected | TurnedAway
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
-CoordinatorPacket = Placed | Ack | Ran
+CoordinatorPacket = Placed | Ack | Ran | Trouble
 #: between the acceptor process and the coordinator
-ControlPacket = Worker | Order | Host | Ready
+ControlPacket = Worker | Order | Host | Ready | Guest | HandedOver | Unable | Lent | HookEnded
 #: from the acceptor process to a worker
 WorkerOrder = NewConnection | EventChannel | Host | Order
 #: from a worker to the acceptor process

@@ -1,8 +1,9 @@
 """A directory of this service as processes use it: found by its path again and again, written by its descriptor.
 
 Strategy: the path is looked at with every instance, so that a directory that was moved away and made again is noticed;
-all else goes by the descriptor. Whether the file system has anonymous files that can be named is tried once. The
-directory itself, and what leads to it, is the operator's, and may be a symbolic link; what is below it may not.
+all else goes by the descriptor. Whether the file system has anonymous files that can be named is tried once; a disk
+that is full, say, leaves the question open. A hidden file that cannot be removed now is removed with the next instance.
+The directory itself, and what leads to it, is the operator's, and may be a symbolic link; what is below it may not.
 
 Invariants: whatever has a hidden name is locked (``fastscp.store.hidden``); every error becomes StorageError unless a
 method says otherwise.
@@ -10,16 +11,23 @@ method says otherwise.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 from dataclasses import dataclass
+from typing import Final
 
 from fastscp.errors import StorageError
 from fastscp.store import hidden
+from fastscp.store.flush import flush_directory
+from fastscp.store.policy import Sync
 
 #: what open(2) says of a symbolic link that is not to be followed
 _LINK = (errno.ENOTDIR, errno.ELOOP)
+#: what a system says of itself now, and not of what its file system can do
+_PASSING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+                             errno.ESTALE})
 
 
 def storage_error(action: str, path: str, error: OSError) -> StorageError:
@@ -49,42 +57,50 @@ class Directory:
     mounted over).
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, sync: Sync = Sync.NONE) -> None:
         self.path = path
+        self.sync = sync
         self._fd = -1
         self._identity = (0, 0)
         self._anonymous = False
+        self._leftovers: list[str] = []  #: hidden names that could not be removed
         self._names = hidden.Names()
 
     def follow_path(self) -> None:
         """Open the directory, unless it is the one that is open."""
+        if self._leftovers:
+            self._remove_leftovers()
         try:
             status = os.stat(self.path)
             if (status.st_dev, status.st_ino) == self._identity:
                 return
             fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            status = os.fstat(fd)
         except OSError as error:
             raise storage_error("open output directory", self.path, error) from error
         self.close()
-        self._fd, self._identity = fd, (status.st_dev, status.st_ino)
-        self._anonymous = self._anonymous_works()
+        self._fd, self._identity = fd, (0, 0)  # until all is known about it
+        try:
+            status = os.fstat(fd)
+            self._anonymous = self._anonymous_works()
+        except OSError as error:
+            raise storage_error("create a file in", self.path, error) from error
+        self._identity = status.st_dev, status.st_ino
 
     def _anonymous_works(self) -> bool:
-        """Try once whether an anonymous file can be made here and named afterwards."""
+        """Try whether an anonymous file can be made here and named afterwards. OSError: it cannot be known now."""
         probe = self.hidden_name()
         try:
             fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=self._fd)
-        except OSError:
+            try:
+                hidden.claim(fd)
+                self.link_descriptor(fd, probe, self._fd)
+            finally:
+                self.remove(probe)
+                os.close(fd)
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise
             return False  # the named fallback reports any lasting trouble
-        try:
-            hidden.claim(fd)
-            self.link_descriptor(fd, probe, self._fd)
-            os.unlink(probe, dir_fd=self._fd)
-        except OSError:
-            return False
-        finally:
-            os.close(fd)
         return True
 
     def anonymous_place(self) -> tuple[int, int, int] | None:
@@ -128,7 +144,7 @@ class Directory:
         """Open a new file that never gets a name. OSError passes through."""
         fd, name = self.open_temporary()
         if name is not None:
-            os.unlink(name, dir_fd=self._fd)
+            self.remove(name)
         return fd
 
     @property
@@ -156,14 +172,46 @@ class Directory:
         except OSError:
             return False
 
+    def must_be_current(self) -> None:
+        """Find out whether the path still leads here. Raises StorageError where it does not."""
+        try:
+            status = os.stat(self.path)
+        except OSError as error:
+            raise storage_error("find output directory", self.path, error) from error
+        if (status.st_dev, status.st_ino) != self._identity:
+            raise StorageError(f"output directory {self.path} was replaced", path=self.path)
+
     def make_again(self, name: str) -> None:
         """Make the directory ``name``, relative to this one, if somebody took it away. Raises StorageError."""
         try:
             os.mkdir(name, 0o777, dir_fd=self._fd)
+            if self.sync is not Sync.NONE:
+                self.flush_names(os.path.dirname(name))
         except FileExistsError:
             return  # somebody else was quicker
         except OSError as error:
             raise storage_error("make directory", f"{self.path}/{name}", error) from error
+
+    def flush_names(self, inside: str) -> None:
+        """Have the names in the directory ``inside`` on the disk, "" for this one. OSError passes through."""
+        if inside:
+            flush_directory(inside, self._fd)
+        else:
+            os.fsync(self._fd)
+
+    def remove(self, name: str) -> None:
+        """Remove a hidden file, if it is there: now or, where the disk does not let us, with the next instance."""
+        try:
+            os.unlink(name, dir_fd=self._fd)
+        except FileNotFoundError:
+            return
+        except OSError:
+            self._leftovers.append(name)
+
+    def _remove_leftovers(self) -> None:
+        names, self._leftovers = self._leftovers, []
+        for name in names:
+            self.remove(name)
 
     @property
     def fd(self) -> int:
@@ -173,5 +221,8 @@ class Directory:
     def close(self) -> None:
         """Give the directory's descriptor back."""
         if self._fd >= 0:
+            self._remove_leftovers()
+            self._leftovers.clear()  # they are in a directory that is ours no more
             fd, self._fd = self._fd, -1
-            os.close(fd)
+            with contextlib.suppress(OSError):  # nothing is written through it
+                os.close(fd)

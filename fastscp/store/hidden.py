@@ -82,8 +82,13 @@ def create(names: Names, dir_fd: int, kind: str = TEMPORARY) -> tuple[int, str]:
     while True:
         name = names.next(kind)
         fd = create_named(name, dir_fd)
-        if claim(fd) and os.fstat(fd).st_nlink:
-            return fd, name
+        try:
+            if claim(fd) and os.fstat(fd).st_nlink:
+                return fd, name
+        except OSError:
+            os.unlink(name, dir_fd=dir_fd)
+            os.close(fd)
+            raise
         os.close(fd)  # somebody who tidies up came between the two calls
 
 

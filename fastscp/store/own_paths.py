@@ -32,6 +32,11 @@ class OwnPaths:
         key = _key(path)
         return key in self._kept or any(_comes_of(file, key) for file in self._files)
 
+    @property
+    def instances_concerned(self) -> bool:
+        """Whether there is any name that an instance must not have."""
+        return bool(self._names)
+
     def include_name(self, name: str) -> bool:
         """Tell whether a file of one of the directories in which instances are made must not be called ``name``."""
         return bool(self._names) and any(key == name.casefold() or _comes_of(key, name.casefold()) for key in self._names)

@@ -15,6 +15,7 @@ import os
 from fastscp.errors import StorageError
 from fastscp.store import hidden
 from fastscp.store.directory import storage_error
+from fastscp.store.policy import Sync
 from fastscp.store.sink import InstanceSink, OutputDirectory
 
 REPORT_SUFFIX = ".json"
@@ -23,9 +24,9 @@ REPORT_SUFFIX = ".json"
 class Quarantine:
     """The directory of one worker process."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, durable: bool = False) -> None:
         self.path = path
-        self._directory = OutputDirectory(path)
+        self._directory = OutputDirectory(path, Sync.OBJECT if durable else Sync.NONE)
 
     def create(self, head: bytes) -> InstanceSink:
         """Open the temporary of one object that begins with ``head``; it is on the directory's own file system."""
@@ -34,26 +35,24 @@ class Quarantine:
     def publish(self, sink: InstanceSink, name: str, report: bytes) -> None:
         """Give a complete object its name, and its report.
 
-        Raises StorageError; neither is there then, and ``sink`` is to be discarded.
+        Raises StorageError; neither is there then, unless ``sink`` is ``named``, and it is to be discarded.
         """
         note, note_name = self._note(name)
         try:
-            self._publish_report(name + REPORT_SUFFIX, report)
+            reported = self._directory.create(report)
             try:
+                self._publish(reported, name + REPORT_SUFFIX)
                 self._publish(sink, name)
             except StorageError:
-                self._remove(name + REPORT_SUFFIX)
+                if reported.named and not sink.named:
+                    self._directory.remove(name + REPORT_SUFFIX)
                 raise
+            finally:
+                reported.discard()
         finally:
-            os.close(note)
-            self._remove(note_name)
-
-    def _publish_report(self, name: str, report: bytes) -> None:
-        sink = self._directory.create(report)
-        try:
-            self._publish(sink, name)
-        finally:
-            sink.discard()
+            self._directory.remove(note_name)
+            with contextlib.suppress(OSError):  # whatever it says is of no interest any more
+                os.close(note)
 
     @staticmethod
     def _publish(sink: InstanceSink, name: str) -> None:
@@ -69,16 +68,9 @@ class Quarantine:
             try:
                 hidden.write_note(fd, name)
             except OSError:
+                self._directory.remove(note)
                 os.close(fd)
-                self._remove(note)
                 raise
         except OSError as error:
             raise storage_error("write a file in", self.path, error) from error
         return fd, note
-
-    def _remove(self, name: str) -> None:
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=self._directory.fd)
-        except OSError as error:
-            raise storage_error("remove a file of", self.path, error) from error

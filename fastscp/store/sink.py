@@ -6,7 +6,8 @@ name when the object is complete. Where the file system has no anonymous files, 
 
 Invariants: a final name never shows an incomplete object; a file that has a final name is only ever
 replaced as a whole, and only by who was told to; every hidden name is in the output directory, or a note there says
-where it is; every error of write, close, link and rename becomes StorageError. This module does not choose names.
+where it is; every error of write, close, link and rename becomes StorageError. What fails before the object has its name
+leaves nothing; what fails afterwards (``named``) must not be answered with a failure. This module does not choose names.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from fastscp.errors import StorageError
 from fastscp.store import hidden, noreplace
 from fastscp.store.comparing import Likeness, compare_with
 from fastscp.store.directory import Directory, Place, storage_error
+from fastscp.store.policy import Sync
 from fastscp.store.steps import result
 
 _IOV_MAX = 1000  #: below the kernel's 1024 buffers a writev takes
@@ -55,6 +57,7 @@ class InstanceSink:
         self._hidden = hidden
         self._head = head  #: goes out with the first write, one system call for both
         self._spools: list[IO[bytes]] = []
+        self.named = False  #: the object has its final name, whatever fails from here on
         self.size = len(head)  #: octets written so far
 
     def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
@@ -76,6 +79,11 @@ class InstanceSink:
                 self._write_rest(memoryview(b"".join(buffers))[written:])
         except OSError as error:
             raise storage_error("write to a file in", self._directory.path, error) from error
+
+    def complete(self) -> None:
+        """Have everything in the file that was written. Raises StorageError."""
+        if self._head:
+            self.write([])
 
     def _write_rest(self, rest: memoryview) -> None:
         """Finish a short write; a write that makes no progress is an error."""
@@ -112,8 +120,7 @@ class InstanceSink:
 
     def leave_out(self, octets: int) -> None:
         """Go on writing that many octets further; who leaves a gap fills it."""
-        if self._head:
-            self.write([])
+        self.complete()
         try:
             os.lseek(self._fd, octets, os.SEEK_CUR)
         except OSError as error:
@@ -124,6 +131,14 @@ class InstanceSink:
     def fd(self) -> int:
         """Descriptor of the temporary."""
         return self._fd
+
+    def flush(self) -> None:
+        """Have everything on the disk that was written. Raises StorageError."""
+        self.complete()
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise storage_error("synchronise a file in", self._directory.path, error) from error
 
     def spool(self) -> IO[bytes]:
         """Return an unnamed file beside the output for what must be kept until its length is known."""
@@ -136,8 +151,7 @@ class InstanceSink:
 
     def digesting(self) -> Generator[None, None, str]:
         """Return the SHA-256 of what has been written, in hexadecimal; a piece is read at a time."""
-        if self._head:
-            self.write([])
+        self.complete()
         digest = hashlib.sha256()
         offset = 0
         while offset < self.size:
@@ -155,8 +169,7 @@ class InstanceSink:
 
     def compare(self, target: str, place: Place | None = None) -> Generator[None, None, bool]:
         """Find out, a piece at a time, whether ``target`` has the same octets; nobody must write meanwhile."""
-        if self._head:
-            self.write([])
+        self.complete()
         likeness = yield from compare_with(self._fd, target, (place or self._directory.place).fd)
         return likeness is Likeness.EQUAL
 
@@ -172,12 +185,15 @@ class InstanceSink:
         name raises FileExistsError and leaves the temporary as it was, for another try. Raises
         StorageError for everything else; the temporary is then still there to be discarded.
         """
+        directory = self._directory
         if place is None:
-            place = self._directory.place
-        if self._head:
-            self.write([])
-        self._close_spools()
+            place = directory.place
+        self.complete()
+        self.close_spools()
+        directory.must_be_current()
         self._settle()
+        if directory.sync is Sync.OBJECT:
+            self.flush()
         try:
             replaced = self._give_name(target, place, replace=replace)
         except FileExistsError:
@@ -186,6 +202,12 @@ class InstanceSink:
             if error.errno not in _NO_LINK:
                 raise storage_error("create", target, error) from error
             replaced = yield from self._copy_beside(target, place, replace=replace)
+        self.named = True
+        if directory.sync is Sync.OBJECT:
+            try:
+                directory.flush_names(place.path)
+            except OSError as error:
+                raise storage_error("synchronise the directory of", target, error) from error
         self.discard()
         return replaced
 
@@ -204,7 +226,8 @@ class InstanceSink:
                 return True
             return False
         replaced = noreplace.give_name(self._hidden, target, src_dir_fd=directory.fd, dst_dir_fd=place.fd, replace=replace)
-        self._hidden = None
+        former, self._hidden = self._hidden, None
+        directory.remove(former)  # where the disk did not let go of it
         return replaced
 
     def _copy_beside(self, target: str, place: Place, *, replace: bool) -> Generator[None, None, bool]:
@@ -217,18 +240,17 @@ class InstanceSink:
             self._must_be_free(target, place, replace=replace)
             name = directory.hidden_name()
             out, note = self._begin_copy(name, place)
-            published = False
             try:
                 yield from self._send_all(out)
                 _flush(out)
+                if directory.sync is not Sync.NONE:
+                    os.fsync(out)
                 replaced = noreplace.give_name(name, target, src_dir_fd=place.fd, dst_dir_fd=place.fd, replace=replace)
-                published = True
             finally:
-                if not published:
-                    os.unlink(name, dir_fd=place.fd)
-                with contextlib.suppress(OSError):  # what lost writes there are is known; who tidies up removes the note
+                directory.remove(os.path.join(place.path, name))
+                directory.remove(note)
+                with contextlib.suppress(OSError):  # what lost writes there are is known
                     os.close(out)
-                    os.unlink(note, dir_fd=directory.fd)
         except FileExistsError:
             raise
         except OSError as error:
@@ -242,15 +264,20 @@ class InstanceSink:
         """
         directory = self._directory
         fd, note = directory.create_hidden(hidden.COPY)
+        out = -1
         try:
-            hidden.write_note(fd, os.path.join(place.path, name))
-            out = hidden.create_named(name, place.fd)
-            hidden.claim(out)
+            try:
+                hidden.write_note(fd, os.path.join(place.path, name))
+                out = hidden.create_named(name, place.fd)
+                hidden.claim(out)
+            finally:
+                os.close(fd)
         except OSError:
-            os.unlink(note, dir_fd=directory.fd)
+            if out >= 0:
+                directory.remove(os.path.join(place.path, name))
+                os.close(out)
+            directory.remove(note)
             raise
-        finally:
-            os.close(fd)
         return out, note
 
     def _must_be_free(self, target: str, place: Place, *, replace: bool) -> None:
@@ -280,19 +307,19 @@ class InstanceSink:
         except OSError as error:
             raise storage_error("close a file in", self._directory.path, error) from error
 
-    def _close_spools(self) -> None:
+    def close_spools(self) -> None:
+        """Give back what was only needed until the data set was complete."""
         while self._spools:
             with contextlib.suppress(OSError):  # what it still buffers is dropped anyway, room for it or not
                 self._spools.pop().close()
 
     def _close(self) -> None:
-        self._close_spools()
+        self.close_spools()
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             if self._hidden is not None:
                 hidden, self._hidden = self._hidden, None
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(hidden, dir_fd=self._directory.fd)
+                self._directory.remove(hidden)
             os.close(fd)
 
     def discard(self) -> None:

@@ -104,7 +104,7 @@ def object_stored(when: float, opened: Mapping[str, Any], stored: Mapping[str, A
             "directory": stored["directory"], "file": stored["file"], "study_uid": stored["study"],
             "series_uid": stored["series"], "modality": stored["modality"], **instance(stored), "size": stored["size"],
             "duration_s": stored["duration_s"], "replaced": stored["replaced"],
-            "duplicate": stored["duplicate"], "sha256": stored["sha256"]}
+            "duplicate": stored.get("duplicate"), "sha256": stored["sha256"]}
 
 
 def object_refused(when: float, refused: Mapping[str, Any]) -> ObjectRefused:

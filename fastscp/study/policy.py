@@ -35,6 +35,7 @@ class StudyPolicy:
     literal_rule: bool = False  #: ``--single-process``: any object of another study ends the open one
     manifest: bool = False  #: ``--study-manifest``
     completed_directory: str | None = None  #: ``--completed-directory``: where the directory of an ended study goes
+    durable: bool = False  #: names and state are on the disk before anybody is told of them (``--sync``)
     state_directory: str | None = None  #: ``--state-dir``; None: hidden inside the output directory
     resumed: bool = False  #: whoever is killed goes on with the studies that are open then (fastscp-ingest)
     names_by_character_set: bool = False  #: ``--transliterate-names``

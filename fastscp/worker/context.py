@@ -17,14 +17,17 @@ from fastscp.dicom.rewrite import Shapes
 from fastscp.log import setup as log
 from fastscp.log.limit import PeerLimit
 from fastscp.process import packets
+from fastscp.process.flag import Flag
 from fastscp.process.loop import Loop
 from fastscp.store.own_paths import OwnPaths
-from fastscp.store.policy import StorePolicy
+from fastscp.store.policy import StorePolicy, Sync
 from fastscp.store.quarantine import Quarantine
 from fastscp.store.sink import OutputDirectory
 from fastscp.study.policy import Sorting
 from fastscp.ul.answers import Answers
+from fastscp.worker.flushing import Group
 from fastscp.worker.limits import Places
+from fastscp.worker.room import Room
 
 if TYPE_CHECKING:
     from fastscp.config import Config
@@ -35,6 +38,8 @@ _BUFFER_OCTETS = 1 << 20  #: a CT image in one or two reads: each costs as much 
 
 class Reporter(Protocol):
     """What associations tell the coordinator, and ask of it (``fastscp.worker.reporter`` is the real one)."""
+
+    trouble: str  #: why nothing can be kept in the durable state now, "" while it can
 
     def opened(self, packet: packets.Opened) -> None:
         """Tell that an association is established."""
@@ -72,6 +77,7 @@ class ReceptionContext:
     digest: bool = False  #: sha256 of each file, for its event
     quarantine: Quarantine | None = None  #: where objects are kept that cannot be stored
     own: OwnPaths = field(default_factory=OwnPaths)  #: names that no object gets
+    room: Room | None = None  #: None: nobody asks for room
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class ServiceContext:
     hooks_first: bool  #: nothing further is served until the hooks of an object have ended
     faults: FaultPolicy
     listener: Reporter | None = None  #: None: nobody reads events
+    group: Group | None = None  #: None: objects are not flushed together
 
 
 @dataclass(frozen=True)
@@ -106,30 +113,50 @@ class ConnectionContext:
     clock: Callable[[], float] = time.monotonic  #: what turns are measured with, seconds
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What all workers share, made before the first is forked."""
+
+    places: Places = field(default_factory=Places)  #: of hosts and titles
+    short_of_room: Flag | None = None
+
+
 def _quarantine(config: Config) -> Quarantine | None:
     """Return where objects are kept that cannot be stored; nothing is found out about what is not read."""
     if config.store.quarantine is None or config.output.bit_preserving or config.store.ignore:
         return None
-    return Quarantine(config.store.quarantine)
+    return Quarantine(config.store.quarantine, durable=config.store.sync is not Sync.NONE)
 
 
-def reception_context(config: Config, directory: OutputDirectory) -> ReceptionContext:
+def _group(store: StorePolicy, loop: Loop) -> Group | None:
+    return Group(loop, store.output_directory) if store.sync is Sync.GROUP and not store.ignore else None
+
+
+def _room(store: StorePolicy, shared: Shared) -> Room | None:
+    if store.min_free is None or store.ignore:
+        return None
+    return Room(store.output_directory or "/", store.min_free, shared.short_of_room)
+
+
+def reception_context(config: Config, directory: OutputDirectory, shared: Shared) -> ReceptionContext:
     """Compose what objects are received with; their temporaries are made in ``directory``."""
     return ReceptionContext(
         output=config.output, store=config.store, directory=directory, shapes=Shapes(),
         sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest, quarantine=_quarantine(config),
-        own=OwnPaths(files=(*config.own_files, *log.files())))
+        own=OwnPaths(files=(*config.own_files, *log.files())), room=_room(config.store, shared))
 
 
 def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str,
-                   places: Places | None = None) -> ConnectionContext:
-    """Compose what a worker's connections use. Raises StorageError where the output directory cannot be opened."""
-    reception = reception_context(config, OutputDirectory(config.store.output_directory or "/"))
+                   shared: Shared | None = None) -> ConnectionContext:
+    """Compose what a worker's connections use."""
+    shared = shared or Shared()
+    reception = reception_context(config, OutputDirectory(config.store.output_directory or "/", config.store.sync), shared)
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,
-        hooks_first=config.hooks.synchronous, faults=config.faults, listener=reporter if config.tells_events else None)
+        hooks_first=config.hooks.synchronous, faults=config.faults, listener=reporter if config.tells_events else None,
+        group=_group(config.store, loop))
     return ConnectionContext(
         loop=loop, buffer=memoryview(bytearray(_BUFFER_OCTETS)), answers=Answers(config.negotiation),
         network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,
-        service=service, said=PeerLimit(time.monotonic, loop.call_later), places=places or Places())
+        service=service, said=PeerLimit(time.monotonic, loop.call_later), places=shared.places)

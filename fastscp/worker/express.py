@@ -18,7 +18,7 @@ from fastscp.dicom import filemeta
 from fastscp.dicom.rewrite import output_transfer_syntax
 from fastscp.dicom.uids import VERIFICATION, file_name_prefix
 from fastscp.log.names import APPLICATION
-from fastscp.store.policy import FileNames, OnDuplicate
+from fastscp.store.policy import FileNames, OnDuplicate, Sync
 from fastscp.ul.events import Established
 from fastscp.worker.context import ReceptionContext, ServiceContext
 
@@ -33,7 +33,9 @@ def depot_of(context: ServiceContext) -> core.Depot | None:
         return None
     if faults.abort_during or faults.abort_after or faults.sleep_during_s or faults.sleep_after_s or reception.digest:
         return None
-    if store.on_duplicate is not OnDuplicate.REPLACE:
+    if store.on_duplicate is not OnDuplicate.REPLACE or reception.own.instances_concerned:
+        return None
+    if store.sync is not Sync.NONE or store.min_free is not None:
         return None
     if "_" in store.extension:  # other UIDs may be cleaned to the same name
         return None

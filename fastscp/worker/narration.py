@@ -6,11 +6,15 @@ import logging
 from collections.abc import Iterable
 
 from fastscp.dicom.uids import SOP_CLASS_NAMES, TRANSFER_SYNTAX_NAMES
+from fastscp.dimse import describe as dimse
+from fastscp.dimse.command import Command
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable, printable_lines
+from fastscp.store.naming import clean_file_name
 from fastscp.store.policy import OnDuplicate
 from fastscp.ul import describe
 from fastscp.ul.events import Established
+from fastscp.ul.pdu import AcceptedContext
 from fastscp.worker.outcome import Caller
 from fastscp.worker.publication import Published
 
@@ -95,6 +99,29 @@ def silence(*, answers: bool, storing: bool, begun: bool) -> str:
     if storing:
         return "does not go on with its object"
     return "does not go on with its message" if begun else "asks for nothing"
+
+
+def log_request(command: Command, context: AcceptedContext) -> None:
+    """Log a message of the peer in full."""
+    if _log.isEnabledFor(logging.DEBUG):
+        _log.debug("%s", printable_lines(dimse.command(command, context)))
+
+
+def log_response(command: Command, code: int) -> None:
+    """Log what is answered to a request."""
+    if _log.isEnabledFor(logging.DEBUG):
+        _log.debug("%s", printable_lines(dimse.response(command, code)))
+
+
+def log_begun(command: Command, prefix: str, peer: str, *, cleaned: bool, padded: bool) -> None:
+    """Log a C-STORE-RQ. ``cleaned``: its file's name is not made of the UID as it is."""
+    if cleaned:
+        uid = command.affected_sop_instance_uid
+        _log.warning('Sanitized unusual characters in SOP Instance UID, converted from "%s" to "%s".', printable(uid),
+                     clean_file_name(uid))
+    _log.info("Received Store Request (MsgID %d, %s)", command.message_id, prefix)
+    if padded:
+        _log.warning("%s sends UIDs padded with blanks, corrected", peer)
 
 
 def log_published(published: Published) -> None:

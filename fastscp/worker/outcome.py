@@ -24,7 +24,6 @@ from fastscp.process import packets
 from fastscp.study import event_types, events
 from fastscp.ul.pdu import AAssociateRQ, AcceptedContext
 from fastscp.worker.context import Reporter
-from fastscp.worker.publication import Published
 from fastscp.worker.quarantine import quarantined
 from fastscp.worker.reception import (
     MODALITY,
@@ -95,7 +94,6 @@ class _Attempt:
     command: Command
     reception: Reception | None = None
     duration_s: float = 0.0
-    published: Published | None = None
 
     def text(self, tag: int) -> str:
         """Return a value of the data set, "" where it is not known."""
@@ -160,14 +158,10 @@ class Outcomes:
         self.tally.stored += objects
         self.tally.octets += size
 
-    def refused(self, reception: Reception, duration_s: float, published: Published | None = None) -> None:
-        """Tell of an object that is answered with the failure of its reception.
-
-        One that is ``published`` already can be refused only because the coordinator stays silent.
-        """
+    def refused(self, reception: Reception, duration_s: float) -> None:
+        """Tell of an object that is answered with the failure of its reception."""
         if reception.failure is not None:
-            self._tell(_Attempt(reception.context, reception.command, reception, duration_s, published),
-                       _verdict(reception.failure))
+            self._tell(_Attempt(reception.context, reception.command, reception, duration_s), _verdict(reception.failure))
 
     def kept(self, reception: Reception, kept: Kept, duration_s: float) -> None:
         """Tell of an object that is kept in the quarantine; it counts as refused."""
@@ -208,11 +202,10 @@ class Outcomes:
             self.listener.note(packet)
 
     def _packet(self, attempt: _Attempt, verdict: Verdict) -> packets.Refused:
-        published, command = attempt.published, attempt.command
+        command = attempt.command
         return {
             "kind": "refused", "association": self.association, **self.caller.fields(),
-            "directory": None if published is None else published.directory,
-            "file": None if published is None else published.file,
+            "directory": None, "file": None,
             "sop_class": packets.bounded(command.affected_sop_class_uid),
             "sop_instance": packets.bounded(command.affected_sop_instance_uid),
             "study": attempt.text(STUDY_INSTANCE_UID), "series": attempt.text(SERIES_INSTANCE_UID),
@@ -232,20 +225,3 @@ def error_comment(request: UnrecognizedRequest) -> str:
     """Return the Error Comment of a request that is not served, the tag first as in ``ObjectError.comment``."""
     comment, offending = request.comment, request.offending
     return f"({tag_text(offending[0])}) {comment}" if comment and offending else comment
-
-
-def stored(reception: Reception, published: Published, association: str, duration_s: float, *, event: int,
-           request: int | None) -> packets.Stored:
-    """Return the packet that tells of an object that has its name."""
-    command = reception.command
-    return {
-        "kind": "stored", "event": event, "request": request, "association": association,
-        "directory": published.directory, "file": published.file,
-        "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
-        "study": packets.bounded(reception.uid(STUDY_INSTANCE_UID)),
-        "series": packets.bounded(reception.uid(SERIES_INSTANCE_UID)),
-        "modality": packets.bounded(reception.text(MODALITY)), "prefix": reception.prefix,
-        "transfer_syntax": reception.transfer_syntax_out, "size": reception.size, "duration_s": round(duration_s, 6),
-        "replaced": published.replaced, "unchanged": not published.written or (published.replaced and reception.unchanged),
-        "duplicate": None if published.duplicate is None else published.duplicate.value, "sha256": reception.digest,
-    }

@@ -29,9 +29,8 @@ from fastscp.process import fdpass, packets
 from fastscp.process.heartbeat import Heartbeat
 from fastscp.process.loop import IN, OUT, Loop
 from fastscp.worker.connection import Connection
-from fastscp.worker.context import worker_context
+from fastscp.worker.context import Shared, worker_context
 from fastscp.worker.express import depot_of
-from fastscp.worker.limits import Places
 from fastscp.worker.reporter import Reporter, new_incarnation
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class WorkerSettings:
     """What a worker needs beside the configuration, made before the fork."""
 
     tls_context: ssl.SSLContext | None = None
-    places: Places = field(default_factory=Places)  #: shared by all workers
+    shared: Shared = field(default_factory=Shared)
 
 
 class Worker:
@@ -62,7 +61,7 @@ class Worker:
         self.loop = Loop()
         incarnation = new_incarnation(time.time())
         self.reporter = Reporter(self.loop, incarnation, self._unconnected)
-        context = worker_context(config, self.loop, self.reporter, incarnation, settings.places)
+        context = worker_context(config, self.loop, self.reporter, incarnation, settings.shared)
         self._context = replace(context, depot=depot_of(context.service))
         self._network = config.network
         self._only_one = only_one
@@ -82,6 +81,7 @@ class Worker:
         """Serve until the acceptor process says or dies otherwise; return the exit status."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         self.loop.on_signal(signal.SIGTERM, self.drain)
         gc.freeze()
         if self._heartbeat is not None:
@@ -144,7 +144,16 @@ class Worker:
             os.close(descriptor)
 
     def _unconnected(self) -> None:
-        self._tell({"kind": "unconnected", "number": self._event_channel})
+        if self._channel is None:
+            self.loop.call_later(0, self._end_without_coordinator)
+        else:
+            self._tell({"kind": "unconnected", "number": self._event_channel})
+
+    def _end_without_coordinator(self) -> None:
+        """Nobody is left who could bring another coordinator: what needs one would wait for nothing, so its peers are told."""
+        if self._context.service.reporter is not None and not self.reporter.connected:
+            _log.error("neither acceptor process nor coordinator is left, ending every association")
+            self._give_up()
 
     def _tell(self, news: packets.WorkerNews) -> None:
         """Tell the acceptor process, now or, where it does not read what it was told, as soon as it does."""
@@ -176,6 +185,7 @@ class Worker:
             self._channel = None
             _log.debug("the acceptor process is gone")  # the coordinator says it, once for all
             self.drain()
+            self._end_without_coordinator()
 
     # -- connections ------------------------------------------------------------------------------
 

@@ -106,6 +106,7 @@ class Publication:
         """Find out whether the object in ``sink`` would change anything in ``directory``."""
         if not self._name:
             return False
+        sink.close_spools()  # what follows takes as many descriptors (net.listener)
         place = self._open(self._shown(directory))
         try:
             name = self._own_name(place)[0] if naming.may_collide(self._name) else self._name
@@ -119,6 +120,7 @@ class Publication:
         ``directory`` is None for the output directory. Raises DuplicateError and StorageError.
         """
         shown = self._shown(directory)
+        sink.close_spools()
         try:
             return (yield from self._publish(sink, shown, now))
         except StorageError as error:

@@ -143,8 +143,11 @@ class KeepingReception(Reception):
         self.discard()
 
     def _lose(self, error: StorageError) -> None:
-        """Refuse the object after all."""
-        self.failure, self.status = error, error.status
+        """Refuse the object after all, unless it is in the quarantine already."""
+        if self._target is not None and self._target.named:
+            self.unsure = error
+        else:
+            self.failure, self.status = error, error.status
         self.discard()
 
     def _report(self, kept: Kept, caller: Mapping[str, Any]) -> bytes:

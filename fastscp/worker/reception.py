@@ -8,6 +8,7 @@ Nothing here knows of sockets, messages to the coordinator, or time beyond what 
 from __future__ import annotations
 
 import datetime
+import errno
 import logging
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -24,7 +25,10 @@ from fastscp.errors import InstanceError, ObjectError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.store.comparing import digest_of
+from fastscp.store.directory import storage_error
 from fastscp.store.existing import Existing
+from fastscp.store.flush import flush_existing
+from fastscp.store.policy import Sync
 from fastscp.store.sink import InstanceSink
 from fastscp.ul.pdu import AcceptedContext
 from fastscp.worker.context import ReceptionContext
@@ -63,6 +67,7 @@ class Reception:
         self.command = command
         self.prefix = file_name_prefix(command.affected_sop_class_uid)
         self.failure: ObjectError | None = None
+        self.unsure: ObjectError | None = None  #: went wrong when the object had its name: neither stored nor refused
         self.status = 0
         self.digest: str | None = None  #: sha256 of the published file, where it is wanted
         self.unchanged = False  #: an earlier file of that name has the same octets (``compare`` found out)
@@ -85,11 +90,14 @@ class Reception:
 
     def _open(self, calling_ae_title: str) -> None:
         """Create the temporary, with its file meta information first (PS3.10 §7.1)."""
-        command, output = self.command, self._settings.output
+        command, output, room = self.command, self._settings.output, self._settings.room
         self._publication = publication = Publication(self._settings, self.prefix, command.affected_sop_instance_uid)
         if not self._settings.sorted and publication.stays_out():
             self._stays_out = True
             return
+        shortage = "" if room is None else room.shortage()
+        if shortage:
+            raise StorageError(shortage, errno=errno.ENOSPC, path=self._settings.store.output_directory)
         received = self.context.transfer_syntax
         meta = b""
         if output.file_format:
@@ -156,6 +164,8 @@ class Reception:
             yield
             if self.failure is not None:  # the coordinator has refused it meanwhile
                 return
+        if self._sink is not None:
+            self._sink.complete()
         if not self._settings.output.bit_preserving:
             self._check_identity()
 
@@ -222,8 +232,10 @@ class Reception:
         """Remember the first failure and drop what was written."""
         if self.failure is not None:
             return
-        self.failure = error
-        self.status = error.status
+        if self._sink is not None and self._sink.named:
+            self.unsure = error
+        else:
+            self.failure, self.status = error, error.status
         self.discard()
 
     def keeping(self, caller: Mapping[str, Any]) -> Generator[None, None, Kept | None]:  # noqa: ARG002 - KeepingReception
@@ -239,6 +251,15 @@ class Reception:
                 sink.discard()
             except StorageError as error:  # logged only: the peer is answered with why it is dropped
                 _log.error("%s", printable(str(error)))
+
+    def descriptor(self) -> int | None:
+        """Return the descriptor of the temporary, None where there is none (any more)."""
+        return None if self._sink is None else self._sink.fd
+
+    def flush(self) -> None:
+        """Have the temporary on the disk. Raises StorageError."""
+        if self._sink is not None:
+            self._sink.flush()
 
     @property
     def size(self) -> int:
@@ -275,9 +296,20 @@ class Reception:
             published = yield from publication.publishing(sink, directory, now)
         if not published.written:
             self.discard()
+            self._flush_kept(published)
+        elif self._settings.room is not None:
+            self._settings.room.spend(self._size)
         if published.existing is not None:
             yield from self._describe(published, published.existing)
         return published
+
+    def _flush_kept(self, published: Published) -> None:
+        """Have the file that is kept on the disk, where that is promised: nobody knows how it came there."""
+        if self._settings.store.sync is not Sync.NONE:
+            try:
+                flush_existing(published.directory, published.file)
+            except OSError as error:
+                raise storage_error("synchronise", f"{published.directory}/{published.file}", error) from error
 
     def _describe(self, published: Published, existing: Existing) -> Generator[None, None, None]:
         """Tell what is told of the object from the file that is kept in its stead."""

@@ -54,6 +54,7 @@ class Reporter:
 
     def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None, *, events: int = 0) -> None:
         """``on_lost`` is called when a channel has ended; ``events`` is the last number that an earlier life used."""
+        self.trouble = ""  #: why nothing can be kept in the durable state now
         self._loop = loop
         self._on_lost = on_lost
         self._incarnation = incarnation
@@ -103,6 +104,7 @@ class Reporter:
         self._flush(then=waiting.values())
 
     def _detach(self) -> None:
+        self.trouble = ""  # the next coordinator tells its own
         if self._channel is not None:
             self._loop.unregister(self._channel.fileno())
             self._channel.close()
@@ -195,6 +197,8 @@ class Reporter:
             self._due.append(partial(self._answer_place, packet))
         elif packet["kind"] == "ack":
             self._acknowledge(packet["event"])
+        elif packet["kind"] == "trouble":
+            self.trouble = packet["reason"]
         else:
             self._hooks_ran(packet["event"])
 
@@ -289,6 +293,11 @@ class Reporter:
         self._notes += 1
         self._enqueue(packet, _NOTE)
         self._flush()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a channel to a coordinator."""
+        return self._channel is not None
 
     @property
     def idle(self) -> bool:

@@ -5,8 +5,9 @@ sorted), publish, tell the coordinator, answer, in this order; each step may hav
 connection while it does.
 
 Invariants: a C-STORE-RSP with success leaves only after the object has its final name and its event is in the
-coordinator's channel (durable there, when study state is kept). A drop at any point leaves no file. Whatever takes
-longer than a turn goes on in the next (``fastscp.worker.turn``).
+coordinator's channel (durable there, when study state is kept). Once an object has its final name it is answered with
+success or not at all (docs/adr/0017). A drop before that leaves no file. Whatever takes longer than a turn goes on in
+the next (``fastscp.worker.turn``).
 """
 
 from __future__ import annotations
@@ -16,21 +17,20 @@ import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from fastscp.dimse import describe, status
+from fastscp.dimse import status
 from fastscp.dimse.command import C_STORE_RQ, Command
 from fastscp.dimse.provider import DataEnd, DataFragments, EchoRequest, StoreRequest, UnrecognizedRequest
 from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION, NETWORK
-from fastscp.log.text import printable, printable_lines
-from fastscp.net.peer import Peer
+from fastscp.log.text import printable
 from fastscp.process import packets
-from fastscp.store.naming import clean_file_name
+from fastscp.worker import telling
 from fastscp.worker.context import Reporter, ServiceContext
-from fastscp.worker.flow import Flow
-from fastscp.worker.narration import log_published
-from fastscp.worker.outcome import Caller, Outcomes, error_comment, stored
+from fastscp.worker.dialogue import Dialogue
+from fastscp.worker.narration import log_begun, log_published, log_request, log_response
+from fastscp.worker.outcome import Caller, Outcomes, error_comment
 from fastscp.worker.publication import Published
 from fastscp.worker.quarantine import new_reception
 from fastscp.worker.reception import (
@@ -44,30 +44,6 @@ from fastscp.worker.turn import Steps
 
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
-
-
-class Dialogue(Protocol):
-    """What the service asks of the connection it serves."""
-
-    name: str  #: unique in the service
-    peer: Peer
-    flow: Flow
-
-    def block(self) -> None:
-        """Handle nothing further until ``resume``."""
-
-    def resume(self) -> None:
-        """Go on."""
-
-    def flush(self) -> None:
-        """Send what is queued while nothing further is handled."""
-
-    def respond(self, context_id: int, command: Command, code: int, comment: str = "",
-                offending: tuple[int, ...] = ()) -> None:
-        """Queue a response."""
-
-    def abort(self, why: str, *, source: int, reason: int) -> None:
-        """End the association with an A-ABORT; ``why`` is what is told of the objects that this costs."""
 
 
 class StorageService:
@@ -115,7 +91,7 @@ class StorageService:
 
     def _on_echo(self, item: EchoRequest) -> None:
         _application_log.info("Received Echo Request (MsgID %d)", item.command.message_id)
-        self._dump(item)
+        log_request(item.command, item.context)
         self._respond(item.context.id, item.command, status.SUCCESS)
 
     def _on_unrecognized(self, item: UnrecognizedRequest) -> None:
@@ -123,22 +99,17 @@ class StorageService:
             self.outcomes.not_served(item)
         else:
             _log.error("%s: request %04X answered with status %04X", self.caller, item.command.field, item.status)
-        self._dump(item)
+        log_request(item.command, item.context)
         self._respond(item.context.id, item.command, item.status, error_comment(item), item.offending)
 
     def _on_store(self, item: StoreRequest) -> None:
         context, command = self._context, item.command
-        self._dump(item)
+        log_request(item.command, item.context)
         self._started = time.monotonic()
         self._placed = self._place_request = self._published = None
         self._reception = reception = new_reception(context.reception, item.context, command, self.caller.calling_aet)
-        if reception.cleaned_uid:
-            uid = command.affected_sop_instance_uid
-            _application_log.warning('Sanitized unusual characters in SOP Instance UID, converted from "%s" to "%s".',
-                                     printable(uid), clean_file_name(uid))
-        _application_log.info("Received Store Request (MsgID %d, %s)", command.message_id, reception.prefix)
-        if command.uid_padding and not context.reception.store.uid_padding:
-            _application_log.warning("%s sends UIDs padded with blanks, corrected", self._connection.peer.name)
+        log_begun(command, reception.prefix, self._connection.peer.name, cleaned=reception.cleaned_uid,
+                  padded=command.uid_padding and not context.reception.store.uid_padding)
         if context.faults.abort_during:
             self._abort_on_demand("--abort-during")
         elif context.faults.sleep_during_s:
@@ -208,24 +179,46 @@ class StorageService:
             self._publish(reception)
 
     def give_up(self) -> None:
-        """Answer with a failure, because the coordinator stays silent: it cannot write its state, for example.
+        """Wait no longer for the coordinator, which stays silent: refuse the object, or abort where it has its name.
 
         The sender tries again then; an object that has its name already is replaced by itself.
         """
-        reception = self._reception
-        if reception is not None and self.waiting:
-            self._awaiting_place = False
-            reception.fail(StorageError("the state of the study cannot be kept"))
-            self._publish(reception)
+        reception, published = self._reception, self._published
+        if reception is None or not self.waiting:
+            return
+        if published is not None:
+            _log.error("%s: the coordinator does not confirm %s/%s, aborting association", self.caller,
+                       published.directory, published.file)
+            self._connection.abort("stored, but not confirmed by the coordinator", source=2, reason=0)
+            return
+        self._awaiting_place = False
+        reception.fail(StorageError("the coordinator does not answer"))
+        self._publish(reception)
 
     def _publish(self, reception: Reception) -> None:
         """Give the object its name, or find out why it cannot have one."""
+        if self._context.group is None or reception.failure is not None or reception.descriptor() is None:
+            self._publish_now(reception)
+            return
+        self._connection.block()
+        self._context.group.add_file(reception, partial(self._enter, self._file_flushed, reception))
+
+    def _file_flushed(self, reception: Reception, error: StorageError | None) -> None:
+        if self._reception is not reception:
+            return
+        if error is not None:
+            reception.fail(error)
+        self._publish_now(reception)
+
+    def _publish_now(self, reception: Reception) -> None:
         self._steps.run(self._publishing(reception), partial(self._concluded, reception))
 
     def _publishing(self, reception: Reception) -> Generator[None, None, Published | Kept | None]:
         """Publish; where it counts whether the object changes anything, find that out first."""
-        placed = self._placed
+        placed, reporter = self._placed, self._context.reporter
         directory = None if placed is None else placed["directory"]
+        if self._context.durable and reporter is not None and reporter.trouble:
+            reception.fail(StorageError(reporter.trouble))
         if self._context.durable and (placed is None or placed["late"]):
             yield from reception.comparing(directory)
         published = yield from reception.publishing(directory, datetime.datetime.now())  # noqa: DTZ005 - names carry local time
@@ -235,11 +228,14 @@ class StorageService:
 
     def _concluded(self, reception: Reception, became: Published | Kept | None) -> None:
         """Tell what became of the object."""
+        if reception.unsure is not None:
+            self._connection.abort(f"failed when it had its name: {reception.unsure}", source=2, reason=0)
+            return
         if reception.failure is not None:
             if isinstance(became, Kept):
                 self.outcomes.kept(reception, became, self._duration_s())
             else:
-                self.outcomes.refused(reception, self._duration_s(), self._published)
+                self.outcomes.refused(reception, self._duration_s())
             self._abandon()
             self._answer(reception)
             return
@@ -251,7 +247,7 @@ class StorageService:
         if self._context.reporter is not None:
             self._report(reception, self._published, self._context.reporter)
         else:
-            self._answer(reception)
+            self._confirm(reception, self._published)
 
     def _report(self, reception: Reception, published: Published, reporter: Reporter) -> None:
         """Tell the coordinator; the answer follows when the event is in its channel, or durable."""
@@ -261,11 +257,11 @@ class StorageService:
 
         def answer() -> None:
             if self._reception is reception:
-                self._answer(reception)
+                self._confirm(reception, published)
 
         reporter.stored(
-            stored(reception, published, self._connection.name, self._duration_s(), event=reporter.next_event(),
-                   request=self._place_request),
+            telling.stored(reception, published, self._connection.name, (reporter.next_event(), self._place_request),
+                           self._duration_s()),
             on_sent=None if context.durable else partial(self._enter, answer),
             on_acknowledged=partial(self._enter, answer) if context.durable else None,
             on_ran=partial(self._enter, self._after_hooks) if context.hooks_first else None,
@@ -274,6 +270,24 @@ class StorageService:
     def _enter(self, step: Callable[..., None], *arguments: Any) -> None:
         """Go on after somebody else's word."""
         self._connection.flow.enter(step, *arguments)
+
+    def _confirm(self, reception: Reception, published: Published) -> None:
+        """Answer with success, once the name is on the disk where that is wanted."""
+        self.waiting, group = False, self._context.group
+        if group is None:
+            self._answer(reception)
+        else:
+            self._connection.block()
+            group.add_names(published.directory, partial(self._enter, self._name_flushed, reception))
+
+    def _name_flushed(self, reception: Reception, error: StorageError | None) -> None:
+        if self._reception is not reception:
+            return
+        if error is None:
+            self._answer(reception)
+        else:
+            _log.error("%s: %s, aborting association", self.caller, printable(str(error)))
+            self._connection.abort(f"failed when it had its name: {error}", source=2, reason=0)
 
     def _answer(self, reception: Reception) -> None:
         """Send the C-STORE-RSP, then go on, unless hooks or a delay come first."""
@@ -297,14 +311,9 @@ class StorageService:
         else:
             self._connection.resume()
 
-    def _dump(self, item: EchoRequest | StoreRequest | UnrecognizedRequest) -> None:
-        if _application_log.isEnabledFor(logging.DEBUG):
-            _application_log.debug("%s", printable_lines(describe.command(item.command, item.context)))
-
     def _respond(self, context_id: int, command: Command, code: int, comment: str = "",
                  offending: tuple[int, ...] = ()) -> None:
-        if _application_log.isEnabledFor(logging.DEBUG):
-            _application_log.debug("%s", printable_lines(describe.response(command, code)))
+        log_response(command, code)
         self._connection.respond(context_id, command, code, comment, offending)
         self.idle_since = self._context.loop.now
 

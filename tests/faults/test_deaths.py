@@ -55,6 +55,45 @@ def test_acceptor_killed_while_an_object_comes_loses_neither_object_nor_hooks(tm
     assert len(ended.read_text().split()) == 1
 
 
+def test_peer_of_a_worker_without_acceptor_and_coordinator_is_told_at_once(tmp_path: Path) -> None:
+    """Nobody would answer for it any more: it can go to the service that was started meanwhile."""
+    with FastscpServer([*SORTED, "-ta", "600", "-od", tmp_path]) as server:
+        store_one(server.port)
+        family = server.family()
+        coordinator = server.role("coordinator")[0]
+        with associated(server.port) as scu:
+            family[0].kill()
+            wait_until(lambda: gone(family[0]), "the acceptor process is dead")
+            coordinator.kill()
+            scu.send(store_message(fresh_uid()))
+            with pytest.raises((Aborted, ConnectionError)):
+                scu.read_status()
+        wait_until(lambda: all(map(gone, family)), "nobody stays behind")
+
+
+def test_service_started_after_the_death_of_the_acceptor_does_not_wait_for_slow_peers(tmp_path: Path) -> None:
+    """They go on for a moment; then the state is the new service's, and what was acknowledged is in it."""
+    ended = tmp_path / "ended"
+    (tmp_path / "output").mkdir()
+    options = [*SORTED, "-ta", "600", "--drain-timeout", "600", "-xcs", f"echo '#p' >> {ended}", "-tos", "600", "-od", tmp_path / "output"]
+    with FastscpServer(options) as server:
+        uid = store_one(server.port)
+        family = server.family()
+        with associated(server.port) as slow:
+            message = store_message(fresh_uid())
+            slow.send(message[:len(message) // 2])
+            family[0].kill()
+            wait_until(lambda: gone(family[0]), "the acceptor process is dead")
+            with FastscpServer(options) as successor:  # ready within the deadline, which is far less than a drain may take
+                another = store_one(successor.port)
+                with pytest.raises((Aborted, ConnectionError)):
+                    slow.read_status()
+                wait_until(lambda: all(map(gone, family)), "nobody stays behind")
+                assert successor.stop() == 0
+    assert stored_files(tmp_path / "output") == {f"CT.{uid}", f"CT.{another}"}
+    assert len(ended.read_text().split()) == 1
+
+
 @pytest.mark.parametrize("delay_s", [0.0, 0.01])
 def test_coordinator_killed_at_its_start_is_replaced(tmp_path: Path, delay_s: float) -> None:
     """Before the process does anything, or while it opens its state: the service serves all the same."""

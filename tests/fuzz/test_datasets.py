@@ -14,6 +14,7 @@ import pytest
 from fastscp.dicom.rewrite import Rewriter, Shapes
 from fastscp.errors import InstanceError
 from tests.conftest import real_dicom_files
+from tests.fuzz.mutations import mutated
 from tests.support import datasets as ds
 from tests.support.memory import MemorySink, outcome, pieces
 from tests.support.options import OPTION_SETS, output_options
@@ -23,8 +24,6 @@ SEED = int(os.environ.get("FASTSCP_FUZZ_SEED", "1"))
 RUNS = int(os.environ.get("FASTSCP_FUZZ_RUNS", "4000"))
 SLICES = 4
 _LARGEST = 20_000
-_INTERESTING = (b"\xff\xff\xff\xff", b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0", b"\0\0\0\0",
-                b"\xff\xff\xff\x7f", b"\xfc\xff\xfc\xff", b"SQ", b"UN", b"OB", b"UI", b"  ", b"\0\0\0\x80", b"zz")
 
 
 def _sources() -> list[tuple[str, bytes]]:
@@ -33,31 +32,6 @@ def _sources() -> list[tuple[str, bytes]]:
         instance = read_instance(path)
         sources.append((instance.transfer_syntax or IMPLICIT, instance.dataset[:_LARGEST]))
     return sources
-
-
-def mutated(octets: bytes, chance: random.Random) -> bytes:
-    """Change, insert, remove, repeat or cut a few places."""
-    data = bytearray(octets)
-    for _ in range(chance.randint(1, 6)):
-        if not data:
-            break
-        # headers are at the beginning; that is where mutations hurt
-        at = min(chance.randrange(len(data)), chance.randrange(len(data)))
-        kind = chance.randrange(6)
-        if kind == 0:
-            data[at] = chance.randrange(256)
-        elif kind == 1:
-            token = chance.choice(_INTERESTING)
-            data[at:at + len(token)] = token
-        elif kind == 2:
-            data[at:at] = chance.choice(_INTERESTING)
-        elif kind == 3:
-            del data[at:at + chance.randint(1, 40)]
-        elif kind == 4:
-            data[at:at] = data[at:at + chance.randint(1, 200)]
-        else:
-            del data[chance.randrange(len(data)):]
-    return bytes(data)
 
 
 @pytest.mark.parametrize("part", range(SLICES))

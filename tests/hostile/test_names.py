@@ -93,6 +93,18 @@ def test_instance_is_never_called_like_the_event_log(output: Path) -> None:
     assert not {name.lower() for name in others} & {"ct.log", "ct.log.1"}
 
 
+def test_instance_is_never_called_like_a_file_of_the_log(output: Path) -> None:
+    config = output.parent / "log.cfg"
+    config.write_text(f"log4cplus.rootLogger = WARN, file\nlog4cplus.appender.file = log4cplus::FileAppender\n"
+                      f"log4cplus.appender.file.File = {output}/CT.log\nlog4cplus.appender.file.layout = log4cplus::SimpleLayout\n")
+    with FastscpServer(["-od", output, "-lc", config, "--workers", "2"]) as server:
+        for uid in ("log", "1.2.3", "log", "log.1"):
+            assert send(server, uid) == 0
+        assert server.stop() == 0
+    assert "is the service's own" in (output / "CT.log").read_text()
+    assert len(os.listdir(output)) == 4
+
+
 def test_study_directory_that_is_a_symbolic_link_is_not_followed(tmp_path: Path, output: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -100,10 +100,8 @@ class EndedStudies:
 
     def restart(self) -> list[FinishTask | HookTask]:
         """Begin the next life with what is durable; return what it has to do."""
-        self.state._writes.clear()
-        if self.state._in_transaction:
-            self.state._execute("ROLLBACK")
-            self.state._in_transaction = False
+        self.state._engine._pending.clear()
+        self.state._engine._roll_back()
         self.start()
         return [*self.lanes.ready_finishes, *self.lanes.ready_hooks]
 

@@ -83,6 +83,7 @@ class FakeReporter:
     """Notes what is told, and answers when a test says so."""
 
     def __init__(self) -> None:
+        self.trouble = ""
         self.told: list[tuple[str, Any]] = []
         self.answers: dict[int, Callable[[Any], None]] = {}
         self.notices: dict[int, dict[str, Callable[[], None] | None]] = {}
@@ -159,6 +160,13 @@ class Bench:
         assert self.transport.sent[:1] == b"\x02"
         self.transport.sent.clear()
         return self
+
+    def reconnected(self) -> Bench:
+        """Close the connection and open another association in the same process."""
+        self.connection.close("gone")
+        self.transport = FakeTransport()
+        self.connection = Connection(self.context, 8, self.transport, Peer("10.0.0.9", 4712), self.finished.append)
+        return self.established()
 
     def arrive(self, *octets: bytes) -> None:
         """Let the peer send; one read each, while the connection reads."""

@@ -12,7 +12,7 @@ from fastscp.cli.parse import parse
 from fastscp.config.model import Config
 from fastscp.config.network import AddressFamily, PeerVerification, ProcessMode, TLSPolicy
 from fastscp.dicom.options import GroupLengths, PrivateDictionary
-from fastscp.store.policy import FileNames
+from fastscp.store.policy import FileNames, MinFree, Sync
 from fastscp.study.policy import LateObjects, Sorting
 
 
@@ -94,6 +94,13 @@ def test_defaults_are_those_of_the_policies():
     ("--hang-timeout 0", {"network.hang_timeout_s": None}),
     ("--max-object-size 2G", {"store.max_object_octets": 2 << 30}),
     ("--max-object-size 0", {}),
+    ("--min-free 2G", {"store.min_free": MinFree("2G", octets=2 << 30)}),
+    ("--min-free 0.5%", {"store.min_free": MinFree("0.5%", percent=0.5)}),
+    ("--min-free 0", {}),
+    ("--min-free 0%", {}),
+    ("--sync none", {}),
+    ("--sync object", {"store.sync": Sync.OBJECT, "study.durable": True}),
+    ("--sync GROUP", {"store.sync": Sync.GROUP, "study.durable": True}),
     ("--max-inflated-size 512m", {"output.max_inflated_octets": 512 << 20}),
     ("--max-inflated-size 0", {"output.max_inflated_octets": 0}),
     ("--user dicom", {"network.user": "dicom"}),

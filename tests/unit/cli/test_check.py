@@ -42,6 +42,10 @@ def test_accepted(arguments):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
+    (["--min-free", "5%%"], "Invalid value for option --min-free (5%%)"),
+    (["--min-free", "100%"], "Invalid value for option --min-free (100%)"),
+    (["--max-object-size", "5%"], "Invalid value for option --max-object-size (5%)"),
+    (["--sync", "always"], "Invalid value for option --sync (always)"),
     (["-ts", "-2"], "Invalid value for option --socket-timeout (underflow: -2)"),
     (["-aet", "12345678901234567"], "Invalid value for option --aetitle (12345678901234567): more than 16 characters"),
     (["-aet", "A\\B"], "Invalid value for option --aetitle (A\\B): not the characters of an AE title"),

@@ -80,7 +80,7 @@ def test_a_reader_leaves_the_state_as_it_is(output: Path) -> None:
 def test_state_that_a_coordinator_is_writing_is_read_and_not_held_up(output: Path) -> None:
     state = SqliteState(output / ".fastscp")
     state.add_task(TaskRow(9, 1, "study", b"{}"))
-    state._settle()  # in the middle of a transaction
+    state._engine._settle()  # in the middle of a transaction
     assert len(run(output, "failed")) == 3
     state.fail_task(FailedRow(TaskRow(9, 1, "study", b"{}"), "1.2.9", "/d", "x", 1, 1, 0.0))
     state.commit()

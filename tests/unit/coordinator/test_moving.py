@@ -224,6 +224,23 @@ def test_copy_is_whole_before_it_has_its_name_and_the_source_goes_last(
     assert apart[-1][1] == f"{done}/1.1"
 
 
+def test_name_of_the_copy_is_on_the_disk_before_the_source_goes(bench: EndedStudies, done: Path, apart: list[tuple[str, str]],
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = bench.store("1.1", "7.1")
+    task = bench.end()
+    named: list[bool] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        if os.readlink(f"/proc/self/fd/{fd}") == str(done):
+            named.append((done / "1.1").exists() and directory.exists())
+        real(fd)
+
+    monkeypatch.setattr(trees.os, "fsync", fsync)
+    assert bench.finish(task).done
+    assert named == [True]
+
+
 def test_big_file_is_copied_a_piece_at_a_time(bench: EndedStudies, done: Path, apart: list[tuple[str, str]],
                                               monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trees, "PIECE_OCTETS", 10)

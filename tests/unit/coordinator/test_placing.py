@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastscp.coordinator.placing import ATTEMPTS, Placer, ensure, remove_unused
+from fastscp.coordinator.placing import ATTEMPTS, Placer, remove_unused
 from fastscp.errors import InstanceError, StorageError
 from fastscp.store.own_paths import OwnPaths
 from fastscp.study.naming import timestamp
@@ -89,7 +89,7 @@ def test_directory_that_cannot_be_made_is_a_refusal(tmp_path: Path) -> None:
         placer(BY_UID, tmp_path / "nowhere").open_directory("1.2", "", "")
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot make study directory"):
-        ensure(f"{tmp_path}/file/1.2")
+        placer(BY_UID, tmp_path).ensure(f"{tmp_path}/file/1.2")
 
 
 @pytest.mark.parametrize(("number", "status"), [
@@ -107,7 +107,7 @@ def test_only_a_bad_name_is_the_objects_fault(tmp_path: Path, monkeypatch: pytes
         placer(BY_UID, tmp_path).open_directory("1.2", "", "")
     assert refusal.value.status == status
     with pytest.raises(StorageError, match=os.strerror(number)):  # the name was good before
-        ensure(f"{tmp_path}/1.2")
+        placer(BY_UID, tmp_path).ensure(f"{tmp_path}/1.2")
 
 
 _BROKEN = "Patient name not in Latin-1 (charset: {}), ASCII dir name may be broken"
@@ -128,8 +128,8 @@ def test_names_beyond_latin_1_are_told(tmp_path: Path, caplog: pytest.LogCapture
 
 
 def test_directory_of_an_earlier_time_is_made_again(tmp_path: Path) -> None:
-    ensure(f"{tmp_path}/1.2")
-    ensure(f"{tmp_path}/1.2")
+    placer(BY_UID, tmp_path).ensure(f"{tmp_path}/1.2")
+    placer(BY_UID, tmp_path).ensure(f"{tmp_path}/1.2")
     assert os.listdir(tmp_path) == ["1.2"]
 
 
@@ -147,8 +147,8 @@ def test_directory_is_told_with_storescp_s_words(tmp_path: Path, caplog: pytest.
     by_uid = placer(BY_UID, tmp_path)
     by_uid.open_directory("1.2", "", "")
     by_uid.open_directory("1.2", "", "")
-    ensure(f"{tmp_path}/1.2")
-    ensure(f"{tmp_path}/1.3")
+    placer(BY_UID, tmp_path).ensure(f"{tmp_path}/1.2")
+    placer(BY_UID, tmp_path).ensure(f"{tmp_path}/1.3")
     assert caplog.messages == [f"created new subdirectory for study: {tmp_path}/1.2",
                                f"using existing subdirectory for study: {tmp_path}/1.2",
                                f"made subdirectory for study again: {tmp_path}/1.3"]
@@ -158,7 +158,7 @@ def test_directory_is_told_with_storescp_s_words(tmp_path: Path, caplog: pytest.
 def test_directory_that_cannot_be_made_again_is_a_refusal_with_a700(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot make study directory") as refusal:
-        ensure(f"{tmp_path}/{name}")
+        placer(BY_UID, tmp_path).ensure(f"{tmp_path}/{name}")
     assert refusal.value.status == 0xA700
     assert os.listdir(tmp_path) == ["file"], "the output directory is never made again"
 
@@ -202,6 +202,6 @@ def test_symbolic_link_is_not_followed_but_the_output_directory_may_be_one(tmp_p
             by_uid.open_directory(uid, "", "")
         assert refusal.value.status == 0xA700
         with pytest.raises(StorageError, match="symbolic link"):
-            ensure(f"{tmp_path}/out/{uid}")
+            by_uid.ensure(f"{tmp_path}/out/{uid}")
     assert by_uid.open_directory("1.4", "", "") == (f"{tmp_path}/out/1.4", True)
     assert os.listdir(tmp_path / "elsewhere") == []

@@ -11,25 +11,27 @@ import pytest
 
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode
-from fastscp.coordinator import opening, process, requests
+from fastscp.coordinator import heir, opening, process, requests
 from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import RENAMES_PER_STEP
+from fastscp.coordinator.operators import REQUESTS_S
 from fastscp.coordinator.process import (
     FORGET_WORKERS_S,
     ORPHAN_GRACE_S,
     PAUSE_S,
     RECOVERY_S,
-    REQUESTS_S,
     Coordinator,
 )
+from fastscp.coordinator.rounds import RETRY_S
 from fastscp.coordinator.state import FILE_NAME, SqliteState
-from fastscp.errors import ProcessError
+from fastscp.errors import ProcessError, StorageError
 from fastscp.process.loop import IN
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from fastscp.study.state import TaskRow
 from tests.support import said
 from tests.support.fakes import FakeDestination, FakeLoop, FakeProcesses, FakeSocket
+from tests.support.faults import faulty_engine
 
 BY_UID = StudyPolicy(sorting=Sorting.STUDY_UID)
 
@@ -38,7 +40,7 @@ class JournalState(SqliteState):
     """Writes down when something is written and committed."""
 
     def __init__(self, directory: Path | None, journal: list[Any]) -> None:
-        super().__init__(directory)
+        super().__init__(directory, engine=faulty_engine)
         self.journal = journal
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
@@ -85,7 +87,11 @@ class Bench:
         hook_state = state or JournalState(self.state_directory, self.journal)
         self.coordinator = Coordinator(self.control, self.config, loop=self.loop, state=state, hook_state=hook_state,
                                        event_log=event_log, processes=self.processes, adopt=self.sockets.__getitem__)
+        self.before_run()
         self.coordinator.run()
+
+    def before_run(self) -> None:
+        """Say what the process finds when it starts."""
 
     def order(self, kind: str, **fields: Any) -> None:
         self.control.put({"kind": kind, **fields})
@@ -152,14 +158,104 @@ def test_many_packets_are_one_transaction(tmp_path: Path) -> None:
     assert one.sent == two.sent == [ack(1)]
 
 
+FULL = "the state in None cannot be written: No space left on device"
+
+
+class Full:
+    """Lets the state of a bench take nothing until ``over``."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._connection = bench.coordinator._state._engine._connection
+        self._connection.full = True
+
+    def over(self) -> None:
+        self._connection.full = False
+        self._bench.loop.advance(RETRY_S)
+
+
+def test_acknowledgement_comes_late_when_the_state_can_be_written_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, hooks=HookPolicy(on_reception="r"))
+    worker = bench.worker()
+    full = Full(bench)
+    bench.store(worker, 1, "1.1")
+    bench.loop.advance(1.0)
+    assert worker.take_sent() == [{"kind": "trouble", "reason": FULL}]
+    assert bench.processes.spawned == {}
+    full.over()
+    assert worker.take_sent() == [{"kind": "trouble", "reason": ""}, ack(1)]
+    assert len(bench.processes.spawned) == 1
+
+
+def test_object_whose_place_cannot_be_kept_is_refused_with_the_reason_and_leaves_no_directory(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.worker()
+    full = Full(bench)
+    bench.say(worker, said.place(1, "1.2"))
+    bench.turn()
+    bench.say(worker, said.place(2, "1.3"))
+    bench.turn()
+    trouble, *placed = worker.take_sent()
+    assert trouble == {"kind": "trouble", "reason": FULL}
+    assert [(answer["request"], answer["status"], answer["message"]) for answer in placed] == [(1, 0xA700, FULL), (2, 0xA700, FULL)]
+    assert list(tmp_path.iterdir()) == []
+    full.over()
+    bench.say(worker, said.place(3, "1.3"))
+    bench.turn()
+    assert [answer.get("status") for answer in worker.take_sent()] == [None, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["1.3"]
+
+
+def test_worker_that_comes_meanwhile_is_told_that_nothing_can_be_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.worker()
+    full = Full(bench)
+    bench.store(worker, 1, "1.1")
+    bench.turn()
+    other = bench.worker("v", "b")
+    assert other.sent == [{"kind": "trouble", "reason": FULL}]
+    full.over()
+    assert other.sent[-1] == {"kind": "trouble", "reason": ""}
+
+
+def test_hooks_that_are_durable_run_while_the_state_takes_nothing(tmp_path: Path) -> None:
+    """They may be what makes room."""
+    bench = Bench(tmp_path, hooks=HookPolicy(on_reception="r", jobs=1))
+    worker = bench.worker()
+    for event, study in enumerate(("1.1", "1.2"), 1):
+        bench.store(worker, event, study)
+    bench.turn()
+    assert sorted(bench.processes.spawned) == [501]
+    full = Full(bench)
+    bench.store(worker, 3, "1.3")
+    bench.turn()
+    bench.end(501)
+    bench.turn()
+    bench.end(502)
+    bench.turn()
+    assert sorted(bench.processes.spawned) == [501, 502]
+    full.over()
+    assert sorted(bench.processes.spawned) == [501, 502, 503]
+
+
+def test_state_that_cannot_be_written_at_the_end_is_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.worker()
+    Full(bench)
+    bench.store(worker, 1, "1.1")
+    bench.turn()
+    with pytest.raises(StorageError, match="No space left"):
+        bench.coordinator.close()
+    assert bench.loop.closed
+
+
 def test_state_that_cannot_be_written_answers_nobody(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     worker = bench.worker()
-    bench.coordinator._state._connection.execute("PRAGMA max_page_count=1")
-    bench.store(worker, 1, "1.1", series="x" * 100_000)
-    with pytest.raises(ProcessError, match="cannot be written"):
-        bench.turn()
-    assert worker.sent == []
+    Full(bench)
+    bench.store(worker, 1, "1.1")
+    bench.turn()
+    assert worker.sent == [{"kind": "trouble", "reason": FULL}]
 
 
 def test_hook_that_starts_is_acknowledged_without_the_state_and_one_that_waits_once_it_is_in_it(tmp_path: Path) -> None:
@@ -303,6 +399,22 @@ def test_worker_that_hangs_does_not_keep_an_orphan_for_ever(tmp_path: Path) -> N
     assert bench.loop.stopped
 
 
+def test_orphan_leaves_its_state_to_a_service_that_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heir, "is_waited_for", lambda path: path == tmp_path)
+    bench = Bench(tmp_path, state_directory=tmp_path)
+    worker = bench.worker()
+    bench.store(worker, 1, "1.1")
+    bench.turn()
+    bench.loop.advance(60)
+    assert not bench.loop.stopped, "its acceptor process lives"
+    bench.control.dead = True
+    bench.loop.fire(bench.control.fd, IN)
+    bench.loop.advance(heir.LAST_WORDS_S)
+    assert bench.loop.stopped
+    bench.coordinator.close()
+    assert [row.uid for row in SqliteState(tmp_path).recover().studies] == ["1.1"]
+
+
 def test_stop_ends_at_once_and_keeps_everything(tmp_path: Path) -> None:
     bench = Bench(tmp_path, hooks=HookPolicy(on_end_of_study="e"), state_directory=tmp_path)
     worker = bench.worker()
@@ -351,7 +463,7 @@ def test_events_are_written_at_the_end_of_the_round_and_reopened_on_reload(tmp_p
 
 def restart(bench: Bench) -> None:
     """Let the process be killed and start the next one."""
-    bench.coordinator._state._connection.close()
+    bench.coordinator._state._engine._connection.close()
     bench.journal.clear()
     bench.start()
 
@@ -443,6 +555,23 @@ def test_state_lies_in_the_output_directory_and_under_inetd_nowhere(tmp_path: Pa
     assert (tmp_path / ".fastscp" / FILE_NAME).exists()
 
 
+@pytest.mark.parametrize(("prefix", "state", "refused"), [
+    ("", "out", True), ("S", "out", True), ("a/S", "out", False), ("a/S", "out/a", True), ("", "out/state", False),
+    ("", "link", True), ("", "state", False),
+])
+def test_state_is_not_kept_where_study_directories_are_made(tmp_path: Path, prefix: str, state: str, refused: bool) -> None:
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("out")
+    config = Config(store=StorePolicy(output_directory=str(tmp_path / "out")),
+                    study=StudyPolicy(sorting=Sorting.STUDY_UID, prefix=prefix, state_directory=str(tmp_path / state)))
+    if refused:
+        with pytest.raises(ProcessError, match="give it one of its own"):
+            opening.open_state(config)
+        assert os.listdir(tmp_path / "out") == ["a"]
+    else:
+        opening.open_state(config).close()
+
+
 def test_state_directory_that_cannot_be_used_ends_the_process(
         tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     ignored: list[int] = []
@@ -453,7 +582,7 @@ def test_state_directory_that_cannot_be_used_ends_the_process(
     control: Any = FakeSocket()
     assert process.main(control, config) == 1
     assert "cannot be used" in caplog.text
-    assert ignored == [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+    assert ignored == [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2]
 
 
 def completed(bench: Bench) -> Path:
@@ -695,21 +824,9 @@ def test_state_of_hooks_alone_is_made_late_and_not_where_another_was_meanwhile(
     first.add_task(row)
     assert first.directory == tmp_path / ".fastscp"
     first.close()
-    os.close(fd_of_lock(tmp_path))
     second.add_task(row)
     assert second.directory is None
     assert "was used by another service meanwhile" in caplog.text
-
-
-def fd_of_lock(directory: Path) -> int:
-    """Return the descriptor by which this process holds the lock: a real service ends with its process."""
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            if os.readlink(f"/proc/self/fd/{name}") == f"{directory}/.fastscp/lock":
-                return int(name)
-        except FileNotFoundError:
-            continue
-    raise AssertionError("no lock")
 
 
 def test_one_association_of_inetd_keeps_its_hooks_in_memory(tmp_path: Path) -> None:

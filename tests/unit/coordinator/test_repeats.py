@@ -121,7 +121,7 @@ def test_decision_is_durable_before_a_repeat_is_removed(tmp_path: Path, monkeypa
     kept = []
 
     def unlink(path: str, *, dir_fd: int) -> None:
-        bench.state._writes.clear()  # what was not committed is lost
+        bench.state._engine._pending.clear()  # what was not committed is lost
         kept.append((path, [row.body for row in bench.state.recover().tasks if row.kind == "finish"]))
         raise KeyboardInterrupt  # killed right here
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fastscp.coordinator import requests
+from fastscp.store import hidden
 
 
 def test_requests_come_in_order_and_are_gone_when_removed(tmp_path: Path) -> None:
@@ -38,7 +39,30 @@ def test_what_is_no_request_is_passed_over(tmp_path: Path, content: bytes, caplo
     assert (caplog.text, len(os.listdir(tmp_path))) == ("", 2)
     assert requests.waiting(tmp_path, discard=True) == []
     assert "is no request, removed" in caplog.text
-    assert os.listdir(tmp_path) == ["request-y.tmp"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_request_that_was_never_finished_goes_when_who_began_it_is_gone(tmp_path: Path) -> None:
+    with (tmp_path / "request-x.tmp").open("wb") as file:
+        assert hidden.claim(file.fileno())
+        assert requests.waiting(tmp_path, discard=True) == []
+        assert os.listdir(tmp_path) == ["request-x.tmp"], "who began it lives"
+    assert requests.waiting(tmp_path) == []
+    assert os.listdir(tmp_path) == ["request-x.tmp"]
+    assert requests.waiting(tmp_path, discard=True) == []
+    assert os.listdir(tmp_path) == []
+
+
+def test_request_is_its_authors_until_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = Path.rename
+
+    def late(self: Path, target: Path) -> Path:
+        assert requests.waiting(tmp_path, discard=True) == []
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    requests.put(tmp_path, requests.RETRY, [1])
+    assert [request.numbers for request in requests.waiting(tmp_path)] == [[1]]
 
 
 def test_directory_that_is_not_there_has_no_requests(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

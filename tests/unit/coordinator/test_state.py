@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from fastscp.coordinator import state as module
 from fastscp.coordinator import state as state_module
 from fastscp.coordinator.state import FILE_NAME, MIGRATIONS, SqliteState
-from fastscp.errors import ProcessError
+from fastscp.errors import ProcessError, StorageError
 from fastscp.study.state import NEAR, FailedRow, ObjectRow, StudyRow, TaskRow
 
 
@@ -36,6 +37,24 @@ def test_everything_committed_is_recovered(tmp_path: Path) -> None:
     state.add_object(1, row("CT.1", "c"), 4, "w", 6)
     assert state.last_caller(1) == b"caller c"
     assert state.last_caller(2) is None
+
+
+def test_path_that_is_not_utf8_comes_back(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"/caf\xe9/1.2")
+    state = SqliteState(tmp_path)
+    state.open_study(StudyRow(1, "1.2", odd, 10.0, made=True))
+    state.open_study(StudyRow(2, "1.3", odd, 10.0, made=True))
+    state.end_study(2, 20.0)
+    state.remember("1.3", [("7.1", f"{odd}/CT.7.1")])
+    state.commit()
+    state.fail_task(FailedRow(TaskRow(7, 3, "study", b"{}"), "1.2", odd, f"echo {odd}", 1, 1, 30.0))
+    state.close()
+    state = SqliteState(tmp_path)
+    assert [study.directory for study in state.recover().studies] == [odd]
+    ended = state.ended_study("1.3")
+    assert ended is not None
+    assert ended.directory == odd
+    assert state.remembered("1.3") == {"7.1": f"{odd}/CT.7.1"}
 
 
 def test_nothing_uncommitted_is_recovered(tmp_path: Path) -> None:
@@ -98,12 +117,18 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         SqliteState(tmp_path)
 
 
-def test_full_disk_is_a_process_error(tmp_path: Path) -> None:
+def test_full_disk_keeps_what_was_written_for_the_next_commit(tmp_path: Path) -> None:
     state = SqliteState(tmp_path)
-    state._connection.execute("PRAGMA max_page_count=1")
+    connection = state._engine._connection
+    most = connection.execute("PRAGMA max_page_count").fetchone()[0]
+    connection.execute("PRAGMA max_page_count=1")
     state.add_object(1, row("x" * 100_000), 1, "w", 1)
-    with pytest.raises(ProcessError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written: No space left on device"):
         state.commit()
+    connection.execute(f"PRAGMA max_page_count={most}")
+    state.commit()
+    state.close()
+    assert len(SqliteState(tmp_path).objects(1)) == 1
 
 
 # -- what ended ---------------------------------------------------------------------------------------

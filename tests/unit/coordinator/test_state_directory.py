@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fastscp.coordinator.state_directory import StateDirectory, make_completed_directory
+from fastscp.coordinator.state_directory import StateDirectory, is_waited_for, make_completed_directory
 from fastscp.errors import ProcessError
 from fastscp.store.hidden import is_own
 
@@ -53,6 +55,26 @@ def test_service_that_drains_is_waited_for_and_that_is_said_once(
     StateDirectory(str(tmp_path), "", patience_s=62.0, pause=pause)
     assert caplog.messages == [
         f"state directory {tmp_path} is in use by another service, waiting up to 62 seconds for its end"]
+
+
+def test_who_waits_is_seen_by_other_processes_until_it_has_what_it_waits_for(tmp_path: Path, other: int) -> None:
+    """Seen from another process, as these locks belong to processes."""
+    def seen() -> bool:
+        script = f"from pathlib import Path; from fastscp.coordinator.state_directory import is_waited_for as f; print(f(Path({str(tmp_path)!r})))"
+        return subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True).stdout == "True\n"
+
+    waiting: list[bool] = []
+
+    def pause(_seconds: float) -> None:
+        waiting.append(seen())
+        fcntl.flock(other, fcntl.LOCK_UN)
+
+    assert not seen()
+    directory = StateDirectory(str(tmp_path), "", pause=pause)
+    assert waiting == [True]
+    assert not seen()
+    assert not is_waited_for(tmp_path / "nowhere")
+    assert directory.path == tmp_path
 
 
 def test_wait_that_is_of_no_use_any_more_leaves_no_descriptor(tmp_path: Path, other: int) -> None:

@@ -44,7 +44,7 @@ def test_what_is_left_out_is_copied(tmp_path: Path, descriptor: int, head: bytes
     sink.leave_out(50_000)
     sink.copy_from(descriptor, 300, 50_000)
     sink.write([source[50_300:]])
-    sink.settle()
+    sink.complete()
     assert sink.is_source == (head == source[:256])
     assert sink.publish("x", replace=True) is False
     assert (tmp_path / "out" / "x").read_bytes() == head + source[256:]
@@ -53,7 +53,7 @@ def test_what_is_left_out_is_copied(tmp_path: Path, descriptor: int, head: bytes
 
 def test_nothing_is_linked_unless_it_may(tmp_path: Path, descriptor: int) -> None:
     sink = new(tmp_path, descriptor, whole(tmp_path), linkable=False)
-    sink.settle()
+    sink.complete()
     assert not sink.is_source
     sink.publish("x", replace=True)
     assert (tmp_path / "out" / "x").stat().st_nlink == 1
@@ -74,7 +74,7 @@ def test_whatever_differs_is_a_file_of_its_own(tmp_path: Path, descriptor: int, 
     if change == "truncate":
         sink.truncate(5)
         sink.write([source[5:]])
-    sink.settle()
+    sink.complete()
     assert not sink.is_source
     sink.publish("x", replace=True)
     written = {"write": source[:90_300] + b"x" + source[90_301:], "patch": source[:10] + b"x" + source[11:],
@@ -88,7 +88,7 @@ def test_what_stands_elsewhere_in_the_source_differs(tmp_path: Path, descriptor:
     sink = new(tmp_path, descriptor, source[:100])
     sink.leave_out(len(source) - 100)
     sink.copy_from(descriptor, 50, len(source) - 100)
-    sink.settle()
+    sink.complete()
     assert not sink.is_source
     sink.publish("x", replace=True)
     assert (tmp_path / "out" / "x").read_bytes() == source[:100] + source[50:-50]
@@ -127,7 +127,7 @@ def test_a_link_that_is_not_possible_is_a_copy(tmp_path: Path, descriptor: int, 
     sink = new(tmp_path, descriptor, whole(tmp_path)[:100])
     sink.leave_out(102_300)
     sink.copy_from(descriptor, 100, 102_300)
-    sink.settle()
+    sink.complete()
     assert sink.is_source
     link = IngestDirectory.link_descriptor
 

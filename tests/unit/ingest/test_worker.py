@@ -24,7 +24,7 @@ from fastscp.ingest.worker import IngestWorker
 from fastscp.net.peer import Peer
 from fastscp.store.policy import FileNames, StorePolicy
 from fastscp.study.policy import Sorting, StudyPolicy
-from fastscp.worker.context import reception_context
+from fastscp.worker.context import Shared, reception_context
 from fastscp.worker.outcome import Caller
 from tests.support import datasets as ds
 from tests.support.ingest import made
@@ -38,7 +38,7 @@ class Bench:
         config = Config(output=output or OutputOptions(), store=StorePolicy(str(out)))
         directory = IngestDirectory(str(out))
         placement = Placement.MOVE if moves else Placement.COPY
-        self.preparer = Preparer(reception_context(config, directory), directory, "TITLE", placement)
+        self.preparer = Preparer(reception_context(config, directory, Shared()), directory, "TITLE", placement)
         caller = Caller(Peer("127.0.0.1", 0, "localhost"), "TITLE", "ANY", introduced=True)
         publisher = Publisher(PublishingPolicy("a-1", tells=tells, durable=False, tells_events=True, moves=moves), caller, str(out))
         self.channel, theirs = channel_pair()

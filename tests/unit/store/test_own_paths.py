@@ -32,3 +32,6 @@ def test_names_of_instances(tmp_path: Path, file: str, name: str, expected: bool
 def test_nothing_is_kept_free_where_nothing_is_configured(tmp_path: Path) -> None:
     assert not OwnPaths().include(str(tmp_path))
     assert not OwnPaths().include_name("CT.1")
+    assert not OwnPaths().instances_concerned
+    assert not OwnPaths(files=[f"{tmp_path}/events"]).instances_concerned
+    assert OwnPaths(files=[f"{tmp_path}/CT.log"]).instances_concerned

@@ -423,10 +423,9 @@ def test_coordinator_that_stays_silent_is_given_up(durable: Bench) -> None:
     durable.loop.advance(29.9)
     assert durable.statuses() == []
     durable.loop.advance(0.2)
-    assert durable.statuses() == [0xA700]
-    assert durable.watched == IN
-    durable.arrive(echo(2))
-    assert durable.statuses() == [0]
+    assert durable.statuses() == [-7]
+    durable.reporter.notify("on_acknowledged")
+    assert durable.statuses() == []
 
 
 def test_peer_of_a_rejected_or_released_association_that_stays_is_closed_by_artim(plain: Bench) -> None:

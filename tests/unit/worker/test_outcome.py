@@ -136,19 +136,21 @@ def test_directory_that_is_gone(told: Bench, tmp_path: Path) -> None:
 def test_silent_coordinator_before_the_place(sorting: Bench) -> None:
     sorting.arrive(store())
     sorting.loop.advance(30.1)
-    assert outcomes(sorting) == [(0xA700, None, None, "the state of the study cannot be kept")]
+    assert outcomes(sorting) == [(0xA700, None, None, "the coordinator does not answer")]
     assert sorting.reporter.notes[0]["file"] is None
 
 
-def test_silent_coordinator_behind_the_publication(tmp_path: Path) -> None:
-    """The file is there and the answer is a failure: the sender comes again, and both are told."""
+def test_silent_coordinator_behind_the_publication(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The object has its name, so no failure may be answered: the association ends, and the object is stored."""
     bench = bench_for(tmp_path, study=StudyPolicy(timeout_s=5))
     bench.arrive(store())
     bench.loop.advance(30.1)
-    assert outcomes(bench) == [(0xA700, None, None, "the state of the study cannot be kept")]
-    note = bench.reporter.notes[0]
-    assert (note["directory"], note["file"]) == (str(tmp_path), f"CT.{wire.INSTANCE}")
-    assert bench.connection.storage.outcomes.tally.stored == 1
+    assert bench.statuses() == [-7]
+    assert f"the coordinator does not confirm {tmp_path}/CT.{wire.INSTANCE}, aborting association" in caplog.text
+    assert outcomes(bench) == []
+    tally = bench.connection.storage.outcomes.tally
+    assert (tally.stored, tally.refused) == (1, 0)
+    assert (tmp_path / f"CT.{wire.INSTANCE}").exists()
 
 
 @pytest.mark.parametrize(("elements", "status", "tag"), [

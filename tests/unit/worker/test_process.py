@@ -305,3 +305,51 @@ def test_last_event_is_acknowledged_before_a_drained_worker_ends(tmp_path: Path,
     assert acceptor.loop.stopped
     ours.close()
     acceptor.close()
+
+
+@pytest.fixture
+def hooked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Acceptor, socket.socket]]:
+    """A worker that needs a coordinator, and the coordinator's end of its channel."""
+    made = Acceptor(tmp_path, monkeypatch, hooks=HookPolicy(on_reception="true"))
+    made.start()
+    ours, theirs = fdpass.channel_pair()
+    made.order(theirs.fileno(), kind="event_channel", number=1)
+    theirs.close()
+    yield made, ours
+    ours.close()
+    made.close()
+
+
+@pytest.mark.parametrize("first", ["acceptor", "coordinator"])
+def test_worker_whom_nobody_can_bring_a_coordinator_lets_no_peer_wait(hooked: tuple[Acceptor, socket.socket], first: str) -> None:
+    acceptor, coordinator = hooked
+    peer = acceptor.associate(1)
+    channel = next(fd for fd in acceptor.loop.masks if fd == acceptor.worker.reporter._channel.fileno())  # type: ignore[union-attr]
+
+    def coordinator_dies() -> None:
+        coordinator.close()
+        acceptor.loop.fire(channel, IN)
+
+    def acceptor_dies() -> None:
+        acceptor.channel.close()
+        acceptor.loop.fire(acceptor.control, IN)
+
+    deaths = [acceptor_dies, coordinator_dies]
+    for death in deaths if first == "acceptor" else reversed(deaths):
+        assert not acceptor.loop.stopped
+        death()
+    acceptor.loop.advance(0)
+    assert acceptor.loop.stopped
+    assert peer.recv(4096)[:1] == b"\x07"
+
+
+def test_worker_whose_acceptor_process_died_goes_on_while_there_is_a_coordinator(hooked: tuple[Acceptor, socket.socket]) -> None:
+    acceptor, _ = hooked
+    peer = acceptor.associate(1)
+    acceptor.channel.close()
+    acceptor.loop.fire(acceptor.control, IN)
+    acceptor.loop.advance(0)
+    assert not acceptor.loop.stopped
+    peer.sendall(echo())
+    acceptor.serve()
+    assert peer.recv(4096)[:1] == b"\x04"

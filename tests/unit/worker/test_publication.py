@@ -281,6 +281,24 @@ def test_what_is_no_file_is_never_acknowledged(tmp_path: Path, rule: OnDuplicate
     assert (tmp_path / published.file).read_bytes().endswith(data_set())
 
 
+@pytest.mark.parametrize("what", ["directory", "link"])
+@pytest.mark.parametrize("rule", [KEEP, COMPARE, RENAME])
+def test_what_is_no_file_is_never_acknowledged_where_files_say_nothing_of_themselves(tmp_path: Path, rule: OnDuplicate,
+                                                                                    what: str) -> None:
+    target = tmp_path / NAME
+    if what == "directory":
+        target.mkdir()
+    else:
+        target.symlink_to("nowhere")
+    made, published = store(settings(tmp_path, on_duplicate=rule, output=OutputOptions(file_format=False)))
+    if rule is KEEP:
+        assert (published, made.status) == (None, 0xA700)
+        assert "is no file" in str(made.failure)
+    else:
+        assert published is not None
+        assert (published.file, published.duplicate) == (f"{NAME}_1", RENAME)
+
+
 def test_name_that_comes_and_goes_is_not_tried_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def taken(*_arguments: object, **_options: object) -> object:
         raise FileExistsError(17, "File exists")

@@ -361,3 +361,12 @@ def test_what_a_new_coordinator_hears_anyway_does_not_pile_up_meanwhile(coordina
         reporter.closed(str(number), "released", stored=0, refused=0, octets=0)
     assert reporter.idle
     assert not reporter._queue
+
+
+def test_trouble_of_the_state_is_known_until_it_is_over_or_the_coordinator_is_another(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    for reason in ("no space", "", "no space"):
+        coordinator.answer({"kind": "trouble", "reason": reason})
+        assert coordinator.reporter.trouble == reason
+    coordinator.connect()
+    assert coordinator.reporter.trouble == ""

@@ -10,7 +10,7 @@ import pytest
 from fastscp.config import Config
 from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.store import comparing
-from fastscp.store.policy import StorePolicy
+from fastscp.store.policy import OnDuplicate, StorePolicy
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from fastscp.ul.encode import encode_data
 from fastscp.worker.reception import Reception
@@ -182,6 +182,37 @@ def test_events_are_numbered_and_say_what_was_stored(tmp_path: Path) -> None:
     assert (packet["sop_class"], packet["study"], packet["prefix"]) == (wire.CT, "1.2.99", "CT")
 
 
+@pytest.mark.parametrize(("rule", "unchanged", "file"), [
+    (OnDuplicate.REPLACE, False, "CT.1.2.3"), (OnDuplicate.KEEP, True, "CT.1.2.3"), (OnDuplicate.COMPARE, True, "CT.1.2.3"),
+    (OnDuplicate.RENAME, False, "CT.1.2.3_1"),
+])
+def test_events_say_what_was_done_with_a_duplicate(tmp_path: Path, rule: OnDuplicate, unchanged: bool, file: str) -> None:
+    bench = Bench(Config(network=NETWORK, store=StorePolicy(str(tmp_path), on_duplicate=rule),
+                         hooks=HookPolicy(event_log="-"))).established()
+    for number in (1, 2):
+        bench.arrive(store(number, "1.2.3"))
+        bench.reporter.notify("on_sent", number)
+    first, packet = bench.reporter.packets[1], bench.reporter.packets[2]
+    assert (first["duplicate"], first["unchanged"]) == (None, False)
+    assert (packet["duplicate"], packet["unchanged"], packet["file"]) == (rule.value, unchanged, file)
+    assert packet["study"] == "1.2.99"
+    bench.hang_up()
+    written = 1 if unchanged else 2
+    assert bench.reporter.numbers["octets"] == written * first["size"]
+    assert bench.reporter.numbers["stored"] == 2
+
+
+def test_refused_duplicate_is_told_and_the_association_goes_on(tmp_path: Path) -> None:
+    bench = Bench(Config(network=NETWORK, store=StorePolicy(str(tmp_path), on_duplicate=OnDuplicate.REFUSE),
+                         hooks=HookPolicy(event_log="-"))).established()
+    bench.arrive(store(1, "1.2.3"))
+    bench.reporter.notify("on_sent", 1)
+    bench.arrive(store(2, "1.2.3") + echo(3))
+    assert bench.statuses() == [0, 0x0111, 0]
+    (note,) = bench.reporter.notes
+    assert (note["status"], note["reason"]) == (0x0111, "CT.1.2.3 is there already")
+
+
 def test_long_values_of_peers_are_bounded_in_events(tmp_path: Path) -> None:
     bench = bench_for(tmp_path, hooks=HookPolicy(event_log="-"))
     bench.arrive(encode_data(3, 3, wire.store_command()) + encode_data(3, 2, data_set(study="1" * 5000)))
@@ -289,3 +320,28 @@ def test_object_that_is_dropped_while_it_is_compared_changes_nothing(hasty: Benc
     assert hasty.rounds() == 1
     assert 2 not in hasty.reporter.packets
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 1, "the output directory stays open"
+
+
+@pytest.mark.parametrize("sorted_", [False, True])
+def test_object_is_not_published_while_the_state_takes_nothing(tmp_path: Path, sorted_: bool) -> None:
+    study = StudyPolicy(sorting=Sorting.STUDY_UID) if sorted_ else StudyPolicy(timeout_s=5)
+    bench = bench_for(tmp_path, study=study)
+    for trouble, status in (("the state cannot be written: no space", 0xA700), ("", 0)):
+        bench.reporter.trouble = trouble
+        bench.arrive(store())
+        for request in list(bench.reporter.answers):
+            bench.reporter.placed(tmp_path, request)
+        if not status:
+            bench.reporter.notify("on_acknowledged")
+        assert bench.statuses() == [status]
+        assert files(tmp_path) == ([] if status else [f"CT.{wire.INSTANCE}"])
+
+
+def test_place_that_is_refused_when_the_object_has_its_name_changes_nothing(sorting: Bench, tmp_path: Path) -> None:
+    """A coordinator that took the place of another may answer again."""
+    sorting.arrive(store())
+    answer = sorting.reporter.answers[1]
+    sorting.reporter.placed(tmp_path)
+    answer({"kind": "placed", "request": 1, "directory": "", "status": 0xA700, "message": "no space", "late": False})
+    sorting.reporter.notify("on_acknowledged")
+    assert sorting.statuses() == [0]

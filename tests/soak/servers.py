@@ -1,0 +1,174 @@
+"""One server of a soak: started, watched and started again as a service manager does.
+
+Everything that a server starts is in its session, so that its processes are known also when their parent is dead.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.support.servers import free_port
+
+ROLES = ("acceptor", "coordinator", "worker", "resolver")
+START_WITHIN_S = 20.0
+STOP_WITHIN_S = 150.0
+
+
+@dataclass
+class Managed:
+    """A server under fire. ``broken`` is told of every promise that the service itself breaks."""
+
+    name: str
+    options: list[str]
+    directory: Path  #: of this server alone: its logs and what its hooks write
+    output: Path  #: where objects go
+    broken: Callable[[str, str], None]
+    port: int = field(default_factory=free_port)
+    starts: int = 0
+    wanted: bool = False  #: it should run
+    ending: bool = False  #: somebody has ended it on purpose
+    spoiled: bool = False  #: something is taken from its disk: it may not be able to start
+    process: subprocess.Popen[bytes] | None = None
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _sessions: list[int] = field(default_factory=list)
+
+    @property
+    def log(self) -> Path:
+        """What the service says."""
+        return self.directory / "log"
+
+    def start(self) -> None:
+        """Start the service; return when it says that it is ready."""
+        self._start()
+        self.wanted = True
+
+    def _start(self) -> None:
+        address = self.directory / "notify"
+        address.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, self.log.open("ab") as log:
+            notify.bind(str(address))
+            os.chmod(address, 0o666)
+            notify.settimeout(0.2)
+            root = str(Path(__file__).parents[2])
+            environment = {**os.environ, "NOTIFY_SOCKET": str(address), "PYTHONPATH": root, "SOAK": str(self.directory)}
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fastscp", *self.options, "-od", str(self.output), str(self.port)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=self.directory, start_new_session=True)
+            self._sessions.append(self.process.pid)
+            self.starts += 1
+            end = time.monotonic() + START_WITHIN_S
+            while time.monotonic() < end and self.process.poll() is None:
+                try:
+                    if b"READY=1" in notify.recv(4096):
+                        return
+                except TimeoutError:
+                    continue
+            if self.process.poll() is None:
+                self.broken("starts", f"{self.name} is not ready after {START_WITHIN_S:.0f} s")
+
+    def watch(self) -> None:
+        """Start the service again when it has ended. Called over and over, from one thread."""
+        with self._lock:
+            if not self.wanted or self.process is None or self.process.poll() is None:
+                return
+            if not self.ending and not self.spoiled:
+                self.broken("stays up", f"{self.name} ended by itself with status {self.process.returncode}")
+            self.ending = False
+            self._start()
+
+    def pids(self) -> list[int]:
+        """Return every process of the service, also those of former starts."""
+        found = []
+        for name in os.listdir("/proc"):
+            try:
+                if name.isdigit() and os.getsid(int(name)) in self._sessions:
+                    found.append(int(name))
+            except ProcessLookupError:
+                continue
+        return found
+
+    def family(self) -> list[psutil.Process]:
+        """Return every living process of the service."""
+        found = []
+        for pid in self.pids():
+            try:
+                process = psutil.Process(pid)
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+    def role(self, role: str) -> list[psutil.Process]:
+        """Return the living processes of one kind."""
+        found = []
+        for process in self.family():
+            try:
+                if process.cmdline()[:1] and process.cmdline()[0].startswith(f"fastscp: {role}"):
+                    found.append(process)
+            except (psutil.NoSuchProcess, IndexError):
+                continue
+        return found
+
+    def kill_acceptor(self) -> None:
+        """End the acceptor process alone, as the kernel would."""
+        with self._lock:
+            self.ending = True
+            for process in self.role("acceptor"):
+                send(process, signal.SIGKILL)
+            if self.process is not None:
+                self.process.wait()
+
+    def kill_everything(self) -> None:
+        """End every process of the service, its hooks as well, as a service manager does with what is left."""
+        with self._lock:
+            self.ending = True
+            while found := self.family():
+                for process in found:
+                    send(process, signal.SIGKILL)
+                if self.process is not None:
+                    self.process.poll()
+                time.sleep(0.01)
+
+    def stop(self) -> None:
+        """End the service with SIGTERM; its exit status has to be 0."""
+        with self._lock:
+            self.ending = True
+            process = self.process
+            if process is None or process.poll() is not None:
+                return
+            process.send_signal(signal.SIGTERM)
+        try:
+            status = process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.broken("stops", f"{self.name} does not end within {STOP_WITHIN_S:.0f} s of SIGTERM")
+            self.kill_everything()
+            return
+        if status not in {0, -signal.SIGKILL}:  # harm goes on while it drains
+            self.broken("stops", f"{self.name} ends with status {status} after SIGTERM")
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the acceptor process."""
+        with self._lock:
+            if self.process is not None and self.process.poll() is None:
+                self.process.send_signal(number)
+
+
+def send(process: psutil.Process, number: int) -> bool:
+    """Send a signal to a process that may be gone."""
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return False
+    return True

@@ -21,6 +21,7 @@ from typing import Any
 
 from fastscp.config.negotiation import standard_policy
 from fastscp.dicom.options import OutputOptions
+from fastscp.dicom.rewrite import Rewriter, Shapes
 from fastscp.dimse.command import (
     Command,
     _any_command,
@@ -42,7 +43,7 @@ from fastscp.ul.pdu import AcceptedContext
 from tests.corpus import wire
 from tests.support import datasets as ds
 from tests.support.harm_data import DATA_SETS
-from tests.support.memory import rewritten
+from tests.support.memory import MemorySink, rewritten
 from tests.support.options import OPTION_SETS, output_options
 from tests.support.rawscu import IMPLICIT, read_instance
 
@@ -54,6 +55,8 @@ _ABORT = bytes.fromhex("0700000000040000")
 _CONTEXT = AcceptedContext(3, wire.CT, wire.EXPLICIT)
 _SYNTAXES = (ds.EXPLICIT, ds.IMPLICIT, ds.BIG, ds.DEFLATED, ds.JPEG)
 _OPTIONS = tuple(replace(output_options(words), max_inflated_octets=1 << 17) for words in OPTION_SETS)
+#: what earlier inputs taught, as a worker has it; all that is known of an option set
+_SHAPES = {options: Shapes() for options in _OPTIONS}
 
 
 def _sizes(data: bytes) -> list[int]:
@@ -201,25 +204,32 @@ def commands(data: bytes) -> None:
     assert len(response) < 1000 + 2 * len(octets)
 
 
-def _stored(octets: bytes, syntax: str, options: OutputOptions, views: list[bytes]) -> bytes | int:
+def _stored(syntax: str, options: OutputOptions, views: list[bytes], shapes: Shapes | None = None) -> bytes | int:
     """Return what is stored, or the status."""
+    sink = MemorySink()
+    rewriter = Rewriter(syntax, options, sink, sink.base, shapes=shapes)
     try:
-        return rewritten(octets, syntax, options, views)
+        for view in views:
+            rewriter.feed([view])
+        rewriter.finish()
     except ObjectError as error:
         return error.status
+    return sink.dataset
 
 
 def datasets(data: bytes) -> None:
-    """Any data set is stored or refused, in any pieces alike; what is stored can be read again.
+    """Any data set is stored or refused, in any pieces alike, known or not; what is stored can be read again.
 
     The first octet chooses the transfer syntax, the second the output options.
     """
     syntax = _SYNTAXES[data[0] % len(_SYNTAXES)] if data else ds.EXPLICIT
-    options = _OPTIONS[data[1] % len(_OPTIONS)] if len(data) > 1 else OutputOptions()
+    options = _OPTIONS[data[1] % len(_OPTIONS) if len(data) > 1 else 0]
     octets = data[2:LARGEST]
-    got = _stored(octets, syntax, options, [octets])
+    got = _stored(syntax, options, [octets])
     sizes = _sizes(data)
-    assert _stored(octets, syntax, options, pieces(octets, sizes)) == got, f"{syntax} {options} in pieces of {sizes}"
+    assert _stored(syntax, options, pieces(octets, sizes)) == got, f"{syntax} {options} in pieces of {sizes}"
+    for _ in range(2):  # the first time it may be learned, the second time it is known
+        assert _stored(syntax, options, [octets], _SHAPES[options]) == got, f"{syntax} {options}, recognised"
     if isinstance(got, int):
         assert got >> 12 in {0xA, 0xC}
         return

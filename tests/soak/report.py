@@ -16,7 +16,7 @@ STOPS = {"stop worker", "stop coordinator", "stop acceptor"}
 class Answers:
     """How long the well-behaved peer waited for its answers."""
 
-    #: server, what, begin, end, of it waited for a CPU
+    #: server, what, begin, end, and how long that, or the whole way back, waited for a CPU
     samples: list[tuple[str, str, float, float, float]] = field(default_factory=list)
     since: float = 0.0  #: nothing counts before
     asleep: list[tuple[float, float]] = field(default_factory=list)  #: when the peer itself did not run
@@ -29,27 +29,26 @@ class Answers:
         started again, which takes as long as those need that are being served.
         """
         found: dict[str, tuple[float, str]] = defaultdict(lambda: (0.0, ""))
-        back: dict[str, tuple[float, float]] = {}
+        back: dict[str, float] = {}
         for server, what, begin, end, waited in self.samples:
             if begin < self.since:
                 continue
             if any(first < end and begin < last for first, last in self.asleep):
                 back.pop(server, None)
                 continue
-            since, withheld = back.pop(server, (begin, 0.0))
-            withheld += waited
             if what == "lost":
-                back[server] = since, withheld
+                back.setdefault(server, begin)
                 continue
+            since = back.pop(server, begin)
             harm = journal.during(server, since, end, SETTLE_S)
             if "restart" in harm:
                 name = "restarted"
             else:
                 name = "stopped" if harm & STOPS else "killed" if harm - HARMLESS else "served"
             told = f"{server} {'back by ' if since != begin else ''}{what} at {end:.3f}, {', '.join(sorted(harm)) or 'no harm'}"
-            if withheld:
-                told += f" (took {end - since:.3f} s, waited for a CPU {withheld:.3f} s)"
-            found[name] = max(found[name], (max(0.0, end - since - withheld), told))
+            if waited:
+                told += f" (took {end - since:.3f} s, waited for a CPU {waited:.3f} s)"
+            found[name] = max(found[name], (max(0.0, end - since - waited), told))
         return dict(found)
 
 

@@ -41,7 +41,7 @@ SETTLED_WITHIN_S = 150.0
 AT_REST_WITHIN_S = 60.0
 MEMORY_GROWTH = 64 << 20
 DESCRIPTORS_MORE = 4
-COMMON = ["--workers", "2", "-ta", "10", "-ts", "15", "--hang-timeout", "5", "+xd", "-v"]
+COMMON = ["--workers", "2", "-ta", "10", "-ts", "15", "--hang-timeout", "5", "+xd"]
 
 
 def options_of(name: str, directory: Path) -> list[str]:
@@ -49,10 +49,10 @@ def options_of(name: str, directory: Path) -> list[str]:
     ran = f'echo "$FASTSCP_SOP_INSTANCE_UID" >>{directory}/ran'
     ended = f'echo "$FASTSCP_STUDY_UID $FASTSCP_REVISION $FASTSCP_OBJECTS $FASTSCP_REASON $FASTSCP_PATH" >>{directory}/ended'
     return {
-        "STUDIES": [*COMMON, "-su", "study", "-tos", "3", "-rns", "--study-manifest", "--completed-directory", f"{directory}/done",
+        "STUDIES": [*COMMON, "-v", "-su", "study", "-tos", "3", "-rns", "--study-manifest", "--completed-directory", f"{directory}/done",
                     "-xcr", ran, "-xcs", ended, "--hook-retries", "3", "--event-log", f"{directory}/events", "--event-digest",
                     "--quarantine", f"{directory}/quarantine"],
-        "HOOKS": [*COMMON, "-dhl", "-xcr", ran, "--hook-jobs", "4", "--event-log", f"{directory}/events"],
+        "HOOKS": [*COMMON, "-v", "-dhl", "-xcr", ran, "--hook-jobs", "4", "--event-log", f"{directory}/events"],
         "PLAIN": [*COMMON, "-dhl", "--max-associations-per-host", "1000"],
     }[name]
 
@@ -70,6 +70,7 @@ class Soak:
         self._ledger = Ledger(self._promises)
         self._answers = Answers()
         self._journal = Journal()
+        self._lost_since: dict[str, float] = {}  #: when a server was lost that is not back
         self._hostile: Counter[str] = Counter()
         self._dcmsend: Counter[bool] = Counter()
         self._servers: list[tuple[Managed, Disk]] = []
@@ -200,13 +201,7 @@ class Soak:
             self._ledger.outcome(*rest[1:])
         elif kind == "answer":
             server, what, begin, end = rest
-            withheld = 0.0
-            if end - begin > SLOW_S and begin > self._answers.since:
-                self._machine.tick()
-                withheld = self._machine.withheld(server, begin, end)
-                with (self._directory / "slow.txt").open("a", encoding="utf-8") as slow:
-                    slow.write(f"{begin:.3f} {end:.3f} {withheld:.3f} {server} {what}\n")
-            self._answers.samples.append((server, what, begin, end, withheld))
+            self._answers.samples.append((server, what, begin, end, self._withheld(server, what, begin, end)))
         elif kind == "asleep":
             self._answers.asleep.append((rest[0], rest[1]))
         elif kind == "silent":
@@ -215,6 +210,22 @@ class Soak:
             self._hostile[rest[0]] += 1
         else:
             self._dcmsend[rest[1]] += 1
+
+    def _withheld(self, server: str, what: str, begin: float, end: float) -> float:
+        """Return how long an answer, or the way back to a server, waited for a CPU; short ones are not worth the look."""
+        if begin < self._answers.since:
+            return 0.0
+        if what == "lost":
+            self._lost_since.setdefault(server, begin)
+            return 0.0
+        since = self._lost_since.pop(server, begin)
+        if end - since <= SLOW_S:
+            return 0.0
+        self._machine.tick()
+        withheld = self._machine.withheld(server, since, end)
+        with (self._directory / "slow.txt").open("a", encoding="utf-8") as slow:
+            slow.write(f"{since:.3f} to {end:.3f}: {end - since:.3f} s, waited for a CPU {withheld:.3f} s: {server} {what}\n")
+        return withheld
 
     def _join(self, process: multiprocessing.Process) -> None:
         end = time.monotonic() + 90

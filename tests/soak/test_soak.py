@@ -93,8 +93,8 @@ def test_failed_object_that_is_there_breaks_a_promise(ledger: Ledger, promises: 
 def test_answers_are_classed_by_what_was_done_to_their_server() -> None:
     journal = Journal([("A", "kill coordinator", 10.0, 10.1), ("A", "kill worker", 30.0, 30.1), ("B", "stop worker", 50.0, 55.0)])
     answers = Answers([("A", "echo", 1.0, 1.2, 0.0), ("A", "store", 9.9, 10.6, 0.0), ("A", "echo", 30.0, 32.4, 2.0),
-                       ("B", "echo", 30.0, 30.1, 0.0), ("B", "lost", 50.0, 52.0, 0.5), ("B", "lost", 52.0, 53.0, 0.0),
-                       ("B", "associate", 53.0, 54.0, 0.0), ("B", "echo", 70.0, 79.0, 0.0)], asleep=[(70.0, 78.0)])
+                       ("B", "echo", 30.0, 30.1, 0.0), ("B", "lost", 50.0, 52.0, 0.0), ("B", "lost", 52.0, 53.0, 0.0),
+                       ("B", "associate", 53.0, 54.0, 0.5), ("B", "echo", 70.0, 79.0, 0.0)], asleep=[(70.0, 78.0)])
     worst = answers.worst(journal)
     assert {name: round(seconds, 3) for name, (seconds, _) in worst.items()} == {"served": 0.4, "killed": 0.7, "stopped": 3.5}
 

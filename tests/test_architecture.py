@@ -124,8 +124,8 @@ def test_no_module_or_class_has_two_jobs(path: Path) -> None:
 
 #: what a process begins with, or puts one together; beside these nobody is handed the whole configuration
 ROOTS_OF_PROCESSES = {
-    "service/run.py": {"run", "completed", "serve", "acceptor_policy", "children", "run_worker"},
-    "service/inetd.py": {"serve_descriptor", "run_coordinator"},
+    "service/run.py": {"run", "completed", "serve", "acceptor_policy", "children", "run_worker", "preload"},
+    "service/inetd.py": {"serve_descriptor", "run_coordinator", "start_coordinator"},
 }
 
 

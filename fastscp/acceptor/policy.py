@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fastscp.access.policy import AccessPolicy
@@ -36,6 +36,17 @@ class WorkerStart:
 
 
 @dataclass(frozen=True)
+class Bequest:
+    """What a program that takes over inherits."""
+
+    listeners: Sequence[socket.socket]
+    password: str | None = None  #: of the TLS key: nobody can be asked for it again
+    key: int | None = None  #: descriptor of a copy of the TLS key, where only another user may have been able to read it
+    hosts: int | None = None  #: descriptors of what the workers count the associations of hosts and titles in
+    titles: int | None = None
+
+
+@dataclass(frozen=True)
 class Children:
     """What runs in the processes beside the acceptor process; each returns its exit status."""
 
@@ -43,3 +54,5 @@ class Children:
     coordinator: Callable[[socket.socket, Heartbeat], int]  #: owns its end of the control channel
     #: reads again what workers begin with; raises FastscpError or OSError, and leaves it as it was then
     reload: Callable[[], None] = lambda: None
+    #: what a successor inherits beside the listening sockets
+    bequest: Bequest = Bequest(())

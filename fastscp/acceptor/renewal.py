@@ -43,6 +43,14 @@ class Renewal:
         """Leave it at that: the service goes down."""
         self._under_way = False
 
+    def retire_all(self) -> None:
+        """Let whoever is there go, and put nobody in their places."""
+        self._under_way = False
+        self.generation += 1
+        for slot in self._pool.slots.values():
+            if not slot.retiring:
+                self._retire(slot)
+
     def go_on(self) -> None:
         """Do what can be done now; call it when a worker came up or went."""
         if not self._under_way:

@@ -57,7 +57,7 @@ def look_up(address: str) -> tuple[str, bool]:
 def run_helper(channel: socket.socket, time_limit_s: float) -> int:
     """Be the helper, in a process of its own; return its exit status."""
     renounce_new_privileges()
-    for number in (signal.SIGINT, signal.SIGHUP):  # the terminal's, meant for our parent
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):  # meant for our parent
         signal.signal(number, signal.SIG_IGN)
     os.dup2(channel.fileno(), _FIRST_OTHER_DESCRIPTOR - 1)
     os.closerange(_FIRST_OTHER_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))

@@ -12,9 +12,7 @@ What it does not do: know what a worker or a coordinator is (``policy.Children``
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import signal
 import socket
 import time
@@ -29,6 +27,8 @@ from fastscp.acceptor.backoff import (
     describe_exit,
     longest_delay,
 )
+from fastscp.acceptor.coordination import Coordination
+from fastscp.acceptor.event_channels import EventChannels
 from fastscp.acceptor.policy import Children, WorkerStart
 from fastscp.acceptor.pool import Pool, WorkerSlot
 from fastscp.acceptor.renewal import Renewal
@@ -42,7 +42,6 @@ from fastscp.process.loop import IN, Loop
 
 _log = logging.getLogger(NETWORK)
 
-_RETRY_S = 0.05
 _COORDINATOR = -1  #: its place among the indexes of workers
 
 
@@ -60,18 +59,15 @@ class Supervisor:
         self._pool = pool
         self._clock = clock
         self._own_sockets = own_sockets
-        self._on_ready = on_ready
         self._on_start_failure = on_start_failure
         self._on_look = on_look
-        self._coordinator_pid = 0
-        self._coordinator: socket.socket | None = None
-        self._coordinator_was_ready = False
+        self.coordination = Coordination(loop, children.coordinator, self._start, on_connected=self._connect_all,
+                                         on_ready=on_ready, on_vacant=self._fill_vacancy)
+        self._event_channels = EventChannels(loop, pool, self.introduce, lambda: self.coordination.channel is not None)
         self._born: dict[int, float] = {}
         self._backoffs: dict[int, Backoff] = {}
         self._watch = watch or Watch(None)
         self._looked = 0.0  #: when the children were looked at, monotonic seconds
-        self._channels = 0  #: event channels made so far
-        pool.on_unconnected = self._reconnect
         self.renewal = Renewal(loop, pool, self.start_worker, on_renewed)
         self._replacing = True  #: False once the service goes down
 
@@ -79,15 +75,18 @@ class Supervisor:
 
     def start_coordinator(self) -> None:
         """Start the coordinator process."""
-        ours, theirs = fdpass.channel_pair()
-        try:
-            pid = self._start(lambda heartbeat: self._children.coordinator(theirs, heartbeat), "coordinator", ours)
-        finally:
-            theirs.close()
-        self._coordinator_pid, self._coordinator = pid, ours
-        self._loop.register(ours.fileno(), IN, lambda _mask: self._read_coordinator())
-        for slot in self._pool.slots.values():
-            self._connect_to_coordinator(slot)
+        self.coordination.start()
+
+    def launch_coordinator(self) -> None:
+        """Start the coordinator as soon as the system has what it needs, unless there is one."""
+        self._attempt(_COORDINATOR, self.start_coordinator, self._needs_coordinator)
+
+    def _connect_all(self) -> None:
+        self._event_channels.connect_all()
+
+    def _fill_vacancy(self) -> None:
+        """Start a coordinator at once, no matter how long it was to be waited for."""
+        self._replace(_COORDINATOR, SHORT_LIFE_S, self.start_coordinator, self._needs_coordinator)
 
     def launch_worker(self, index: int) -> None:
         """Start worker ``index`` as soon as the system has what it needs."""
@@ -108,7 +107,7 @@ class Supervisor:
         slot = WorkerSlot(index, pid, ours, theirs, generation=self.renewal.generation)
         self._loop.register(ours.fileno(), IN, lambda _mask: self._pool.read(slot))
         self._pool.add(slot)
-        self._connect_to_coordinator(slot)
+        self._event_channels.connect(slot)
 
     def _start(self, run: Callable[[Heartbeat], int], title: str, ours: socket.socket) -> int:
         """Start a child that has no descriptor of the others; only its own end of a channel stays open in it."""
@@ -117,9 +116,8 @@ class Supervisor:
         except OSError:
             ours.close()
             raise
-        belonging: list[Closeable] = [self._loop, ours, *self._own_sockets(), *self._pool.inherited_sockets()]
-        if self._coordinator is not None:
-            belonging.append(self._coordinator)
+        belonging: list[Closeable] = [self._loop, ours, *self._own_sockets(), *self._pool.inherited_sockets(),
+                                      *self.coordination.sockets()]
 
         def run_unnoticed() -> int:
             hide_from_children()
@@ -137,42 +135,7 @@ class Supervisor:
 
     def introduce(self, name: str, descriptor: int) -> None:
         """Give the coordinator its end of an event channel. Raises OSError when it cannot take it."""
-        if self._coordinator is None:
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-        packet = packets.encode({"kind": "worker", "name": name})
-        fdpass.send_with_descriptor(self._coordinator, packet, descriptor)
-
-    def _connect_to_coordinator(self, slot: WorkerSlot) -> None:
-        """Give a worker and the coordinator the two ends of a fresh event channel."""
-        if self._coordinator is None or slot.pid not in self._pool.slots:
-            return
-        try:
-            worker_end, coordinator_end = fdpass.channel_pair()
-        except OSError as error:  # no descriptor left; an association that ends gives some back
-            _log.error("no event channel for worker %d: %s; trying again", slot.index + 1, error)
-            self._loop.call_later(_RETRY_S, lambda: self._connect_to_coordinator(slot))
-            return
-        self._channels = slot.event_channel = self._channels + 1
-        try:
-            self.introduce(f"worker {slot.index + 1} ({slot.pid})", coordinator_end.fileno())
-            packet = packets.encode({"kind": "event_channel", "number": slot.event_channel})
-            fdpass.send_with_descriptor(slot.channel, packet, worker_end.fileno())
-        except (BrokenPipeError, ConnectionResetError):
-            _log.debug("event channel of worker %d not made: a process is dying", slot.index + 1)
-        except OSError:  # too much is under way
-            self._loop.call_later(_RETRY_S, lambda: self._connect_to_coordinator(slot))
-        finally:
-            worker_end.close()
-            coordinator_end.close()
-
-    def _reconnect(self, slot: WorkerSlot, number: int) -> None:
-        """Make another event channel for a worker whose last one was lost, though nobody died."""
-        if number == slot.event_channel:
-            self._loop.call_later(_RETRY_S, lambda: self._connect_again(slot, number))
-
-    def _connect_again(self, slot: WorkerSlot, number: int) -> None:
-        if number == slot.event_channel:  # no new coordinator has got one meanwhile
-            self._connect_to_coordinator(slot)
+        self.coordination.introduce(name, descriptor)
 
     # -- watching ---------------------------------------------------------------------------------
 
@@ -195,26 +158,6 @@ class Supervisor:
         slot = self._pool.slots.get(pid)
         return "coordinator" if slot is None else f"worker {slot.index + 1}"
 
-    def _read_coordinator(self) -> None:
-        channel = self._coordinator
-        if channel is None:
-            return
-        try:
-            packet, _ = fdpass.receive(channel)
-        except BlockingIOError:
-            return
-        if not packet:
-            self._drop_coordinator_channel()
-        elif packets.decode_control(packet)["kind"] == "ready":
-            self._coordinator_was_ready = True
-            self._on_ready()
-
-    def _drop_coordinator_channel(self) -> None:
-        if self._coordinator is not None:
-            self._loop.unregister(self._coordinator.fileno())
-            self._coordinator.close()
-            self._coordinator = None
-
     def reap(self) -> None:
         """Collect every dead child and replace it."""
         for pid in list(self._born):
@@ -224,17 +167,15 @@ class Supervisor:
                 self._bury(pid, exit_code, self._clock() - self._born.pop(pid))
 
     def _bury(self, pid: int, exit_code: int, lifetime_s: float) -> None:
-        if pid == self._coordinator_pid:
-            self._bury_coordinator(exit_code, lifetime_s)
-        else:
+        if pid in self._pool.slots:
             self._bury_worker(pid, exit_code, lifetime_s)
+        elif self.coordination.bury(pid):
+            self._replace_coordinator(exit_code, lifetime_s)
 
-    def _bury_coordinator(self, exit_code: int, lifetime_s: float) -> None:
-        self._coordinator_pid = 0
-        self._drop_coordinator_channel()
+    def _replace_coordinator(self, exit_code: int, lifetime_s: float) -> None:
         if not self._needs_coordinator():
             return
-        if not self._coordinator_was_ready and exit_code >= 0:  # it said why, and would say so again
+        if not self.coordination.was_ready and exit_code >= 0:  # it said why, and would say so again
             self._on_start_failure()
             return
         _log.error("coordinator ended (%s), starting another", describe_exit(exit_code))
@@ -276,26 +217,31 @@ class Supervisor:
 
     def _needs_coordinator(self) -> bool:
         """Whether there is none and somebody may have to tell it something: while draining the workers have."""
-        return not self._coordinator_pid and (self._replacing or bool(self._pool.slots))
+        vacant = not (self.coordination.pid or self.coordination.away)
+        return vacant and (self._replacing or bool(self._pool.slots))
 
     def drain(self) -> None:
         """Let every worker end, and replace none of them; the coordinator stays until they have told it everything."""
         self._replacing = False
         self.renewal.cancel()
         self.tell_workers({"kind": "drain"})
-        if self._needs_coordinator():  # now, no matter how long it was to be waited for
-            self._replace(_COORDINATOR, SHORT_LIFE_S, self.start_coordinator, self._needs_coordinator)
+        if self._needs_coordinator():
+            self._fill_vacancy()
+
+    def retire(self) -> None:
+        """Let every worker end with its last association, and replace none of them: a successor serves."""
+        self._replacing = False
+        self.renewal.retire_all()
+
+    def resume(self) -> None:
+        """Replace workers again: there is no successor any more."""
+        self._replacing = True
 
     # -- telling ----------------------------------------------------------------------------------
 
     def tell_coordinator(self, order: packets.Order | packets.Host) -> None:
         """Send one order without a descriptor; a dead coordinator needs none."""
-        if self._coordinator is None:
-            return
-        try:
-            self._coordinator.send(packets.encode(order))
-        except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
-            _log.warning("coordinator did not take the order to %s: %s", order["kind"], error)
+        self.coordination.tell(order)
 
     def tell_workers(self, order: packets.Order | packets.Host) -> None:
         """Send one order to all workers; one whose channel is full is drained by a signal."""

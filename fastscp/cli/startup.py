@@ -6,11 +6,13 @@ import os
 
 from fastscp.cli.programs import missing_program
 from fastscp.config.network import NetworkPolicy, ProcessMode
+from fastscp.service.inheritance import inherits_sockets
 from fastscp.store.policy import StorePolicy
 from fastscp.study.naming import parent_directory
 from fastscp.study.policy import HookPolicy, StudyPolicy
 
 _FIRST_UNPRIVILEGED_PORT = 1024
+_CAP_NET_BIND_SERVICE = 10
 
 
 def complaint(network: NetworkPolicy, store: StorePolicy, study: StudyPolicy, hooks: HookPolicy) -> str:
@@ -22,9 +24,18 @@ def complaint(network: NetworkPolicy, store: StorePolicy, study: StudyPolicy, ho
 def _port_complaint(network: NetworkPolicy) -> str:
     if network.mode is ProcessMode.INETD or network.port is None or network.port >= _FIRST_UNPRIVILEGED_PORT:
         return ""
-    if os.geteuid() == 0 or network.port >= _first_free_port():
+    if os.geteuid() == 0 or network.port >= _first_free_port() or inherits_sockets() or _may_bind():
         return ""
     return f"cannot listen on port {network.port}, insufficient privileges"
+
+
+def _may_bind() -> bool:
+    """Whether this process has CAP_NET_BIND_SERVICE (capabilities(7))."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            return any(int(line.split()[1], 16) >> _CAP_NET_BIND_SERVICE & 1 for line in status if line.startswith("CapEff:"))
+    except (OSError, ValueError, IndexError):
+        return True  # bind(2) will tell
 
 
 def _first_free_port() -> int:

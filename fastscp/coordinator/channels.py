@@ -8,6 +8,7 @@ What it does not do: look into packets; see ``fastscp.coordinator.sessions``.
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -33,6 +34,13 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Give the descriptor back."""
+
+
+def adopt(descriptor: int) -> Transport:
+    """Return the socket that came as ``descriptor``."""
+    sock = socket.socket(fileno=descriptor)
+    sock.setblocking(False)
+    return sock
 
 
 class Channel:
@@ -67,8 +75,7 @@ class Channel:
             except ConnectionResetError:  # in front of the last packets of a worker that died with unread answers
                 continue
             if not octets:
-                self._loop.unregister(self._transport.fileno())
-                self.close()
+                self.leave()
                 self._lost()
                 return False
             self._taken(octets)
@@ -78,6 +85,11 @@ class Channel:
         """Close the transport; the loop is not told."""
         self.open = False
         self._transport.close()
+
+    def leave(self) -> None:
+        """Close the transport, and tell the loop."""
+        self._loop.unregister(self._transport.fileno())
+        self.close()
 
     def _ready(self, mask: int) -> None:
         if mask & OUT:

@@ -17,6 +17,7 @@ from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.hooks import HookRunner
 from fastscp.coordinator.host_names import HostNames
+from fastscp.coordinator.lending import Borrowed
 from fastscp.coordinator.tasks import FinishTask, HookTask, Lanes, Task
 from fastscp.log.text import printable
 from fastscp.process.loop import Loop
@@ -38,7 +39,7 @@ class Dispatcher:
 
     def __init__(self, loop: Loop, lanes: Lanes, commands: Commands, runner: HookRunner, backlog: Backlog, *,
                  names: HostNames, retries: int, finisher: Finisher | None, sink: events.EventSink | None,
-                 started: Notice, finished: Notice, changed: Callable[[], None],
+                 started: Notice, finished: Notice, changed: Callable[[], None], last_recovered: int = 0,
                  monotonic: Clock = time.monotonic, wall: Clock = time.time) -> None:
         self._loop = loop
         self._lanes = lanes
@@ -54,6 +55,9 @@ class Dispatcher:
         self._changed = changed
         self._monotonic = monotonic
         self._wall = wall
+        self.borrowed = Borrowed(last_recovered, ended=self._borrowed_ended, again=self._ready, changed=changed)
+        self._lent_end: Callable[[int, int], None] | None = None  #: told how hooks end, once they are lent
+        self._running: set[int] = set()  #: numbers of hooks, as in the state
         self._number = 0  #: hooks started
         self._pause_s = _FIRST_PAUSE_S  #: after the next start that fails
         self._pausing = False
@@ -79,7 +83,7 @@ class Dispatcher:
         self._resume()
         for _ in range(len(finishes)):
             self._work(finishes.popleft())
-        while hooks and self._runner.has_room and not self._pausing:
+        while hooks and self._runner.has_room and not (self._pausing or self.borrowed.undecided):
             self._start(hooks.popleft())
         return bool(finishes)
 
@@ -91,13 +95,24 @@ class Dispatcher:
     @property
     def goes_on(self) -> bool:
         """Whether anything gets done before a task that waits to be tried again."""
-        busy = self._runner.busy or self._lanes.ready_finishes or self._lanes.ready_hooks or self._nameless
+        busy = (self._runner.busy or self._lanes.ready_finishes or self._lanes.ready_hooks or self._nameless
+                or self.borrowed.waiting)
         return bool(busy) or not (self._paused or self._resting)
 
     @property
     def retries_hooks(self) -> bool:
         """Whether a hook waits to be retried."""
         return bool(self._resting)
+
+    @property
+    def running(self) -> list[int]:
+        """Return the numbers, in the state, of the hooks that run."""
+        return sorted(self._running)
+
+    def lend(self, told: Callable[[int, int], None]) -> list[int]:
+        """Start nothing more; return the hooks that run, and tell how they end."""
+        self._lent_end = told
+        return self.running
 
     def _resume(self) -> None:
         if self._paused:
@@ -123,6 +138,8 @@ class Dispatcher:
     # -- starting ---------------------------------------------------------------------------------
 
     def _start(self, task: HookTask) -> None:
+        if self.borrowed.take(task):
+            return
         if not self._commands.has(task.kind):  # kept by an earlier coordinator that had this hook
             self._backlog.done(task)
             self._finish(task)
@@ -139,12 +156,17 @@ class Dispatcher:
             if self._sink is not None:
                 duration = self._monotonic() - began
                 self._sink.put(events.hook_ended(self._wall(), hook, status, duration))
-            self._ended(task, arguments, status)
+            self._running.discard(task.number)
+            if self._lent_end is None:
+                self._ended(task, arguments, status)
+            else:
+                self._lent_end(task.number, status)
 
         if not self._runner.start(_name(hook), arguments, call["environment"], ended):
             self._pause(task)
             return
         self._number = number
+        self._running.add(task.number)
         self._pause_s = _FIRST_PAUSE_S
         if self._sink is not None:
             self._sink.put(events.hook_started(self._wall(), hook, arguments))
@@ -195,6 +217,11 @@ class Dispatcher:
             return
         self._backlog.fail(task, arguments, status)
         self._finish(task)
+
+    def _borrowed_ended(self, task: HookTask, status: int) -> None:
+        """Go on after a hook that an earlier coordinator started."""
+        self._ended(task, self._commands.arguments(task.kind, self._backlog.call(task)["values"]), status)
+        self._changed()
 
     def _rest(self, task: HookTask) -> None:
         """Retry a hook later; until then it is in the state."""

@@ -33,7 +33,8 @@ def open_state(config: Config, pause: Callable[[float], None] = time.sleep) -> S
     check_apart(state_path(config.study.state_directory, config.store.output_directory), config)
     directory = StateDirectory(config.study.state_directory, config.store.output_directory, pause=pause,
                                patience_s=2 * config.network.drain_timeout_s + DEATH_S)
-    return SqliteState(directory.path, engine=partial(Engine, durable=config.study.durable, prepare=directory.make_again))
+    return SqliteState(directory.path, engine=partial(Engine, durable=config.study.durable, prepare=directory.make_again),
+                       released=directory.release)
 
 
 def check_apart(directory: Path, config: Config) -> None:
@@ -55,7 +56,9 @@ def open_hook_state(config: Config) -> HookState:
     def make() -> HookState:
         directory = StateDirectory(config.study.state_directory, config.store.output_directory)
         if file.exists() and not exists:
+            directory.release()
             raise ProcessError(f"{directory.path} was used by another service meanwhile")
-        return SqliteState(directory.path, engine=partial(Engine, durable=config.study.durable, prepare=directory.make_again))
+        return SqliteState(directory.path, engine=partial(Engine, durable=config.study.durable, prepare=directory.make_again),
+                           released=directory.release)
 
     return DeferredState(make, exists=exists)

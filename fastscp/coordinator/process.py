@@ -14,6 +14,7 @@ What it does not do: receive, name or publish objects (workers), start processes
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import socket
@@ -21,20 +22,22 @@ from collections.abc import Callable
 
 from fastscp.config import Config
 from fastscp.config.network import ProcessMode
-from fastscp.coordinator import requests
 from fastscp.coordinator.backlog import Backlog
-from fastscp.coordinator.channels import Transport
+from fastscp.coordinator.channels import Transport, adopt
 from fastscp.coordinator.destination import Destination
 from fastscp.coordinator.dispatch import Dispatcher
 from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import Finisher
+from fastscp.coordinator.guests import Guests
+from fastscp.coordinator.handing_over import HandingOver
 from fastscp.coordinator.heir import Heir
 from fastscp.coordinator.hooks import HookProcesses, HookRunner, Processes
 from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.opening import open_hook_state, open_state
+from fastscp.coordinator.operators import Operators
 from fastscp.coordinator.patience import Patience
 from fastscp.coordinator.placing import Placer
-from fastscp.coordinator.rounds import Commits
+from fastscp.coordinator.rounds import Alarm, Commits
 from fastscp.coordinator.sessions import Sessions
 from fastscp.coordinator.state_directory import make_completed_directory
 from fastscp.coordinator.studies import Studies
@@ -44,7 +47,7 @@ from fastscp.log import setup as log
 from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass, packets
 from fastscp.process.heartbeat import Heartbeat
-from fastscp.process.loop import IN, Loop, Timer
+from fastscp.process.loop import IN, Loop
 from fastscp.store.own_paths import OwnPaths
 from fastscp.study.commands import Commands
 from fastscp.study.events import stream_to
@@ -58,11 +61,9 @@ RECOVERY_S = 5.0
 FORGET_WORKERS_S = 60.0
 #: beyond the drain timeout, which a worker without an acceptor process keeps to
 ORPHAN_GRACE_S = 5.0
-#: between two looks for what operators ask of hooks that failed
-REQUESTS_S = 1.0
 #: between two portions of renames, for a look at the channels
 PAUSE_S = 0.001
-_IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
 def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = None) -> int:
@@ -101,13 +102,6 @@ def _build(control: socket.socket, config: Config, loop: Loop, heartbeat: Heartb
                        processes=processes, adopt=adopt)
 
 
-def adopt(descriptor: int) -> Transport:
-    """Return the socket that came as ``descriptor``."""
-    sock = socket.socket(fileno=descriptor)
-    sock.setblocking(False)
-    return sock
-
-
 class Coordinator:
     """The rounds of the process. Owns what it is given.
 
@@ -128,8 +122,7 @@ class Coordinator:
         self._orphan = False  #: the acceptor process is gone; the last worker's end is ours
         self._heir = Heir(loop, hook_state, self._stop)
         self._orphan_limit_s = config.network.drain_timeout_s + ORPHAN_GRACE_S
-        self._deadline: float | None = None
-        self._deadline_timer: Timer | None = None
+        self._alarm = Alarm(loop, self._schedule_round)
         self._lanes = Lanes()
         self._names = HostNames(loop)
         self._studies: Studies | None = None
@@ -153,24 +146,32 @@ class Coordinator:
             HookRunner(loop, processes, jobs=config.hooks.jobs, timeout_s=config.hooks.timeout_s), self._backlog,
             names=self._names, retries=config.hooks.retries, finisher=finisher, sink=stream,
             started=self._sessions.hook_taken, finished=self._sessions.task_finished, changed=self._schedule_round,
-            monotonic=lambda: loop.now)
+            last_recovered=recovered.last_task, monotonic=lambda: loop.now)
         self._commits = Commits(loop, hook_state, self._sessions, self._last_task, self._schedule_round)
-        self._watching_requests = False
+        self._guests = Guests(loop, adopt, self._dispatcher.borrowed, hear=self._hear, stop=self._stop,
+                              left=self._schedule_round)
+        self._handing_over = HandingOver(control, hook_state, self._lanes, self._sessions, self._backlog,
+                                         self._dispatcher, self._commits, self._schedule_round)
+        self._operators = Operators(loop, hook_state, self._backlog, self._commits, self._schedule_round)
         self._expect_back(recovered)
-        self._take_requests()
+        self._operators.begin()
 
     def run(self) -> None:
         """Serve until drained or stopped."""
         self._control.setblocking(False)
-        self._loop.register(self._control.fileno(), IN, self._read_control)
-        self._control.send(packets.encode({"kind": "ready"}))
+        self._loop.register(self._control.fileno(), IN, self._control_ready)
+        while self._read_control():  # what is said at the start has to be known before any hook starts
+            pass
+        with contextlib.suppress(BrokenPipeError):  # it has died meanwhile: end of file is read next, if it was not yet
+            self._control.send(packets.encode({"kind": "ready"}))
         self._schedule_round()
         self._loop.run()
 
     def close(self) -> None:
         """Commit and give everything back. Raises StorageError when what is left cannot be committed."""
         try:
-            self._state.close()
+            if not self._handing_over.done:
+                self._state.close()
         finally:
             if self._event_log is not None:
                 self._event_log.close()
@@ -183,40 +184,69 @@ class Coordinator:
 
     # -- acceptor process -------------------------------------------------------------------------
 
-    def _read_control(self, _mask: int) -> None:
+    def _control_ready(self, _mask: int) -> None:
+        self._read_control()
+
+    def _read_control(self) -> bool:
+        """Follow one packet; False when there was none."""
         try:
             octets, descriptor = fdpass.receive(self._control)
         except BlockingIOError:
-            return
+            return False
         if not octets:
             self._loop.unregister(self._control.fileno())
             self._abandoned()
-            return
+            return False
         self._follow(packets.decode_control(octets), descriptor)
+        return True
 
     def _follow(self, packet: packets.ControlPacket, descriptor: int | None) -> None:
+        if self._handing_over.done:
+            if packet["kind"] == "stop":
+                self._loop.stop()
+        elif packet["kind"] == "drain":
+            self._drain()
+        elif packet["kind"] == "stop":
+            self._stop()
+        elif packet["kind"] == "hand_over":
+            self._hand_over()
+        elif packet["kind"] == "reload" and self._event_log is not None:
+            self._event_log.reopen()
+        elif packet["kind"] == "guest" and descriptor is not None:
+            self._guests.welcome(descriptor)
+        else:
+            self._hear(self, packet, descriptor)
+
+    def _hear(self, speaker: object, packet: packets.ControlPacket, descriptor: int | None) -> None:
+        """Take what the own acceptor process tells, or a guest."""
         if packet["kind"] == "worker":
             if descriptor is not None:
                 self._sessions.add(packet["name"], self._adopt(descriptor))
-        elif packet["kind"] == "drain":
-            self._drain()
         elif packet["kind"] == "host":
             self._names.heard(packet["address"], packet["host"])
             self._sessions.host_known(packet["address"], packet["host"])
-        elif packet["kind"] == "stop":
-            self._stop()
-        elif packet["kind"] == "reload" and self._event_log is not None:
-            self._event_log.reopen()
+        elif packet["kind"] == "lent":
+            self._dispatcher.borrowed.lend(speaker, packet["hooks"])
+        elif packet["kind"] == "hook_ended":
+            self._dispatcher.borrowed.tell_end(packet["number"], packet["status"])
 
     def _abandoned(self) -> None:
         """Stay for the workers, which finish what is under way; nobody will tell when they have."""
-        if self._draining:
+        if self._draining or self._handing_over.done:
             return
         _log.error("the acceptor process is gone, finishing what is under way")
         self._orphan = True
         self._loop.call_later(self._orphan_limit_s, self._drain)
         self._heir.look()
         self._schedule_round()
+
+    def _hand_over(self) -> None:
+        """Leave the state to the coordinator of another program, unless it has come to its end already."""
+        if not self._draining:
+            self._handing_over.attempt()
+        if self._handing_over.done:
+            self._guests.leave()
+            self._operators.end()
 
     def _drain(self) -> None:
         """Take over what is still in the channels, end the open studies, stop when every task is done."""
@@ -241,24 +271,6 @@ class Coordinator:
             _log.error("%d hooks have not ended and are lost", left)
         self._loop.stop()
 
-    # -- operators --------------------------------------------------------------------------------
-
-    def _take_requests(self) -> None:
-        """Do what operators ask of hooks that failed, and look again in a while."""
-        directory = self._state.directory
-        if directory is None:
-            return
-        for request in requests.waiting(directory, discard=True):
-            carry_out = self._backlog.retry if request.kind == requests.RETRY else self._backlog.forget
-            count = carry_out(request.numbers)
-            _log.info("%s: %d hooks that failed", request.kind, count)
-            if not self._commits.commit():
-                break
-            requests.remove(request)
-            self._schedule_round()
-        self._watching_requests = True
-        self._loop.call_later(REQUESTS_S, self._take_requests)
-
     # -- an earlier coordinator --------------------------------------------------------------------------
 
     def _expect_back(self, recovered: Recovered) -> None:
@@ -270,11 +282,15 @@ class Coordinator:
             self._loop.call_later(RECOVERY_S, lambda: self._forget_unheard(associations))
 
     def _forget_unheard(self, associations: list[str]) -> None:
+        if self._handing_over.done:
+            return
         if self._studies is not None:
             self._studies.forget_unheard(self._sessions.unheard(associations))
             self._schedule_round()
 
     def _forget_workers(self) -> None:
+        if self._handing_over.done:
+            return
         self._state.forget_events(self._sessions.forget_gone())
         self._schedule_round()
 
@@ -283,12 +299,21 @@ class Coordinator:
     def _schedule_round(self) -> None:
         if not self._round_pending:
             self._round_pending = True
-            self._loop.call_at(0.0, self._end_round)
+            self._loop.call_at(0.0, self._round)
+
+    def _round(self) -> None:
+        self._round_pending = False
+        if not self._handing_over.done:
+            self._end_round()
+            return
+        if self._event_log is not None:
+            self._event_log.flush()
+        if self._handing_over.over:
+            self._loop.stop()
 
     def _end_round(self) -> None:
         """Commit, answer, start what is ready."""
-        self._round_pending = False
-        if self._orphan and not self._sessions.connected:
+        if self._orphan and not (self._sessions.connected or self._guests.present):
             self._drain()
         if self._studies is not None:
             self._studies.due(self._loop.now)
@@ -303,8 +328,7 @@ class Coordinator:
         if self._event_log is not None:
             self._event_log.flush()
         self._watch_deadline()
-        if not self._watching_requests:
-            self._take_requests()
+        self._operators.begin()
         if self._draining:
             self._end_drain()
 
@@ -318,15 +342,4 @@ class Coordinator:
 
     def _watch_deadline(self) -> None:
         """Wake up when a study's time is over, or a task is to be tried again."""
-        times = (None if self._studies is None else self._studies.deadline(), self._dispatcher.deadline)
-        deadline = min((time for time in times if time is not None), default=None)
-        if deadline == self._deadline:
-            return
-        self._deadline = deadline
-        if self._deadline_timer is not None:
-            self._deadline_timer.cancel()
-        self._deadline_timer = None if deadline is None else self._loop.call_at(deadline, self._deadline_passed)
-
-    def _deadline_passed(self) -> None:
-        self._deadline = self._deadline_timer = None
-        self._schedule_round()
+        self._alarm.set(None if self._studies is None else self._studies.deadline(), self._dispatcher.deadline)

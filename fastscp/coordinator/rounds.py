@@ -16,7 +16,7 @@ from fastscp.coordinator.sessions import Sessions
 from fastscp.errors import StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
-from fastscp.process.loop import Loop
+from fastscp.process.loop import Loop, Timer
 from fastscp.study.state import HookState
 
 _log = logging.getLogger(APPLICATION)
@@ -55,7 +55,7 @@ class Commits:
     def _failed(self, reason: str) -> None:
         if not self._failing:
             self._failing = True
-            _log.error("%s; objects are refused until it can be", printable(reason))
+            _log.error("%s; trying again", printable(reason))
         self._sessions.hold(reason)
         if not self._retrying:
             self._retrying = True
@@ -64,3 +64,27 @@ class Commits:
     def _retry(self) -> None:
         self._retrying = False
         self._changed()
+
+
+class Alarm:
+    """Calls ``wake`` at the earliest of the times that were set last."""
+
+    def __init__(self, loop: Loop, wake: Callable[[], None]) -> None:
+        self._loop = loop
+        self._wake = wake
+        self._at: float | None = None
+        self._timer: Timer | None = None
+
+    def set(self, *times: float | None) -> None:
+        """Wake up at the earliest of these times, and at no other."""
+        at = min((time for time in times if time is not None), default=None)
+        if at == self._at:
+            return
+        self._at = at
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if at is None else self._loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._at = self._timer = None
+        self._wake()

@@ -100,6 +100,14 @@ class Sessions:
         for session in self._sessions.values():
             session.channel.close()
 
+    def leave(self) -> list[tuple[str, int]]:
+        """Close every channel, while the loop goes on; return the latest event that each worker has told."""
+        told = [(session.incarnation, session.highest_event) for session in self._sessions.values()]
+        for session in self._sessions.values():
+            session.channel.leave()
+        self._sessions.clear()
+        return told
+
     # -- what workers tell ------------------------------------------------------------------------
 
     def _take(self, session: Session, octets: bytes) -> None:

@@ -67,8 +67,10 @@ class SqliteState:
     """
 
     def __init__(self, directory: Path | None, *, wall: Callable[[], float] = time.time,
-                 engine: Callable[[Path | None], Engine] = Engine) -> None:
+                 engine: Callable[[Path | None], Engine] = Engine, released: Callable[[], None] = lambda: None) -> None:
+        """``released`` is called when the file is closed: another process may use it."""
         self.directory = directory
+        self._released = released
         self._wall = wall
         try:
             self._engine = engine(directory / FILE_NAME if directory else None)
@@ -284,3 +286,4 @@ class SqliteState:
             self.commit()
         finally:
             self._engine.close()
+            self._released()

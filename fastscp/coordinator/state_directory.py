@@ -43,7 +43,7 @@ def make_completed_directory(directory: str, output_directory: str) -> None:
 
 
 class StateDirectory:
-    """Makes and locks the state directory; the lock lasts as long as this process.
+    """Makes and locks the state directory; the lock lasts until it is released, or as long as this process.
 
     Raises ``ProcessError`` when it cannot be made, or when another service uses it.
     """
@@ -104,6 +104,9 @@ class StateDirectory:
         raise ProcessError(f"state directory {self.path} is in use by another service; "
                            "give each its own with --state-dir")
 
+    def release(self) -> None:
+        """Let another process have it."""
+        os.close(self._lock)
 
 def is_waited_for(path: Path) -> bool:
     """Tell whether another process waits for a state directory."""

@@ -24,6 +24,11 @@ _FIRST_DESCRIPTOR = 3  #: SD_LISTEN_FDS_START
 _NOTIFY_SOCKET = "NOTIFY_SOCKET"
 
 
+def has_listeners(pid: int) -> bool:
+    """Whether there are sockets of a socket unit for the process ``pid``."""
+    return os.environ.get("LISTEN_PID") == str(pid)
+
+
 def adopt_listeners() -> list[socket.socket]:
     """Return the listening sockets of a socket unit with ``Accept=no``; none without such a unit.
 

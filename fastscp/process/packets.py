@@ -20,6 +20,7 @@ import orjson
 from fastscp import jsontext
 from fastscp.errors import ProcessError
 from fastscp.process.fdpass import PACKET_OCTETS
+from fastscp.process.succession import Guest, HandedOver, HookEnded, Lent, Unable
 
 #: Longest string of a peer in a packet, in characters: longer than any file name can be.
 MAXIMUM_STRING = 1024
@@ -215,9 +216,9 @@ class Worker(TypedDict):
 
 
 class Order(TypedDict):
-    """What the acceptor process wants done: finish and end, end now, read files again."""
+    """What the acceptor process wants done: finish and end, end now, read files again, give up the state."""
 
-    kind: Literal["drain", "stop", "reload", "retire"]
+    kind: Literal["drain", "stop", "reload", "retire", "hand_over"]
 
 
 class Ready(TypedDict):
@@ -285,7 +286,7 @@ Note = Refused | Quarantined | Rejected | TurnedAway
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
 CoordinatorPacket = Placed | Ack | Ran | Trouble
 #: between the acceptor process and the coordinator
-ControlPacket = Worker | Order | Host | Ready
+ControlPacket = Worker | Order | Host | Ready | Guest | HandedOver | Unable | Lent | HookEnded
 #: from the acceptor process to a worker
 WorkerOrder = NewConnection | EventChannel | Host | Order
 #: from a worker to the acceptor process

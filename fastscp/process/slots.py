@@ -21,11 +21,14 @@ MOST = 1 << _NUMBER_BITS
 
 
 class Slots:
-    """At most ``limit`` places for each key. Make it before the processes that share it are forked."""
+    """At most ``limit`` places for each key. Make it before the processes that share it are forked.
 
-    def __init__(self, limit: int) -> None:
+    ``file`` is the memory of processes that are no relatives: the places are shared with them, too.
+    """
+
+    def __init__(self, limit: int, file: int | None = None) -> None:
         self._limit = limit
-        self._file = os.memfd_create("fastscp-slots", os.MFD_CLOEXEC)
+        self._file = os.memfd_create("fastscp-slots", os.MFD_CLOEXEC) if file is None else file
         self._held: dict[str, set[int]] = {}
 
     def take(self, key: str) -> int | None:
@@ -51,6 +54,10 @@ class Slots:
         held.discard(number)
         if not held:
             del self._held[key]
+
+    def fileno(self) -> int:
+        """Return the descriptor of the memory."""
+        return self._file
 
     def close(self) -> None:
         """Give up every place."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
-from fastscp.dicom.options import OutputOptions
 from fastscp.errors import FastscpError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable
@@ -32,6 +32,7 @@ from fastscp.process.flag import Flag
 from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.slots import Slots
 from fastscp.process.titles import set_title
+from fastscp.service.inheritance import adopt_predecessor, copy_of_key, with_inherited_key
 from fastscp.service.tidying import remove_leftovers
 from fastscp.store.policy import StorePolicy
 from fastscp.worker.context import Shared
@@ -41,7 +42,8 @@ from fastscp.worker.process import Worker, WorkerSettings
 if TYPE_CHECKING:
     import socket
 
-    from fastscp.acceptor.policy import AcceptorPolicy, Children, WorkerStart
+    from fastscp.acceptor.policy import AcceptorPolicy, Bequest, Children, WorkerStart
+    from fastscp.acceptor.predecessor import Predecessor
     from fastscp.process.heartbeat import Heartbeat
 
 _log = logging.getLogger(APPLICATION)
@@ -50,18 +52,21 @@ _network_log = logging.getLogger(NETWORK)
 
 def run(config: Config) -> int:
     """Serve until told to stop; return the exit status of the program."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until there is something that another program could take over
     try:
-        config = completed(config)
+        predecessor = adopt_predecessor()
+        inherited = None if predecessor is None else predecessor.inheritance.bequest
+        config = completed(config, inherited)
         if config.network.umask is not None:
             os.umask(config.network.umask)
         if config.network.mode is not ProcessMode.INETD:
             remove_leftovers(config.store)
-        settings = worker_settings(config.network.tls)
+        settings = worker_settings(config.network.tls, None if inherited is None else inherited.key)
         if config.network.mode is ProcessMode.INETD:
             from fastscp.service.inetd import serve_descriptor  # noqa: PLC0415 - one mode's own module
 
             return serve_descriptor(config, settings)
-        return serve(config, settings)
+        return serve(config, settings, predecessor)
     except ProcessError as error:
         _log.error("%s", error)
         return 1
@@ -70,20 +75,21 @@ def run(config: Config) -> int:
         return 1
 
 
-def completed(config: Config) -> Config:
-    """Settle what only the start can: which dictionaries there are, and the password of the key."""
+def completed(config: Config, inherited: Bequest | None = None) -> Config:
+    """Settle what only the start can: which dictionaries there are, and the password of the key, unless it is inherited."""
     dictionaries = usable_dictionaries(config.output.dictionary_paths)
     return replace(config, output=replace(config.output, dictionary_paths=dictionaries),
-                   network=replace(config.network, tls=with_credentials(config.network.tls)))
+                   network=replace(config.network, tls=with_credentials(config.network.tls, inherited)))
 
 
-def serve(config: Config, settings: WorkerSettings) -> int:
-    """Listen and run the acceptor process with its workers and the coordinator."""
+def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | None = None) -> int:
+    """Listen and run the acceptor process with its workers and the coordinator; ``predecessor`` is whom it follows."""
     from fastscp.acceptor.process import AcceptorProcess  # noqa: PLC0415 - an association from inetd has none
     from fastscp.acceptor.resolver import Resolver  # noqa: PLC0415 - as the process that owns it
 
     network = config.network
-    listeners = adopt_listeners()
+    inherited = None if predecessor is None else predecessor.inheritance.bequest
+    listeners = adopt_listeners() if inherited is None else list(inherited.listeners)
     for listener in listeners:
         tune(listener)
     if not listeners:
@@ -91,9 +97,9 @@ def serve(config: Config, settings: WorkerSettings) -> int:
             raise ProcessError("no port to listen on")
         listeners = [open_listener(network.port, network.address_family)]
     descriptors = raise_descriptor_limit()
-    settings = replace(settings, shared=shared_by_workers(network, config.store))
-    policy, started = acceptor_policy(config, descriptors), children(config, settings)
-    preload(config.output)  # all code and tables are read while the files they are in can be
+    settings = replace(settings, shared=shared_by_workers(network, config.store, inherited))
+    policy, started = acceptor_policy(config, descriptors), children(config, settings, None if inherited is None else inherited.key)
+    preload(config)  # all code and tables are read while the files they are in can be
     if network.user is not None:
         from fastscp.service.privileges import drop_privileges  # noqa: PLC0415 - only with --user
 
@@ -102,7 +108,8 @@ def serve(config: Config, settings: WorkerSettings) -> int:
     announce([address_text(listener.getsockname()) for listener in listeners], policy.workers, config.store,
              tls=network.tls is not None)
     resolver = Resolver() if config.looks_up_hosts else None
-    return AcceptorProcess(policy, listeners, started, resolver=resolver, watchdog_s=watchdog_s()).run()
+    return AcceptorProcess(policy, listeners, started, resolver=resolver, predecessor=predecessor,
+                           watchdog_s=watchdog_s()).run()
 
 
 def announce(addresses: list[str], workers: int, store: StorePolicy, *, tls: bool) -> None:
@@ -138,8 +145,8 @@ def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
     )
 
 
-def children(config: Config, settings: WorkerSettings) -> Children:
-    """Return what the acceptor process starts."""
+def children(config: Config, settings: WorkerSettings, key: int | None = None) -> Children:
+    """Return what the acceptor process starts; ``key`` is an inherited copy of the TLS key."""
     from fastscp.acceptor.policy import Children  # noqa: PLC0415 - as in serve
     from fastscp.coordinator import process as coordinator  # noqa: PLC0415 - imported once, before the forks
 
@@ -155,7 +162,21 @@ def children(config: Config, settings: WorkerSettings) -> Children:
     def reload() -> None:
         current[0] = replace(worker_settings(config.network.tls), shared=settings.shared)
 
-    return Children(worker, run_coordinator, reload)
+    return Children(worker, run_coordinator, reload, bequest(config.network, settings.shared.places, key))
+
+
+def bequest(network: NetworkPolicy, places: Places, key: int | None = None) -> Bequest:
+    """Return what a program that takes over inherits beside the listening sockets.
+
+    ``key`` is the inherited copy of the TLS key. One is needed where the user changes, who may be able to read no other.
+    """
+    from fastscp.acceptor.policy import Bequest  # noqa: PLC0415 - as in serve
+
+    if network.tls is not None and network.user is not None and key is None:
+        key = copy_of_key(network.tls)
+    return Bequest((), password=None if network.tls is None else network.tls.password, key=key,
+                   hosts=None if places.hosts is None else places.hosts.fileno(),
+                   titles=None if places.titles is None else places.titles.fileno())
 
 
 def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> int:
@@ -180,37 +201,45 @@ def usable_dictionaries(paths: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(usable)
 
 
-def with_credentials(tls: TLSPolicy | None) -> TLSPolicy | None:
+def with_credentials(tls: TLSPolicy | None, inherited: Bequest | None = None) -> TLSPolicy | None:
     """Complete the TLS policy while the terminal is there to ask for the password of the key."""
     if tls is None:
         return None
     from fastscp.tls.context import prepare  # noqa: PLC0415 - ssl is slow to import
 
-    return prepare(tls)
+    if inherited is None:
+        return prepare(tls)
+    prepared = prepare(with_inherited_key(replace(tls, password=inherited.password or tls.password), inherited.key))
+    return replace(prepared, private_key_file=tls.private_key_file)
 
 
-def worker_settings(tls: TLSPolicy | None) -> WorkerSettings:
-    """Make what needs the privileges of the start."""
+def worker_settings(tls: TLSPolicy | None, key: int | None = None) -> WorkerSettings:
+    """Make what needs the privileges of the start; ``key`` is an inherited copy of the TLS key."""
     if tls is None:
         return WorkerSettings()
     from fastscp.tls.context import build_context  # noqa: PLC0415 - ssl is slow to import
 
-    return WorkerSettings(tls_context=build_context(tls))
+    return WorkerSettings(tls_context=build_context(with_inherited_key(tls, key)))
 
 
-def shared_by_workers(network: NetworkPolicy, store: StorePolicy) -> Shared:
-    """Make what the workers share, as far as it is wanted."""
-    places = Places(None if network.max_per_host is None else Slots(network.max_per_host),
-                    None if network.max_per_title is None else Slots(network.max_per_title))
+def shared_by_workers(network: NetworkPolicy, store: StorePolicy, inherited: Bequest | None = None) -> Shared:
+    """Make what the workers share, as far as it is wanted: with the places of a predecessor, if there is one."""
+    hosts, titles = (None, None) if inherited is None else (inherited.hosts, inherited.titles)
+    places = Places(None if network.max_per_host is None else Slots(network.max_per_host, hosts),
+                    None if network.max_per_title is None else Slots(network.max_per_title, titles))
     return Shared(places, None if store.min_free is None else Flag())
 
 
-def preload(output: OutputOptions) -> None:
-    """Load once, before the forks, what every worker would load for itself."""
+def preload(config: Config) -> None:
+    """Load once, before the forks, what every worker would load for itself, and what may be another version later."""
     from fastscp.dicom.rewrite import shared_dictionary  # noqa: PLC0415 - an inetd start does not always need it
 
-    if not output.bit_preserving:
-        shared_dictionary(output.dictionary_paths, output.private_dictionary)
+    if not config.output.bit_preserving:
+        shared_dictionary(config.output.dictionary_paths, config.output.private_dictionary)
+    if config.network.tls is not None:
+        import fastscp.tls.transport  # noqa: PLC0415 - ssl is slow to import
+    if config.study.names_by_character_set:
+        import fastscp.study.transliterate  # noqa: F401, PLC0415 - imports pydicom
 
 
 def usable_cpus() -> int:

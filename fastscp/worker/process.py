@@ -81,6 +81,7 @@ class Worker:
         """Serve until the acceptor process says or dies otherwise; return the exit status."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         self.loop.on_signal(signal.SIGTERM, self.drain)
         gc.freeze()
         if self._heartbeat is not None:

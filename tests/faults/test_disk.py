@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.hostile import associated, last_words, pdus, store_one
 from tests.support.objects import CT, data_set, fresh_uid
-from tests.support.rawscu import RawSCU, c_store_rq, p_data, pdv
+from tests.support.rawscu import Aborted, RawSCU, c_store_rq, p_data, pdv
 from tests.support.servers import FastscpServer, wait_until
 
 STUDY = "1.2.77"
@@ -349,3 +349,27 @@ def test_full_disk_of_events_log_and_quarantine_stops_nobody(tmp_path: Path, dis
         wait_until(lambda: stored() == acknowledged, "every event")
         wait_until(lambda: (disk / "log").read_text().count("Association Release") >= 2, "the log")
     assert stored_files(output) == {f"CT.{uid}" for uid in acknowledged}
+
+
+def test_drain_while_the_state_takes_nothing_ends_in_time_and_the_next_start_goes_on(tmp_path: Path, disk: Path) -> None:
+    output, ran = tmp_path / "output", tmp_path / "ran"
+    output.mkdir()
+    options = ["--workers", "1", "-ta", "2", "-dhl", "--drain-timeout", "2", "-su", "S", "-xcs", f"echo x >> {ran}", "--state-dir", disk / "state"]
+    with FastscpServer([*options, "-od", output]) as server:
+        acknowledged = store_one(server.port)
+        ballast = fill(disk)
+
+        def refused() -> bool:
+            try:
+                return status_of(server, fresh_uid()[:40])[0] == 0xA700
+            except Aborted:  # published when the state failed
+                return False
+
+        wait_until(refused, "no room")
+        assert server.stop() in {0, 1}
+        assert not ran.exists() or ran.read_text() == ""
+    ballast.unlink()
+    with FastscpServer([*options, "-od", output]) as server:
+        assert server.stop() == 0
+    assert f"CT.{acknowledged}" in stored_files(output)
+    assert "x" in ran.read_text().split()

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from pathlib import Path
+
+import pytest
 
 from tests.support.hostile import associated, store_one
 from tests.support.objects import CT, data_set, fresh_uid
 from tests.support.rawscu import Aborted, RawSCU, associate_rq
 from tests.support.servers import DEADLINE_S, FastscpServer, wait_until
+from tests.support.upgrades import Steady
+
+BACK_WITHIN_S = 10.0  #: 2 seconds, and what a busy machine adds; the pauses themselves are tested without a clock
 
 
 def test_new_service_waits_for_one_that_drains(tmp_path: Path) -> None:
@@ -80,35 +86,6 @@ def test_service_that_waits_can_be_ended(tmp_path: Path) -> None:
         store_one(old.port)
 
 
-class Steady(threading.Thread):
-    """Opens an association every 20 ms, stores one object on it and releases it; whatever goes wrong is kept."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__()
-        self._port = port
-        self.done = threading.Event()
-        self.stored: list[str] = []
-        self.trouble: list[str] = []
-
-    def run(self) -> None:
-        while not self.done.is_set():
-            try:
-                self.stored.append(f"CT.{store_one(self._port)}")
-            except (Aborted, OSError, AssertionError) as error:
-                self.trouble.append(repr(error))
-            self.done.wait(0.02)
-
-    def progress(self, objects: int) -> None:
-        """Wait for so many further objects."""
-        enough = len(self.stored) + objects
-        wait_until(lambda: len(self.stored) >= enough or self.trouble, "progress")
-
-    def finish(self) -> None:
-        self.done.set()
-        self.join(DEADLINE_S)
-        assert self.trouble == []
-
-
 def test_reload_replaces_every_worker_and_nobody_notices(tmp_path: Path) -> None:
     output, ran = tmp_path / "output", tmp_path / "ran"
     output.mkdir()
@@ -134,3 +111,28 @@ def test_reload_replaces_every_worker_and_nobody_notices(tmp_path: Path) -> None
         assert b"ended" not in server.log()
     assert {path.name for path in output.rglob("CT.*")} == set(sender.stored)
     assert sorted(ran.read_text().split()) == sorted(sender.stored)
+
+
+@pytest.mark.parametrize("title", ["coordinator", "worker 1", "worker 2"])
+def test_kill_in_the_middle_of_a_reload_costs_no_more_than_any_other(tmp_path: Path, title: str) -> None:
+    output, ran = tmp_path / "output", tmp_path / "ran"
+    output.mkdir()
+    with FastscpServer(["--workers", "2", "-dhl", "-su", "s", "-xcr", f"echo '#f' >> {ran}", "-od", output]) as server:
+        stored = [f"CT.{store_one(server.port)}"]
+        former = {process.pid for process in server.role("worker")}
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: {process.pid for process in server.role("worker")} - former, "the first new worker")
+        for process in server.role(title):
+            process.kill()
+        begin = time.monotonic()
+        while True:
+            try:
+                stored.append(f"CT.{store_one(server.port)}")
+                break
+            except (Aborted, OSError, AssertionError):
+                assert time.monotonic() - begin < BACK_WITHIN_S
+        wait_until(lambda: len(workers := {process.pid for process in server.role("worker")}) == 2 and not workers & former,
+                   "the reload goes on")
+        stored.append(f"CT.{store_one(server.port)}")
+        wait_until(lambda: set(stored) <= set(ran.read_text().split()), "hooks run")
+    assert set(stored) <= {path.name for path in output.rglob("CT.*")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -75,3 +76,24 @@ def test_umask_holds_for_files_study_directories_and_hooks(tmp_path, mask, file_
     files = list(output.glob("s*/CT.*"))
     assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [file_mode]
     assert stat.S_IMODE(files[0].parent.stat().st_mode) == directory_mode
+
+
+UNITS = Path(__file__).parents[2] / "docs" / "examples" / "systemd"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_units_are_understood_by_systemd(tmp_path):
+    """What they name is not installed where tests run: another program stands in, and the manual page is left out."""
+    units = []
+    for unit in UNITS.iterdir():
+        lines = unit.read_text().splitlines()
+        kept = ["ExecStart=/bin/true" if line.startswith("ExecStart=") else line for line in lines
+                if not line.startswith("Documentation=")]
+        (tmp_path / unit.name).write_text("\n".join(kept))
+        if "@" not in unit.name:
+            units.append(tmp_path / unit.name)
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60, check=False,
+                          env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"})
+    said = [line for line in done.stderr.splitlines() if str(tmp_path) in line or "fastscp" in line]
+    assert said == []
+    assert len(units) == 3

@@ -33,16 +33,16 @@ from tests.support.fakes import FakeLoop
 class Service:
     """An acceptor process and the world around it."""
 
-    def __init__(self, *, resolver=None, watchdog_s=None, **policy) -> None:
+    def __init__(self, *, resolver=None, watchdog_s=None, predecessor=None, listener=None, start_program=None, **policy) -> None:
         self.loop = FakeLoop()
         self.processes = FakeProcesses()
         self.far = FakeChildren()
-        self.listener = FakeListener()
+        self.listener = listener or FakeListener()
         self.told: list[tuple[str, ...]] = []
         self.resolver = resolver
         self.process = AcceptorProcess(
             AcceptorPolicy(**{"workers": 2, "drain_timeout_s": 30.0, **policy}), [self.listener], self.far.children,
-            resolver=resolver, watchdog_s=watchdog_s, loop=self.loop, processes=self.processes, clock=lambda: self.loop.now,
+            resolver=resolver, watchdog_s=watchdog_s, predecessor=predecessor, start_program=start_program, loop=self.loop, processes=self.processes, clock=lambda: self.loop.now,
             notify=lambda *assignments: self.told.append(assignments) is None)
 
     @property
@@ -199,7 +199,7 @@ def test_child_closes_everything_that_is_not_its_own(service):
     assert waiting_for_worker in closed
     assert waiting_for_name in closed
     supervisor, pool = running.process._supervisor, running.process._pool
-    assert supervisor._coordinator in closed
+    assert supervisor.coordination.channel in closed
     assert all(slot.channel in closed for slot in pool.slots.values())
 
 
@@ -319,7 +319,7 @@ def test_pause_does_not_outlast_the_limit_nor_open_what_is_full(service):
     running.far.workers[0].hear()
     running.far.workers[0].say("taken", number=1)
     pump(running.loop)
-    running.process._accept_failed(OSError(errno.EMFILE, "no more"))
+    running.process._listening._accept_failed(OSError(errno.EMFILE, "no more"))
     running.loop.advance(1)
     assert not running.listening
     running.far.workers[0].say("finished", number=1)

@@ -187,7 +187,7 @@ def test_event_channel_is_tried_again_when_no_descriptor_is_left(family, monkeyp
 
 def test_event_channel_is_tried_again_when_the_coordinator_is_busy(family):
     family.start(0)
-    fill(family.supervisor._coordinator)
+    fill(family.supervisor.coordination.channel)
     family.supervisor.start_worker(0)
     assert family.far.workers[0].kinds() == []
     empty(family.far.coordinators[0].channel)
@@ -197,7 +197,7 @@ def test_event_channel_is_tried_again_when_the_coordinator_is_busy(family):
 
 def test_worker_that_died_meanwhile_gets_no_event_channel(family):
     family.start(0)
-    fill(family.supervisor._coordinator)
+    fill(family.supervisor.coordination.channel)
     family.supervisor.start_worker(0)
     family.supervisor.drain()
     family.end("worker 1", far_end=family.far.workers[0])
@@ -296,7 +296,7 @@ def test_pool_is_asked_to_look_again_after_a_death(family):
 
 def test_event_channel_that_did_not_arrive_is_made_again(family):
     family.start(1)
-    number = family.supervisor._channels
+    number = family.supervisor._event_channels.made
     family.far.workers[0].say("unconnected", number=number)
     pump(family.loop)
     family.loop.advance(0.05)
@@ -307,7 +307,7 @@ def test_event_channel_that_did_not_arrive_is_made_again(family):
 
 def test_channel_to_a_dead_coordinator_is_made_once(family):
     family.start(1)
-    number = family.supervisor._channels
+    number = family.supervisor._event_channels.made
     family.end("coordinator", -signal.SIGKILL, far_end=family.far.coordinators[0])
     family.loop.advance(0)
     family.far.workers[0].say("unconnected", number=number)  # told late

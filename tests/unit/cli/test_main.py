@@ -1,3 +1,4 @@
+import os
 import shlex
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from fastscp.cli import main as program
 from fastscp.cli import startup
 from fastscp.cli.help import usage, version
 from fastscp.config.network import NetworkPolicy, ProcessMode
+from fastscp.process import succession
 from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy, StudyPolicy
 
@@ -116,10 +118,29 @@ def test_program_of_a_hook_must_be_there(tmp_path):
 def test_privileged_ports(tmp_path, monkeypatch, port, user, first_free, refused):
     monkeypatch.setattr("os.geteuid", lambda: user)
     monkeypatch.setattr(startup, "_first_free_port", lambda: first_free)
+    monkeypatch.setattr(startup, "_may_bind", lambda: False)
     complaint = startup.complaint(NetworkPolicy(port=port), StorePolicy(str(tmp_path)), StudyPolicy(), NO_HOOKS)
     assert complaint == (f"cannot listen on port {port}, insufficient privileges" if refused else "")
     inetd = NetworkPolicy(port=port, mode=ProcessMode.INETD)
     assert startup.complaint(inetd, StorePolicy(str(tmp_path)), StudyPolicy(), NO_HOOKS) == ""
+
+
+@pytest.mark.parametrize("name", ["LISTEN_PID", succession.VARIABLE])
+def test_privileged_port_that_is_open_already(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr(startup, "_first_free_port", lambda: 1024)
+    monkeypatch.setattr(startup, "_may_bind", lambda: False)
+    monkeypatch.setenv(name, str(os.getpid()))
+    assert startup.complaint(NetworkPolicy(port=104), StorePolicy(str(tmp_path)), StudyPolicy(), NO_HOOKS) == ""
+
+
+@pytest.mark.parametrize(("capabilities", "free"), [("0000000000000400", True), ("000001fffffffbff", False)])
+def test_privileged_port_with_the_capability_to_bind_it(tmp_path, monkeypatch, capabilities, free):
+    status = tmp_path / "status"
+    status.write_text(f"Name:\tfastscp\nCapPrm:\t000001ffffffffff\nCapEff:\t{capabilities}\n")
+    opened = open
+    monkeypatch.setattr("builtins.open", lambda path, *more, **named: opened(status if path == "/proc/self/status" else path, *more, **named))
+    assert startup._may_bind() == free
 
 
 COMMAND = f"{shlex.quote(sys.executable)} -m fastscp"

@@ -14,12 +14,12 @@ from fastscp.config.network import NetworkPolicy, ProcessMode
 from fastscp.coordinator import heir, opening, process, requests
 from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import RENAMES_PER_STEP
+from fastscp.coordinator.operators import REQUESTS_S
 from fastscp.coordinator.process import (
     FORGET_WORKERS_S,
     ORPHAN_GRACE_S,
     PAUSE_S,
     RECOVERY_S,
-    REQUESTS_S,
     Coordinator,
 )
 from fastscp.coordinator.rounds import RETRY_S
@@ -87,7 +87,11 @@ class Bench:
         hook_state = state or JournalState(self.state_directory, self.journal)
         self.coordinator = Coordinator(self.control, self.config, loop=self.loop, state=state, hook_state=hook_state,
                                        event_log=event_log, processes=self.processes, adopt=self.sockets.__getitem__)
+        self.before_run()
         self.coordinator.run()
+
+    def before_run(self) -> None:
+        """Say what the process finds when it starts."""
 
     def order(self, kind: str, **fields: Any) -> None:
         self.control.put({"kind": kind, **fields})
@@ -578,7 +582,7 @@ def test_state_directory_that_cannot_be_used_ends_the_process(
     control: Any = FakeSocket()
     assert process.main(control, config) == 1
     assert "cannot be used" in caplog.text
-    assert ignored == [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+    assert ignored == [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2]
 
 
 def completed(bench: Bench) -> Path:
@@ -820,21 +824,9 @@ def test_state_of_hooks_alone_is_made_late_and_not_where_another_was_meanwhile(
     first.add_task(row)
     assert first.directory == tmp_path / ".fastscp"
     first.close()
-    os.close(fd_of_lock(tmp_path))
     second.add_task(row)
     assert second.directory is None
     assert "was used by another service meanwhile" in caplog.text
-
-
-def fd_of_lock(directory: Path) -> int:
-    """Return the descriptor by which this process holds the lock: a real service ends with its process."""
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            if os.readlink(f"/proc/self/fd/{name}") == f"{directory}/.fastscp/lock":
-                return int(name)
-        except FileNotFoundError:
-            continue
-    raise AssertionError("no lock")
 
 
 def test_one_association_of_inetd_keeps_its_hooks_in_memory(tmp_path: Path) -> None:

@@ -66,3 +66,16 @@ def test_places_of_keys_are_apart_and_fit_an_offset():
     assert firsts[-1] + MOST < 1 << 63
     assert min(b - a for a, b in itertools.pairwise(firsts)) >= MOST
     first_octet("title \udcff\xff")
+
+
+def test_places_are_shared_with_whoever_gets_the_memory():
+    slots = Slots(2)
+    other = Slots(2, os.dup(slots.fileno()))
+    pid, answer = in_child(lambda: slots.take("a"))
+    assert answer == "0"
+    assert other.take("a") == 1
+    assert other.take("a") is None
+    end(pid)
+    assert other.take("a") == 0
+    other.close()
+    slots.close()

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 
 import pytest
 
-from fastscp.acceptor.policy import WorkerStart
+from fastscp.acceptor.policy import Bequest, WorkerStart
+from fastscp.acceptor.predecessor import Inheritance
 from fastscp.access.policy import AccessPolicy
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
 from fastscp.dicom.options import OutputOptions, PrivateDictionary
-from fastscp.errors import StorageError, UsageError
+from fastscp.errors import ProcessError, StorageError, UsageError
 from fastscp.log.policy import LogPolicy
 from fastscp.service import run as module
 from fastscp.service import tidying
 from fastscp.store.policy import StorePolicy
-from fastscp.study.policy import HookPolicy
+from fastscp.study.policy import HookPolicy, StudyPolicy
 from fastscp.worker.context import Shared
+from fastscp.worker.limits import Places
 from fastscp.worker.process import WorkerSettings
 from tests.support.fake_processes import FakeListener
 
@@ -48,10 +51,62 @@ def test_dictionary_is_read_before_the_forks_unless_nothing_is_rewritten(monkeyp
 
     read = []
     monkeypatch.setattr(rewrite, "shared_dictionary", lambda *given: read.append(given))
-    module.preload(OutputOptions(bit_preserving=True))
+    module.preload(Config(output=OutputOptions(bit_preserving=True)))
     assert read == []
-    module.preload(OutputOptions(dictionary_paths=("private.dic",)))
+    module.preload(Config(output=OutputOptions(dictionary_paths=("private.dic",))))
     assert read == [(("private.dic",), PrivateDictionary.AUTOMATIC)]
+
+
+def test_code_that_may_be_another_version_later_is_loaded_before_the_forks():
+    names = ("fastscp.tls.transport", "fastscp.study.transliterate")
+    loaded = {name: sys.modules.pop(name, None) for name in names}
+    try:
+        module.preload(Config(output=OutputOptions(bit_preserving=True)))
+        assert not any(name in sys.modules for name in names)
+        module.preload(Config(output=OutputOptions(bit_preserving=True), network=NetworkPolicy(tls=TLSPolicy()),
+                              study=StudyPolicy(names_by_character_set=True)))
+        assert all(name in sys.modules for name in names)
+    finally:
+        sys.modules.update({name: was for name, was in loaded.items() if was is not None})
+
+
+def test_password_that_is_known_is_not_asked_for(monkeypatch):
+    from fastscp.tls import context
+
+    monkeypatch.setattr(context, "prepare", lambda policy: policy)
+    config = Config(network=NetworkPolicy(tls=TLSPolicy()))
+    inherited = Bequest((), "secret")
+    assert module.completed(config, inherited).network.tls.password == "secret"
+    assert module.completed(config).network.tls.password is None
+    assert module.completed(Config(), inherited).network.tls is None
+
+
+def test_inherited_key_stands_in_for_a_file_that_cannot_be_read_and_for_no_later_one(monkeypatch, tmp_path):
+    from fastscp.tls import context
+
+    prepared, built = [], []
+    monkeypatch.setattr(context, "prepare", lambda policy: prepared.append(policy) or policy)
+    monkeypatch.setattr(context, "build_context", lambda policy: built.append(policy.private_key_file))
+    file = str(tmp_path / "unreadable")
+    config = Config(network=NetworkPolicy(tls=TLSPolicy(private_key_file=file)))
+    completed = module.completed(config, Bequest((), key=7))
+    assert [policy.private_key_file for policy in prepared] == ["/proc/self/fd/7"]
+    assert completed.network.tls.private_key_file == file
+    module.worker_settings(completed.network.tls, 7)
+    module.children(completed, WorkerSettings(), 7).reload()
+    assert built == ["/proc/self/fd/7", file]  # a reload says what it cannot read
+
+
+@pytest.mark.parametrize(("user", "copied"), [("nobody", True), (None, False)])
+def test_key_is_kept_for_a_successor_only_where_the_user_changes(tmp_path, user, copied):
+    file = tmp_path / "key"
+    file.write_text("secret")
+    network = NetworkPolicy(tls=TLSPolicy(private_key_file=str(file)), user=user)
+    left = module.bequest(network, Places())
+    assert (left.key is not None) == copied
+    assert module.bequest(network, Places(), 9).key == 9  # inherited, and left to the next one
+    if left.key is not None:
+        os.close(left.key)
 
 
 # -- what the acceptor process is given -----------------------------------------------------------
@@ -172,7 +227,7 @@ def test_what_was_left_is_removed_and_told(tmp_path, caplog):
 def test_leftovers_are_removed_at_the_start_of_a_service(monkeypatch, mode, when):
     done = []
     monkeypatch.setattr(module, "remove_leftovers", lambda store: done.append("tidied"))
-    monkeypatch.setattr(module, "serve", lambda config, settings: done.append("served") or 0)
+    monkeypatch.setattr(module, "serve", lambda config, settings, predecessor: done.append("served") or 0)
     monkeypatch.setattr("fastscp.service.inetd.serve_descriptor", lambda config, settings: done.append("served") or 0)
     assert module.run(replace(CONFIG, network=NetworkPolicy(port=1, mode=mode))) == 0
     assert done == when
@@ -247,7 +302,9 @@ class Start:
 
         return take
 
-    def acceptor(self, policy, listeners, children, *, resolver, watchdog_s):
+    def acceptor(self, policy, listeners, children, *, resolver, **others):
+        self.predecessor = others["predecessor"]
+        self.children = children
         self.steps.append(f"acceptor of {policy.workers} on {len(listeners)}, {'with' if resolver else 'without'} names")
         return self
 
@@ -271,6 +328,37 @@ def test_socket_of_the_service_manager_is_taken_instead_of_the_port(start):
     start.adopted += [Listener(), Listener()]
     assert module.run(Config(network=NetworkPolicy(workers=2), access=AccessPolicy(enabled=True))) == 0
     assert start.steps == ["tune", "tune", "limit", "preload", "title acceptor [11112]", "acceptor of 2 on 2, with names"]
+
+
+class Predecessor:
+    """Leaves a listening socket, the password of a key, and memory for places."""
+
+    def __init__(self, memory):
+        self.inheritance = Inheritance(1, Bequest([Listener()], "secret", hosts=memory))
+
+
+def test_socket_of_a_predecessor_is_taken_and_what_is_shared_goes_on_to_be(start, monkeypatch):
+    memory = os.memfd_create("places")
+    predecessor = Predecessor(memory)
+    monkeypatch.setattr(module, "adopt_predecessor", lambda: predecessor)
+    monkeypatch.setattr(module, "worker_settings", lambda _tls, _key: WorkerSettings())
+    tls = TLSPolicy(private_key_file="/none", certificate_file="/none")
+    config = Config(network=NetworkPolicy(port=104, workers=2, max_per_host=3, tls=tls))
+    assert module.run(config) == 0
+    assert start.steps == ["tune", "limit", "preload", "title acceptor [11112]", "acceptor of 2 on 1, without names"]
+    assert start.predecessor is predecessor
+    assert start.children.bequest == Bequest((), "secret", hosts=memory)
+    os.close(memory)
+
+
+def test_program_that_cannot_follow_another_ends(start, monkeypatch, caplog):
+    def refuse():
+        raise ProcessError("of another kind")
+
+    monkeypatch.setattr(module, "adopt_predecessor", refuse)
+    assert module.run(Config(network=NetworkPolicy(port=104))) == 1
+    assert caplog.messages == ["of another kind"]
+    assert start.steps == []
 
 
 def test_no_port_at_all_is_an_error(start, caplog):

@@ -215,6 +215,11 @@ class Coordination:
 
     # -- telling ----------------------------------------------------------------------------------
 
+    @property
+    def takes_workers(self) -> bool:
+        """Whether workers may be introduced: to a borrowed coordinator only when it was told of the hooks, and all at once."""
+        return self.channel is not None and (self._knows_lent or not self._borrowed)
+
     def introduce(self, name: str, descriptor: int) -> None:
         """Give the coordinator its end of an event channel. Raises OSError when it cannot take it."""
         if self.channel is None:

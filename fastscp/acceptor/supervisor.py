@@ -63,7 +63,7 @@ class Supervisor:
         self._on_look = on_look
         self.coordination = Coordination(loop, children.coordinator, self._start, on_connected=self._connect_all,
                                          on_ready=on_ready, on_vacant=self._fill_vacancy)
-        self._event_channels = EventChannels(loop, pool, self.introduce, lambda: self.coordination.channel is not None)
+        self._event_channels = EventChannels(loop, pool, self.introduce, lambda: self.coordination.takes_workers)
         self._born: dict[int, float] = {}
         self._backoffs: dict[int, Backoff] = {}
         self._watch = watch or Watch(None)

@@ -54,7 +54,7 @@ class Channel:
         self._taken = taken
         self._lost = lost
         self._output: deque[bytes] = deque()
-        self._blocked = False
+        self.blocked = False  #: packets wait until the worker reads
         loop.register(transport.fileno(), IN, self._ready)
 
     def send(self, octets: bytes) -> None:
@@ -108,6 +108,6 @@ class Channel:
                 self._output.clear()  # end of file is read next
             else:
                 self._output.popleft()
-        if blocked != self._blocked:
-            self._blocked = blocked
+        if blocked != self.blocked:
+            self.blocked = blocked
             self._loop.modify(self._transport.fileno(), IN | OUT if blocked else IN)

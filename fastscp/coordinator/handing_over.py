@@ -53,9 +53,8 @@ class HandingOver:
         running = self._dispatcher.lend(self._tell_end)
         self._state.commit()
         self._sessions.send_answers()
-        told = self._sessions.leave()
-        if self._state.directory is not None:
-            for incarnation, event in told:  # an answer may not reach its worker, who tells the event again then
+        for incarnation, event, unanswered in self._sessions.leave():
+            if unanswered or self._state.directory is not None:  # who gets no answer tells the event again
                 self._state.note_event(incarnation, event)
         self._state.close()
         self.done = True

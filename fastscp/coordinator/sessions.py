@@ -109,9 +109,12 @@ class Sessions:
         for session in self._sessions.values():
             session.channel.close()
 
-    def leave(self) -> list[tuple[str, int]]:
-        """Close every channel, while the loop goes on; return the latest event that each worker has told."""
-        told = [(session.incarnation, session.highest_event) for session in self._sessions.values()]
+    def leave(self) -> list[tuple[str, int, bool]]:
+        """Close every channel, while the loop goes on.
+
+        Return each worker, the latest event that it has told, and whether an answer waits that it will not get.
+        """
+        told = [(session.incarnation, session.highest_event, session.channel.blocked) for session in self._sessions.values()]
         for session in self._sessions.values():
             session.channel.leave()
         self._sessions.clear()

@@ -68,6 +68,7 @@ class Reporter:
 
     def attach(self, descriptor: int) -> None:
         """Use a new channel and tell its coordinator everything that is open."""
+        self._take_what_is_there()  # of the coordinator before: what it acknowledged is not told again
         self._detach()
         channel = socket.socket(fileno=descriptor)
         channel.setblocking(False)
@@ -138,8 +139,7 @@ class Reporter:
             except BlockingIOError:
                 break
             except (BrokenPipeError, ConnectionResetError):
-                self._detach()  # the coordinator died; a new channel repeats what counts
-                self._on_lost()
+                self._read()  # what the coordinator said last counts; a new channel repeats what it did not acknowledge
                 return
             queue.popleft()
             if number == _NOTE:
@@ -178,22 +178,27 @@ class Reporter:
             self._call_back()
 
     def _read(self) -> None:
+        if self._take_what_is_there():
+            _log.debug("event channel closed, waiting for another coordinator")
+            self._detach()
+            self._on_lost()
+
+    def _take_what_is_there(self) -> bool:
+        """Take every answer that has arrived; return whether the channel has ended."""
         while self._channel is not None:
             try:
                 octets = self._channel.recv(fdpass.PACKET_OCTETS)
             except BlockingIOError:
-                return
+                return False
             except ConnectionResetError:  # in front of the last answers of a coordinator that died
                 continue
             if not octets:
-                _log.debug("event channel closed, waiting for another coordinator")
-                self._detach()
-                self._on_lost()
-                return
+                return True
             try:
                 self._take(packets.decode_coordinator(octets))
             except Exception:  # noqa: BLE001 - the boundary of one packet
                 _log.error("internal error, a packet of the coordinator is left out", exc_info=True)
+        return False
 
     def _take(self, packet: packets.CoordinatorPacket) -> None:
         if packet["kind"] == "placed":
@@ -254,7 +259,9 @@ class Reporter:
         return event
 
     def _forget(self, name: str) -> None:
-        if not self._associations[name].unacknowledged:
+        """Forget an association that has ended, once all of its events are acknowledged; that may have been just now."""
+        association = self._associations.get(name)
+        if association is not None and not association.unacknowledged:
             del self._associations[name]
 
     # -- what a worker tells ----------------------------------------------------------------------

@@ -215,6 +215,23 @@ def test_coordinator_of_the_new_one_hears_of_the_guest_first_and_from_it_of_hook
         assert json.loads(guest.recv(4096)) == {"kind": "hook_ended", "number": 7, "status": None}
 
 
+def test_worker_that_misses_its_coordinator_gets_one_channel_to_the_next_one(pair):
+    """It says so as soon as the old coordinator is gone, and the new one has not recovered."""
+    both = pair(workers=1).start().begin().run_new()
+    slot = next(iter(both.old.process._pool.slots.values()))
+    both.hand_over()
+    both.old.far.workers[0].say("unconnected", number=slot.event_channel)
+    both.go_on()
+    both.old.loop.advance(1)
+    assert both.old.far.workers[0].kinds() == []
+    with guest_of(both.new.coordinator) as guest:
+        both.recover()
+        both.old.loop.advance(1)
+        kinds, descriptors = packets_in(guest)
+        assert kinds == ["lent", "worker"]
+        os.close(descriptors[0])
+
+
 def test_end_of_a_hook_while_nobody_has_the_state_is_told_once(pair):
     both = pair(workers=1).start().begin().run_new().hand_over([4, 7])
     both.old.coordinator.say("hook_ended", number=4, status=2)

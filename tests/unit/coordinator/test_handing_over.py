@@ -67,6 +67,7 @@ def test_it_stays_until_its_hooks_have_ended_and_tells_how(tmp_path: Path) -> No
 def test_event_whose_answer_is_not_read_is_known_to_the_next_coordinator(tmp_path: Path) -> None:
     """Its hook has run, and nothing of it is in the state; the worker tells it again."""
     bench = Bench(tmp_path, StudyPolicy(), HOOK, state_directory=tmp_path)
+    bench.worker("v", "b")
     worker = bench.worker()
     worker.room = 0
     bench.store(worker, 1, "1.1")
@@ -75,7 +76,7 @@ def test_event_whose_answer_is_not_read_is_known_to_the_next_coordinator(tmp_pat
     bench.turn()
     bench.order("hand_over")
     assert worker.sent == []
-    assert SqliteState(tmp_path).recover().events == {"w": 1}
+    assert SqliteState(tmp_path).recover().events == {"v": 0, "w": 1}
 
 
 def test_without_a_hook_it_ends_at_once(tmp_path: Path) -> None:

@@ -70,6 +70,50 @@ def test_answers_behind_a_reset_are_taken(coordinator: Coordinator) -> None:
     assert coordinator.reporter.idle
 
 
+def test_answers_that_are_there_when_the_channel_turns_out_to_be_closed_are_taken(coordinator: Coordinator) -> None:
+    """What was acknowledged is not told to the next coordinator: its hook may have run already."""
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    told: list[str] = []
+    coordinator.reporter.stored(stored(1), on_acknowledged=lambda: told.append("ack"))
+    assert coordinator.channel is not None
+    coordinator.heard()
+    coordinator.channel.send(orjson.dumps({"kind": "ack", "event": 1}))
+    coordinator.channel.close()
+    coordinator.reporter.stored(stored(2))  # before the loop has come round
+    assert told == ["ack"]
+    coordinator.connect()
+    assert [packet["event"] for packet in coordinator.heard() if packet["kind"] == "stored"] == [2]
+
+
+def test_answers_that_are_there_when_another_channel_comes_are_taken(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    told: list[str] = []
+    coordinator.reporter.stored(stored(1), on_acknowledged=lambda: told.append("ack"))
+    former = coordinator.channel
+    assert former is not None
+    former.send(orjson.dumps({"kind": "ack", "event": 1}))
+    coordinator.connect()  # before the loop has come round
+    former.close()
+    assert told == ["ack"]
+    assert [packet["kind"] for packet in coordinator.heard()] == ["hello", "opened"]
+
+
+def test_association_whose_end_finds_the_channel_closed_behind_the_last_acknowledgement(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    coordinator.reporter.stored(stored(1))
+    assert coordinator.channel is not None
+    coordinator.heard()
+    coordinator.channel.send(orjson.dumps({"kind": "ack", "event": 1}))
+    coordinator.channel.close()
+    coordinator.reporter.closed("a", "released", stored=1, refused=0, octets=1)
+    coordinator.connect()
+    assert [packet["kind"] for packet in coordinator.heard()] == ["hello"]
+    assert coordinator.reporter.idle
+
+
 def opened(name: str) -> packets.Opened:
     return {"kind": "opened", "association": name, "calling_aet": "A", "called_aet": "B", "peer": "127.0.0.1",
             "peer_host": "localhost", "port": 1, "max_pdu": 0}

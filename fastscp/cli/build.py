@@ -123,7 +123,7 @@ def network_policy(line: Settings) -> NetworkPolicy:
         dimse_timeout_s=line.number("--dimse-timeout"),
         socket_timeout_s=socket_timeout_s if socket_timeout_s > 0 else None,
         lookup_hosts=not line.has("--disable-host-lookup"),
-        umask=_umask(line.value("--umask")),
+        umask=umask(line.value("--umask")),
         user=line.value("--user"),
         drain_timeout_s=_seconds(line, "--drain-timeout", defaults.drain_timeout_s),
         hang_timeout_s=_seconds(line, "--hang-timeout", defaults.hang_timeout_s or 0.0) or None,
@@ -131,7 +131,7 @@ def network_policy(line: Settings) -> NetworkPolicy:
     )
 
 
-def _umask(value: str | None) -> int | None:
+def umask(value: str | None) -> int | None:
     """Return a mask of permissions, given as shells take it. Raises UsageError for anything else."""
     if value is None:
         return None

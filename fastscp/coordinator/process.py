@@ -117,6 +117,7 @@ class Coordinator:
         self._round_pending = False
         self._draining = False
         self._orphan = False  #: the acceptor process is gone; the last worker's end is ours
+        self._resumed = config.study.resumed
         self._heir = Heir(loop, hook_state, self._stop)
         self._orphan_limit_s = config.network.drain_timeout_s + ORPHAN_GRACE_S
         self._alarm = Alarm(loop, self._schedule_round)
@@ -209,6 +210,8 @@ class Coordinator:
                 self._loop.stop()
         elif packet["kind"] == "drain":
             self._drain()
+        elif packet["kind"] == "suspend":
+            self._drain(with_studies=False)
         elif packet["kind"] == "stop":
             self._stop()
         elif packet["kind"] == "hand_over":
@@ -239,8 +242,9 @@ class Coordinator:
             return
         _log.error("the acceptor process is gone, finishing what is under way")
         self._orphan = True
-        self._loop.call_later(self._orphan_limit_s, self._drain)
-        self._heir.look()
+        self._loop.call_later(self._orphan_limit_s, lambda: self._drain(with_studies=not self._resumed))
+        if not self._resumed:  # hooks that run are not for the next start
+            self._heir.look()
         self._schedule_round()
 
     def _hand_over(self) -> None:
@@ -251,13 +255,13 @@ class Coordinator:
             self._guests.leave()
             self._operators.end()
 
-    def _drain(self) -> None:
-        """Take over what is still in the channels, end the open studies, stop when every task is done."""
+    def _drain(self, *, with_studies: bool = True) -> None:
+        """Take over what is still in the channels, end the open studies, or leave them to the next start, stop when every task is done."""
         if self._draining:
             return
         self._draining = True
         self._sessions.read_all()
-        if self._studies is not None:
+        if self._studies is not None and with_studies:
             self._studies.drain()
         self._schedule_round()
 
@@ -267,11 +271,10 @@ class Coordinator:
         self._leave()
 
     def _leave(self) -> None:
-        left = self._backlog.keep_all()
-        if left and self._state.directory is not None:
-            _log.warning("%d hooks have not ended, they run at the next start", left)
-        elif left:
-            _log.error("%d hooks have not ended and are lost", left)
+        if left := self._backlog.keep_all():
+            lost = self._state.directory is None
+            _log.log(logging.ERROR if lost else logging.WARNING, "%d hooks have not ended%s", left,
+                     " and are lost" if lost else ", they run at the next start")
         self._loop.stop()
 
     # -- an earlier coordinator --------------------------------------------------------------------------
@@ -285,17 +288,14 @@ class Coordinator:
             self._loop.call_later(RECOVERY_S, lambda: self._forget_unheard(associations))
 
     def _forget_unheard(self, associations: list[str]) -> None:
-        if self._handing_over.done:
-            return
-        if self._studies is not None:
+        if self._studies is not None and not self._handing_over.done:
             self._studies.forget_unheard(self._sessions.unheard(associations))
             self._schedule_round()
 
     def _forget_workers(self) -> None:
-        if self._handing_over.done:
-            return
-        self._state.forget_events(self._sessions.forget_gone())
-        self._schedule_round()
+        if not self._handing_over.done:
+            self._state.forget_events(self._sessions.forget_gone())
+            self._schedule_round()
 
     # -- rounds -----------------------------------------------------------------------------------
 
@@ -317,7 +317,7 @@ class Coordinator:
     def _end_round(self) -> None:
         """Commit, answer, start what is ready."""
         if self._orphan and not (self._sessions.connected or self._guests.present):
-            self._drain()
+            self._drain(with_studies=not self._resumed)
         if self._studies is not None:
             self._studies.due(self._loop.now)
         if not self._commits.commit() and self._studies is not None:

@@ -161,9 +161,9 @@ class Worker(TypedDict):
 
 
 class Order(TypedDict):
-    """What the acceptor process wants done: finish and end, end now, read files again, give up the state."""
+    """What the acceptor process wants done: finish and end, with or without open studies; end now; read files again; give up the state."""
 
-    kind: Literal["drain", "stop", "reload", "retire", "hand_over"]
+    kind: Literal["drain", "suspend", "stop", "reload", "retire", "hand_over"]
 
 
 class Ready(TypedDict):

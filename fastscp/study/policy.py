@@ -37,6 +37,7 @@ class StudyPolicy:
     completed_directory: str | None = None  #: ``--completed-directory``: where the directory of an ended study goes
     durable: bool = False  #: names and state are on the disk before anybody is told of them (``--sync``)
     state_directory: str | None = None  #: ``--state-dir``; None: hidden inside the output directory
+    resumed: bool = False  #: whoever is killed goes on with the studies that are open then (fastscp-ingest)
     names_by_character_set: bool = False  #: ``--transliterate-names``
 
 

@@ -139,16 +139,19 @@ def _room(store: StorePolicy, shared: Shared) -> Room | None:
     return Room(store.output_directory or "/", store.min_free, shared.short_of_room)
 
 
+def reception_context(config: Config, directory: OutputDirectory, shared: Shared) -> ReceptionContext:
+    """Compose what objects are received with; their temporaries are made in ``directory``."""
+    return ReceptionContext(
+        output=config.output, store=config.store, directory=directory, shapes=Shapes(),
+        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest, quarantine=_quarantine(config),
+        own=OwnPaths(files=(*config.own_files, *log.files())), room=_room(config.store, shared))
+
+
 def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str,
                    shared: Shared | None = None) -> ConnectionContext:
     """Compose what a worker's connections use."""
     shared = shared or Shared()
-    reception = ReceptionContext(
-        output=config.output, store=config.store,
-        directory=OutputDirectory(config.store.output_directory or "/", config.store.sync), shapes=Shapes(),
-        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest,
-        quarantine=_quarantine(config), own=OwnPaths(files=(*config.own_files, *log.files())),
-        room=_room(config.store, shared))
+    reception = reception_context(config, OutputDirectory(config.store.output_directory or "/", config.store.sync), shared)
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,

@@ -37,10 +37,11 @@ class Reporter:
     """Tells the coordinator what happens in one worker process."""
 
     def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None,
-                 on_full: Callable[[str, bool], None] = lambda _reason, _full: None) -> None:
+                 on_full: Callable[[str, bool], None] = lambda _reason, _full: None, *, events: int = 0) -> None:
         """``on_lost`` is called when a channel has ended; ``on_full`` when too much waits, and when it does no more.
 
-        Its argument is what waits: ``HOOKS`` or ``PACKETS`` of ``fastscp.worker.intake``.
+        Its argument is what waits: ``HOOKS`` or ``PACKETS`` of ``fastscp.worker.intake``. ``events`` is the last number
+        that an earlier life used.
         """
         self.trouble = ""  #: why nothing can be kept in the durable state now
         self._on_full = on_full
@@ -56,7 +57,7 @@ class Reporter:
         self._events: dict[int, ToldEvent] = {}
         self._awaiting_hooks: dict[int, Notice] = {}
         self._places: dict[int, tuple[packets.Place, Answer | None]] = {}  #: None: answered, transfer under way
-        self._event_number = 0
+        self._event_number = events
         self._request_number = 0
         self._acknowledged = 0
         self._watching_out = False

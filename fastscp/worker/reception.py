@@ -271,7 +271,7 @@ class Reception:
         return self._guarded(self._comparing(directory))
 
     def _comparing(self, directory: str | None) -> Generator[None, None, None]:
-        if self._sink is not None and self._publication is not None:
+        if self._sink is not None and self._publication is not None and self.failure is None:
             self.unchanged = yield from self._publication.comparing(self._sink, directory)
 
     def publishing(self, directory: str | None, now: datetime.datetime) -> Generator[None, None, Published | None]:

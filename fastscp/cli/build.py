@@ -290,7 +290,7 @@ def study_policy(line: Settings) -> StudyPolicy:
 
 def hook_policy(line: Settings) -> HookPolicy:
     """Commands, their limits and the event log."""
-    jobs = line.number("--hook-jobs")
+    jobs, waiting = line.number("--hook-jobs"), line.number("--max-waiting-hooks")
     return HookPolicy(
         on_reception=line.value("--exec-on-reception"),
         on_end_of_study=line.value("--exec-on-eostudy"),
@@ -300,6 +300,7 @@ def hook_policy(line: Settings) -> HookPolicy:
         jobs=HookPolicy.jobs if jobs is None else jobs,
         timeout_s=line.number("--hook-timeout"),
         retries=line.number("--hook-retries") or 0,
+        most_waiting=HookPolicy.most_waiting if waiting is None else waiting,
         event_log=line.value("--event-log"),
         event_digest=line.has("--event-digest"),
     )

@@ -14,7 +14,7 @@ from typing import Any
 from fastscp.dimse import status
 from fastscp.errors import InstanceError, StorageError
 from fastscp.ingest.preparing import READY, Prepared
-from fastscp.process import packets
+from fastscp.process import notes
 from fastscp.store.directory import storage_error
 from fastscp.store.policy import OnDuplicate
 from fastscp.store.steps import result
@@ -32,16 +32,16 @@ class Notes:
     """Keeps what is told to the event stream, for the main process to tell it."""
 
     def __init__(self) -> None:
-        self.notes: list[packets.Note] = []
+        self.notes: list[notes.Note] = []
 
-    def note(self, packet: packets.Note) -> None:
+    def note(self, packet: notes.Note) -> None:
         """Keep a note."""
         self.notes.append(packet)
 
-    def take(self) -> list[packets.Note]:
+    def take(self) -> list[notes.Note]:
         """Return what was kept, and forget it."""
-        notes, self.notes = self.notes, []
-        return notes
+        kept, self.notes = self.notes, []
+        return kept
 
 
 @dataclass(frozen=True)

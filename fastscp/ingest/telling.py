@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 from fastscp.ingest.tally import Tally
-from fastscp.process import packets
+from fastscp.process import notes, packets
 from fastscp.worker.outcome import Caller
 from fastscp.worker.reporter import Reporter
 
@@ -55,4 +55,4 @@ class Teller:
 
     def note(self, packet: object) -> None:
         """Tell something to the event stream."""
-        self._reporter.note(cast("packets.Note", packet))
+        self._reporter.note(cast("notes.Note", packet))

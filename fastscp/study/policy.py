@@ -53,6 +53,7 @@ class HookPolicy:
     jobs: int = 8  #: ``--hook-jobs``: hooks running at once
     timeout_s: float | None = None  #: ``--hook-timeout``
     retries: int = 0  #: ``--hook-retries``: of a hook that failed
+    most_waiting: int = 100_000  #: ``--max-waiting-hooks``: tasks that wait before objects are held back
     event_log: str | None = None  #: ``--event-log``
     event_digest: bool = False  #: ``--event-digest``: sha256 of each stored file in its event
 

@@ -65,3 +65,25 @@ def test_stop_before_run_returns_at_once(loop: Loop) -> None:
     loop.stop()
     loop.run()
     assert loop.now > 0
+
+
+def test_timers_that_lead_to_timers_let_descriptors_come_in_between(loop: Loop) -> None:
+    ours, theirs = socket.socketpair()
+    ran: list[str] = []
+
+    def tick() -> None:
+        ran.append("timer")
+        loop.call_at(0.0, tick)  # due at once, again and again
+
+    def ready(_mask: int) -> None:
+        ran.append("descriptor")
+        loop.stop()
+
+    loop.register(ours.fileno(), IN, ready)
+    theirs.send(b"x")
+    loop.call_at(0.0, tick)
+    loop.call_at(0.0, lambda: ran.append("other"))
+    loop.run()
+    assert ran == ["timer", "other", "descriptor"]
+    ours.close()
+    theirs.close()

@@ -106,7 +106,9 @@ def test_killed_at_random_points(tmp_path: Path, source: Path, options: list[str
     cut.finish()
     cut.check()
     if "-ss" in options:
-        assert sorted(cut.calls.read_text().splitlines()) == expected_calls()
+        calls = sorted(cut.calls.read_text().splitlines())
+        # what runs while the coordinator itself is killed may not be known to have run
+        assert (sorted(set(calls)) if everybody else calls) == expected_calls()
         assert len({name.partition("/")[0] for name in without_times(tree(cut.out))}) == STUDIES
 
 
@@ -118,7 +120,7 @@ def test_killed_at_twenty_random_points(tmp_path: Path, source: Path) -> None:
         cut.cut_off(after=generator.randrange(1, 30), number=signal.SIGKILL, everybody=bool(attempt % 2), resume=attempt > 0)
     cut.finish()
     cut.check()
-    assert sorted(cut.calls.read_text().splitlines()) == expected_calls()
+    assert sorted(set(cut.calls.read_text().splitlines())) == expected_calls()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

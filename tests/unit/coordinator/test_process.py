@@ -354,6 +354,29 @@ def test_drain_without_anything_to_do_ends_at_once_and_may_be_repeated(tmp_path:
     assert bench.loop.stopped
 
 
+@pytest.mark.parametrize("how", ["suspend", "orphan"])
+def test_a_run_that_goes_on_later_leaves_its_studies_open_and_lets_hooks_end(tmp_path: Path, how: str) -> None:
+    study = StudyPolicy(sorting=BY_UID.sorting, resumed=True)
+    bench = Bench(tmp_path, study=study, hooks=HookPolicy(on_reception="r", on_end_of_study="e"))
+    worker = bench.worker()
+    (tmp_path / "1.1").mkdir()
+    worker.put(said.stored(1, "1.1", f"{tmp_path}/1.1"))
+    if how == "suspend":
+        bench.order("suspend")
+    else:
+        bench.control.dead = True
+        bench.loop.fire(bench.control.fd, IN)
+        worker.dead = True
+        bench.loop.fire(worker.fd, IN)
+    bench.turn()
+    assert list(bench.processes.spawned) == [501], "the hook of the object, not of the end of the study"
+    assert not bench.loop.stopped
+    bench.end(501)
+    bench.turn()
+    assert bench.loop.stopped
+    assert list(bench.processes.spawned) == [501]
+
+
 def test_end_of_the_control_channel_without_workers_drains(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.control.dead = True

@@ -93,3 +93,7 @@ def tag_text(tag: int) -> str:
 
 class ProcessError(FastscpError):
     """Processes, descriptors or channels of the service itself failed."""
+
+
+class PacketError(ProcessError):
+    """One packet between processes of the service cannot be encoded or understood; it is left out."""

@@ -85,8 +85,9 @@ def test_wheel_holds_the_package_and_nothing_else_of_the_tree(wheel: zipfile.Zip
 def test_wheel_installs_manual_pages_and_completions(wheel: zipfile.ZipFile) -> None:
     installed = {name.removeprefix(f"{DATA}/"): name for name in wheel.namelist() if name.startswith(DATA)}
     assert set(installed) == {
-        "man/man1/fastscp.1", "man/man1/fastscp-conv.1", "man/man1/fastscp-studies.1", "bash-completion/completions/fastscp",
-        "bash-completion/completions/fastscp-studies", "zsh/site-functions/_fastscp", "zsh/site-functions/_fastscp-studies"}
+        *(f"man/man1/{name}.1" for name in ("fastscp", "fastscp-conv", "fastscp-ingest", "fastscp-studies")),
+        *(f"bash-completion/completions/{name}" for name in ("fastscp", "fastscp-ingest", "fastscp-studies")),
+        *(f"zsh/site-functions/_{name}" for name in ("fastscp", "fastscp-ingest", "fastscp-studies"))}
     assert wheel.read(installed["man/man1/fastscp-conv.1"]) == (ROOT / "docs" / "fastscp-conv.1").read_bytes()
 
 

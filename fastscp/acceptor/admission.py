@@ -15,6 +15,7 @@ import logging
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -23,6 +24,7 @@ from fastscp.acceptor.pool import AcceptedConnection
 from fastscp.acceptor.resolver import HostName, Resolver
 from fastscp.access.policy import AccessPolicy
 from fastscp.errors import FastscpError
+from fastscp.log.limit import PeerLimit
 from fastscp.log.names import NETWORK
 from fastscp.net.peer import Peer
 from fastscp.process.loop import IN, Loop
@@ -51,13 +53,14 @@ class Admission:
 
     ``submit`` takes a connection that is let in; ``on_refused`` is told whose was closed, and why, ``on_name`` of an
     address and its name. Without a ``resolver`` nobody has a host name; with ``names_wanted`` every name is looked up.
+    ``said`` counts what is logged of each peer.
     """
 
     def __init__(self, access: AccessPolicy, loop: Loop, submit: Callable[[AcceptedConnection], None],
                  on_refused: Callable[[Peer, str], None], *,
                  on_name: Callable[[str, str], None] = lambda _address, _name: None,
                  resolver: Resolver | None = None, names_wanted: bool = False,
-                 start_command: Callable[[str], Command] = start_command) -> None:
+                 start_command: Callable[[str], Command] = start_command, said: PeerLimit | None = None) -> None:
         self._access = access
         self._loop = loop
         self._submit = submit
@@ -66,6 +69,7 @@ class Admission:
         self._resolver = resolver
         self._names_wanted = names_wanted
         self._start_command = start_command
+        self._said = said or PeerLimit(time.monotonic, loop.call_later)
         self._waiting: dict[str, list[AcceptedConnection]] = {}
         self._followed: set[str] = set()  #: addresses whose name is told as soon as it is known
         self._rules: Rules | None = None
@@ -148,7 +152,8 @@ class Admission:
             if not decision.allowed:
                 peer = replace(connection.peer, host=name or "")
                 rule = decision.rule or "the access rules"
-                _log.warning("access denied to %s by %s", peer.name, rule)
+                with self._said.about(peer.address):
+                    _log.warning("access denied to %s by %s", peer.name, rule)
                 connection.sock.close()
                 self._on_refused(peer, f"access denied by {rule}")
                 return True

@@ -224,7 +224,10 @@ class Pool:
                 os.close(descriptor)
                 raise ProcessError("a worker sent a descriptor")
             news = True
-            self._follow(slot, packets.decode_news(packet))
+            try:
+                self._follow(slot, packets.decode_news(packet))
+            except Exception:  # noqa: BLE001 - the boundary of one packet
+                _log.error("internal error, a packet of worker %d is left out", slot.index + 1, exc_info=True)
         if news:
             slot.suspect = False
             self._hand_out()  # a channel has room again, or a worker

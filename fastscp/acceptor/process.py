@@ -32,6 +32,7 @@ from fastscp.acceptor.succession import Succession
 from fastscp.acceptor.supervisor import Supervisor
 from fastscp.acceptor.watch import Watch
 from fastscp.errors import FastscpError
+from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.net.peer import Peer
 from fastscp.net.systemd import notify
@@ -65,7 +66,8 @@ class AcceptorProcess:
         processes = processes or SystemProcesses()
         self._listening = Listening(loop, listeners, self._has_room, self._admit)
         self._pool = Pool(self._pool_changed, policy.connections_per_worker, clock)
-        self._admission = Admission(policy.access, loop, self._pool.submit, self._refused,
+        self._said = PeerLimit(clock, loop.call_later)
+        self._admission = Admission(policy.access, loop, self._pool.submit, self._refused, said=self._said,
                                     on_name=self._tell_name, resolver=resolver, names_wanted=policy.names_wanted)
         self._supervisor = Supervisor(children, processes, loop, self._pool, self._own_sockets,
                                       on_ready=self._coordinator_ready, on_look=self._admission.look, on_renewed=self._renewed,
@@ -98,6 +100,7 @@ class AcceptorProcess:
         """Begin: what is to be done further is done from the loop. Raises UsageError for bad access rules."""
         loop = self._loop
         self._admission.start()
+        self._said.attach()
         loop.on_signal(signal.SIGTERM, self.terminate)
         loop.on_signal(signal.SIGINT, self.terminate)
         loop.on_signal(signal.SIGHUP, self.reload)
@@ -118,6 +121,7 @@ class AcceptorProcess:
     def finish(self) -> int:
         """Give everything back after the loop has stopped; return the exit status."""
         self._close_waiting()
+        self._said.detach()
         self._notices.close()
         self._succession.close()
         self._supervisor.coordination.close()

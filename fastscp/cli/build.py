@@ -123,7 +123,7 @@ def network_policy(line: Settings) -> NetworkPolicy:
         dimse_timeout_s=line.number("--dimse-timeout"),
         socket_timeout_s=socket_timeout_s if socket_timeout_s > 0 else None,
         lookup_hosts=not line.has("--disable-host-lookup"),
-        umask=_umask(line.value("--umask")),
+        umask=umask(line.value("--umask")),
         user=line.value("--user"),
         drain_timeout_s=_seconds(line, "--drain-timeout", defaults.drain_timeout_s),
         hang_timeout_s=_seconds(line, "--hang-timeout", defaults.hang_timeout_s or 0.0) or None,
@@ -131,7 +131,7 @@ def network_policy(line: Settings) -> NetworkPolicy:
     )
 
 
-def _umask(value: str | None) -> int | None:
+def umask(value: str | None) -> int | None:
     """Return a mask of permissions, given as shells take it. Raises UsageError for anything else."""
     if value is None:
         return None
@@ -290,7 +290,7 @@ def study_policy(line: Settings) -> StudyPolicy:
 
 def hook_policy(line: Settings) -> HookPolicy:
     """Commands, their limits and the event log."""
-    jobs = line.number("--hook-jobs")
+    jobs, waiting = line.number("--hook-jobs"), line.number("--max-waiting-hooks")
     return HookPolicy(
         on_reception=line.value("--exec-on-reception"),
         on_end_of_study=line.value("--exec-on-eostudy"),
@@ -300,6 +300,7 @@ def hook_policy(line: Settings) -> HookPolicy:
         jobs=HookPolicy.jobs if jobs is None else jobs,
         timeout_s=line.number("--hook-timeout"),
         retries=line.number("--hook-retries") or 0,
+        most_waiting=HookPolicy.most_waiting if waiting is None else waiting,
         event_log=line.value("--event-log"),
         event_digest=line.has("--event-digest"),
     )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from fastscp.cli.option import Argument, Kind, Option
-from fastscp.cli.options import BY_FLAG, OPTIONS
+from fastscp.cli.options import FASTSCP
 from fastscp.cli.parse import CommandLine, Occurrence, wanted
 from fastscp.cli.sizes import octets, percent
 from fastscp.errors import UsageError
@@ -29,7 +29,7 @@ def check(line: CommandLine, *, verbose: bool) -> None:
     if line.has("--verbose-pc") and not verbose:
         raise UsageError("--verbose-pc only allowed with verbose mode")
     # storescp comes to the TLS options last
-    for option in sorted(OPTIONS, key=lambda option: option.tls):
+    for option in sorted(line.table.options, key=lambda option: option.tls):
         for occurrence in _counting(line, option):
             check_together(line, option)
             check_values(occurrence)
@@ -76,7 +76,7 @@ def _swallowed(line: CommandLine) -> str:
 def _took_an_option(occurrence: Occurrence) -> Iterator[str]:
     """Yield a hint for each value that is spelt like an option and names no file."""
     for argument, value in zip(occurrence.option.arguments, occurrence.values, strict=True):
-        if argument.kind in {Kind.FILE, Kind.DIRECTORY} and value in BY_FLAG and not os.path.lexists(value):
+        if argument.kind in {Kind.FILE, Kind.DIRECTORY} and value in FASTSCP.by_flag and not os.path.lexists(value):
             yield _taken(occurrence, argument, value)
 
 
@@ -109,9 +109,9 @@ def check_together(line: CommandLine, option: Option) -> None:
 
 def _spoken(option: Option, other: str) -> str:
     """Name the verbosity options together, as storescp does."""
-    exclusive = BY_FLAG[other].exclusive
+    exclusive = FASTSCP.by_flag[other].exclusive
     if exclusive == "verbosity":
-        return _alternatives(tuple(name for name in option.conflicts if BY_FLAG[name].exclusive == exclusive))
+        return _alternatives(tuple(name for name in option.conflicts if FASTSCP.by_flag[name].exclusive == exclusive))
     return other
 
 

@@ -21,36 +21,38 @@ _ZSH_ACTIONS = {
 }
 
 
-def bash_completion() -> str:
-    """Return the completion script for bash."""
+def bash_completion(program: str = "fastscp", options: tuple[Option, ...] = OPTIONS, *, paths: bool = False) -> str:
+    """Return the completion script for bash; parameters are ``paths`` or nothing that can be completed."""
+    name = f"_{program.replace('-', '_')}"
     return "\n".join([
         "# Written by scripts/generate-docs from the option table; do not edit.",
-        "_fastscp() {",
+        f"{name}() {{",
         '    local word="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"',
         '    local before=""',
         "    (( COMP_CWORD > 1 )) && before=${COMP_WORDS[COMP_CWORD-2]}",
         "    COMPREPLY=()",
         '    case "$before" in',
-        *_bash_cases(1),
+        *_bash_cases(options, 1),
         "    esac",
         '    case "$previous" in',
-        *_bash_cases(0),
+        *_bash_cases(options, 0),
         "    esac",
         '    case "$word" in',
         '        @*) mapfile -t COMPREPLY < <(compgen -P @ -f -- "${word#@}") ;;',
-        '        [-+]*) mapfile -t COMPREPLY < <(compgen -W "$_fastscp_flags" -- "$word") ;;',
+        f'        [-+]*) mapfile -t COMPREPLY < <(compgen -W "${name}_flags" -- "$word") ;;',
+        *(['        *) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;'] if paths else []),
         "    esac",
         "}",
-        f"_fastscp_flags='{' '.join(flag for option in OPTIONS for flag in option.flags)}'",
-        "complete -F _fastscp fastscp",
+        f"{name}_flags='{' '.join(flag for option in options for flag in option.flags)}'",
+        f"complete -F {name} {program}",
         "",
     ])
 
 
-def _bash_cases(index: int) -> list[str]:
+def _bash_cases(options: tuple[Option, ...], index: int) -> list[str]:
     """Return the cases for options whose argument number ``index`` is to be completed."""
     cases = []
-    for option in OPTIONS:
+    for option in options:
         if index < len(option.arguments):
             argument = option.arguments[index]
             cases.append(f"        {'|'.join(option.flags)}) {_bash_action(argument)}return ;;")
@@ -67,30 +69,30 @@ def _bash_action(argument: Argument) -> str:
     return f'mapfile -t COMPREPLY < <({action} -- "$word"); '
 
 
-def zsh_completion() -> str:
+def zsh_completion(program: str = "fastscp", options: tuple[Option, ...] = OPTIONS, parameter: str = "1:port: ") -> str:
     """Return the completion script for zsh."""
     return "\n".join([
-        "#compdef fastscp",
+        f"#compdef {program}",
         "# Written by scripts/generate-docs from the option table; do not edit.",
         "_arguments \\",
-        *(f"    {_zsh_option(option, flag)} \\" for option in OPTIONS for flag in option.flags),
-        "    '1:port: '",
+        *(f"    {_zsh_option(options, option, flag)} \\" for option in options for flag in option.flags),
+        f"    '{parameter}'",
         "",
     ])
 
 
-def _zsh_option(option: Option, flag: str) -> str:
-    excluded = "*" if option.repeatable else f"({' '.join(_alternatives(option))})"
+def _zsh_option(options: tuple[Option, ...], option: Option, flag: str) -> str:
+    excluded = "*" if option.repeatable else f"({' '.join(_alternatives(options, option))})"
     description = " ".join(option.help.split()).replace("[", "\\[").replace("]", "\\]").replace(":", "\\:")
     arguments = "".join(f":{argument.name}:{_zsh_action(argument)}" for argument in option.arguments)
     quoted = f"{flag}[{description}]{arguments}".replace("'", "'\\''")
     return f"'{excluded}{quoted}'"
 
 
-def _alternatives(option: Option) -> list[str]:
+def _alternatives(options: tuple[Option, ...], option: Option) -> list[str]:
     """Return every flag that makes no sense any more once ``option`` was given."""
     same = (
-        other for other in OPTIONS
+        other for other in options
         if other is option or (option.exclusive and other.exclusive == option.exclusive)
     )
     return [flag for other in same for flag in other.flags]

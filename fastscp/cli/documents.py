@@ -46,7 +46,7 @@ _FILES = (
 )
 #: how help texts state a default
 _DEFAULT = re.compile(r"\s*\(default(?:: ([^)]*))?\)")
-_Entries = tuple[tuple[str, str], ...]
+Entries = tuple[tuple[str, str], ...]
 
 _CONV_DESCRIPTION = (
     ("fastscp-conv reads a DICOM file and writes it as fastscp would store it under the same output options. The options are those of DCMTK's dcmconv."),
@@ -74,14 +74,14 @@ _STUDIES_EXIT_STATUS = (
 )
 
 
-def rules(option: Option) -> list[str]:
+def rules(option: Option, table: tuple[Option, ...] = OPTIONS) -> list[str]:
     """Return what else has to be known about ``option``, one sentence each."""
     sentences = []
     if option.tls:
         sentences.append("Only with --enable-tls.")
     if option.requires:
         sentences.append(f"Only with {_any_of(option.requires)}.")
-    conflicts = (*option.conflicts, *(other.long for other in OPTIONS if option.long in other.conflicts))
+    conflicts = (*option.conflicts, *(other.long for other in table if option.long in other.conflicts))
     if conflicts:
         sentences.append(f"Not with {_any_of(conflicts)}.")
     if option.repeatable:
@@ -109,36 +109,41 @@ def _one_line(text: str) -> str:
 
 def options_markdown() -> str:
     """Return docs/options.md."""
+    return options_page("Options", "fastscp [options] [port]", _COMMAND_LINE, OPTIONS)
+
+
+def options_page(title: str, synopsis: str, paragraphs: tuple[str, ...], table: tuple[Option, ...]) -> str:
+    """Return a page with the options of one program."""
     lines = [
-        "# Options",
+        f"# {title}",
         "",
         "<!-- Written by scripts/generate-docs from the option table; do not edit. -->",
         "",
-        "    fastscp [options] [port]",
+        f"    {synopsis}",
         "",
-        *(f"{paragraph}\n" for paragraph in _COMMAND_LINE),
+        *(f"{paragraph}\n" for paragraph in paragraphs),
         'The column "Default" says what holds without the option: of several that exclude one another, the one that is "on".',
         'The column "Of" says whose option it is: of storescp as its 3.6.1 manual has it, of later versions of',
         "storescp, or fastscp's own.",
     ]
     group = ""
-    for heading, subheading, options in headings():
+    for heading, subheading, options in headings(table):
         if heading != group:
             lines += ["", f"## {heading[0].upper()}{heading[1:]}"]
             group = heading
         if subheading:
             lines += ["", f"### {subheading[0].upper()}{subheading[1:]}"]
         lines += ["", "| Option | Arguments | Meaning | Default | Of |", "| --- | --- | --- | --- | --- |"]
-        lines += (_row(option) for option in options)
+        lines += (_row(option, table) for option in options)
     return "\n".join(lines) + "\n"
 
 
-def _row(option: Option) -> str:
+def _row(option: Option, table: tuple[Option, ...]) -> str:
     flags = " ".join(f"`{flag}`" for flag in option.flags)
     arguments = " ".join(f"*{argument.name}*" for argument in option.arguments)
     choices = " ".join(f"One of {_any_of(argument.choices)}." for argument in option.arguments if argument.choices)
     meaning = _one_line(_DEFAULT.sub("", option.help))
-    text = " ".join(filter(None, (f"{meaning[0].upper()}{meaning[1:]}.", choices, *rules(option))))
+    text = " ".join(filter(None, (f"{meaning[0].upper()}{meaning[1:]}.", choices, *rules(option, table))))
     owner = {Origin.MANUAL: "3.6.1", Origin.NEWER: "newer", Origin.OWN: "fastscp"}[option.origin]
     return f"| {flags} | {arguments} | {text.replace('|', chr(92) + '|')} | {default(option)} | {owner} |"
 
@@ -158,121 +163,125 @@ def default(option: Option) -> str:
 def manual_page() -> str:
     """Return the manual page fastscp(1) in the man macros of roff."""
     return "\n".join([
-        *_beginning("fastscp", "DICOM storage (C-STORE) SCP", "[\\fIoptions\\fR] [\\fIport\\fR]", "the option table"),
-        _roff(_DESCRIPTION),
+        *beginning("fastscp", "DICOM storage (C-STORE) SCP", "[\\fIoptions\\fR] [\\fIport\\fR]", "the option table"),
+        roff(_DESCRIPTION),
         ".SH PARAMETERS",
         ".TP",
         ".I port",
-        _roff("TCP port to listen on. Required, except with --inetd and with sockets passed by systemd."),
+        roff("TCP port to listen on. Required, except with --inetd and with sockets passed by systemd."),
         ".SH OPTIONS",
-        *_manual_options(),
+        *manual_options(OPTIONS),
         ".SH COMMAND LINE",
-        ("\n.PP\n").join(_roff(paragraph) for paragraph in _COMMAND_LINE),
+        ("\n.PP\n").join(roff(paragraph) for paragraph in _COMMAND_LINE),
         ".SH LOGGING",
-        _roff(_LOGGING),
-        *_lists((("EXIT STATUS", _EXIT_STATUS), ("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES))),
-        *_see_also("fastscp-conv (1)", "fastscp-studies (1)", "storescp (1)", "storescu (1)", "hosts_access (5)"),
+        roff(_LOGGING),
+        *lists((("EXIT STATUS", _EXIT_STATUS), ("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES))),
+        *see_also("fastscp-conv (1)", "fastscp-ingest (1)", "fastscp-studies (1)", "storescp (1)", "storescu (1)", "hosts_access (5)"),
     ]) + "\n"
 
 
 def conv_manual_page() -> str:
     """Return the manual page fastscp-conv(1) in the man macros of roff."""
     return "\n".join([
-        *_beginning("fastscp-conv", "convert DICOM files with the output options of fastscp",
+        *beginning("fastscp-conv", "convert DICOM files with the output options of fastscp",
                     "[\\fIoptions\\fR] \\fIdcmfile\\-in\\fR \\fIdcmfile\\-out\\fR", "the program's option tables"),
-        ("\n.PP\n").join(_roff(paragraph) for paragraph in _CONV_DESCRIPTION),
+        ("\n.PP\n").join(roff(paragraph) for paragraph in _CONV_DESCRIPTION),
         ".SH PARAMETERS",
-        *_conv_entry(("dcmfile-in",), "I", "", "DICOM file to read."),
-        *_conv_entry(("dcmfile-out",), "I", "", "DICOM file to write."),
+        *entry(("dcmfile-in",), "I", "", "DICOM file to read."),
+        *entry(("dcmfile-out",), "I", "", "DICOM file to write."),
         ".SH OPTIONS",
         *_conv_options(),
         ".SH COMMAND LINE",
-        _roff(_CONV_COMMAND_LINE),
-        *_lists((("EXIT STATUS", _CONV_EXIT_STATUS), ("ENVIRONMENT", _ENVIRONMENT[:1]))),
-        *_see_also("fastscp (1)", "dcmconv (1)"),
+        roff(_CONV_COMMAND_LINE),
+        *lists((("EXIT STATUS", _CONV_EXIT_STATUS), ("ENVIRONMENT", _ENVIRONMENT[:1]))),
+        *see_also("fastscp (1)", "dcmconv (1)"),
     ]) + "\n"
 
 
 def studies_manual_page() -> str:
     """Return the manual page fastscp-studies(1) in the man macros of roff."""
     return "\n".join([
-        *_beginning("fastscp-studies", "list open studies and failed hooks of fastscp, and retry these",
+        *beginning("fastscp-studies", "list open studies and failed hooks of fastscp, and retry these",
                     "[\\fIoptions\\fR] \\fIcommand\\fR [\\fInumber\\fR ...]", "the program's tables"),
-        ("\n.PP\n").join(_roff(paragraph) for paragraph in _STUDIES_DESCRIPTION),
+        ("\n.PP\n").join(roff(paragraph) for paragraph in _STUDIES_DESCRIPTION),
         ".SH COMMANDS",
-        *(line for command, parameters, text in studies.COMMANDS for line in _conv_entry((command,), "B", parameters, text)),
+        *(line for command, parameters, text in studies.COMMANDS for line in entry((command,), "B", parameters, text)),
         ".SH OPTIONS",
-        *(line for short, long, argument, text in studies.OPTIONS for line in _conv_entry((short, long), "B", argument, text)),
-        *_lists((("EXIT STATUS", _STUDIES_EXIT_STATUS),)),
-        *_see_also("fastscp (1)"),
+        *(line for short, long, argument, text in studies.OPTIONS for line in entry((short, long), "B", argument, text)),
+        *lists((("EXIT STATUS", _STUDIES_EXIT_STATUS),)),
+        *see_also("fastscp (1)"),
     ]) + "\n"
 
 
-def _beginning(program: str, summary: str, parameters: str, source: str) -> Iterator[str]:
+def beginning(program: str, summary: str, parameters: str, source: str) -> Iterator[str]:
     """Yield everything before the text of the description; ``parameters`` is roff."""
-    name = _roff(program)
+    name = roff(program)
     yield f'.\\" Written by scripts/generate-docs from {source}; do not edit.'
     yield f'.TH {program.upper()} 1 "{__date__}" "fastscp {__version__}" "User Commands"'
     yield ".SH NAME"
-    yield f"{name} \\- {_roff(summary)}"
+    yield f"{name} \\- {roff(summary)}"
     yield ".SH SYNOPSIS"
     yield f".B {name}"
     yield parameters
     yield ".SH DESCRIPTION"
 
 
-def _lists(sections: tuple[tuple[str, _Entries], ...]) -> Iterator[str]:
+def lists(sections: tuple[tuple[str, Entries], ...]) -> Iterator[str]:
+    """Yield sections of terms and what they mean."""
     for title, entries in sections:
         yield f".SH {title}"
         for term, text in entries:
-            yield from (".TP", f".B {_roff(term)}", _roff(text))
+            yield from (".TP", f".B {roff(term)}", roff(text))
 
 
-def _see_also(*pages: str) -> Iterator[str]:
+def see_also(*pages: str) -> Iterator[str]:
+    """Yield the section about other pages."""
     yield ".SH SEE ALSO"
-    yield ",\n".join(f".BR {_roff(page)}" for page in pages)
+    yield ",\n".join(f".BR {roff(page)}" for page in pages)
 
 
 def _conv_options() -> Iterator[str]:
     for short, long, text in conv.GENERAL:
-        yield from _conv_entry((short, long), "B", "", text)
+        yield from entry((short, long), "B", "", text)
     for short, long, _, text in conv.FLAGS:
-        yield from _conv_entry((short, long), "B", "", text)
+        yield from entry((short, long), "B", "", text)
     for short, long, _, text in conv.NUMBERS:
         arguments, _, meaning = text.partition(": ")
-        yield from _conv_entry((short, long), "B", arguments.replace("[", "").replace("]", ""), meaning)
+        yield from entry((short, long), "B", arguments.replace("[", "").replace("]", ""), meaning)
 
 
-def _conv_entry(names: tuple[str, ...], font: str, arguments: str, text: str) -> Iterator[str]:
+def entry(names: tuple[str, ...], font: str, arguments: str, text: str) -> Iterator[str]:
+    """Yield one term of a list, in as many spellings as it has, with its arguments."""
     yield ".TP"
-    flags = ", ".join(f"\\f{font}{_roff(name)}\\fR" for name in names if name)
-    yield flags + "".join(f" \\fI{_roff(argument)}\\fR" for argument in arguments.split())
-    yield _roff(text)
+    flags = ", ".join(f"\\f{font}{roff(name)}\\fR" for name in names if name)
+    yield flags + "".join(f" \\fI{roff(argument)}\\fR" for argument in arguments.split())
+    yield roff(text)
 
 
-def _manual_options() -> Iterator[str]:
+def manual_options(table: tuple[Option, ...]) -> Iterator[str]:
+    """Yield the options of a manual page."""
     group = ""
-    for heading, subheading, options in headings():
+    for heading, subheading, options in headings(table):
         if heading != group:
-            yield f".SS {_roff(heading)}"
+            yield f".SS {roff(heading)}"
             group = heading
         if subheading:
             yield ".PP"
-            yield f"\\fI{_roff(subheading)}\\fR"
+            yield f"\\fI{roff(subheading)}\\fR"
         for option in options:
-            flags = ", ".join(f"\\fB{_roff(flag)}\\fR" for flag in option.flags)
-            arguments = "".join(f" \\fI{_roff(argument.name)}\\fR" for argument in option.arguments)
+            flags = ", ".join(f"\\fB{roff(flag)}\\fR" for flag in option.flags)
+            arguments = "".join(f" \\fI{roff(argument.name)}\\fR" for argument in option.arguments)
             yield ".TP"
             yield flags + arguments
             text = filter(None, (_one_line(option.label), _one_line(option.help)))
-            yield "\n.br\n".join(_roff(line) for line in text)
-            sentences = " ".join(rules(option))
+            yield "\n.br\n".join(roff(line) for line in text)
+            sentences = " ".join(rules(option, table))
             if sentences:
                 yield ".br"
-                yield _roff(sentences)
+                yield roff(sentences)
 
 
-def _roff(text: str) -> str:
+def roff(text: str) -> str:
     """Escape ``text``: backslashes, hyphens that are minus signs, and control characters at the start of a line."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped

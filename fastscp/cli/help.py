@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastscp import __date__, __version__
 from fastscp.cli.option import Option
-from fastscp.cli.options import headings
+from fastscp.cli.options import OPTIONS, headings
 
 IDENTIFICATION = f"$fastscp: fastscp v{__version__} {__date__} $"
 TITLE = "fastscp: DICOM storage (C-STORE) SCP"
@@ -18,14 +18,18 @@ def header() -> str:
 
 def usage() -> str:
     """Return the text of ``--help``."""
-    lines = [
-        header(),
-        "usage: fastscp [options] [port]\n",
-        "parameters:",
-        "  port".ljust(_PARAMETER_COLUMN) + "tcp/ip port number to listen on\n",
-    ]
+    text = laid_out(header(), "fastscp [options] [port]", (("port", "tcp/ip port number to listen on"),), OPTIONS)
+    return text.replace(f"{TITLE}\n\nusage", f"{TITLE}\nusage")
+
+
+def laid_out(first: str, synopsis: str, parameters: tuple[tuple[str, str], ...], table: tuple[Option, ...]) -> str:
+    """Return a text of ``--help`` that begins with ``first``."""
+    lines = [first, f"usage: {synopsis}\n", "parameters:"]
+    for name, meaning in parameters:
+        lines.append(f"  {name}".ljust(_PARAMETER_COLUMN) + meaning.replace("\n", "\n" + " " * _PARAMETER_COLUMN))
+    lines[-1] += "\n"
     group = ""
-    for heading, subheading, options in headings():
+    for heading, subheading, options in headings(table):
         if heading != group:
             lines.append(f"{heading}:")
             group = heading
@@ -33,8 +37,7 @@ def usage() -> str:
             lines.append(f"  {subheading}:")
         indent = "    " if subheading else "  "
         lines += _table(options, indent)
-    text = "\n".join(lines).replace(f"{TITLE}\n\nusage", f"{TITLE}\nusage")
-    return text + "\n\n"
+    return "\n".join(lines) + "\n\n"
 
 
 def _table(options: tuple[Option, ...], indent: str) -> list[str]:

@@ -76,6 +76,8 @@ OWN = (
                seconds(), origin=_OWN),
         Option("--hook-retries", "", "execute a command that failed up to n times more",
                "[n]umber: integer (default: 0)", count(0), origin=_OWN),
+        Option("--max-waiting-hooks", "", "let further objects wait while n commands do",
+               "[n]umber: integer (default: 100000)", count(), origin=_OWN),
         Option("--event-log", "", "append each event to f, one JSON object a line", "[f]ilename: string", file(),
                origin=_OWN),
         Option("--event-digest", "", "put the SHA-256 of each file into its event\n(only with --event-log)",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from fastscp.cli.option import Option
-from fastscp.cli.options import BY_FLAG, DEFAULTS
+from fastscp.cli.options import FASTSCP, OptionTable
 from fastscp.cli.sizes import octets
 from fastscp.errors import UsageError
 
@@ -39,10 +39,17 @@ class CommandLine:
     parameters: tuple[str, ...] = ()
     #: everything in the order given, options by their long flags
     arguments: tuple[str, ...] = ()
+    table: OptionTable = FASTSCP
 
     def given(self, long: str) -> Occurrence | None:
-        """Return the occurrence of ``long`` that counts, None when absent or replaced by a later one."""
-        option = BY_FLAG[long]
+        """Return the occurrence of ``long`` that counts, None when absent or replaced by a later one.
+
+        An option that the program does not have is never given.
+        """
+        option = self.table.by_flag.get(long)
+        if option is None:
+            _ = FASTSCP.by_flag[long]  # a flag that is misspelt in the program is a mistake all the same
+            return None
         for occurrence in reversed(self.occurrences):
             if occurrence.option is option:
                 return occurrence
@@ -56,14 +63,15 @@ class CommandLine:
 
     def holds(self, long: str) -> bool:
         """Tell whether ``long`` is in effect, given or as the default of its exclusive set."""
-        return self.effective(BY_FLAG[long].exclusive) == long if BY_FLAG[long].default else self.has(long)
+        option = self.table.by_flag[long]
+        return self.effective(option.exclusive) == long if option.default else self.has(long)
 
     def effective(self, exclusive: str) -> str:
         """Return the long flag in effect of an exclusive set, "" when there is none."""
         for occurrence in reversed(self.occurrences):
             if occurrence.option.exclusive == exclusive:
                 return occurrence.option.long
-        return DEFAULTS.get(exclusive, "")
+        return self.table.defaults.get(exclusive, "")
 
     def last(self, long: str) -> tuple[str, ...]:
         """Return all values of the occurrence of ``long`` that counts, () when it was not given."""
@@ -94,7 +102,7 @@ def is_option(argument: str) -> bool:
     return len(argument) >= 2 and argument[0] in "+-" and not "0" <= argument[1] <= "9"
 
 
-def parse(program: str, arguments: Sequence[str]) -> CommandLine:
+def parse(program: str, arguments: Sequence[str], table: OptionTable = FASTSCP) -> CommandLine:
     """Split ``arguments`` (without the program name) into options and parameters.
 
     Raises :class:`UsageError` for an unknown option, a missing value and an unreadable command file.
@@ -108,15 +116,15 @@ def parse(program: str, arguments: Sequence[str]) -> CommandLine:
             parameters.append(word)
             flat.append(word)
             continue
-        option = BY_FLAG.get(word)
+        option = table.by_flag.get(word)
         if option is None:
-            raise UsageError(f"Unknown option {word}" + suggestion(word, BY_FLAG))
+            raise UsageError(f"Unknown option {word}" + suggestion(word, table.by_flag))
         values = tuple(islice(words, len(option.arguments)))
         if len(values) < len(option.arguments):
             raise UsageError(f"Missing value for option {option.long}" + wanted(option))
         occurrences.append(Occurrence(option, values))
         flat += (option.long, *values)
-    return CommandLine(program, tuple(occurrences), tuple(parameters), tuple(flat))
+    return CommandLine(program, tuple(occurrences), tuple(parameters), tuple(flat), table)
 
 
 def wanted(option: Option) -> str:

@@ -16,8 +16,8 @@ from typing import Protocol
 from fastscp.process.fdpass import PACKET_OCTETS
 from fastscp.process.loop import IN, OUT, Loop
 
-#: packets read from one channel before the others get their turn
-PACKETS_PER_TURN = 256
+#: packets read from one channel before the others get their turn: a few milliseconds
+PACKETS_PER_TURN = 64
 
 
 class Transport(Protocol):

@@ -10,6 +10,7 @@ succeeded or is kept as failed. What comes after it in its lane waits until then
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -19,14 +20,19 @@ from fastscp.coordinator.hooks import HookRunner
 from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.lending import Borrowed
 from fastscp.coordinator.tasks import FinishTask, HookTask, Lanes, Task
+from fastscp.errors import ProcessError
+from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.process.loop import Loop
 from fastscp.study import event_types, events, variables
 from fastscp.study.commands import Commands, command_line
 
+_log = logging.getLogger(APPLICATION)
+
 Notice = Callable[[Task], None]
 Clock = Callable[[], float]
 
+TURN_S = 0.002  #: of a round go to tasks of one kind, and a step more
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0  #: for the system to have what a start needs
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 300.0  #: for whatever a hook failed by
 
@@ -34,13 +40,14 @@ _FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 300.0  #: for whatever a hook failed by
 class Dispatcher:
     """Takes ready tasks from the lanes. ``finisher`` is None where no studies are tracked.
 
-    ``started`` is told of hooks, ``finished`` of tasks that are done, ``changed`` when some are ready later.
+    ``started`` is told of hooks, ``finished`` of tasks that are done, ``changed`` when some are ready later. ``clock`` is
+    what turns are measured with, ``monotonic`` the time of the loop.
     """
 
     def __init__(self, loop: Loop, lanes: Lanes, commands: Commands, runner: HookRunner, backlog: Backlog, *,
                  names: HostNames, retries: int, finisher: Finisher | None, sink: events.EventSink | None,
                  started: Notice, finished: Notice, changed: Callable[[], None], last_recovered: int = 0,
-                 monotonic: Clock = time.monotonic, wall: Clock = time.time) -> None:
+                 monotonic: Clock = time.monotonic, clock: Clock = time.monotonic, wall: Clock = time.time) -> None:
         self._loop = loop
         self._lanes = lanes
         self._commands = commands
@@ -54,6 +61,7 @@ class Dispatcher:
         self._finished = finished
         self._changed = changed
         self._monotonic = monotonic
+        self._clock = clock
         self._wall = wall
         self.borrowed = Borrowed(last_recovered, ended=self._borrowed_ended, again=self._ready, changed=changed)
         self._lent_end: Callable[[int, int], None] | None = None  #: told how hooks end, once they are lent
@@ -78,14 +86,37 @@ class Dispatcher:
                 hooks.append(task)
 
     def run(self) -> bool:
-        """Do and start what is ready; return whether some of it is to be continued at once."""
+        """Do and start what is ready, for some milliseconds of each; return whether there is more of it."""
         finishes, hooks = self._lanes.ready_finishes, self._lanes.ready_hooks
         self._resume()
+        wanted = self._hurry()
+        end = self._clock() + TURN_S
         for _ in range(len(finishes)):
             self._work(finishes.popleft())
-        while hooks and self._runner.has_room and not (self._pausing or self.borrowed.undecided):
-            self._start(hooks.popleft())
-        return bool(finishes)
+            if self._clock() >= end:
+                break
+        end = self._clock() + TURN_S
+        while self._startable:
+            self._start_surely(hooks.popleft())
+            if self._clock() >= end:
+                break
+        return wanted or bool(finishes) or self._startable
+
+    def _hurry(self) -> bool:
+        """Do what a worker waits for; return whether there is more of it."""
+        if self._finisher is None:
+            return False
+        end = self._clock() + TURN_S
+        while self._finisher.hurry():
+            if self._clock() >= end:
+                return True
+        return False
+
+    @property
+    def _startable(self) -> bool:
+        """Whether a hook can be started now."""
+        held_up = self._pausing or self.borrowed.undecided
+        return bool(self._lanes.ready_hooks) and self._runner.has_room and not held_up
 
     @property
     def deadline(self) -> float | None:
@@ -136,6 +167,16 @@ class Dispatcher:
             self._finish(task)
 
     # -- starting ---------------------------------------------------------------------------------
+
+    def _start_surely(self, task: HookTask) -> None:
+        """Start a hook; one at which something fails that nobody expected stays in the state, for the next start."""
+        try:
+            self._start(task)
+        except ProcessError:  # of the state: without it nothing can be promised
+            raise
+        except Exception:  # noqa: BLE001 - the boundary of one task
+            _log.error("internal error, %s hook %d is left to the next start", task.kind, task.number, exc_info=True)
+            self._finish(task)
 
     def _start(self, task: HookTask) -> None:
         if self.borrowed.take(task):

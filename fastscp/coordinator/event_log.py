@@ -1,8 +1,8 @@
 """Writes the event stream to its destination, and never blocks.
 
 Strategy: lines wait in a buffer of at most ``LIMIT_OCTETS``; each round of the loop writes what the destination
-takes, and the loop watches the destination when it takes no more. When the buffer is full, new events are
-counted and dropped, and an ``events.dropped`` event tells how many as soon as there is room. A destination that
+takes. When it takes no more, the loop watches it, and nothing is tried until it does. When the buffer is full, new events
+are counted and dropped, and an ``events.dropped`` event tells how many as soon as there is room (ADR 15). A destination that
 was lost is opened again every second; a new reader of a socket begins with the line that was cut.
 """
 
@@ -64,12 +64,17 @@ class EventLog:
         self._append(event)
 
     def _append(self, event: event_types.Event) -> None:
-        line = jsontext.dumps(event, orjson.OPT_APPEND_NEWLINE)
+        # a copy: what orjson returns may take ten times the memory of what is in it
+        line = bytes(memoryview(jsontext.dumps(event, orjson.OPT_APPEND_NEWLINE)))
         self._lines.append(line)
         self._octets += len(line)
 
     def flush(self) -> None:
-        """Write what the destination takes now."""
+        """Write what the destination takes, unless it said that it takes nothing now."""
+        if not self._watching:
+            self._write()
+
+    def _write(self) -> None:
         if self._destination.fd < 0 or self._retry is not None:
             return
         try:
@@ -95,7 +100,7 @@ class EventLog:
 
     def close(self) -> None:
         """Write what can be written at once and close."""
-        self.flush()
+        self._write()
         if self._lines:
             _log.warning("event log %s: %d events were not written", self._destination.path, len(self._lines))
         self._close()
@@ -126,7 +131,7 @@ class EventLog:
         if on != self._watching:
             self._watching = on
             if on:
-                self._loop.register(self._destination.fd, OUT, lambda _mask: self.flush())
+                self._loop.register(self._destination.fd, OUT, lambda _mask: self._write())
             else:
                 self._loop.unregister(self._destination.fd)
 

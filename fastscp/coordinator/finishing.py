@@ -1,8 +1,8 @@
 """What is done to the files of a study that ended: repeats go, renames, the manifest, the move; then it is told.
 
 Strategy: the plan is in the durable state before anything is done, and changes with what was done; it is carried out
-a piece at a time, so that a study of ten thousand files does not keep the coordinator from its channels. A directory
-that is asked for again is made free for new objects first, at once.
+a piece of a few milliseconds at a time, so that a study of ten thousand files does not keep the coordinator from its
+channels. A directory that is asked for again is made free for new objects first; who asked for it is answered then.
 
 Invariant: carrying a plan out twice, or the rest of it after a crash, changes nothing that was done.
 """
@@ -17,21 +17,19 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from fastscp import jsontext
 from fastscp.coordinator import beneath, repeats
+from fastscp.coordinator.descriptions import Descriptions, manifest_path
 from fastscp.coordinator.moving import Mover, flush_logged
 from fastscp.coordinator.placing import remove_unused
-from fastscp.coordinator.progress import Progress
+from fastscp.coordinator.progress import COMMIT_PAUSE_S, Progress
 from fastscp.coordinator.renaming import Outcome, rename
 from fastscp.coordinator.tasks import FinishTask, HookTask, Plan, row_of
-from fastscp.errors import StorageError
+from fastscp.errors import ProcessError, StorageError
 from fastscp.log.names import APPLICATION
-from fastscp.study import event_types, events, manifest, numbering, variables
+from fastscp.study import event_types, events, numbering, variables
 from fastscp.study.commands import STUDY
 from fastscp.study.policy import LateObjects, Sorting, StudyPolicy
-from fastscp.study.state import ObjectRow, StudyState
+from fastscp.study.state import StudyState
 from fastscp.study.tracker import Study
 
 _log = logging.getLogger(APPLICATION)
@@ -59,9 +57,11 @@ class Finisher:
         self._has_hook = has_hook
         self._wall = wall
         self._appends = policy.on_late is LateObjects.APPEND
-        self._mover = Mover(policy.completed_directory, self._write_manifest, durable=policy.durable)
+        self._descriptions = Descriptions(wall, durable=policy.durable) if policy.manifest else None
+        self._mover = Mover(policy.completed_directory, self._describe_again, durable=policy.durable)
         self._progress: dict[int, Progress] = {}  #: by task number
         self._waiting: dict[str, list[Progress]] = {}  #: that occupy a directory
+        self._wanted: dict[str, list[Callable[[], None]]] = {}  #: directories, and whom to tell that they are free
 
     def plan(self, study: Study, reason: str, *, caller: Mapping[str, Any], last: int) -> Plan:
         """Return what is to be done for a study that ends now: ``last`` is the number of its last object."""
@@ -69,7 +69,7 @@ class Finisher:
         if self._state.revision(uid):
             return Plan(uid, directory, reason, caller=caller, last=last, decided=False, revision=0)
         self._state.set_revision(uid, 1, self._wall())
-        return Plan(uid, directory, reason, self._new_names(study.number, directory, last), caller, last)
+        return Plan(uid, directory, reason, caller=caller, last=last, named=not self._policy.rename)
 
     def take(self, task: FinishTask) -> None:
         """Take note of a task to come."""
@@ -77,21 +77,29 @@ class Finisher:
         progress.steps = self._steps(progress)
         self._waiting.setdefault(task.plan.directory, []).append(progress)
 
-    def settle(self, directory: str) -> None:
-        """Carry out what has to be done in a directory before it gets new objects.
-
-        Raises StorageError while the state cannot be written.
-        """
+    def settle(self, directory: str, then: Callable[[], None]) -> None:
+        """Call back when what has to be done in a directory before it gets new objects is done: at once, or by ``hurry``."""
         waiting = self._waiting.get(directory)
         if not waiting:
+            then()
             return
-        self._state.commit()  # a plan is durable before it is carried out
-        for progress in list(waiting):
+        for progress in waiting:
             progress.hurried = True
-            while progress.occupies:
-                if next(progress.steps, 0.0):
-                    break  # it cannot leave now
-        self._state.commit()  # what could not be committed meanwhile would be done again, among new objects
+        self._wanted.setdefault(directory, []).append(then)
+
+    def hurry(self) -> bool:
+        """Do a piece of what somebody waits for, the caller has committed its plan; return whether there is more."""
+        for directory in list(self._wanted):
+            progress = next((progress for progress in self._waiting.get(directory, ()) if not progress.stuck), None)
+            if progress is None:
+                for then in self._wanted.pop(directory):
+                    then()
+            else:
+                pause_s = _advance(progress)
+                progress.stuck = bool(pause_s) and pause_s != COMMIT_PAUSE_S  # it cannot leave now
+                if progress.failed:
+                    self._vacate(progress)
+        return bool(self._wanted)
 
     @property
     def occupied(self) -> Collection[str]:
@@ -101,17 +109,21 @@ class Finisher:
     def step(self, task: FinishTask) -> Step:
         """Do some of a task that is due."""
         progress = self._progress[task.number]
-        try:
-            return Step(done=False, pause_s=next(progress.steps))
-        except StopIteration:
-            del self._progress[task.number]
-            return Step(done=True, then=progress.hook)
+        progress.stuck = False
+        pause_s = _advance(progress)
+        if pause_s is not None:
+            return Step(done=False, pause_s=pause_s)
+        self._vacate(progress)
+        del self._progress[task.number]
+        return Step(done=True, then=progress.hook)
 
     # -- the work, in order -----------------------------------------------------------------------
 
     def _steps(self, progress: Progress) -> Iterator[float]:
         if not progress.plan.decided:
             yield from self._decide(progress)
+        if not progress.plan.named:
+            yield from self._name(progress)
         yield from self._remove_repeats(progress)
         if not progress.plan.revision:
             self._conclude_unchanged(progress)
@@ -122,10 +134,11 @@ class Finisher:
             self._vacate(progress)
             if progress.hurried:
                 yield 0.0  # the rest has time
-        self._write_manifest(progress, progress.plan.directory)
+        if self._descriptions is not None:
+            yield from self._descriptions.write(progress, progress.plan.directory)
         yield from self._mover.steps(progress)
         self._vacate(progress)
-        self._conclude(progress)
+        yield from self._conclude(progress)
 
     def _vacate(self, progress: Progress) -> None:
         """New objects may come into the directory from here on."""
@@ -136,27 +149,34 @@ class Finisher:
             if not waiting:
                 del self._waiting[progress.task.plan.directory]
 
+    def _describe_again(self, progress: Progress, directory: str) -> None:
+        """Write the manifest at once: the place to which its directory moves is another one."""
+        if self._descriptions is not None:
+            for _ in self._descriptions.write(progress, directory):
+                pass
+
     # -- repeats ----------------------------------------------------------------------------------
 
     def _decide(self, progress: Progress) -> Iterator[float]:
         """Find out whether a study that has ended before has changed since."""
         findings = yield from repeats.find(self._state, progress)
-        plan, study = progress.plan, progress.task.study
-        revision = 0
-        names: tuple[tuple[str, str], ...] = ()
+        plan, revision = progress.plan, 0
         if findings.changed:
             revision = self._state.revision(plan.uid) + 1
             self._state.set_revision(plan.uid, revision, self._wall())
-            names = self._new_names(study, plan.directory, plan.last, frozenset(file for file, _ in findings.repeats))
-        progress.renames = list(names)
-        progress.keep(decided=True, revision=revision, repeats=tuple(findings.repeats), renames=names)
+        progress.keep(decided=True, revision=revision, repeats=tuple(findings.repeats),
+                      named=not (revision and self._policy.rename))
         yield from progress.committed()
 
     def _remove_repeats(self, progress: Progress) -> Iterator[float]:
         plan, study = progress.plan, progress.task.study
         if not plan.repeats:
             return
-        instances = {row.file: stored["sop_instance"] for row, stored in self._objects(progress)}
+        instances = {}
+        for page, more in progress.pages():
+            instances.update({row.file: stored["sop_instance"] for row, stored in page})
+            if more:
+                yield 0.0
         for count, (file, kept) in enumerate(plan.repeats, 1):
             try:
                 beneath.remove(plan.directory, file)
@@ -187,13 +207,18 @@ class Finisher:
 
     # -- renames ----------------------------------------------------------------------------------
 
-    def _new_names(self, study: int, directory: str, last: int | None,
-                   without: frozenset[str] = frozenset()) -> tuple[tuple[str, str], ...]:
-        if not self._policy.rename:
-            return ()
-        files = [(row.name, str(jsontext.loads(row.body)["prefix"])) for row in self._state.objects(study, last)
-                 if row.name == row.file and row.file not in without]
-        return tuple(numbering.plan(files, self._highest(directory)))
+    def _name(self, progress: Progress) -> Iterator[float]:
+        """Choose new names for the files that have not got one yet; they are durable afterwards."""
+        repeated = {file for file, _ in progress.plan.repeats}
+        files: list[tuple[str, str]] = []
+        for page, more in progress.pages():
+            files += [(row.name, str(stored["prefix"])) for row, stored in page
+                      if row.name == row.file and row.file not in repeated]
+            if more:
+                yield 0.0
+        progress.renames = numbering.plan(files, self._highest(progress.plan.directory))
+        progress.keep(named=True, renames=tuple(progress.renames))
+        yield from progress.committed()
 
     def _highest(self, directory: str) -> int:
         """Return the highest number in a directory, with what is planned."""
@@ -210,10 +235,11 @@ class Finisher:
         names = progress.renames
         if not names:
             return
-        tried = 0
+        tried = told = 0
         while progress.renamed < len(names):
             if tried == RENAMES_PER_STEP:
                 tried = 0
+                told = self._keep_names(progress, told)
                 yield 0.0
             tried += 1
             if self._rename_one(progress):
@@ -224,8 +250,13 @@ class Finisher:
         if self._policy.durable:
             flush_logged(progress.plan.directory)
         # the new names, and that nothing is left to rename: an old name may come again with a late object
-        self._state.name_objects(progress.task.study, names)
+        self._keep_names(progress, told)
         progress.keep(renames=())
+
+    def _keep_names(self, progress: Progress, told: int) -> int:
+        """Note the names that files have got since the first ``told``; return how many have got one."""
+        self._state.name_objects(progress.task.study, progress.renames[told:progress.renamed])
+        return progress.renamed
 
     def _rename_one(self, progress: Progress) -> bool:
         """Carry out the next rename; False when the names have to be chosen again."""
@@ -251,25 +282,30 @@ class Finisher:
 
     # -- afterwards -------------------------------------------------------------------------------
 
-    def _conclude(self, progress: Progress) -> None:
+    def _conclude(self, progress: Progress) -> Iterator[float]:
         """Tell the end of a study, and go on with its hook."""
         plan, task = progress.plan, progress.task
-        directory = _final(plan)
-        objects = self._objects(progress)
+        directory = plan.final_directory
+        count = 0
+        objects: list[event_types.StudyObject] = []
+        for page, more in progress.pages():
+            count += len(page)
+            self._state.remember(plan.uid, [(stored["sop_instance"], f"{directory}/{row.name}") for row, stored in page])
+            if self._sink is not None:
+                objects += [events.study_object(row.name, stored) for row, stored in page]
+            if more:
+                yield 0.0
         if self._sink is not None:
             end: event_types.StudyEnd = {"study_uid": plan.uid, "directory": directory, "reason": plan.reason,
                                     "revision": plan.revision}
             self._sink.put(events.study_completed(
-                self._wall(), end, plan.caller or variables.NOBODY,
-                [events.study_object(row.name, stored) for row, stored in objects]))
+                self._wall(), end, plan.caller or variables.NOBODY, objects))
         self._leave(progress)
-        self._state.remember(plan.uid, [(stored["sop_instance"], f"{directory}/{row.name}")
-                                        for row, stored in objects])
         if plan.caller is None or not self._has_hook:
             self._state.finish_task(task.number)
             return
         call = variables.end_of_study(
-            plan.caller, directory, plan.uid, reason=plan.reason, objects=len(objects), revision=plan.revision,
+            plan.caller, directory, plan.uid, reason=plan.reason, objects=count, revision=plan.revision,
             manifest=manifest_path(directory) if self._policy.manifest else None)
         progress.hook = HookTask(STUDY, task.study, call, task.number, task.cause)
         self._state.add_task(row_of(progress.hook))
@@ -281,29 +317,19 @@ class Finisher:
         elif progress.plan.last is not None:
             self._state.settle_objects(progress.task.study, progress.plan.last)
 
-    def _objects(self, progress: Progress) -> list[tuple[ObjectRow, Mapping[str, Any]]]:
-        return [(row, jsontext.loads(row.body)) for row in self._state.objects(progress.task.study, progress.plan.last)]
 
-    def _write_manifest(self, progress: Progress, directory: str) -> None:
-        """Write the manifest into ``directory``; it names the place to which that will have moved."""
-        if not self._policy.manifest:
-            return
-        plan = progress.plan
-        completed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
-        content = manifest.build(plan.uid, _final(plan), completed, plan.revision,
-                                 [(row.name, stored) for row, stored in self._objects(progress)])
-        octets = jsontext.dumps(content, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        try:
-            beneath.write(directory, manifest.FILE_NAME, octets, durable=self._policy.durable)
-        except OSError as error:
-            _log.error("cannot write %s: %s", manifest_path(directory), error.strerror)
+def _advance(progress: Progress) -> float | None:
+    """Do the next piece; return the pause behind it in seconds, None when it was the last one.
 
-
-def _final(plan: Plan) -> str:
-    """Return where the files of an ended study are in the end."""
-    return plan.directory if plan.move is None else plan.move.target
-
-
-def manifest_path(directory: str) -> str:
-    """Return where the manifest of a study in ``directory`` is."""
-    return f"{directory}/{manifest.FILE_NAME}"
+    An error that nobody expected ends the work: the task stays in the state, for the next start.
+    """
+    try:
+        return next(progress.steps)
+    except StopIteration:
+        return None
+    except ProcessError:  # of the state: without it nothing can be promised
+        raise
+    except Exception:  # noqa: BLE001 - the boundary of one task
+        progress.failed = True
+        _log.error("internal error, the end of study %s is left to the next start", progress.plan.uid, exc_info=True)
+        return None

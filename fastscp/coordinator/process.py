@@ -18,6 +18,7 @@ import contextlib
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable
 
 from fastscp.config import Config
@@ -42,8 +43,10 @@ from fastscp.coordinator.sessions import Sessions
 from fastscp.coordinator.state_directory import make_completed_directory
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes
-from fastscp.errors import ProcessError, StorageError
+from fastscp.coordinator.valve import Valve
+from fastscp.errors import PacketError, ProcessError, StorageError
 from fastscp.log import setup as log
+from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass, packets
 from fastscp.process.heartbeat import Heartbeat
@@ -55,23 +58,18 @@ from fastscp.study.state import HookState, Recovered, StudyState
 
 _log = logging.getLogger(APPLICATION)
 
-#: associations known from the state keep their studies open that long until a worker reports them
-RECOVERY_S = 5.0
-#: events of workers known from the state are remembered that long until the worker is back
-FORGET_WORKERS_S = 60.0
-#: beyond the drain timeout, which a worker without an acceptor process keeps to
-ORPHAN_GRACE_S = 5.0
-#: between two portions of renames, for a look at the channels
-PAUSE_S = 0.001
+RECOVERY_S = 5.0  #: associations known from the state keep their studies open that long until a worker reports them
+FORGET_WORKERS_S = 60.0  #: events of workers known from the state are remembered that long until the worker is back
+ORPHAN_GRACE_S = 5.0  #: beyond the drain timeout, which a worker without an acceptor process keeps to
+PAUSE_S = 0.001  #: between two portions of renames, for a look at the channels
 _IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
 def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = None) -> int:
     """Run the process until it is drained or stopped; return its exit status. Owns ``control``.
 
-    ``heartbeat`` gives the signs of life that its parent wants.
-
-    A state directory or an event log that cannot be used is logged and ends the process with status 1.
+    ``heartbeat`` gives the signs of life that its parent wants. A state directory or an event log that cannot be used is
+    logged and ends the process with status 1.
     """
     for number in _IGNORED_SIGNALS:  # the acceptor process tells what they mean
         signal.signal(number, signal.SIG_IGN)
@@ -91,8 +89,7 @@ def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = N
 
 
 def _build(control: socket.socket, config: Config, loop: Loop, heartbeat: Heartbeat | None) -> Coordinator:
-    destination = config.hooks.event_log
-    event_log = EventLog(Destination(destination), loop) if destination else None
+    event_log = EventLog(Destination(config.hooks.event_log), loop) if config.hooks.event_log else None
     state = open_state(config, Patience(control, heartbeat)) if config.keeps_studies else None
     hook_state = state or open_hook_state(config)
     if config.study.completed_directory is not None:
@@ -110,7 +107,7 @@ class Coordinator:
 
     def __init__(self, control: socket.socket, config: Config, *, loop: Loop, state: StudyState | None,
                  hook_state: HookState, event_log: EventLog | None, processes: Processes,
-                 adopt: Callable[[int], Transport]) -> None:
+                 adopt: Callable[[int], Transport], clock: Callable[[], float] = time.monotonic) -> None:
         self._control = control
         self._loop = loop
         self._state = hook_state
@@ -120,10 +117,13 @@ class Coordinator:
         self._round_pending = False
         self._draining = False
         self._orphan = False  #: the acceptor process is gone; the last worker's end is ours
+        self._resumed = config.study.resumed
         self._heir = Heir(loop, hook_state, self._stop)
         self._orphan_limit_s = config.network.drain_timeout_s + ORPHAN_GRACE_S
         self._alarm = Alarm(loop, self._schedule_round)
+        self._said = PeerLimit(clock, loop.call_later)
         self._lanes = Lanes()
+        self._valve = Valve(config.hooks.most_waiting)
         self._names = HostNames(loop)
         self._studies: Studies | None = None
         finisher = None
@@ -139,15 +139,17 @@ class Coordinator:
         else:
             self._backlog.recover(recovered.tasks)
         self._sessions = Sessions(loop, self._lanes, self._studies, self._backlog, stream, config.hooks,
-                                  output_directory, known=recovered.events, changed=self._schedule_round)
+                                  output_directory, known=recovered.events, changed=self._schedule_round,
+                                  said=self._said)
         self._backlog.kept = self._sessions.hook_taken
         self._dispatcher = Dispatcher(
             loop, self._lanes, Commands(config.hooks, ignore=config.store.ignore),
             HookRunner(loop, processes, jobs=config.hooks.jobs, timeout_s=config.hooks.timeout_s), self._backlog,
             names=self._names, retries=config.hooks.retries, finisher=finisher, sink=stream,
             started=self._sessions.hook_taken, finished=self._sessions.task_finished, changed=self._schedule_round,
-            last_recovered=recovered.last_task, monotonic=lambda: loop.now)
-        self._commits = Commits(loop, hook_state, self._sessions, self._last_task, self._schedule_round)
+            last_recovered=recovered.last_task, monotonic=lambda: loop.now, clock=clock)
+        self._commits = Commits(loop, hook_state, self._sessions, lambda: self._studies.last_task if self._studies else 0,
+                                self._schedule_round)
         self._guests = Guests(loop, adopt, self._dispatcher.borrowed, hear=self._hear, stop=self._stop,
                               left=self._schedule_round)
         self._handing_over = HandingOver(control, hook_state, self._lanes, self._sessions, self._backlog,
@@ -159,6 +161,7 @@ class Coordinator:
     def run(self) -> None:
         """Serve until drained or stopped."""
         self._control.setblocking(False)
+        self._said.attach()
         self._loop.register(self._control.fileno(), IN, self._control_ready)
         while self._read_control():  # what is said at the start has to be known before any hook starts
             pass
@@ -169,6 +172,7 @@ class Coordinator:
 
     def close(self) -> None:
         """Commit and give everything back. Raises StorageError when what is left cannot be committed."""
+        self._said.detach()
         try:
             if not self._handing_over.done:
                 self._state.close()
@@ -178,9 +182,6 @@ class Coordinator:
             self._sessions.close()
             self._loop.close()
             self._control.close()
-
-    def _last_task(self) -> int:
-        return 0 if self._studies is None else self._studies.last_task
 
     # -- acceptor process -------------------------------------------------------------------------
 
@@ -197,7 +198,10 @@ class Coordinator:
             self._loop.unregister(self._control.fileno())
             self._abandoned()
             return False
-        self._follow(packets.decode_control(octets), descriptor)
+        try:
+            self._follow(packets.decode_control(octets), descriptor)
+        except PacketError as error:
+            _log.error("a packet of the acceptor process is left out: %s", error)
         return True
 
     def _follow(self, packet: packets.ControlPacket, descriptor: int | None) -> None:
@@ -206,6 +210,8 @@ class Coordinator:
                 self._loop.stop()
         elif packet["kind"] == "drain":
             self._drain()
+        elif packet["kind"] == "suspend":
+            self._drain(with_studies=False)
         elif packet["kind"] == "stop":
             self._stop()
         elif packet["kind"] == "hand_over":
@@ -236,8 +242,9 @@ class Coordinator:
             return
         _log.error("the acceptor process is gone, finishing what is under way")
         self._orphan = True
-        self._loop.call_later(self._orphan_limit_s, self._drain)
-        self._heir.look()
+        self._loop.call_later(self._orphan_limit_s, lambda: self._drain(with_studies=not self._resumed))
+        if not self._resumed:  # hooks that run are not for the next start
+            self._heir.look()
         self._schedule_round()
 
     def _hand_over(self) -> None:
@@ -248,13 +255,13 @@ class Coordinator:
             self._guests.leave()
             self._operators.end()
 
-    def _drain(self) -> None:
-        """Take over what is still in the channels, end the open studies, stop when every task is done."""
+    def _drain(self, *, with_studies: bool = True) -> None:
+        """Take over what is still in the channels, end the open studies, or leave them to the next start, stop when every task is done."""
         if self._draining:
             return
         self._draining = True
         self._sessions.read_all()
-        if self._studies is not None:
+        if self._studies is not None and with_studies:
             self._studies.drain()
         self._schedule_round()
 
@@ -264,11 +271,10 @@ class Coordinator:
         self._leave()
 
     def _leave(self) -> None:
-        left = self._backlog.keep_all()
-        if left and self._state.directory is not None:
-            _log.warning("%d hooks have not ended, they run at the next start", left)
-        elif left:
-            _log.error("%d hooks have not ended and are lost", left)
+        if left := self._backlog.keep_all():
+            lost = self._state.directory is None
+            _log.log(logging.ERROR if lost else logging.WARNING, "%d hooks have not ended%s", left,
+                     " and are lost" if lost else ", they run at the next start")
         self._loop.stop()
 
     # -- an earlier coordinator --------------------------------------------------------------------------
@@ -282,17 +288,14 @@ class Coordinator:
             self._loop.call_later(RECOVERY_S, lambda: self._forget_unheard(associations))
 
     def _forget_unheard(self, associations: list[str]) -> None:
-        if self._handing_over.done:
-            return
-        if self._studies is not None:
+        if self._studies is not None and not self._handing_over.done:
             self._studies.forget_unheard(self._sessions.unheard(associations))
             self._schedule_round()
 
     def _forget_workers(self) -> None:
-        if self._handing_over.done:
-            return
-        self._state.forget_events(self._sessions.forget_gone())
-        self._schedule_round()
+        if not self._handing_over.done:
+            self._state.forget_events(self._sessions.forget_gone())
+            self._schedule_round()
 
     # -- rounds -----------------------------------------------------------------------------------
 
@@ -314,16 +317,18 @@ class Coordinator:
     def _end_round(self) -> None:
         """Commit, answer, start what is ready."""
         if self._orphan and not (self._sessions.connected or self._guests.present):
-            self._drain()
+            self._drain(with_studies=not self._resumed)
         if self._studies is not None:
             self._studies.due(self._loop.now)
         if not self._commits.commit() and self._studies is not None:
             self._dispatcher.run_kept(self._commits.kept_task)
-        elif self._dispatcher.run():
+        elif self._dispatcher.run() | (self._studies is not None and self._studies.tidy()):
             self._loop.call_later(PAUSE_S, self._schedule_round)
         if self._studies is None:
             self._sessions.send_answers()  # a hook that runs is acknowledged, whatever becomes of the state
         self._backlog.settle()
+        if self._valve.look(self._lanes.pending):
+            self._sessions.hold_objects(on=self._valve.closed)
         self._commits.commit()
         if self._event_log is not None:
             self._event_log.flush()

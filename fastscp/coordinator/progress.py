@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
+from fastscp import jsontext
 from fastscp.coordinator.tasks import FinishTask, HookTask, row_of
 from fastscp.errors import StorageError
-from fastscp.study.state import StudyState
+from fastscp.study.state import ObjectRow, StudyState
 
-COMMIT_PAUSE_S = 0.1  #: between two tries
+COMMIT_PAUSE_S: Final = 0.1  #: between two tries
+OBJECTS_PER_STEP: Final = 128  #: a millisecond or two
 
 
 class Progress:
@@ -23,9 +25,22 @@ class Progress:
         self.renamed = 0  #: how many of them are done
         self.occupies = True  #: its directory may get no new object
         self.hurried = False  #: its directory is wanted
+        self.failed = False  #: by an error that nobody expected
+        self.stuck = False  #: it waits to be tried again, and who wants its directory does not
         self.hook: HookTask | None = None  #: what comes after it
         self.steps: Iterator[float] = iter(())  #: each is a piece of the work; seconds until the next one
         self._state = state
+
+    def pages(self) -> Iterator[tuple[list[tuple[ObjectRow, Mapping[str, Any]]], bool]]:
+        """Yield the objects of the study, each with its ``stored`` packet, as many at a time as are worth one step.
+
+        With them comes whether there are more, so that the step is to end.
+        """
+        state, study = self._state, self.task.study
+        files = state.files(study, self.plan.last)
+        for end in range(OBJECTS_PER_STEP, len(files) + OBJECTS_PER_STEP, OBJECTS_PER_STEP):
+            page = state.objects(study, files[end - OBJECTS_PER_STEP:end])
+            yield [(row, jsontext.loads(row.body)) for row in page], end < len(files)
 
     def keep(self, **changes: Any) -> None:
         """Change the plan; it is durable after the next commit."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from fastscp import jsontext
 from fastscp.coordinator.progress import Progress
 from fastscp.store.comparing import Likeness, compare_files
 from fastscp.study.state import StudyState
@@ -34,24 +33,27 @@ def find(state: StudyState, progress: Progress) -> Generator[float, None, Findin
     plan, findings = progress.plan, Findings()
     known = state.remembered(plan.uid)
     pieces = 0
-    for row in state.objects(progress.task.study, plan.last):
-        before = known.get(jsontext.loads(row.body)["sop_instance"])
-        own = f"{plan.directory}/{row.name}"
-        likeness = Likeness.DIFFERENT
-        if before == own:
-            likeness = Likeness.ONE_FILE
-        elif before is not None:
-            comparison = compare_files(own, before)
-            try:
-                while not progress.hurried or pieces < HURRIED_PIECES:
-                    next(comparison)
-                    pieces += progress.hurried
-                    yield 0.0
-            except StopIteration as end:
-                likeness = end.value
-            comparison.close()
-        if likeness is Likeness.EQUAL and before is not None:
-            findings.repeats.append((row.file, before))
-        elif likeness is Likeness.DIFFERENT or row.changed:
-            findings.changed = True
+    for page, more in progress.pages():
+        for row, stored in page:
+            before = known.get(stored["sop_instance"])
+            own = f"{plan.directory}/{row.name}"
+            likeness = Likeness.DIFFERENT
+            if before == own:
+                likeness = Likeness.ONE_FILE
+            elif before is not None:
+                comparison = compare_files(own, before)
+                try:
+                    while not progress.hurried or pieces < HURRIED_PIECES:
+                        next(comparison)
+                        pieces += progress.hurried
+                        yield 0.0
+                except StopIteration as end:
+                    likeness = end.value
+                comparison.close()
+            if likeness is Likeness.EQUAL and before is not None:
+                findings.repeats.append((row.file, before))
+            elif likeness is Likeness.DIFFERENT or row.changed:
+                findings.changed = True
+        if more:
+            yield 0.0
     return findings

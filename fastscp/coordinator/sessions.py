@@ -7,6 +7,7 @@ come after its association.
 
 Invariants: a ``stored`` that a worker repeats after the death of an earlier coordinator counts once, by
 (incarnation, event); it is answered each time. When a worker dies its associations end and its transfers are void.
+A packet that cannot be handled is logged and left out, and its worker is told: the next coordinator would fail at it, too.
 """
 
 from __future__ import annotations
@@ -20,9 +21,20 @@ from typing import Any, Literal
 import orjson
 
 from fastscp.coordinator.backlog import Backlog
-from fastscp.coordinator.channels import Channel, Transport
+from fastscp.coordinator.channels import Transport
+from fastscp.coordinator.session import (
+    PROCESSING_FAILURE,
+    Session,
+    encoded,
+    leave_out,
+    noted,
+    peer_of,
+    refusal,
+)
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Cause, Lanes, Task
+from fastscp.errors import PacketError, ProcessError
+from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.process import packets
@@ -33,33 +45,19 @@ from fastscp.study.policy import HookPolicy
 
 _log = logging.getLogger(APPLICATION)
 
-_OUT_OF_RESOURCES = 0xA700  #: PS3.4 Table B.2-1
-
-
-class Session:
-    """One worker's channel, and what the worker told over it."""
-
-    def __init__(self, key: int, name: str, transport: Transport, loop: Loop, *,
-                 taken: Callable[[Session, bytes], None], lost: Callable[[Session], None]) -> None:
-        self.key = key
-        self.incarnation = name
-        self.highest_event = 0  #: taken over
-        self.associations: dict[str, tuple[dict[str, Any], bytes]] = {}  #: ``opened`` packets
-        self.requests: set[int] = set()  #: transfers under way
-        self.channel = Channel(transport, loop, taken=partial(taken, self), lost=partial(lost, self))
-
 
 class Sessions:
     """The workers that are connected.
 
     ``studies`` is None where none are tracked; objects then go into ``output_directory``, their hooks into the
-    ``backlog``. ``known`` holds the
-    highest event taken over from each worker of an earlier coordinator, ``changed`` is called when a round has work.
+    ``backlog``. ``known`` holds the highest event taken over from each worker of an earlier coordinator, ``changed`` is
+    called when a round has work, ``said`` counts what is logged for each peer.
     """
 
     def __init__(self, loop: Loop, lanes: Lanes, studies: Studies | None, backlog: Backlog,
                  sink: events.EventSink | None, hooks: HookPolicy, output_directory: str, *, known: Mapping[str, int],
-                 changed: Callable[[], None], wall: Callable[[], float] = time.time) -> None:
+                 changed: Callable[[], None], said: PeerLimit | None = None,
+                 wall: Callable[[], float] = time.time) -> None:
         self._loop = loop
         self._lanes = lanes
         self._studies = studies
@@ -68,10 +66,12 @@ class Sessions:
         self._hooks = hooks
         self._output_directory = output_directory
         self._changed = changed
+        self._said = said or PeerLimit(time.monotonic, loop.call_later)
         self._wall = wall
         self._events = dict(known)  #: highest event taken over, by incarnation
         self._sessions: dict[int, Session] = {}
         self._last_key = 0
+        self._holding = False  #: objects are held back
         self._outgoing: list[tuple[Session, packets.CoordinatorPacket]] = []
         self._held: list[tuple[Session, packets.CoordinatorPacket]] = []  #: what they say is not durable
         self._trouble = ""  #: why the state takes nothing
@@ -81,8 +81,17 @@ class Sessions:
         self._last_key += 1
         session = self._sessions[self._last_key] = Session(self._last_key, name, transport, self._loop, taken=self._take,
                                                            lost=self._lose)
+        if self._holding:
+            self._answer(session, {"kind": "hold", "on": True})
+            self._changed()
         if self._trouble:
             self._tell_trouble(session)
+
+    def hold_objects(self, *, on: bool) -> None:
+        """Tell every worker whether no object is to be begun."""
+        self._holding = on
+        for session in self._sessions.values():
+            self._answer(session, {"kind": "hold", "on": on})
 
     @property
     def connected(self) -> int:
@@ -114,8 +123,33 @@ class Sessions:
     # -- what workers tell ------------------------------------------------------------------------
 
     def _take(self, session: Session, octets: bytes) -> None:
-        packet = packets.decode_worker(octets)
         self._changed()
+        try:
+            packet = packets.decode_worker(octets)
+        except PacketError:
+            leave_out(octets)
+            return
+        self._said.peer = peer_of(session, packet)
+        try:
+            self._handle(session, packet, octets)
+        except PacketError:
+            self._fail(session, packet, octets)
+        except ProcessError:  # of the state: without it nothing can be promised
+            raise
+        except Exception:  # noqa: BLE001 - the boundary of one packet
+            self._fail(session, packet, octets)
+        finally:
+            self._said.peer = ""
+
+    def _fail(self, session: Session, packet: packets.WorkerPacket, octets: bytes) -> None:
+        """Leave out a packet after an error that is being handled; who waits for an answer gets one."""
+        leave_out(octets)
+        if packet["kind"] == "place":
+            self._answer(session, refusal(packet["request"], "internal error", PROCESSING_FAILURE))
+        elif packet["kind"] == "stored":
+            self._answer(session, {"kind": "failed", "event": packet["event"]})
+
+    def _handle(self, session: Session, packet: packets.WorkerPacket, octets: bytes) -> None:
         if packet["kind"] == "stored":
             self._take_stored(session, packet, octets)
         elif packet["kind"] == "place":
@@ -130,7 +164,7 @@ class Sessions:
             session.incarnation = packet["incarnation"]
             session.highest_event = self._events.get(session.incarnation, 0)
         else:
-            self._take_note(packet)
+            noted(self._sink, self._wall(), packet)
 
     def _take_opened(self, session: Session, packet: packets.Opened, octets: bytes) -> None:
         session.associations[packet["association"]] = dict(packet), octets
@@ -145,15 +179,18 @@ class Sessions:
 
     def _take_place(self, session: Session, packet: packets.Place) -> None:
         if self._studies is None:
-            answer: packets.Placed = {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
-                                      "directory": self._output_directory, "late": False}
+            self._answer(session, {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
+                                   "directory": self._output_directory, "late": False})
         elif self._trouble:
-            answer = _refusal(packet["request"], self._trouble)
+            self._answer(session, refusal(packet["request"], self._trouble))
         else:
-            answer = self._studies.place(packet, session.incarnation, self._loop.now)
-            if not answer["status"]:
-                session.requests.add(packet["request"])
-        self._answer(session, answer)
+            session.requests.add(packet["request"])
+            self._studies.place(packet, session.incarnation, self._loop.now, partial(self._placed, session))
+
+    def _placed(self, session: Session, packet: packets.Placed) -> None:
+        if packet["status"]:
+            session.requests.discard(packet["request"])
+        self._answer(session, packet)
 
     def _abandon(self, session: Session, request: int) -> None:
         if request in session.requests and self._studies is not None:
@@ -173,12 +210,14 @@ class Sessions:
 
     def _store(self, session: Session, packet: packets.Stored, octets: bytes, cause: Cause) -> None:
         opened, caller = self._caller(session, packet["association"])
+        self._said.credit()
         if self._sink is not None:
             self._sink.put(events.object_stored(self._wall(), opened, packet))
         if self._studies is not None:
             if packet["request"] is not None:
                 session.requests.discard(packet["request"])
-            self._studies.stored(packet, octets, opened, caller, session.incarnation, cause, self._loop.now)
+            self._studies.stored(packet, octets, opened, caller, session.incarnation,
+                                 cause if self._hooks.synchronous else None, self._loop.now)
             self._events[session.incarnation] = packet["event"]
         elif self._hooks.on_reception is not None:
             self._backlog.add(RECEPTION, variables.reception(opened, packet), cause, session.incarnation)
@@ -201,20 +240,6 @@ class Sessions:
         session.associations.pop(association, None)
         if self._studies is not None:
             self._studies.closed(association)
-
-    def _take_note(self, packet: packets.Note | packets.Missed) -> None:
-        if self._sink is None:
-            return
-        if packet["kind"] == "refused":
-            self._sink.put(events.object_refused(self._wall(), packet))
-        elif packet["kind"] == "quarantined":
-            self._sink.put(events.object_quarantined(self._wall(), packet))
-        elif packet["kind"] == "rejected":
-            self._sink.put(events.association_rejected(self._wall(), packet))
-        elif packet["kind"] == "turned_away":
-            self._sink.put(events.connection_refused(self._wall(), packet))
-        else:
-            self._sink.put(events.events_dropped(self._wall(), packet["count"]))
 
     def _lose(self, session: Session) -> None:
         """Take note that a worker died: its associations ended, its transfers are void."""
@@ -256,6 +281,8 @@ class Sessions:
         """Acknowledge the event that caused a hook, where it was not at once: it was started, or is in the state."""
         if self._studies is None:
             self._answer_cause(task, "ack")
+            if not self._hooks.synchronous:
+                self._lanes.forget_cause(task)
 
     def task_finished(self, task: Task) -> None:
         """With ``--exec-sync``: tell the worker when everything that its event caused is done."""
@@ -277,7 +304,7 @@ class Sessions:
         """Send what is to be told; the caller has made it durable."""
         outgoing, self._outgoing = self._outgoing, []
         for session, packet in outgoing:
-            session.channel.send(packets.encode(packet))
+            session.channel.send(encoded(packet))
 
     # -- while the state takes nothing ------------------------------------------------------------
 
@@ -295,7 +322,7 @@ class Sessions:
                 self._answer(session, packet)
             else:
                 self._abandon(session, packet["request"])
-                self._answer(session, _refusal(packet["request"], reason))
+                self._answer(session, refusal(packet["request"], reason))
         self.send_answers()
 
     def release(self) -> None:
@@ -309,9 +336,3 @@ class Sessions:
 
     def _tell_trouble(self, session: Session) -> None:
         session.channel.send(packets.encode({"kind": "trouble", "reason": self._trouble}))
-
-
-def _refusal(request: int, reason: str) -> packets.Placed:
-    """Answer that no object can be placed now."""
-    return {"kind": "placed", "request": request, "directory": "", "status": _OUT_OF_RESOURCES, "message": reason,
-            "late": False}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -56,6 +57,8 @@ ALTER TABLE objects ADD COLUMN arrived REAL NOT NULL DEFAULT 0;
 #: what makes each format out of the one before; the first makes an empty database
 MIGRATIONS = (_FORMAT_1, _FORMAT_2, _FORMAT_3)
 FORMAT_VERSION = len(MIGRATIONS)
+#: objects of forgotten studies that are dropped at once
+TIDIED_PER_STEP = 256
 #: ended studies of which the revision is kept, at most
 REVISIONS_KEPT = 200_000
 
@@ -77,6 +80,7 @@ class SqliteState:
             self._engine.migrate(MIGRATIONS)
         except sqlite3.Error as error:
             raise ProcessError(f"study state in {directory or 'memory'} cannot be used: {error}") from error
+        self._forgotten = deque(row[0] for row in self._read("SELECT study FROM objects EXCEPT SELECT number FROM studies"))
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         self._engine.write(statement, values)
@@ -97,7 +101,8 @@ class SqliteState:
             "SELECT incarnation, event FROM objects) GROUP BY name"))
         holders = dict(self._read("SELECT association, study FROM objects JOIN studies ON study = studies.number "
                                   "WHERE ended IS NULL ORDER BY latest"))
-        last_study = self._maximum("SELECT max(number) FROM studies")
+        last_study = max(self._maximum("SELECT max(number) FROM studies"),
+                         self._maximum("SELECT max(study) FROM objects"))  # not all of a forgotten study may be dropped
         return Recovered(
             studies, tasks, events, holders,
             last_study=max([last_study, *(task.study for task in tasks)]),  # a task may outlive its study's row
@@ -122,9 +127,19 @@ class SqliteState:
                     (row.number, row.uid, row.directory, row.opened, row.made))
 
     def forget_study(self, number: int) -> None:
-        """Drop a study and its objects."""
+        """Drop a study; ``tidy`` drops its objects."""
         self._write("DELETE FROM studies WHERE number = ?", (number,))
-        self._forget_objects("study = ?", (number,))
+        self._forgotten.append(number)
+
+    def tidy(self) -> bool:
+        """Drop some of what belongs to nothing any more; return whether there is more of it."""
+        if self._forgotten:
+            study = self._forgotten[0]
+            some = "study = ? AND file IN (SELECT file FROM objects WHERE study = ? ORDER BY file LIMIT ?)"
+            self._forget_objects(some, (study, study, TIDIED_PER_STEP))
+            if self._read("SELECT 1 FROM objects WHERE study = ? LIMIT 1", (study,)).fetchone() is None:
+                self._forgotten.popleft()
+        return bool(self._forgotten)
 
     def _forget_objects(self, which: str, values: tuple[object, ...]) -> None:
         """Drop objects; the highest event of each worker stays known."""
@@ -192,11 +207,17 @@ class SqliteState:
             (study, row.file, number, number, row.association, incarnation, event, row.name, row.caller, row.body,
              row.changed, self._wall()))
 
-    def objects(self, study: int, last: int | None = None) -> list[ObjectRow]:
-        """Return the objects of a study in order of their first arrival, up to number ``last``."""
-        return [ObjectRow(file, name, association, caller, body, bool(changed)) for file, name, association, caller, body, changed in self._read(
-            "SELECT file, name, association, caller, body, changed FROM objects "
-            "WHERE study = ? AND number <= ifnull(?, number) ORDER BY number", (study, last))]
+    def files(self, study: int, last: int | None = None) -> list[str]:
+        """Return the files of a study's objects in order of their first arrival, up to number ``last``."""
+        return [file for (file,) in self._read(
+            "SELECT file FROM objects WHERE study = ? AND number <= ifnull(?, number) ORDER BY number", (study, last))]
+
+    def objects(self, study: int, files: Iterable[str]) -> list[ObjectRow]:
+        """Return the objects of a study that came as ``files``, those that there are."""
+        return [ObjectRow(file, name, association, caller, body, bool(changed))
+                for wanted in files for file, name, association, caller, body, changed in self._read(
+            "SELECT file, name, association, caller, body, changed FROM objects WHERE study = ? AND file = ?",
+            (study, wanted))]
 
     def forget_object(self, study: int, file: str) -> None:
         """Drop an object."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -32,6 +33,8 @@ _log = logging.getLogger(APPLICATION)
 #: an ended study is remembered that long, and its objects, of the latest studies, up to that many
 REMEMBER_S = 7 * 86400.0
 REMEMBER_OBJECTS = 200_000
+#: studies that end in one round because their time is over
+MOST_ENDS = 64
 #: between two looks at what is to be forgotten
 FORGET_EVERY_S = 60.0
 #: stands for the associations that an earlier coordinator knew, until those that are left were heard of
@@ -100,15 +103,18 @@ class Studies:
     def _recover_series(self, study: Study) -> None:
         if self._hooks.on_end_of_series is None and self._sink is None:
             return
-        for row in self._state.objects(study.number):
+        for row in self._state.objects(study.number, self._state.files(study.number)):
             series = jsontext.loads(row.body)["series"]
             self._series_of.setdefault(study.number, {})[series] = row.caller
             self._series.add_free((study.number, series))
 
     # -- what workers tell ------------------------------------------------------------------------
 
-    def place(self, packet: packets.Place, incarnation: str, now: float) -> packets.Placed:
-        """Answer where an object goes; its study is open from here on."""
+    def place(self, packet: packets.Place, incarnation: str, now: float, answer: Callable[[packets.Placed], None]) -> None:
+        """Answer where an object goes; its study is open from here on.
+
+        The answer comes at once, or when what is under way in that directory is done.
+        """
         try:
             uid = naming.study_uid(packet["study"])
             study = self._tracker.find(uid)
@@ -116,13 +122,14 @@ class Studies:
                 study = self._open(uid, packet, now)
             else:
                 self._placer.ensure(study.directory)
-            self._finisher.settle(study.directory)
         except (InstanceError, StorageError) as error:
-            return {"kind": "placed", "request": packet["request"], "directory": "", "status": error.status,
-                    "message": str(error), "late": False}
+            answer({"kind": "placed", "request": packet["request"], "directory": "", "status": error.status,
+                    "message": str(error), "late": False})
+            return
         self._tracker.begin((incarnation, packet["request"]), study)
-        return {"kind": "placed", "request": packet["request"], "directory": study.directory, "status": 0,
-                "message": "", "late": study.late}
+        placed: packets.Placed = {"kind": "placed", "request": packet["request"], "directory": study.directory, "status": 0,
+                                  "message": "", "late": study.late}
+        self._finisher.settle(study.directory, partial(answer, placed))
 
     def _open(self, uid: str, packet: packets.Place, now: float) -> Study:
         late = None
@@ -168,7 +175,7 @@ class Studies:
 
     def _forget_void(self, study: Study) -> None:
         """Drop a study that never got an object; one that ended before stays ended."""
-        if self._state.objects(study.number):
+        if self._state.files(study.number):
             self._state.end_study(study.number, self._wall())
             return
         self._state.forget_study(study.number)
@@ -239,8 +246,8 @@ class Studies:
     # -- ends -------------------------------------------------------------------------------------
 
     def due(self, now: float) -> None:
-        """End the studies whose time is over."""
-        for study in self._tracker.due(now):
+        """End the studies whose time is over, or some of a great many; ``deadline`` is over while there are more."""
+        for study in self._tracker.due(now, MOST_ENDS):
             self._end([study], "maximum-age" if study.closing else "timeout")
 
     def deadline(self) -> float | None:
@@ -264,6 +271,10 @@ class Studies:
             self._series_of.pop(study.number, None)
             plan = self._finisher.plan(study, reason, caller=caller, last=self._last_object)
             self._add_new(FinishTask(study.number, plan, self._next_task(), cause), after=after)
+
+    def tidy(self) -> bool:
+        """Drop some of what belongs to studies that were forgotten; return whether there is more."""
+        return self._state.tidy()
 
     def _forget_ended(self, wall: float) -> None:
         self._forgot = wall

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fastscp import jsontext
@@ -48,12 +48,18 @@ class Plan:
     caller: Mapping[str, Any] | None = None  #: whose object was the last; None: the hook is a task of its own
     last: int | None = None  #: number of the last object that belongs to this end
     decided: bool = True  #: whether ``revision`` is known
+    named: bool = True  #: whether ``renames`` are chosen
     revision: int = 1  #: 0: nothing changed
     repeats: tuple[tuple[str, str], ...] = ()  #: (file to be removed, path under which its octets are kept)
     move: Move | None = None
 
+    @property
+    def final_directory(self) -> str:
+        """Where the files are in the end."""
+        return self.directory if self.move is None else self.move.target
 
-@dataclass(eq=False)
+
+@dataclass(eq=False, slots=True)
 class HookTask:
     """A hook to be run. ``number`` is its key in the durable state.
 
@@ -102,14 +108,14 @@ def task_of(row: TaskRow) -> Task:
     return FinishTask(row.study, Plan(**body, move=move), row.number)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Entry:
     """The place of a task that is not done."""
 
     task: Task
     lane: int | None
     waits_for: int = 0
-    successors: list[_Entry] = field(default_factory=list)
+    successors: list[_Entry] | None = None  #: most have none
 
 
 class Lanes:
@@ -153,6 +159,17 @@ class Lanes:
         if isinstance(task, HookTask) and task.kept and self.pending >= NEAR:
             task.call = None
 
+    def forget_cause(self, task: Task) -> None:
+        """Count a task as nobody's: its worker waits for nothing of it any more."""
+        if isinstance(task, HookTask) and task.cause is not None:
+            self._drop_cause(task.cause)
+            task.cause = None
+
+    def _drop_cause(self, cause: Cause) -> None:
+        self._caused[cause] -= 1
+        if not self._caused[cause]:
+            del self._caused[cause]
+
     def caused(self, cause: Cause) -> int:
         """Return how many tasks of that cause are not done."""
         return self._caused.get(cause, 0)
@@ -161,12 +178,10 @@ class Lanes:
         """Mark a task as done; what waited only for it becomes ready."""
         entry = self._entries.pop(task)
         if task.cause is not None:
-            self._caused[task.cause] -= 1
-            if not self._caused[task.cause]:
-                del self._caused[task.cause]
+            self._drop_cause(task.cause)
         if entry.lane is not None and self._tails[entry.lane] is entry:
             del self._tails[entry.lane]
-        for successor in entry.successors:
+        for successor in entry.successors or ():
             successor.waits_for -= 1
             if not successor.waits_for:
                 self._make_ready(successor.task)
@@ -186,5 +201,7 @@ class Lanes:
 
 
 def _wait(entry: _Entry, other: _Entry) -> None:
+    if other.successors is None:
+        other.successors = []
     other.successors.append(entry)
     entry.waits_for += 1

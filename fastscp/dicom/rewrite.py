@@ -127,6 +127,20 @@ class Rewriter:
         self._output.write(self._target)
         return rest
 
+    @property
+    def verbatim(self) -> int:
+        """Octets to come that go to the sink as they are; who puts them there himself says so (``passed``)."""
+        if self._preserve:
+            return NO_LIMIT
+        if self._inflater is not None or self._deflation is not None:
+            return 0
+        return max(self._value.verbatim_left - 1, 0)
+
+    def passed(self, octets: int) -> None:
+        """Account for input, no more than ``verbatim``, that the sink got in another way."""
+        if not self._preserve:
+            self._value.passed(octets)
+
     def _feed_deflater(self, views: Sequence[bytes | memoryview],
                        enough: Callable[[], bool]) -> list[bytes | memoryview]:
         """Read no more at once than may be deflated at once."""

@@ -5,7 +5,8 @@ does so only up to ``PIPE_BUF`` octets (POSIX.1 ``write``), so there all process
 a lock they inherit. It is waited for only for a moment: a process that was stopped while it held the lock costs at
 the worst a torn line, never the service. A reader that does not read must not stop the service: pipes, terminals and sockets are
 written to without blocking, the former two by a description of our own because ``O_NONBLOCK`` would otherwise
-be seen by every program that shares the descriptor. After a bounded wait messages are dropped and counted until there is room again.
+be seen by every program that shares the descriptor. A message waits for a reader that is slow, ``_PATIENCE_MS`` in all;
+when there was no room in that time, messages are dropped at once and counted, until there is room again (ADR 15).
 What is written to a closed descriptor is lost silently: there is no other place to report it.
 """
 
@@ -17,10 +18,11 @@ import os
 import select
 import socket
 import stat
+import time
 
 from fastscp.log.turns import Turns
 
-_PATIENCE_MS = 1000
+_PATIENCE_MS = 100.0
 _GONE = (errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO, errno.ECONNRESET, errno.ENOTCONN)
 
 #: What is written once there is room again; ``%d`` is the number of messages.
@@ -39,6 +41,7 @@ class Stream:
         self._turns = Turns()
         self._stuck = False
         self._torn = False
+        self._patience_ms = 0.0  #: of the message at hand
         self._socket: socket.socket | None = None
         try:
             mode = os.fstat(descriptor).st_mode
@@ -92,6 +95,7 @@ class Stream:
 
     def _write_all(self, octets: bytes) -> None:
         view = memoryview(octets)
+        self._patience_ms = _PATIENCE_MS
         while view:
             if not self._ready(wait=len(view) < len(octets)):
                 self._lost += 1
@@ -122,7 +126,11 @@ class Stream:
             return True
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
-        events = poll.poll(0 if self._stuck and not wait else _PATIENCE_MS)
+        events = poll.poll(0)
+        if not events and (wait or not self._stuck) and self._patience_ms > 0:
+            began = time.monotonic()
+            events = poll.poll(self._patience_ms)
+            self._patience_ms -= (time.monotonic() - began) * 1000
         self._stuck = not events
         return bool(events)
 

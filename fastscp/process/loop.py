@@ -133,16 +133,24 @@ class Loop:
                 return
 
     def _run_timers(self) -> float:
-        """Run what is due; return the seconds to the next timer, -1 when there is none."""
+        """Run what is due; return the seconds to the next timer, -1 when there is none.
+
+        What is added meanwhile waits for the next round, due or not: descriptors come in between.
+        """
         timers = self._timers
+        first_new: int | None = None
         while timers:
-            when, _, timer = timers[0]
+            when, order, timer = timers[0]
             if timer.callback is None:
                 heapq.heappop(timers)
                 continue
             self.now = now = time.monotonic()
             if when > now:
                 return 0 if self._stopped else when - now + 0.001
+            if first_new is None:
+                first_new = next(self._order)
+            elif order >= first_new:
+                return 0
             heapq.heappop(timers)
             callback, timer.callback = timer.callback, None
             callback()

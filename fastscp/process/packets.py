@@ -18,13 +18,13 @@ from typing import Literal, TypedDict, cast
 import orjson
 
 from fastscp import jsontext
-from fastscp.errors import ProcessError
+from fastscp.errors import PacketError
 from fastscp.process.fdpass import PACKET_OCTETS
+from fastscp.process.notes import Missed, Note, TurnedAway
 from fastscp.process.succession import Guest, HandedOver, HookEnded, Lent, Unable
 
 #: Longest string of a peer in a packet, in characters: longer than any file name can be.
 MAXIMUM_STRING = 1024
-
 
 class Hello(TypedDict):
     """First packet of a worker on a (new) channel."""
@@ -101,75 +101,6 @@ class Stored(TypedDict):
     sha256: str | None
 
 
-class Unstored(TypedDict):
-    """An object that was not stored, and why. It says itself who called: it may come after its association ended."""
-
-    association: str
-    calling_aet: str
-    called_aet: str
-    peer: str
-    peer_host: str
-    port: int
-    sop_class: str
-    sop_instance: str
-    study: str
-    series: str
-    modality: str
-    transfer_syntax: str
-    duration_s: float
-    tag: str | None  #: GGGG,EEEE
-    offset: int | None  #: see ``errors.ObjectError``
-    reason: str
-
-
-class Refused(Unstored):
-    """It was refused, or cut off (``status`` is None): nothing of it is stored, unless ``file`` says so."""
-
-    kind: Literal["refused"]
-    directory: str | None
-    file: str | None
-    status: int | None
-
-
-class Quarantined(Unstored):
-    """It is kept as ``directory/file``; ``status`` is what it would have been refused with."""
-
-    kind: Literal["quarantined"]
-    directory: str
-    file: str
-    size: int
-    status: int
-
-
-class Rejected(TypedDict):
-    """An association was rejected."""
-
-    kind: Literal["rejected"]
-    calling_aet: str
-    called_aet: str
-    peer: str
-    peer_host: str
-    port: int
-    reason: str
-
-
-class TurnedAway(TypedDict):
-    """A connection was closed before anything was read from it."""
-
-    kind: Literal["turned_away"]
-    peer: str
-    peer_host: str
-    port: int
-    reason: str
-
-
-class Missed(TypedDict):
-    """So many notes were dropped before this packet, because nobody took them."""
-
-    kind: Literal["missed"]
-    count: int
-
-
 class Placed(TypedDict):
     """Publish there (the directory exists); a ``status`` other than 0 refuses the object.
 
@@ -191,11 +122,25 @@ class Ack(TypedDict):
     event: int
 
 
+class Failed(TypedDict):
+    """``event`` could not be taken over, for a fault of the service: it is not repeated, and nothing follows from it."""
+
+    kind: Literal["failed"]
+    event: int
+
+
 class Ran(TypedDict):
     """With ``--exec-sync``: every hook that ``event`` caused has ended (sent also when there was none)."""
 
     kind: Literal["ran"]
     event: int
+
+
+class Hold(TypedDict):
+    """Whether no object is to be begun, because too many hooks wait; a new channel begins without."""
+
+    kind: Literal["hold"]
+    on: bool
 
 
 class Trouble(TypedDict):
@@ -216,9 +161,9 @@ class Worker(TypedDict):
 
 
 class Order(TypedDict):
-    """What the acceptor process wants done: finish and end, end now, read files again, give up the state."""
+    """What the acceptor process wants done: finish and end, with or without open studies; end now; read files again; give up the state."""
 
-    kind: Literal["drain", "stop", "reload", "retire", "hand_over"]
+    kind: Literal["drain", "suspend", "stop", "reload", "retire", "hand_over"]
 
 
 class Ready(TypedDict):
@@ -280,11 +225,8 @@ class Unconnected(TypedDict):
     number: int
 
 
-#: for the event stream: nothing follows from them, and nobody waits for them
-#: for the event stream only
-Note = Refused | Quarantined | Rejected | TurnedAway
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
-CoordinatorPacket = Placed | Ack | Ran | Trouble
+CoordinatorPacket = Placed | Ack | Failed | Ran | Hold | Trouble
 #: between the acceptor process and the coordinator
 ControlPacket = Worker | Order | Host | Ready | Guest | HandedOver | Unable | Lent | HookEnded
 #: from the acceptor process to a worker
@@ -300,38 +242,38 @@ def turned_away(address: str, host: str, port: int, reason: str) -> TurnedAway:
 
 
 def encode(packet: Packet) -> bytes:
-    """Return the packet's octets. Raises ``ProcessError`` when it is too long or cannot be encoded."""
+    """Return the packet's octets. Raises ``PacketError`` when it is too long or cannot be encoded."""
     try:
         octets = jsontext.dumps(packet)
     except TypeError as error:
-        raise ProcessError(f"a packet of kind {packet['kind']} cannot be encoded: {error}") from error
+        raise PacketError(f"a packet of kind {packet['kind']} cannot be encoded: {error}") from error
     if len(octets) > PACKET_OCTETS:
-        raise ProcessError(f"a packet of kind {packet['kind']} has {len(octets)} octets")
+        raise PacketError(f"a packet of kind {packet['kind']} has {len(octets)} octets")
     return octets
 
 
 def decode_worker(octets: bytes | bytearray | memoryview) -> WorkerPacket:
-    """Return a packet that a worker sent. Raises ``ProcessError``."""
+    """Return a packet that a worker sent. Raises ``PacketError``."""
     return cast("WorkerPacket", _decode(octets))
 
 
 def decode_coordinator(octets: bytes | bytearray | memoryview) -> CoordinatorPacket:
-    """Return a packet that the coordinator sent to a worker. Raises ``ProcessError``."""
+    """Return a packet that the coordinator sent to a worker. Raises ``PacketError``."""
     return cast("CoordinatorPacket", _decode(octets))
 
 
 def decode_control(octets: bytes | bytearray | memoryview) -> ControlPacket:
-    """Return a packet between acceptor process and coordinator. Raises ``ProcessError``."""
+    """Return a packet between acceptor process and coordinator. Raises ``PacketError``."""
     return cast("ControlPacket", _decode(octets))
 
 
 def decode_order(octets: bytes) -> WorkerOrder:
-    """Return what the acceptor process sent to a worker. Raises ``ProcessError``."""
+    """Return what the acceptor process sent to a worker. Raises ``PacketError``."""
     return cast("WorkerOrder", _decode(octets))
 
 
 def decode_news(octets: bytes) -> WorkerNews:
-    """Return what a worker sent to the acceptor process. Raises ``ProcessError``."""
+    """Return what a worker sent to the acceptor process. Raises ``PacketError``."""
     return cast("WorkerNews", _decode(octets))
 
 
@@ -344,7 +286,7 @@ def _decode(octets: bytes | bytearray | memoryview) -> object:
     try:
         packet = jsontext.loads(octets)
     except orjson.JSONDecodeError as error:
-        raise ProcessError(f"a packet of {len(octets)} octets is not JSON: {error}") from error
+        raise PacketError(f"a packet of {len(octets)} octets is not JSON: {error}") from error
     if not isinstance(packet, dict) or "kind" not in packet:
-        raise ProcessError("a packet has no kind")
+        raise PacketError("a packet has no kind")
     return packet

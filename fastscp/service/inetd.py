@@ -25,7 +25,7 @@ from fastscp.net.listener import tune
 from fastscp.net.peer import Peer, peer_at
 from fastscp.net.systemd import adopt_connection
 from fastscp.process import fdpass, packets
-from fastscp.process.child import Processes, SystemProcesses
+from fastscp.process.child import Closeable, Processes, SystemProcesses
 from fastscp.process.loop import IN, Loop
 from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.titles import set_title
@@ -127,7 +127,7 @@ def peer_of(sock: socket.socket) -> Peer:
 class CoordinatorChild:
     """The coordinator of one association, and its event channel."""
 
-    def __init__(self, run: Callable[[socket.socket], int], processes: Processes, connection: socket.socket) -> None:
+    def __init__(self, run: Callable[[socket.socket], int], processes: Processes, connection: Closeable) -> None:
         """Start it; ``run`` gets its end of the control channel, ``connection`` is closed in it."""
         self._processes = processes
         self._control, theirs = fdpass.channel_pair()

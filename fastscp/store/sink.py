@@ -41,6 +41,10 @@ class OutputDirectory(Directory):
             fd, hidden = self.open_temporary()
         except OSError as error:
             raise storage_error("create a file in", self.path, error) from error
+        return self.sink(fd, hidden, head)
+
+    def sink(self, fd: int, hidden: str | None, head: bytes) -> InstanceSink:
+        """Return the temporary that was opened."""
         return InstanceSink(self, fd, hidden, head)
 
 

@@ -37,6 +37,7 @@ class StudyPolicy:
     completed_directory: str | None = None  #: ``--completed-directory``: where the directory of an ended study goes
     durable: bool = False  #: names and state are on the disk before anybody is told of them (``--sync``)
     state_directory: str | None = None  #: ``--state-dir``; None: hidden inside the output directory
+    resumed: bool = False  #: whoever is killed goes on with the studies that are open then (fastscp-ingest)
     names_by_character_set: bool = False  #: ``--transliterate-names``
 
 
@@ -52,6 +53,7 @@ class HookPolicy:
     jobs: int = 8  #: ``--hook-jobs``: hooks running at once
     timeout_s: float | None = None  #: ``--hook-timeout``
     retries: int = 0  #: ``--hook-retries``: of a hook that failed
+    most_waiting: int = 100_000  #: ``--max-waiting-hooks``: tasks that wait before objects are held back
     event_log: str | None = None  #: ``--event-log``
     event_digest: bool = False  #: ``--event-digest``: sha256 of each stored file in its event
 

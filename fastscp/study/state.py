@@ -136,7 +136,10 @@ class StudyState(HookState, Protocol):
         """Keep an opened (or opened again) study."""
 
     def forget_study(self, number: int) -> None:
-        """Drop a study and its objects."""
+        """Drop a study; ``tidy`` drops its objects."""
+
+    def tidy(self) -> bool:
+        """Drop some of what belongs to nothing any more; return whether there is more of it."""
 
     def end_study(self, number: int, when: float) -> None:
         """Keep an ended study, for late objects."""
@@ -162,8 +165,11 @@ class StudyState(HookState, Protocol):
     def add_object(self, study: int, row: ObjectRow, number: int, incarnation: str, event: int) -> None:
         """Keep an object and the event that told of it; it takes the place of an earlier one of the same name."""
 
-    def objects(self, study: int, last: int | None = None) -> list[ObjectRow]:
-        """Return the objects of a study in order of their first arrival, up to number ``last``."""
+    def files(self, study: int, last: int | None = None) -> list[str]:
+        """Return the files of a study's objects in order of their first arrival, up to number ``last``."""
+
+    def objects(self, study: int, files: Iterable[str]) -> list[ObjectRow]:
+        """Return the objects of a study that came as ``files``, those that there are."""
 
     def forget_object(self, study: int, file: str) -> None:
         """Drop an object."""

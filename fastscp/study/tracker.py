@@ -184,9 +184,9 @@ class Tracker:
         self._associations.discard(association)
         self._holders.release(association)
 
-    def due(self, now: float) -> list[Study]:
-        """Return the studies whose time is over, oldest activity first."""
-        ended = []
+    def due(self, now: float, most: int | None = None) -> list[Study]:
+        """Return the studies whose time is over, oldest activity first, and no more than ``most`` of them."""
+        ended: list[Study] = []
         for study in list(self._open.values()):
             if self._max_age_s is not None and study.opened + self._max_age_s <= now and study.objects:
                 self._close_to_new(study)
@@ -194,6 +194,8 @@ class Tracker:
                 continue
             if study.closing or (self._timeout_s is not None and study.last + self._timeout_s <= now):
                 ended.append(study)
+                if len(ended) == most:
+                    break
         for study in ended:
             self._remove(study)
         return ended

@@ -175,7 +175,13 @@ class Connection:
         self._stream.update(reading=not blocked, besides=left)
 
     def _peer_left(self) -> None:
-        """Give up whoever left while a hook runs; objects that were sent before are stored when it has ended."""
+        """Give up whoever left while a hook runs; objects that were sent before are stored when it has ended.
+
+        What is held back is not: its peer has given it up, and would only wait here with a descriptor.
+        """
+        if self.storage.turnstile.held:
+            self.end_of_file()
+            return
         self._watched = self._stream.transport.peek() != P_DATA_TF
         (self.end_of_file if self._watched else self.update)()
 

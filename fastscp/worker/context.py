@@ -16,7 +16,7 @@ from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.rewrite import Shapes
 from fastscp.log import setup as log
 from fastscp.log.limit import PeerLimit
-from fastscp.process import packets
+from fastscp.process import notes, packets
 from fastscp.process.flag import Flag
 from fastscp.process.loop import Loop
 from fastscp.store.own_paths import OwnPaths
@@ -26,6 +26,7 @@ from fastscp.store.sink import OutputDirectory
 from fastscp.study.policy import Sorting
 from fastscp.ul.answers import Answers
 from fastscp.worker.flushing import Group
+from fastscp.worker.intake import Intake
 from fastscp.worker.limits import Places
 from fastscp.worker.room import Room
 
@@ -58,10 +59,11 @@ class Reporter(Protocol):
         """Return the number of the next event."""
 
     def stored(self, packet: packets.Stored, *, on_sent: Callable[[], None] | None = None,
-               on_acknowledged: Callable[[], None] | None = None, on_ran: Callable[[], None] | None = None) -> None:
+               on_acknowledged: Callable[[], None] | None = None, on_ran: Callable[[], None] | None = None,
+               on_failed: Callable[[], None] | None = None) -> None:
         """Tell that an object is published."""
 
-    def note(self, packet: packets.Note) -> None:
+    def note(self, packet: notes.Note) -> None:
         """Tell something to the event stream that nothing follows from."""
 
 
@@ -91,6 +93,7 @@ class ServiceContext:
     places: bool  #: the coordinator decides directories
     hooks_first: bool  #: nothing further is served until the hooks of an object have ended
     faults: FaultPolicy
+    intake: Intake
     listener: Reporter | None = None  #: None: nobody reads events
     group: Group | None = None  #: None: objects are not flushed together
 
@@ -100,8 +103,6 @@ class ConnectionContext:
     """What every connection uses."""
 
     loop: Loop
-    #: everything is received here; nothing in it may be kept without a copy
-    buffer: memoryview
     answers: Answers
     network: NetworkPolicy
     incarnation: str  #: names this worker process for life
@@ -138,22 +139,25 @@ def _room(store: StorePolicy, shared: Shared) -> Room | None:
     return Room(store.output_directory or "/", store.min_free, shared.short_of_room)
 
 
+def reception_context(config: Config, directory: OutputDirectory, shared: Shared) -> ReceptionContext:
+    """Compose what objects are received with; their temporaries are made in ``directory``."""
+    return ReceptionContext(
+        output=config.output, store=config.store, directory=directory, shapes=Shapes(),
+        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest, quarantine=_quarantine(config),
+        own=OwnPaths(files=(*config.own_files, *log.files())), room=_room(config.store, shared))
+
+
 def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str,
                    shared: Shared | None = None) -> ConnectionContext:
     """Compose what a worker's connections use."""
     shared = shared or Shared()
-    reception = ReceptionContext(
-        output=config.output, store=config.store,
-        directory=OutputDirectory(config.store.output_directory or "/", config.store.sync), shapes=Shapes(),
-        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest,
-        quarantine=_quarantine(config), own=OwnPaths(files=(*config.own_files, *log.files())),
-        room=_room(config.store, shared))
+    reception = reception_context(config, OutputDirectory(config.store.output_directory or "/", config.store.sync), shared)
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,
-        hooks_first=config.hooks.synchronous, faults=config.faults, listener=reporter if config.tells_events else None,
-        group=_group(config.store, loop))
+        hooks_first=config.hooks.synchronous, faults=config.faults, intake=Intake(loop, _BUFFER_OCTETS),
+        listener=reporter if config.tells_events else None, group=_group(config.store, loop))
     return ConnectionContext(
-        loop=loop, buffer=memoryview(bytearray(_BUFFER_OCTETS)), answers=Answers(config.negotiation),
+        loop=loop, answers=Answers(config.negotiation),
         network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,
         service=service, said=PeerLimit(time.monotonic, loop.call_later), places=shared.places)

@@ -67,7 +67,7 @@ class Flow:
         self.working = False  #: blocked by what goes on by itself, in the next round
         self._owner = owner
         self._loop = context.loop
-        self._buffer = context.buffer
+        self._intake = context.service.intake
         self._stream = stream
         self._association = association
         self._pumping = False
@@ -89,16 +89,16 @@ class Flow:
 
     def read(self) -> None:
         """Handle what was read, and read on while the transport has something and the turn goes on."""
-        transport, stream, inbox = self._stream.transport, self._stream, self.inbox
+        transport, stream, inbox, intake = self._stream.transport, self._stream, self.inbox, self._intake
         while True:
             if not inbox.unread:
-                count = transport.receive_into(self._buffer)
+                count = transport.receive_into(intake.buffer)
                 if count < 0:
                     return
                 if count == 0:
                     self._owner.end_of_file()
                     return
-                inbox.receive(self._buffer[:count])
+                inbox.receive(intake.buffer[:count])
             if self.lane is None or not self._express(self.lane):
                 try:
                     inbox.decode(self._association)
@@ -152,6 +152,11 @@ class Flow:
 
     def block(self) -> None:
         """Handle no further item and read nothing until ``resume``."""
+        self.blocked = True
+
+    def put_back(self, item: Any) -> None:
+        """Handle ``item`` again after ``resume``, and nothing before it."""
+        self.inbox.items.appendleft(item)
         self.blocked = True
 
     def resume(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from fastscp.dicom.uids import SOP_CLASS_NAMES, TRANSFER_SYNTAX_NAMES
 from fastscp.dimse import describe as dimse
 from fastscp.dimse.command import Command
+from fastscp.log.limit import STORED
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable, printable_lines
 from fastscp.store.naming import clean_file_name
@@ -128,7 +129,7 @@ def log_published(published: Published) -> None:
     """Log where an object went."""
     path = f"{published.directory}/{published.file}"
     if published.written:
-        _log.info("storing DICOM file: %s", path)
+        _log.info("storing DICOM file: %s", path, extra=STORED)
     if published.warning:
         _log.warning("%s, storing as: %s", printable(published.warning), path)
     duplicate = _DUPLICATES.get(published.duplicate)

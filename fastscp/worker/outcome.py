@@ -20,7 +20,7 @@ from fastscp.errors import ObjectError, tag_text
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.net.peer import Peer
-from fastscp.process import packets
+from fastscp.process import notes, packets
 from fastscp.study import event_types, events
 from fastscp.ul.pdu import AAssociateRQ, AcceptedContext
 from fastscp.worker.context import Reporter
@@ -201,7 +201,7 @@ class Outcomes:
         if self.listener is not None:
             self.listener.note(packet)
 
-    def _packet(self, attempt: _Attempt, verdict: Verdict) -> packets.Refused:
+    def _packet(self, attempt: _Attempt, verdict: Verdict) -> notes.Refused:
         command = attempt.command
         return {
             "kind": "refused", "association": self.association, **self.caller.fields(),

@@ -60,7 +60,7 @@ class Worker:
         """
         self.loop = Loop()
         incarnation = new_incarnation(time.time())
-        self.reporter = Reporter(self.loop, incarnation, self._unconnected)
+        self.reporter = Reporter(self.loop, incarnation, self._unconnected, self._hold)
         context = worker_context(config, self.loop, self.reporter, incarnation, settings.shared)
         self._context = replace(context, depot=depot_of(context.service))
         self._network = config.network
@@ -143,6 +143,10 @@ class Worker:
         elif descriptor is not None:
             os.close(descriptor)
 
+    def _hold(self, reason: str, on: bool) -> None:
+        intake = self._context.service.intake
+        (intake.hold if on else intake.release)(reason)
+
     def _unconnected(self) -> None:
         if self._channel is None:
             self.loop.call_later(0, self._end_without_coordinator)
@@ -194,7 +198,7 @@ class Worker:
         sock.setblocking(False)
         connection = Connection(self._context, number, self._transport(sock), peer, self._finished)
         self._connections.add(connection)
-        connection.start()
+        connection.flow.enter(connection.start)
 
     def name_peers(self, address: str, name: str) -> None:
         """Take note of the host name of an address, "" when it has none."""
@@ -239,7 +243,7 @@ class Worker:
         """End associations that have been asking for nothing; look again while others are under way."""
         now = self.loop.now
         for connection in list(self._connections):
-            busy = connection.blocked or connection.storage.busy
+            busy = (connection.blocked and not connection.storage.turnstile.held) or connection.storage.busy
             if not busy and now - connection.storage.idle_since >= _IDLE_S:
                 connection.abort("the service stops", source=2, reason=0)
         if self._connections:

@@ -46,7 +46,8 @@ class Published:
     @property
     def written(self) -> bool:
         """Whether there is a new file."""
-        return self.duplicate not in {OnDuplicate.KEEP, OnDuplicate.COMPARE}
+        rule = self.duplicate
+        return rule is None or (rule is not OnDuplicate.KEEP and rule is not OnDuplicate.COMPARE)  # no set: hashing costs
 
 
 _Publication = Generator[None, None, Published]

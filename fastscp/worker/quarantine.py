@@ -20,7 +20,7 @@ from fastscp.dicom.filemeta import encode as encode_file_meta
 from fastscp.dicom.rewrite import Trace
 from fastscp.dimse.command import Command
 from fastscp.errors import InstanceError, ObjectError, StorageError
-from fastscp.process import packets
+from fastscp.process import notes, packets
 from fastscp.store import naming
 from fastscp.store.quarantine import Quarantine
 from fastscp.store.received import Received
@@ -60,6 +60,11 @@ class KeepingReception(Reception):
             self._received = Received(self._sink)
             self._trace = self._rewriter.trace()
             self._rewriter.before_sorting = self._received.securing
+
+    @property
+    def passes(self) -> int:
+        """None: what is received has to be had back."""
+        return 0
 
     def feed(self, views: Sequence[memoryview | bytes], enough: Callable[[], bool]) -> list[memoryview | bytes]:
         """Take the next fragments of the data set; they may be reused when it returns."""
@@ -188,9 +193,9 @@ def described(reception: Reception, refusal: InstanceError) -> dict[str, Any]:
 
 
 def quarantined(reception: Reception, kept: Kept, caller: Mapping[str, Any], association: str,
-                duration_s: float) -> packets.Quarantined:
+                duration_s: float) -> notes.Quarantined:
     """Return the packet that tells the event stream of a kept object."""
-    return cast("packets.Quarantined", {
+    return cast("notes.Quarantined", {
         "kind": "quarantined", "association": association, **caller, "directory": kept.directory, "file": kept.file,
         "size": kept.size, "duration_s": round(duration_s, 6), **described(reception, kept.refusal),
     })

@@ -127,9 +127,29 @@ class Reception:
             return rest
         return []
 
+    @property
+    def passes(self) -> int:
+        """Octets to come that may be left out and put into the file by somebody else, as they are (``pass_over``)."""
+        return 0 if self._rewriter is None or self.failure is not None else self._rewriter.verbatim
+
+    def pass_over(self, octets: int) -> None:
+        """Leave room in the file for octets of the data set, no more than ``passes``."""
+        if self._rewriter is None or self._sink is None:
+            return
+        try:
+            if self._settings.store.max_object_octets:
+                self._count_octets(octets)
+            self._sink.leave_out(octets)
+            self._rewriter.passed(octets)
+        except ObjectError as error:
+            self.fail(error)
+
     def _count(self, views: Sequence[memoryview | bytes], rest: Sequence[memoryview | bytes]) -> None:
+        self._count_octets(sum(map(len, views)) - sum(map(len, rest)))
+
+    def _count_octets(self, octets: int) -> None:
         most = self._settings.store.max_object_octets
-        self._octets += sum(map(len, views)) - sum(map(len, rest))
+        self._octets += octets
         if self._octets > most:
             raise StorageError(f"data set of more than {most} octets")
 
@@ -251,7 +271,7 @@ class Reception:
         return self._guarded(self._comparing(directory))
 
     def _comparing(self, directory: str | None) -> Generator[None, None, None]:
-        if self._sink is not None and self._publication is not None:
+        if self._sink is not None and self._publication is not None and self.failure is None:
             self.unchanged = yield from self._publication.comparing(self._sink, directory)
 
     def publishing(self, directory: str | None, now: datetime.datetime) -> Generator[None, None, Published | None]:

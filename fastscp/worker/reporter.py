@@ -18,43 +18,34 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 
 from fastscp.log.names import NETWORK
-from fastscp.process import fdpass, packets
+from fastscp.process import fdpass, notes, packets
 from fastscp.process.loop import IN, OUT, Loop
+from fastscp.worker.intake import HOOKS, PACKETS
+from fastscp.worker.told import Answer, Notice, ToldAssociation, ToldEvent
 
 _log = logging.getLogger(NETWORK)
 
 MOST_NOTES = 1000  #: that wait; what comes behind them is dropped and counted
+MOST_PACKETS = 1000  #: that wait before no further object is begun
 _NOTE = -1
-
-Answer = Callable[[packets.Placed], None]
-Notice = Callable[[], None]
-
-
-@dataclass
-class _Association:
-    opened: packets.Opened
-    unacknowledged: int = 0
-    closed: packets.Closed | None = None
-
-
-@dataclass
-class _Event:
-    packet: packets.Stored
-    on_sent: Notice | None
-    on_acknowledged: Notice | None
-    on_ran: Notice | None
 
 
 class Reporter:
     """Tells the coordinator what happens in one worker process."""
 
-    def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None) -> None:
-        """``on_lost`` is called when a channel has ended."""
+    def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None,
+                 on_full: Callable[[str, bool], None] = lambda _reason, _full: None, *, events: int = 0) -> None:
+        """``on_lost`` is called when a channel has ended; ``on_full`` when too much waits, and when it does no more.
+
+        Its argument is what waits: ``HOOKS`` or ``PACKETS`` of ``fastscp.worker.intake``. ``events`` is the last number
+        that an earlier life used.
+        """
         self.trouble = ""  #: why nothing can be kept in the durable state now
+        self._on_full = on_full
+        self._full = False  #: too many packets wait
         self._loop = loop
         self._on_lost = on_lost
         self._incarnation = incarnation
@@ -62,11 +53,11 @@ class Reporter:
         self._queue: deque[tuple[bytes, int]] = deque()  #: octets; event number, 0 or _NOTE
         self._notes = 0  #: in the queue
         self._missed = 0  #: notes dropped behind them
-        self._associations: dict[str, _Association] = {}
-        self._events: dict[int, _Event] = {}
+        self._associations: dict[str, ToldAssociation] = {}
+        self._events: dict[int, ToldEvent] = {}
         self._awaiting_hooks: dict[int, Notice] = {}
         self._places: dict[int, tuple[packets.Place, Answer | None]] = {}  #: None: answered, transfer under way
-        self._event_number = 0
+        self._event_number = events
         self._request_number = 0
         self._acknowledged = 0
         self._watching_out = False
@@ -86,8 +77,9 @@ class Reporter:
         self._loop.register(channel.fileno(), IN, self._ready)
         # everything is queued before anything is sent: an answer that goes out with a repeated event may lead
         # to the next event, and that has to follow the others
-        notes = [entry for entry in self._queue if entry[1] == _NOTE]
+        waiting_notes = [entry for entry in self._queue if entry[1] == _NOTE]
         self._queue.clear()
+        self._on_full(HOOKS, False)  # the coordinator says so again if it still holds
         self._enqueue({"kind": "hello", "incarnation": self._incarnation, "unacknowledged": self._acknowledged})
         for association in self._associations.values():
             self._enqueue(association.opened)
@@ -95,7 +87,7 @@ class Reporter:
             self._enqueue(event.packet, number)
         for place, _ in self._places.values():
             self._enqueue(place)
-        self._queue.extend(notes)
+        self._queue.extend(waiting_notes)
         for name, association in list(self._associations.items()):
             if association.closed is not None:
                 self._enqueue(association.closed)
@@ -154,9 +146,17 @@ class Reporter:
                 self._note_sent()
             elif number:
                 self._sent(number)
+        if len(queue) > MOST_PACKETS or self._full:
+            self._look(len(queue))
         if self._watching_out != bool(queue):
             self._watching_out = bool(queue)
             self._loop.modify(channel.fileno(), IN | OUT if queue else IN)
+
+    def _look(self, waiting: int) -> None:
+        """Tell when too many packets wait, and when half as many do."""
+        if self._full != (waiting > (MOST_PACKETS // 2 if self._full else MOST_PACKETS)):
+            self._full = not self._full
+            self._on_full(PACKETS, self._full)
 
     def _note_sent(self) -> None:
         self._notes -= 1
@@ -194,23 +194,30 @@ class Reporter:
                 continue
             if not octets:
                 return True
-            self._take(packets.decode_coordinator(octets))
+            try:
+                self._take(packets.decode_coordinator(octets))
+            except Exception:  # noqa: BLE001 - the boundary of one packet
+                _log.error("internal error, a packet of the coordinator is left out", exc_info=True)
         return False
 
     def _take(self, packet: packets.CoordinatorPacket) -> None:
         if packet["kind"] == "placed":
-            self._due.append(partial(self._answer_place, packet))
+            self._due.append(partial(self._answer_place, packet["request"], packet))
         elif packet["kind"] == "ack":
             self._acknowledge(packet["event"])
+        elif packet["kind"] == "failed":
+            self._fail(packet["event"])
+        elif packet["kind"] == "hold":
+            self._on_full(HOOKS, packet["on"])
         elif packet["kind"] == "trouble":
             self.trouble = packet["reason"]
         else:
             self._hooks_ran(packet["event"])
 
-    def _answer_place(self, packet: packets.Placed) -> None:
-        place, answer = self._places.get(packet["request"], (None, None))  # it may have been abandoned
+    def _answer_place(self, request: int, packet: packets.Placed) -> None:
+        place, answer = self._places.get(request, (None, None))  # it may have been abandoned
         if place is not None and answer is not None:
-            self._places[packet["request"]] = place, None
+            self._places[request] = place, None
             answer(packet)
 
     def _hooks_ran(self, number: int) -> None:
@@ -222,9 +229,26 @@ class Reporter:
             self._due.append(notice)
 
     def _acknowledge(self, number: int) -> None:
-        event = self._events.pop(number, None)
+        event = self._settle(number)
         if event is None:
             return
+        if event.on_ran is not None:
+            self._awaiting_hooks[number] = event.on_ran
+        if event.on_acknowledged is not None:
+            self._due.append(event.on_acknowledged)
+
+    def _fail(self, number: int) -> None:
+        """Forget an event that the coordinator cannot take over; no hook of it will ever run."""
+        event = self._settle(number)
+        notice = None if event is None else event.on_failed or event.on_ran
+        if notice is not None:
+            self._due.append(notice)
+
+    def _settle(self, number: int) -> ToldEvent | None:
+        """Forget an event that needs not be repeated, and its association with the last one."""
+        event = self._events.pop(number, None)
+        if event is None:
+            return None
         self._acknowledged = max(self._acknowledged, number)
         name = event.packet["association"]
         association = self._associations.get(name)
@@ -232,10 +256,7 @@ class Reporter:
             association.unacknowledged -= 1
             if association.closed is not None:
                 self._forget(name)
-        if event.on_ran is not None:
-            self._awaiting_hooks[number] = event.on_ran
-        if event.on_acknowledged is not None:
-            self._due.append(event.on_acknowledged)
+        return event
 
     def _forget(self, name: str) -> None:
         """Forget an association that has ended, once all of its events are acknowledged; that may have been just now."""
@@ -247,7 +268,7 @@ class Reporter:
 
     def opened(self, packet: packets.Opened) -> None:
         """Tell that an association is established."""
-        self._associations[packet["association"]] = _Association(packet)
+        self._associations[packet["association"]] = ToldAssociation(packet)
         self._put(packet)
 
     def closed(self, name: str, how: str, *, stored: int, refused: int, octets: int) -> None:
@@ -281,18 +302,22 @@ class Reporter:
         return self._event_number
 
     def stored(self, packet: packets.Stored, *, on_sent: Notice | None = None,
-               on_acknowledged: Notice | None = None, on_ran: Notice | None = None) -> None:
-        """Tell that an object is published; the callbacks follow its way through the coordinator."""
+               on_acknowledged: Notice | None = None, on_ran: Notice | None = None,
+               on_failed: Notice | None = None) -> None:
+        """Tell that an object is published; the callbacks follow its way through the coordinator.
+
+        ``on_failed`` comes in the place of ``on_acknowledged``.
+        """
         number = packet["event"]
         if packet["request"] is not None:
             self._places.pop(packet["request"], None)
-        self._events[number] = _Event(packet, on_sent, on_acknowledged, on_ran)
+        self._events[number] = ToldEvent(packet, on_sent, on_acknowledged, on_ran, on_failed)
         association = self._associations.get(packet["association"])
         if association is not None:
             association.unacknowledged += 1
         self._put(packet, number)
 
-    def note(self, packet: packets.Note) -> None:
+    def note(self, packet: notes.Note) -> None:
         """Tell something to the event stream that nothing follows from."""
         if self._notes >= MOST_NOTES:
             self._missed += 1

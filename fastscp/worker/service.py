@@ -33,14 +33,9 @@ from fastscp.worker.narration import log_begun, log_published, log_request, log_
 from fastscp.worker.outcome import Caller, Outcomes, error_comment
 from fastscp.worker.publication import Published
 from fastscp.worker.quarantine import new_reception
-from fastscp.worker.reception import (
-    PATIENT_NAME,
-    SPECIFIC_CHARACTER_SET,
-    STUDY_INSTANCE_UID,
-    Kept,
-    Reception,
-)
+from fastscp.worker.reception import PATIENT_NAME, SPECIFIC_CHARACTER_SET, STUDY_INSTANCE_UID, Kept, Reception
 from fastscp.worker.turn import Steps
+from fastscp.worker.turnstile import Turnstile
 
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
@@ -62,6 +57,7 @@ class StorageService:
         self._place_request: int | None = None
         self._awaiting_place = False
         self.waiting = False  #: for the coordinator, which ought to answer at once
+        self.turnstile = Turnstile(connection, context.intake)
         self._started = 0.0
 
     @property
@@ -80,6 +76,7 @@ class StorageService:
         """
         reception, self._reception = self._reception, None
         self._steps.stop()
+        self.turnstile.leave()
         if reception is not None:
             self._abandon()
             reception.discard()
@@ -104,6 +101,9 @@ class StorageService:
 
     def _on_store(self, item: StoreRequest) -> None:
         context, command = self._context, item.command
+        if context.intake.held:
+            self.turnstile.hold(item)
+            return
         log_request(item.command, item.context)
         self._started = time.monotonic()
         self._placed = self._place_request = self._published = None
@@ -264,6 +264,7 @@ class StorageService:
                            self._duration_s()),
             on_sent=None if context.durable else partial(self._enter, answer),
             on_acknowledged=partial(self._enter, answer) if context.durable else None,
+            on_failed=partial(self._enter, self.give_up) if context.durable else None,
             on_ran=partial(self._enter, self._after_hooks) if context.hooks_first else None,
         )
 

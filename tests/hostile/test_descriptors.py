@@ -58,7 +58,7 @@ def test_deflated_objects_on_more_associations_than_there_are_descriptors_for(tm
                 sent.append(f"CT.{uid}")
             begun.clear()
         assert set(sent) == {path.name for path in tmp_path.rglob("CT.*")}
-        assert {process.pid for process in server.family()} == pids
+        assert pids <= {process.pid for process in server.family()}, "nobody was replaced; hooks may be running"
         assert b"internal error" not in server.log()
 
 

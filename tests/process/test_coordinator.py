@@ -142,6 +142,7 @@ def test_late_objects_are_numbered_after_the_highest_and_nothing_is_overwritten(
         worker.open("a")
         worker.store("a", "1.2.3", "CT.1")
         worker.store("a", "1.2.4", "CT.9")
+        wait_until((output / "1.2.3" / "CT000001").exists, "the first end is carried out")
         (output / "1.2.3" / "MR000007").write_text("somebody else's")
         worker.store("a", "1.2.3", "CT.2")
         worker.store("a", "1.2.3", "CT.1")  # the same instance once more, with the same octets
@@ -501,3 +502,20 @@ def test_object_placed_before_the_kill_and_published_after_it(output: Path) -> N
         assert worker.store("a", "1.1", "CT.2") == placed["directory"]
         assert process.drain() == 0
     assert sorted(os.listdir(placed["directory"])) == ["CT.1", "CT.2"]
+
+
+def test_packets_that_cannot_be_handled_end_nothing(output: Path) -> None:
+    config = configuration(output, StudyPolicy(sorting=Sorting.STUDY_UID))
+    with CoordinatorProcess(config) as process:
+        worker = process.worker()
+        worker.open("a")
+        assert worker.channel is not None
+        for octets in (b"{", b"[]", b'{"kind": "closed"}', b'{"kind": "what"}', b'{"kind": "stored", "event": 1}'):
+            worker.channel.send(octets)
+        assert worker.hear() == {"kind": "failed", "event": 1}
+        process.control.send(b"{")
+        process.control.send(b'{"kind": "what"}')
+        next(worker.events)
+        directory = worker.store("a", "1.2.3", "CT.1")
+        assert process.drain() == 0
+    assert os.listdir(directory) == ["CT.1"]

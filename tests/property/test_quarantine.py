@@ -19,6 +19,7 @@ from fastscp.errors import InstanceError
 from fastscp.store.policy import StorePolicy
 from fastscp.store.quarantine import Quarantine
 from fastscp.store.sink import OutputDirectory
+from fastscp.store.steps import result
 from fastscp.ul.pdu import AcceptedContext
 from fastscp.worker.context import ReceptionContext
 from fastscp.worker.quarantine import new_reception
@@ -76,10 +77,12 @@ def test_what_is_kept_is_what_came(drawn: tuple[str, bytes], words: str, size: i
             for number in range(0, len(parts), views):
                 if number // views == stop:
                     reception.fail(InstanceError("refused by somebody else"))
-                reception.feed(parts[number:number + views])
-            reception.finish()
+                rest = reception.feed(parts[number:number + views], lambda: True)
+                while rest:  # a step at a time
+                    rest = reception.feed(rest, lambda: True)
+            result(reception.finishing())
             reception.fail(InstanceError("refused in the end"))
-            assert reception.keep({}) is not None, reception.failure
+            assert result(reception.keeping({})) is not None, reception.failure
         found = [path for path in Path(kept).iterdir() if path.suffix != ".json"]
         assert len(found) == 2
         for path in found:

@@ -9,6 +9,8 @@ from typing import Any
 from tests.soak.harms import HARMLESS, Journal
 
 SETTLE_S = 3.0  #: what was done to a server may show so long afterwards
+CLASSES = ("served", "killed", "stopped", "restarted")
+UNREMARKABLE_S = 0.02  #: no answer that was quicker is looked at
 STOPS = {"stop worker", "stop coordinator", "stop acceptor"}
 
 
@@ -33,6 +35,8 @@ class Answers:
         for server, what, begin, end, waited in self.samples:
             if begin < self.since:
                 continue
+            if what != "lost" and server not in back and end - begin <= max(UNREMARKABLE_S, min(found[name][0] for name in CLASSES)):
+                continue  # the worst of no class, whichever it is in
             if any(first < end and begin < last for first, last in self.asleep):
                 back.pop(server, None)
                 continue
@@ -49,7 +53,7 @@ class Answers:
             if waited:
                 told += f" (took {end - since:.3f} s, waited for a CPU {waited:.3f} s)"
             found[name] = max(found[name], (max(0.0, end - since - waited), told))
-        return dict(found)
+        return {name: worst for name, worst in found.items() if worst[1]}
 
 
 def text(result: dict[str, Any]) -> str:

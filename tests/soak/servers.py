@@ -1,6 +1,7 @@
 """One server of a soak: started, watched and started again as a service manager does.
 
-Everything that a server starts is in its session, so that its processes are known also when their parent is dead.
+Everything that a server starts is in its session and in its directory, so that its processes are known also when their parent
+is dead.
 """
 
 from __future__ import annotations
@@ -88,13 +89,16 @@ class Managed:
             self._start()
 
     def pids(self) -> list[int]:
-        """Return every process of the service, also those of former starts."""
+        """Return every process of the service, also those of former starts.
+
+        Numbers of sessions are used again, by whoever starts next: what works in the directory of the service is its own.
+        """
         found = []
         for name in os.listdir("/proc"):
             try:
-                if name.isdigit() and os.getsid(int(name)) in self._sessions:
+                if name.isdigit() and os.getsid(int(name)) in self._sessions and os.readlink(f"/proc/{name}/cwd") == str(self.directory):
                     found.append(int(name))
-            except ProcessLookupError:
+            except OSError:  # it has ended
                 continue
         return found
 

@@ -99,6 +99,20 @@ def test_answers_are_classed_by_what_was_done_to_their_server() -> None:
     assert {name: round(seconds, 3) for name, (seconds, _) in worst.items()} == {"served": 0.4, "killed": 0.7, "stopped": 3.5}
 
 
+def test_quick_answers_are_not_looked_at_one_by_one() -> None:
+    looked: list[float] = []
+
+    class Watched(Journal):
+        def during(self, server: str, begin: float, end: float, settle_s: float) -> set[str]:
+            looked.append(begin)
+            return super().during(server, begin, end, settle_s)
+
+    samples = [("A", "echo", float(n), n + 0.01, 0.0) for n in range(1000)]
+    worst = Answers([*samples, ("A", "echo", 2000.0, 2000.1, 0.0), *samples]).worst(Watched())
+    assert looked == [2000.0]
+    assert {name: round(seconds, 3) for name, (seconds, _) in worst.items()} == {"served": 0.1}
+
+
 def test_what_the_machine_withholds_is_what_the_kernel_counts() -> None:
     machine = Machine(lambda: {"A": [os.getpid()]}, lambda: False)
     begin = time.monotonic()

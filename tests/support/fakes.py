@@ -268,6 +268,7 @@ class FakeDestination:
         self.room: int | None = None
         self.refuse: OSError | None = None  #: raised by ``open`` and ``write``
         self.written: list[bytes] = []  #: by opening
+        self.tries = 0
 
     def open(self) -> None:
         assert self.fd < 0, "opened twice"
@@ -278,6 +279,7 @@ class FakeDestination:
 
     def write(self, octets: bytes) -> int:
         assert self.fd >= 0
+        self.tries += 1
         if self.refuse is not None:
             raise self.refuse
         taken = octets if self.room is None else octets[: self.room]

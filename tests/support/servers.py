@@ -65,6 +65,11 @@ def _is_socket(pid: int, name: str) -> bool:
         return False
 
 
+def _written(descriptor: int) -> bytes:
+    """Return what was written to a file so far, without a seek: the writer has the same file offset."""
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
 class Server:
     """A server program under test: ``with FastscpServer(["-od", ...]) as server: server.port``."""
 
@@ -109,13 +114,11 @@ class Server:
 
     def log(self) -> bytes:
         """Return everything the program wrote to stderr so far."""
-        self._log.seek(0)
-        return self._log.read()
+        return _written(self._log.fileno())
 
     def output(self) -> bytes:
         """Return everything the program and its hooks wrote to stdout so far."""
-        self._output.seek(0)
-        return self._output.read()
+        return _written(self._output.fileno())
 
     def signal(self, number: int) -> None:
         """Send a signal to the program."""

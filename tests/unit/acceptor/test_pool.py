@@ -216,11 +216,15 @@ def test_other_errors_of_a_channel_are_bugs(pool: Pool) -> None:
         pool.submit(broken)
 
 
-def test_packet_that_no_worker_sends_is_a_bug(pool: Pool) -> None:
+def test_packet_that_no_worker_sends_is_left_out(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
     worker = FakeWorker(pool, 1)
     worker.channel.send(packets.encode({"kind": "ready"}))
-    with pytest.raises(ProcessError, match="unexpected packet"):
-        pool.read(worker.slot)
+    worker.channel.send(b"{")
+    worker.channel.send(packets.encode({"kind": "taken", "number": 5}))
+    worker.say("up")
+    assert [record.message for record in caplog.records] == 3 * ["internal error, a packet of worker 2 is left out"]
+    assert all(record.exc_info for record in caplog.records)
+    assert worker.slot.up, "what comes behind them counts"
 
 
 def test_every_socket_is_known_to_whoever_forks_and_waiting_ones_are_closed_at_the_end(pool: Pool) -> None:

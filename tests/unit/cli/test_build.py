@@ -157,6 +157,7 @@ def test_defaults_are_those_of_the_policies():
     ("--hook-jobs 2", {"hooks.jobs": 2}),
     ("--hook-timeout 4", {"hooks.timeout_s": 4}),
     ("--hook-retries 3", {"hooks.retries": 3}),
+    ("--max-waiting-hooks 7", {"hooks.most_waiting": 7}),
     ("--event-log f --event-digest", {"hooks.event_log": "f", "hooks.event_digest": True}),
 ])
 def test_option(options, expected):

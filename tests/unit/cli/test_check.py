@@ -71,6 +71,7 @@ def test_accepted(arguments):
     (["--event-digest"], "--event-digest only allowed with --event-log"),
     (["--hook-jobs", "0"], "Invalid value for option --hook-jobs (underflow: 0)"),
     (["--hook-timeout", "-1"], "Invalid value for option --hook-timeout (underflow: -1)"),
+    (["--max-waiting-hooks", "0"], "Invalid value for option --max-waiting-hooks (underflow: 0)"),
     (["--hook-retries", "-1"], "Invalid value for option --hook-retries (underflow: -1)"),
     (["--drain-timeout", "-1"], "Invalid value for option --drain-timeout (underflow: -1)"),
     (["--log-json", "-lc", "/dev/null"], "--log-json not allowed with --log-config"),

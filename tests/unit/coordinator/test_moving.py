@@ -187,7 +187,8 @@ def test_end_that_an_earlier_version_kept_stays_where_its_hook_looks_for_it(benc
     directory = bench.store("1.1", "7.1")
     bench.end()
     (row,) = [row for row in bench.state.recover().tasks if row.kind == "finish"]
-    body = {key: json.loads(row.body)[key] for key in ("uid", "directory", "reason", "renames")}
+    body = {key: json.loads(row.body)[key] for key in ("uid", "directory", "reason")}
+    body["renames"] = [["CT.7.1", "CT000001"]]
     bench.state._write("UPDATE tasks SET body = ?", (json.dumps(body).encode(),))
     bench.state.commit()
     (task,) = bench.restart()

@@ -86,7 +86,8 @@ class Bench:
         event_log = EventLog(self.destination, self.loop) if self.destination is not None else None
         hook_state = state or JournalState(self.state_directory, self.journal)
         self.coordinator = Coordinator(self.control, self.config, loop=self.loop, state=state, hook_state=hook_state,
-                                       event_log=event_log, processes=self.processes, adopt=self.sockets.__getitem__)
+                                       event_log=event_log, processes=self.processes, adopt=self.sockets.__getitem__,
+                                       clock=lambda: self.loop.now)
         self.before_run()
         self.coordinator.run()
 
@@ -351,6 +352,29 @@ def test_drain_without_anything_to_do_ends_at_once_and_may_be_repeated(tmp_path:
     bench.order("drain")
     bench.turn()
     assert bench.loop.stopped
+
+
+@pytest.mark.parametrize("how", ["suspend", "orphan"])
+def test_a_run_that_goes_on_later_leaves_its_studies_open_and_lets_hooks_end(tmp_path: Path, how: str) -> None:
+    study = StudyPolicy(sorting=BY_UID.sorting, resumed=True)
+    bench = Bench(tmp_path, study=study, hooks=HookPolicy(on_reception="r", on_end_of_study="e"))
+    worker = bench.worker()
+    (tmp_path / "1.1").mkdir()
+    worker.put(said.stored(1, "1.1", f"{tmp_path}/1.1"))
+    if how == "suspend":
+        bench.order("suspend")
+    else:
+        bench.control.dead = True
+        bench.loop.fire(bench.control.fd, IN)
+        worker.dead = True
+        bench.loop.fire(worker.fd, IN)
+    bench.turn()
+    assert list(bench.processes.spawned) == [501], "the hook of the object, not of the end of the study"
+    assert not bench.loop.stopped
+    bench.end(501)
+    bench.turn()
+    assert bench.loop.stopped
+    assert list(bench.processes.spawned) == [501]
 
 
 def test_end_of_the_control_channel_without_workers_drains(tmp_path: Path) -> None:
@@ -836,3 +860,17 @@ def test_one_association_of_inetd_keeps_its_hooks_in_memory(tmp_path: Path) -> N
     state.add_task(TaskRow(1, 0, "reception", b"{}"))
     assert state.directory is None
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("study", [BY_UID, StudyPolicy()], ids=["studies", "no studies"])
+def test_objects_are_held_back_while_too_many_hooks_wait(tmp_path: Path, study: StudyPolicy) -> None:
+    bench = Bench(tmp_path, study, HookPolicy(on_reception="r", jobs=1, most_waiting=3))
+    worker = bench.worker()
+    for event in (1, 2, 3):
+        bench.store(worker, event, "1.1", f"CT.{event}")
+        bench.turn()
+    told = [packet["kind"] for packet in worker.take_sent()]
+    assert told == ["ack", "ack", "ack", "hold"]
+    bench.end(501)
+    bench.turn()
+    assert worker.take_sent() == [{"kind": "hold", "on": False}]

@@ -15,6 +15,7 @@ from fastscp.coordinator.sessions import Sessions
 from fastscp.coordinator.state import SqliteState
 from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes, Task
+from fastscp.errors import ProcessError
 from fastscp.process.loop import IN
 from fastscp.store.own_paths import OwnPaths
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
@@ -296,7 +297,7 @@ def test_everything_in_the_channels_is_read_also_to_their_end(tmp_path: Path) ->
     second.put(said.stored(1, "1.1", f"{tmp_path}/1.1", "MR.1"))
     second.dead = True
     bench.sessions.read_all()
-    assert len(bench.state.objects(1)) == 301
+    assert len(bench.state.files(1)) == 301
     assert second.closed
     bench.sessions.close()
     assert first.closed
@@ -348,3 +349,90 @@ def test_name_of_a_host_is_that_of_its_open_associations_from_then_on(tmp_path: 
     known = {name: (packet["peer_host"], json.loads(octets)["peer_host"])
              for name, (packet, octets) in bench.sessions._sessions[1].associations.items()}
     assert known == {"a": ("127.0.0.1", "127.0.0.1"), "b": ("pacs", "pacs"), "c": ("10.0.0.8", "10.0.0.8")}
+
+
+# -- packets that cannot be handled ------------------------------------------------------------------
+
+
+def failed(event: int) -> dict[str, Any]:
+    return {"kind": "failed", "event": event}
+
+
+@pytest.mark.parametrize("octets", [b"", b"{", b"[]", b"{}", b"\xff", b'{"kind": "nobody knows"}', b'{"kind": "closed"}',
+                                    b'{"kind": "abandoned"}', b'{"kind": "opened", "association": 7}'][1:])
+def test_packet_that_cannot_be_handled_is_logged_and_left_out(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture, octets: bytes) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    worker.put(octets)
+    bench.say(worker, said.place(1, "1.1"))
+    assert [answer["request"] for answer in bench.told(worker)] == [1]
+    (record,) = [record for record in caplog.records if "left out" in record.message]
+    assert record.exc_info is not None
+
+
+def test_object_that_cannot_be_taken_over_is_answered_and_counts_once(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    calls: list[str] = []
+
+    def broken(*_: object) -> None:
+        calls.append("stored")
+        raise KeyError("a fault of ours")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.studies, "stored", broken)
+        bench.say(worker, said.stored(1, "1.1", str(tmp_path)))
+        assert bench.told(worker) == [failed(1)]
+        assert "CT.1" in caplog.text, "an operator can see which object it was"
+    bench.say(worker, said.stored(2, "1.1", str(tmp_path), "CT.2"))
+    assert bench.told(worker) == [ack(2)]
+    assert calls == ["stored"]
+
+
+def test_place_that_cannot_be_found_refuses_the_object_and_not_the_worker(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    with monkeypatch.context() as patch:
+        patch.setattr(Placer, "open_directory", lambda *_: 1 / 0)
+        bench.say(worker, said.place(1, "1.1"))
+    (answer,) = bench.told(worker)
+    assert (answer["kind"], answer["request"], answer["status"]) == ("placed", 1, 0x0110)
+    bench.say(worker, said.abandoned(1), said.place(2, "1.1"))
+    assert [answer["status"] for answer in bench.told(worker)] == [0]
+
+
+def test_answer_that_is_no_packet_refuses_the_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    monkeypatch.setattr(Placer, "open_directory", lambda *_: (f"{tmp_path}/" + "x" * 70_000, False))
+    bench.say(worker, said.place(1, "1.1"))
+    assert [answer["status"] for answer in bench.told(worker)] == [0x0110]
+
+
+def test_state_that_cannot_be_written_is_no_matter_of_one_packet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+
+    def broken(*_: object) -> None:
+        raise ProcessError("study state cannot be written: disk I/O error")
+
+    monkeypatch.setattr(bench.state, "add_object", broken)
+    with pytest.raises(ProcessError):
+        bench.say(worker, said.stored(1, "1.1", str(tmp_path)))
+
+
+def test_workers_are_told_to_hold_objects_back_new_ones_too(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    first = bench.connect("w")
+    bench.sessions.hold_objects(on=True)
+    second = bench.connect("v")
+    bench.sessions.send_answers()
+    assert first.take_sent() == second.take_sent() == [{"kind": "hold", "on": True}]
+    bench.sessions.hold_objects(on=False)
+    third = bench.connect("u")
+    bench.sessions.send_answers()
+    assert first.take_sent() == second.take_sent() == [{"kind": "hold", "on": False}]
+    assert third.take_sent() == []

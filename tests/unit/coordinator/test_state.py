@@ -9,7 +9,7 @@ import pytest
 
 from fastscp.coordinator import state as module
 from fastscp.coordinator import state as state_module
-from fastscp.coordinator.state import FILE_NAME, MIGRATIONS, SqliteState
+from fastscp.coordinator.state import FILE_NAME, MIGRATIONS, TIDIED_PER_STEP, SqliteState
 from fastscp.errors import ProcessError, StorageError
 from fastscp.study.state import NEAR, FailedRow, ObjectRow, StudyRow, TaskRow
 
@@ -32,7 +32,7 @@ def test_everything_committed_is_recovered(tmp_path: Path) -> None:
     assert recovered.events == {"v": 9, "w": 5}
     assert recovered.holders == {"b": 1}
     assert (recovered.last_study, recovered.last_task, recovered.last_object) == (3, 7, 3)
-    assert [entry.file for entry in state.objects(1)] == ["CT.1", "CT.2"]
+    assert state.files(1) == ["CT.1", "CT.2"]
     assert state.last_caller(1) == b"caller b"
     state.add_object(1, row("CT.1", "c"), 4, "w", 6)
     assert state.last_caller(1) == b"caller c"
@@ -76,11 +76,13 @@ def test_ended_studies_are_remembered_until_forgotten(tmp_path: Path) -> None:
     assert found.number == 2
     assert state.recover().studies == []
     state.name_objects(2, [("CT.1", "CT000001")])
-    assert state.objects(2)[0].name == "CT000001"
+    assert state.objects(2, state.files(2))[0].name == "CT000001"
     state.forget_ended(22.0, 100)
     state.forget_study(2)
     assert state.ended_study("1.2") is None
-    assert state.objects(1) == []
+    while state.tidy():
+        pass
+    assert state.files(1) == state.files(2) == []
 
 
 def test_event_numbers_outlive_their_objects(tmp_path: Path) -> None:
@@ -89,11 +91,37 @@ def test_event_numbers_outlive_their_objects(tmp_path: Path) -> None:
         state.add_object(event, row("CT.1"), event, "w", event)
         state.commit()
         state.forget_study(event)
+    while state.tidy():
+        pass
     state.commit()
-    assert state.objects(5) == []
+    assert state.files(5) == []
     assert SqliteState(tmp_path).recover().events == {"w": 5}
     state.forget_events(["w", "unknown"])
     assert state.recover().events == {}
+
+
+def test_forgotten_study_goes_a_piece_at_a_time_and_its_number_is_not_used_again(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path)
+    state.open_study(StudyRow(7, "1.7", "/d", 10.0, made=True))
+    for number in range(TIDIED_PER_STEP * 2 + 1):
+        state.add_object(7, row(f"CT.{number}"), number + 1, "w", number + 1)
+    state.open_study(StudyRow(3, "1.3", "/d", 10.0, made=True))
+    state.add_object(3, row("CT.1"), 1000, "v", 1)
+    state.forget_study(7)
+    assert state.tidy()
+    assert len(state.files(7)) == TIDIED_PER_STEP + 1
+    state.close()
+    state = SqliteState(tmp_path)
+    recovered = state.recover()
+    assert recovered.last_study == 7
+    assert recovered.events == {"w": TIDIED_PER_STEP * 2 + 1, "v": 1}
+    assert state.tidy()
+    assert not state.tidy()
+    assert not state.tidy()
+    assert state.files(7) == []
+    assert state.files(3) == ["CT.1"]
+    assert state.recover().events == recovered.events
+    assert state.recover().last_study == 3
 
 
 def test_finished_tasks_are_gone(tmp_path: Path) -> None:
@@ -128,7 +156,7 @@ def test_full_disk_keeps_what_was_written_for_the_next_commit(tmp_path: Path) ->
     connection.execute(f"PRAGMA max_page_count={most}")
     state.commit()
     state.close()
-    assert len(SqliteState(tmp_path).objects(1)) == 1
+    assert len(SqliteState(tmp_path).files(1)) == 1
 
 
 # -- what ended ---------------------------------------------------------------------------------------
@@ -187,21 +215,21 @@ def test_change_of_an_object_stays_until_its_study_ended(tmp_path: Path) -> None
     same = replace(row("CT.1"), changed=False)
     state.add_object(1, row("CT.1"), 1, "w", 1)
     state.add_object(1, same, 2, "w", 2)
-    assert [entry.changed for entry in state.objects(1)] == [True]
+    assert [entry.changed for entry in state.objects(1, state.files(1))] == [True]
     state.settle_objects(1, 1)
-    assert [entry.changed for entry in state.objects(1)] == [True], "it came again since"
+    assert [entry.changed for entry in state.objects(1, state.files(1))] == [True], "it came again since"
     state.settle_objects(1, 2)
     state.add_object(1, same, 3, "w", 3)
-    assert [entry.changed for entry in state.objects(1)] == [False]
+    assert [entry.changed for entry in state.objects(1, state.files(1))] == [False]
 
 
 def test_objects_up_to_a_number_and_one_less(tmp_path: Path) -> None:
     state = SqliteState(tmp_path)
     for number in (1, 2, 3):
         state.add_object(1, row(f"CT.{number}"), number, "w", number)
-    assert [entry.file for entry in state.objects(1, 2)] == ["CT.1", "CT.2"]
+    assert state.files(1, 2) == ["CT.1", "CT.2"]
     state.forget_object(1, "CT.3")
-    assert [entry.file for entry in state.objects(1)] == ["CT.1", "CT.2"]
+    assert state.files(1) == ["CT.1", "CT.2"]
     assert state.recover().events == {"w": 3}
 
 
@@ -226,7 +254,7 @@ def test_state_of_format_1_is_taken_over(tmp_path: Path) -> None:
     connection.close()
     state = SqliteState(tmp_path)
     assert (state.revision("1.1"), state.revision("1.2")) == (1, 0)
-    assert [entry.changed for entry in state.objects(2)] == [True]
+    assert [entry.changed for entry in state.objects(2, state.files(2))] == [True]
     recovered = state.recover()
     assert [study.uid for study in recovered.studies] == ["1.2"]
     assert [task.number for task in recovered.tasks] == [4]

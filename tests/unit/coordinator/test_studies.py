@@ -49,7 +49,12 @@ class Bench:
 
     def place(self, study: str, association: str = "a") -> dict[str, Any]:
         self.requests += 1
-        return dict(self.studies.place(said.place(self.requests, study, association), "w", self.now))
+        answers: list[dict[str, Any]] = []
+        self.studies.place(said.place(self.requests, study, association), "w", self.now, answers.append)
+        self.state.commit()
+        while not answers:
+            assert self.finisher.hurry() or answers, "nobody answers"
+        return answers[0]
 
     def tell(self, study: str, directory: str, file: str = "CT.1", *, request: int | None = None,
              association: str = "a", **fields: Any) -> None:
@@ -310,7 +315,7 @@ def test_late_object_goes_where_its_study_was(tmp_path: Path) -> None:
     assert os.path.isdir(first)
     bench.studies.drain()
     bench.lanes.ready_finishes.clear()
-    assert [row.file for row in bench.state.objects(1)] == ["CT.1", "CT.2"]
+    assert [row.file for row in bench.state.objects(1, bench.state.files(1))] == ["CT.1", "CT.2"]
 
 
 def test_late_transfer_that_fails_leaves_its_study_ended(tmp_path: Path) -> None:
@@ -433,6 +438,7 @@ def test_event_numbers_of_workers_that_are_gone_are_dropped(bench: Bench) -> Non
     bench.store("1.1")
     bench.studies.drain()
     bench.state.forget_study(1)
+    assert not bench.studies.tidy()
     assert bench.state.recover().events == {"w": 1}
     bench.state.forget_events(["w"])
     assert bench.state.recover().events == {}

@@ -9,7 +9,7 @@ import pytest
 
 from fastscp.log import limit as limit_module
 from fastscp.log import names
-from fastscp.log.limit import MOST, MOST_OBJECTS, PERIOD_S, PeerLimit
+from fastscp.log.limit import LINES_PER_OBJECT, MOST, MOST_LINES, MOST_OBJECTS, PERIOD_S, STORED, PeerLimit
 from tests.support.fakes import Clock
 
 LOG = logging.getLogger(names.NETWORK)
@@ -100,15 +100,13 @@ def test_peers_texts_and_loggers_count_apart(limit: PeerLimit, lines: Callable[[
     assert len(lines()) == 8 * MOST
 
 
-def test_what_nobody_caused_and_what_the_operator_asked_for_is_written(
+def test_what_nobody_caused_is_written(
         limit: PeerLimit, lines: Callable[[], list[str]]) -> None:
-    for _ in range(MOST + 50):
-        LOG.info("every one")
-        LOG.debug("every one")
     limit.peer = ""
-    for _ in range(MOST + 50):
+    for _ in range(MOST_LINES + 50):
         LOG.error("our own")
-    assert len(lines()) == 3 * (MOST + 50)
+        LOG.info("our own")
+    assert len(lines()) == 2 * (MOST_LINES + 50)
 
 
 def test_memory_is_bounded_and_nothing_is_left_out_untold(
@@ -136,3 +134,87 @@ def test_summary_keeps_the_level_and_tells_no_fact_twice(
     assert (summary.levelno, summary.name, summary.getMessage()) == (logging.ERROR, names.NETWORK,
                                                                      "refused (repeated 2 times)")
     assert not hasattr(summary, "fields")
+
+
+def test_lines_below_a_warning_count_together_and_what_is_left_out_is_told(
+        limit: PeerLimit, timers: Timers, lines: Callable[[], list[str]]) -> None:
+    for number in range(MOST_LINES // 2 + 5):
+        LOG.info("request %d", number)
+        LOG.debug("details")
+    assert len(lines()) == MOST_LINES
+    limit.peer = "10.0.0.2"
+    LOG.info("another peer")
+    LOG.error("not among them")
+    assert lines() == ["another peer", "not among them"]
+    timers.advance(PERIOD_S + 1)
+    assert lines() == ["10 further lines about 10.0.0.1 are left out"]
+    timers.advance(PERIOD_S)
+    assert (lines(), timers.calls) == ([], [])
+    limit.peer = "10.0.0.1"
+    LOG.info("again")
+    assert lines() == ["again"]
+
+
+def test_message_of_many_lines_counts_as_many(limit: PeerLimit, lines: Callable[[], list[str]]) -> None:
+    assert limit.peer
+    for _ in range(20):
+        LOG.debug("%s", "\n".join(["line"] * (MOST_LINES // 10)))
+    assert len(lines()) == 10
+    LOG.info("no more")
+    limit.detach()
+    assert lines() == [f"{MOST_LINES + 1} further lines about 10.0.0.1 are left out"]
+
+
+def test_whoever_brings_objects_has_all_lines_of_them(limit: PeerLimit, lines: Callable[[], list[str]]) -> None:
+    assert limit.peer
+    count = MOST_LINES // 20
+    for number in range(count):
+        for _ in range(LINES_PER_OBJECT - 1):
+            LOG.debug("details")
+        LOG.info("stored %d", number, extra=STORED)
+    assert len(lines()) == count * LINES_PER_OBJECT
+
+
+def test_object_that_another_process_stores_counts_too(limit: PeerLimit, lines: Callable[[], list[str]]) -> None:
+    limit.credit()
+    for _ in range(MOST_LINES):
+        LOG.info("line")
+    limit.credit()
+    for _ in range(LINES_PER_OBJECT + 5):
+        LOG.info("line")
+    assert len(lines()) == MOST_LINES + LINES_PER_OBJECT
+
+
+def test_memory_of_lines_is_bounded_and_nothing_is_left_out_untold(
+        limit: PeerLimit, lines: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limit_module, "_MOST_TEXTS", 3)
+    for number in range(5):
+        limit.peer = f"10.0.0.{number}"
+        for _ in range(MOST_LINES + number + 2):
+            LOG.info("line")
+    told = [line for line in lines() if line != "line"]
+    assert told == [f"{number + 2} further lines about 10.0.0.{number} are left out" for number in (0, 1)]
+
+
+def test_next_period_begins_with_how_many_lines_of_the_last_were_left_out(
+        clock: Clock, limit: PeerLimit, lines: Callable[[], list[str]]) -> None:
+    assert limit.peer
+    for _ in range(MOST_LINES + 3):
+        LOG.info("line")
+    lines()
+    clock.now += PERIOD_S
+    LOG.info("next")
+    assert lines() == ["3 further lines about 10.0.0.1 are left out", "next"]
+
+
+def test_process_that_was_forked_counts_for_itself(clock: Clock, timers: Timers, limit: PeerLimit,
+                                                   lines: Callable[[], list[str]]) -> None:
+    own = PeerLimit(clock, timers.call_later)
+    own.attach()
+    with own.about("10.0.0.9"):
+        for _ in range(MOST_LINES + 1):
+            LOG.info("line")
+    assert own.peer == ""
+    assert len(lines()) == MOST_LINES, "no filter of its parent is asked"
+    own.detach()
+    limit.attach()

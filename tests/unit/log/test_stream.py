@@ -182,3 +182,49 @@ def test_lock_that_a_stopped_process_holds_is_not_waited_for(pipe, monkeypatch):
     assert not out._turns._in_vain
     for end in (*ready, *go_on):
         os.close(end)
+
+
+class SlowPoll:
+    """A reader that makes room for one more piece whenever it was waited for ``needs_ms``."""
+
+    def __init__(self, needs_ms):
+        self.needs_ms = needs_ms
+        self.now = 0.0
+        self.waited = 0.0
+
+    def __call__(self):
+        return self
+
+    def register(self, *_):
+        pass
+
+    def poll(self, limit_ms):
+        took = min(limit_ms, self.needs_ms)
+        self.waited += took
+        self.now += took / 1000
+        return [(1, select.POLLOUT)] if took == self.needs_ms else []
+
+
+def test_long_message_waits_no_longer_than_a_short_one(pipe, monkeypatch):
+    slow = SlowPoll(needs_ms=40)
+    out = Stream(pipe[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(select, "poll", slow)
+        patch.setattr(stream.time, "monotonic", lambda: slow.now)
+        out.write(b"x" * 10 * select.PIPE_BUF)
+        assert slow.waited == pytest.approx(stream._PATIENCE_MS)
+        out.write(b"dropped at once\n")
+        assert slow.waited == pytest.approx(stream._PATIENCE_MS)
+    out.write(b"after\n")
+    assert drain(pipe[0]) == b"x" * 2 * select.PIPE_BUF + b"\n" + stream.NOTICE % 2 + b"after\n"
+
+
+def test_reader_that_is_slow_and_reads_loses_nothing(pipe, monkeypatch):
+    slow = SlowPoll(needs_ms=40)
+    out = Stream(pipe[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(select, "poll", slow)
+        patch.setattr(stream.time, "monotonic", lambda: slow.now)
+        for number in range(20):
+            out.write(b"%d\n" % number)
+    assert drain(pipe[0]) == b"".join(b"%d\n" % number for number in range(20))

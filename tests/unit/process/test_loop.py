@@ -3,10 +3,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from types import SimpleNamespace
 
 import pytest
 
-from fastscp.process.loop import IN, Loop
+from fastscp.process import loop as loop_module
+from fastscp.process.loop import IN, SOON_S, Loop
 
 
 @pytest.fixture
@@ -65,3 +67,72 @@ def test_stop_before_run_returns_at_once(loop: Loop) -> None:
     loop.stop()
     loop.run()
     assert loop.now > 0
+
+
+def test_timers_that_lead_to_timers_let_descriptors_come_in_between(loop: Loop) -> None:
+    ours, theirs = socket.socketpair()
+    ran: list[str] = []
+
+    def tick() -> None:
+        ran.append("timer")
+        loop.call_at(0.0, tick)  # due at once, again and again
+
+    def ready(_mask: int) -> None:
+        ran.append("descriptor")
+        loop.stop()
+
+    loop.register(ours.fileno(), IN, ready)
+    theirs.send(b"x")
+    loop.call_at(0.0, tick)
+    loop.call_at(0.0, lambda: ran.append("other"))
+    loop.run()
+    assert ran == ["timer", "other", "descriptor"]
+    ours.close()
+    theirs.close()
+
+
+def test_calls_that_can_wait_have_a_share_of_the_round(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(loop_module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    ours, theirs = socket.socketpair()
+    ran: list[str] = []
+
+    def work(name: str, takes_s: float) -> None:
+        ran.append(name)
+        clock[0] += takes_s
+
+    def ready(_mask: int) -> None:
+        ran.append("descriptor")
+        if ran.count("descriptor") == 3:
+            loop.stop()
+
+    loop.register(ours.fileno(), IN, ready)
+    theirs.send(b"x")
+    for name, takes_s in (("long", SOON_S), ("short", SOON_S / 3), ("shorter", SOON_S / 4), ("long again", SOON_S)):
+        loop.soon(lambda name=name, takes_s=takes_s: work(name, takes_s))  # type: ignore[misc]
+    loop.run()
+    assert ran == ["descriptor", "long", "descriptor", "short", "shorter", "long again", "descriptor"]
+    ours.close()
+    theirs.close()
+
+
+def test_calls_that_are_added_meanwhile_wait_for_the_next_round(loop: Loop) -> None:
+    ours, theirs = socket.socketpair()
+    ran: list[str] = []
+
+    def again() -> None:
+        ran.append("soon")
+        loop.soon(again)
+
+    def ready(_mask: int) -> None:
+        ran.append("descriptor")
+        if len(ran) > 3:
+            loop.stop()
+
+    loop.register(ours.fileno(), IN, ready)
+    theirs.send(b"x")
+    loop.soon(again)
+    loop.run()
+    assert ran[:4] == ["descriptor", "soon", "descriptor", "soon"]
+    ours.close()
+    theirs.close()

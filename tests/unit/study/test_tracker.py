@@ -278,3 +278,15 @@ def test_without_overlap_a_timeout_changes_nothing(script: list[tuple[bool, str]
         last = uid
         found += driver.store(str(association), uid)
     assert found == expected
+
+
+def test_of_a_great_many_studies_only_some_end_at_once() -> None:
+    tracker = Tracker(timeout_s=10)
+    tracker.open("a")
+    tracker.open("b")  # so that only the timeout counts
+    for number in range(5):
+        study = Study(number, f"1.{number}", "/d", 0.0, 0.0)
+        tracker.add(study)
+        tracker.stored(study, "a", None, float(number))
+    ended = [[study.number for study in tracker.due(100.0, 2)] for _ in range(4)]
+    assert ended == [[0, 1], [2, 3], [4], []]

@@ -265,7 +265,7 @@ def test_data_behind_a_waiting_object_survives_the_next_read_of_others(durable: 
     """The receive buffer is shared: what is kept is copied."""
     durable.established()
     durable.arrive(store(1, "1.2.3") + store(2, "1.2.4"))
-    durable.context.buffer[:] = bytes(len(durable.context.buffer))
+    durable.context.service.intake.buffer[:] = bytes(len(durable.context.service.intake.buffer))
     durable.reporter.notify("on_acknowledged", 1)
     durable.reporter.notify("on_acknowledged", 2)
     assert durable.statuses() == [0, 0]

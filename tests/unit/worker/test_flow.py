@@ -102,7 +102,7 @@ def test_what_waits_for_its_turn_is_not_in_the_receive_buffer(tmp_path: Path) ->
     bench = hasty(tmp_path)
     bench.arrive(store(1, "1.2.1") + store(2, "1.2.2") + encode_data(3, 3, wire.store_command(3, instance="1.2.3"))
                  + encode_data(3, 0, b"") * 300 + encode_data(3, 2, data_set("1.2.3")))
-    bench.context.buffer[:] = b"\xAA" * len(bench.context.buffer)
+    bench.context.service.intake.buffer[:] = b"\xAA" * len(bench.context.service.intake.buffer)
     bench.rounds()
     assert bench.statuses() == [0, 0, 0]
     for number in (1, 2, 3):

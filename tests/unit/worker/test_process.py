@@ -164,6 +164,22 @@ def test_drain_ends_idle_associations_and_waits_for_busy_ones(acceptor: Acceptor
     assert not acceptor.loop.stopped
 
 
+def test_drain_ends_an_association_whose_object_is_held_back(acceptor: Acceptor) -> None:
+    held = acceptor.associate(1)
+    acceptor.worker._hold("hooks", True)
+    held.sendall(store(1))
+    acceptor.serve()
+    acceptor.order(kind="drain")
+    acceptor.loop.advance(2)
+    assert held.recv(100)[:1] == b"\x07", "nothing of it was taken"
+    held.close()
+    acceptor.serve()
+    acceptor.worker._hold("hooks", False)
+    acceptor.loop.next_round()
+    acceptor.loop.advance(0.1)
+    assert acceptor.loop.stopped
+
+
 def test_drain_gives_up_after_its_time(acceptor: Acceptor) -> None:
     acceptor.associate(1).sendall(wire.RQ[:0] + echo(1)[:5])
     acceptor.serve()

@@ -243,3 +243,14 @@ def test_gap_is_filled_while_the_rest_arrives(places: tuple[Path, Path]) -> None
     assert next(reception._steps, None) is None
     assert result(reception.keeping({})) is not None
     assert split_file(kept_object(places[1])[0]).dataset == data + 8 * b"rest"
+
+
+def test_object_out_of_order_that_is_not_what_was_announced_is_kept_where_studies_are_durable(places: tuple[Path, Path]) -> None:
+    """It is compared with nothing: what is needed to have it back would be given away for that."""
+    bench = bench_for(places, study=StudyPolicy(sorting=Sorting.STUDY_UID), hooks=EVENTS)
+    data = data_set(instance="1.9", study="")
+    behind = ds.implicit(0x00080060, b"CT")  # out of order: the octets are copied before they change places
+    bench.arrive(store(data=data + ds.implicit(0x00282000, bytes(6_000)) + behind))
+    bench.loop.advance(0)
+    assert bench.statuses() == [0xB007]
+    assert split_file(kept_object(places[1])[0]).dataset.endswith(behind)

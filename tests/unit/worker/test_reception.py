@@ -280,3 +280,22 @@ def test_what_the_coordinator_refuses_meanwhile_is_not_finished(tmp_path: Path) 
     result(steps)
     assert publish(made, None, NOW) is None
     assert made.status == 0xA801
+
+
+@pytest.mark.parametrize("preserving", [False, True])
+def test_what_passes_may_be_left_out_and_counts(tmp_path: Path, preserving: bool) -> None:
+    pixels = ds.implicit(0x7FE00010, bytes(200_000))
+    whole = data_set() + pixels
+    for limit in (0, len(whole), len(whole) - 1):
+        made = reception(settings(tmp_path, output=OutputOptions(bit_preserving=preserving), max_object_octets=limit))
+        assert made.passes >= 200_000 if preserving else made.passes == 0
+        made.feed([whole[:-199_000]], never)
+        left_out = min(made.passes, 198_000)
+        assert left_out == 198_000
+        made.pass_over(left_out)
+        made.feed([whole[-1000:]], never)
+        result(made.finishing())
+        assert (made.failure is None) == (limit != len(whole) - 1)
+        if made.failure is None:
+            publish(made, None, NOW)
+            assert (tmp_path / "CT.1.2.3.4.5").read_bytes()[-len(whole):] == whole

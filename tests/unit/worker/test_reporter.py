@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from fastscp.process import fdpass, packets
+from fastscp.process import fdpass, notes, packets
 from fastscp.process.loop import Loop
-from fastscp.worker.reporter import MOST_NOTES, Reporter
+from fastscp.worker.reporter import MOST_NOTES, MOST_PACKETS, Reporter
 from tests.support import said
 
 
@@ -20,7 +20,8 @@ class Coordinator:
 
     def __init__(self) -> None:
         self.loop = Loop()
-        self.reporter = Reporter(self.loop, "worker-1")
+        self.full: list[tuple[str, bool]] = []
+        self.reporter = Reporter(self.loop, "worker-1", on_full=lambda reason, full: self.full.append((reason, full)))
         self.channel: socket.socket | None = None
 
     def connect(self) -> None:
@@ -355,7 +356,7 @@ def test_coordinator_that_dies_while_an_event_leads_to_another(coordinator: Coor
 # -- notes for the event stream ---------------------------------------------------------------------
 
 
-def note(number: int) -> packets.Refused:
+def note(number: int) -> notes.Refused:
     return said.refused("a", instance=str(number))  # type: ignore[return-value]
 
 
@@ -414,3 +415,74 @@ def test_trouble_of_the_state_is_known_until_it_is_over_or_the_coordinator_is_an
         assert coordinator.reporter.trouble == reason
     coordinator.connect()
     assert coordinator.reporter.trouble == ""
+
+
+def stored_with(coordinator: Coordinator, event: int, *notices: str) -> list[str]:
+    """Tell of an object; return the notices that come, as they come."""
+    came: list[str] = []
+    names = {name: (lambda name=name: came.append(name)) for name in notices}
+    coordinator.reporter.stored(said.stored(event, "1.1", "/d"), **names)  # type: ignore[arg-type]
+    return came
+
+
+def test_event_that_the_coordinator_cannot_take_over_is_told_and_not_repeated(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(said.opened("a"))  # type: ignore[arg-type]
+    came = stored_with(coordinator, 1, "on_acknowledged", "on_failed", "on_ran")
+    coordinator.answer({"kind": "failed", "event": 1})
+    assert came == ["on_failed"]
+    assert coordinator.reporter.idle
+    coordinator.reporter.closed("a", "aborted", stored=1, refused=0, octets=1)
+    coordinator.heard()
+    coordinator.connect()
+    assert [packet["kind"] for packet in coordinator.heard()] == ["hello"]
+    coordinator.answer({"kind": "failed", "event": 1})
+    assert came == ["on_failed"]
+
+
+def test_peer_that_was_answered_does_not_wait_for_hooks_that_will_not_run(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    came = stored_with(coordinator, 1, "on_sent", "on_ran")
+    coordinator.answer({"kind": "failed", "event": 1})
+    assert came == ["on_sent", "on_ran"]
+
+
+@pytest.mark.parametrize("packet", [{"kind": "nobody knows"}, {"kind": "ack"}, {"kind": "placed"}, {}, 7])
+def test_strange_packet_of_the_coordinator_is_logged_and_left_out(
+        coordinator: Coordinator, caplog: pytest.LogCaptureFixture, packet: Any) -> None:
+    coordinator.connect()
+    came = stored_with(coordinator, 1, "on_acknowledged")
+    coordinator.answer(packet)
+    coordinator.answer({"kind": "ack", "event": 1})
+    assert came == ["on_acknowledged"]
+    assert "a packet of the coordinator is left out" in caplog.text
+
+
+def test_hold_of_the_coordinator_is_passed_on_and_ends_with_it(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    coordinator.answer({"kind": "hold", "on": True})
+    coordinator.answer({"kind": "hold", "on": False})
+    coordinator.answer({"kind": "hold", "on": True})
+    coordinator.connect()
+    assert coordinator.full == [("hooks", False), ("hooks", True), ("hooks", False), ("hooks", True), ("hooks", False)]
+
+
+def test_packets_that_nobody_reads_hold_objects_back_until_half_of_them_are_read(coordinator: Coordinator) -> None:
+    coordinator.connect()
+    coordinator.full.clear()
+    for number in range(MOST_PACKETS):
+        coordinator.reporter.abandoned(number)
+    assert coordinator.full == [], "some are in the channel"
+    told = MOST_PACKETS
+    while not coordinator.full:
+        coordinator.reporter.abandoned(told)
+        told += 1
+        assert told < 10 * MOST_PACKETS
+    assert coordinator.full == [("packets", True)]
+    heard = 0
+    while heard < told:
+        heard += len(coordinator.heard())
+        if coordinator.full[-1][1]:
+            assert heard < told
+        coordinator.turn()
+    assert coordinator.full == [("packets", True), ("packets", False)]

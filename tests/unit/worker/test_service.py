@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from pathlib import Path
 
 import pytest
@@ -345,3 +346,84 @@ def test_place_that_is_refused_when_the_object_has_its_name_changes_nothing(sort
     answer({"kind": "placed", "request": 1, "directory": "", "status": 0xA700, "message": "no space", "late": False})
     sorting.reporter.notify("on_acknowledged")
     assert sorting.statuses() == [0]
+
+
+def test_object_that_the_coordinator_cannot_take_over_is_never_answered_with_a_status(sorting: Bench, tmp_path: Path) -> None:
+    (tmp_path / "S_1").mkdir()
+    sorting.arrive(store())
+    sorting.reporter.placed(tmp_path / "S_1")
+    sorting.reporter.notify("on_failed")
+    assert sorting.statuses() == [-7], "an A-ABORT, and nothing else"
+    assert files(tmp_path) == ["S_1/CT.1.2.3.4.5"]
+    sorting.reporter.notify("on_failed")
+    sorting.reporter.notify("on_acknowledged")
+    assert sorting.statuses() == []
+
+
+# -- too much waits behind ----------------------------------------------------------------------------
+
+
+def test_object_waits_for_its_turn_and_is_then_stored_as_ever(tmp_path: Path) -> None:
+    bench = bench_for(tmp_path)
+    intake = bench.context.service.intake
+    intake.hold("hooks")
+    bench.arrive(echo(1), store(2), echo(3))
+    assert bench.statuses() == [0], "what came before it is answered"
+    assert files(tmp_path) == []
+    assert bench.connection.blocked
+    intake.release("hooks")
+    bench.rounds()
+    bench.arrive()
+    assert bench.statuses() == [0, 0]
+    assert files(tmp_path) == ["CT.1.2.3.4.5"]
+
+
+def test_object_under_way_is_finished_while_others_are_held_back(tmp_path: Path) -> None:
+    bench = bench_for(tmp_path)
+    bench.arrive(encode_data(3, 3, wire.store_command()))
+    bench.context.service.intake.hold("hooks")
+    bench.arrive(encode_data(3, 2, data_set()))
+    assert bench.statuses() == [0]
+    assert files(tmp_path) == ["CT.1.2.3.4.5"]
+
+
+def test_peer_that_gives_up_what_is_held_back_leaves_nothing(tmp_path: Path) -> None:
+    bench = bench_for(tmp_path, hooks=HookPolicy(event_log="x"))
+    intake = bench.context.service.intake
+    intake.hold("hooks")
+    bench.arrive(store(1)[:-10])
+    bench.transport.arriving.append(store(1)[-10:])  # in the socket: a hook would be waited for
+    bench.loop.fire(bench.transport.fd, select.EPOLLRDHUP)
+    assert bench.finished == [bench.connection]
+    assert files(tmp_path) == []
+    assert [note["kind"] for note in bench.reporter.notes] == ["refused"], "the object has an outcome"
+    intake.release("hooks")
+    assert bench.rounds() == 0
+
+
+def test_hold_that_begins_anew_holds_again(tmp_path: Path) -> None:
+    bench = bench_for(tmp_path)
+    intake = bench.context.service.intake
+    intake.hold("hooks")
+    bench.arrive(store(1))
+    intake.release("hooks")
+    intake.hold("packets")
+    bench.rounds()
+    assert bench.connection.blocked
+    assert bench.statuses() == []
+    intake.release("packets")
+    bench.rounds()
+    assert bench.statuses() == [0]
+    assert files(tmp_path) == ["CT.1.2.3.4.5"]
+
+
+def test_waiting_for_a_turn_has_no_time_limit(tmp_path: Path) -> None:
+    network = NetworkPolicy(acse_timeout_s=30, socket_timeout_s=10, dimse_timeout_s=10)
+    bench = Bench(Config(network=network, store=StorePolicy(str(tmp_path)))).established()
+    bench.context.service.intake.hold("hooks")
+    bench.arrive(store(1))
+    bench.loop.advance(1000)
+    assert bench.statuses() == []
+    bench.context.service.intake.release("hooks")
+    bench.rounds()
+    assert bench.statuses() == [0]

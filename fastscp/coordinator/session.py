@@ -1,0 +1,80 @@
+"""One worker's channel, what came over it, and how packets of it are answered that cannot be handled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from fastscp.coordinator.channels import Channel, Transport
+from fastscp.errors import PacketError
+from fastscp.log.names import APPLICATION
+from fastscp.log.text import printable
+from fastscp.process import notes, packets
+from fastscp.process.loop import Loop
+from fastscp.study import events
+
+_log = logging.getLogger(APPLICATION)
+
+#: status of an object that a fault of the service itself is to blame for (PS3.7 Annex C.5.21)
+PROCESSING_FAILURE = 0x0110
+_SHOWN = 4096  #: characters of a packet in the log
+_OUT_OF_RESOURCES = 0xA700  #: PS3.4 Table B.2-1
+
+
+class Session:
+    """One worker's channel, and what the worker told over it."""
+
+    def __init__(self, key: int, name: str, transport: Transport, loop: Loop, *,
+                 taken: Callable[[Session, bytes], None], lost: Callable[[Session], None]) -> None:
+        self.key = key
+        self.incarnation = name
+        self.highest_event = 0  #: taken over
+        self.associations: dict[str, tuple[dict[str, Any], bytes]] = {}  #: ``opened`` packets
+        self.requests: set[int] = set()  #: transfers under way
+        self.channel = Channel(transport, loop, taken=partial(taken, self), lost=partial(lost, self))
+
+
+def refusal(request: int, reason: str, status: int = _OUT_OF_RESOURCES) -> packets.Placed:
+    """Answer that no object can be placed now."""
+    return {"kind": "placed", "request": request, "directory": "", "status": status, "message": reason, "late": False}
+
+
+def peer_of(session: Session, packet: packets.WorkerPacket) -> str:
+    """Return the address of the peer that a packet is about, "" for none that is known."""
+    known = session.associations.get(str(packet.get("association")))
+    return str((packet if known is None else known[0]).get("peer", ""))
+
+
+def noted(sink: events.EventSink | None, now: float, packet: notes.Note | notes.Missed) -> None:
+    """Put what a packet notes into the event stream."""
+    if sink is None:
+        return
+    if packet["kind"] == "refused":
+        sink.put(events.object_refused(now, packet))
+    elif packet["kind"] == "quarantined":
+        sink.put(events.object_quarantined(now, packet))
+    elif packet["kind"] == "rejected":
+        sink.put(events.association_rejected(now, packet))
+    elif packet["kind"] == "turned_away":
+        sink.put(events.connection_refused(now, packet))
+    else:
+        sink.put(events.events_dropped(now, packet["count"]))
+
+
+def leave_out(octets: bytes) -> None:
+    """Log an error that is being handled, and the packet that it came from: an operator may have to do what it asked for."""
+    _log.error("internal error, a packet is left out: %s", printable(octets.decode("utf-8", "replace"), _SHOWN),
+               exc_info=True)
+
+
+def encoded(packet: packets.CoordinatorPacket) -> bytes:
+    """Return the octets of an answer, or of a refusal where it cannot be encoded."""
+    try:
+        return packets.encode(packet)
+    except PacketError:
+        leave_out(repr(packet).encode())
+        if packet["kind"] != "placed":
+            raise
+        return packets.encode(refusal(packet["request"], "internal error", PROCESSING_FAILURE))

@@ -179,19 +179,12 @@ class Reporter:
 
     def _read(self) -> None:
         if self._take_what_is_there():
-            _log.debug("event channel closed, waiting for another coordinator")
             self._detach()
             self._on_lost()
 
     def _take_what_is_there(self) -> bool:
         """Take every answer that has arrived; return whether the channel has ended."""
-        while self._channel is not None:
-            try:
-                octets = self._channel.recv(fdpass.PACKET_OCTETS)
-            except BlockingIOError:
-                return False
-            except ConnectionResetError:  # in front of the last answers of a coordinator that died
-                continue
+        while self._channel is not None and (octets := _next_packet(self._channel)) is not None:
             if not octets:
                 return True
             try:
@@ -339,6 +332,16 @@ class Reporter:
     def close(self) -> None:
         """Close the channel: end of file tells the coordinator that this worker is gone."""
         self._detach()
+
+
+def _next_packet(channel: socket.socket) -> bytes | None:
+    """Return the next packet, b"" at the end, None when nothing is there."""
+    try:
+        return channel.recv(fdpass.PACKET_OCTETS)
+    except BlockingIOError:
+        return None
+    except ConnectionResetError:  # once, in front of the last answers of a coordinator that died
+        return _next_packet(channel)
 
 
 def new_incarnation(now: float) -> str:

@@ -145,8 +145,8 @@ cdef class Header:
             else:
                 begin, end = part[:2]
                 width = part[2] if len(part) == 3 else 0
-                if width < 0 or (width and (end - begin) % width):
-                    raise ValueError("numbers of no whole width")
+                if width < 0:
+                    raise ValueError("numbers of a negative width")
                 self._script[at] = Part(self._inside(begin, end), end - begin, width)
             self.out_size += self._script[at].size
             at += 1
@@ -211,10 +211,11 @@ cdef class Header:
                 memcpy(out, buf + part.begin, part.size)
             else:
                 at = 0
-                while at < part.size:
+                while at + part.width <= part.size:
                     for octet in range(part.width):
                         out[at + octet] = buf[part.begin + at + part.width - 1 - octet]
                     at += part.width
+                memcpy(out + at, buf + part.begin + at, part.size - at)  # an incomplete last one stays
             out += part.size
 
     cdef bint _names(self, const uint8_t *buf, const uint8_t *sop_class, Py_ssize_t class_size,

@@ -62,7 +62,7 @@ def test_headers_are_recognised_and_written_as_python_does(options: OutputOption
 
 @pytest.mark.parametrize(("change", "value"), [
     ("probe", -1), ("probe", 400), ("texts", (399,)), ("uids", ((10, 10),)), ("uids", ((390, 401),)), ("script", ((0, 401),)),
-    ("script", ((8, 4),)), ("script", ((0, 9, 2),)), ("script", ((0, 9, -3),)), ("sop_class", (390, 402)), ("octets", bytes(399)),
+    ("script", ((8, 4),)), ("script", ((0, 9, -3),)), ("sop_class", (390, 402)), ("octets", bytes(399)),
 ])
 def test_header_has_nothing_outside_of_it(change: str, value: object) -> None:
     given = {"octets": bytes(400), "mask": bytes(400), "probe": 0, "texts": (), "uids": (), "blanks": b" ", "script": ((0, 400),),
@@ -71,6 +71,12 @@ def test_header_has_nothing_outside_of_it(change: str, value: object) -> None:
     given[change] = value
     with pytest.raises(ValueError, match=r"header|UID|width"):
         core.Header(*given.values())
+
+
+def test_incomplete_number_stays_as_it_is() -> None:
+    octets = bytes(range(1, 10)) + bytes(391)
+    header = core.Header(octets, bytes(400), 0, (), (), b" ", ((0, 9, 2), b"constant", (2, 3, 4), (4, 8, 4)), 0, (-1, -1), (-1, -1), True)
+    assert header.render(octets) == b"\2\1\4\3\6\5\x08\7\x09" + b"constant" + b"\3" + b"\x08\7\6\5"
 
 
 HEAD = (ds.explicit(0x00080016, "UI", wire.CT.encode() + b"\0" * (len(wire.CT) & 1))

@@ -32,7 +32,7 @@ def _port_complaint(network: NetworkPolicy) -> str:
 def _may_bind() -> bool:
     """Whether this process has CAP_NET_BIND_SERVICE (capabilities(7))."""
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        with open("/proc/self/status", encoding="utf-8", errors="replace") as status:
             return any(int(line.split()[1], 16) >> _CAP_NET_BIND_SERVICE & 1 for line in status if line.startswith("CapEff:"))
     except (OSError, ValueError, IndexError):
         return True  # bind(2) will tell

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from fastscp import core
 from fastscp.dicom import filemeta
 from fastscp.dicom.rewrite import output_transfer_syntax
-from fastscp.dicom.uids import VERIFICATION, file_name_prefix
+from fastscp.dicom.uids import VERIFICATION, file_name_prefix, transfer_syntax
 from fastscp.log.names import APPLICATION
 from fastscp.store.policy import FileNames, OnDuplicate, Sync
 from fastscp.ul.events import Established
@@ -50,6 +50,9 @@ def lane_of(depot: core.Depot, reception: ReceptionContext, event: Established, 
         return None
     contexts = {number: (context.transfer_syntax, output_transfer_syntax(context.transfer_syntax, reception.output))
                 for number, context in event.contexts.items() if context.abstract_syntax != VERIFICATION}
+    if not reception.output.bit_preserving:  # what is recognised is not deflated yet
+        contexts = {number: syntaxes for number, syntaxes in contexts.items()
+                    if not any(transfer_syntax(uid).deflated for uid in syntaxes)}
     return core.Lane(depot, contexts, _describer(contexts, event.request.calling_ae_title),
                      max_length=max_length, peer_max_length=event.request.max_pdu_length)
 

@@ -1,43 +1,72 @@
-"""What keeps objects off the express lane: wherever a name may need a decision, the usual way makes it."""
+"""Which objects have an express lane, and where."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastscp import core
 from fastscp.config import Config
-from fastscp.store.own_paths import OwnPaths
-from fastscp.store.policy import FileNames, OnDuplicate, StorePolicy
-from fastscp.worker.context import ServiceContext
-from fastscp.worker.express import depot_of
-from tests.support.fake_worker import Bench
+from fastscp.config.network import FaultPolicy
+from fastscp.dicom.options import OutputOptions
+from fastscp.log.names import APPLICATION
+from fastscp.store.policy import FileNames, OnDuplicate, StorePolicy, Sync
+from fastscp.ul.answers import Answers
+from fastscp.worker.express import depot_of, lane_of
+from tests.corpus import wire
+from tests.support import datasets as ds
+from tests.support.fake_worker import NEGOTIATION, Bench
 
-pytestmark = pytest.mark.skipif(not core.ACTIVE, reason="the compiled core was not built")
-
-
-def context(tmp_path: Path, **store: object) -> ServiceContext:
-    return Bench(Config(store=StorePolicy(str(tmp_path), **store))).context.service  # type: ignore[arg-type]
-
-
-def test_plain_receiving_has_a_depot(tmp_path: Path) -> None:
-    assert depot_of(context(tmp_path)) is not None
+pytestmark = pytest.mark.skipif(not core.ACTIVE, reason="the core is not compiled here")
 
 
-@pytest.mark.parametrize("rule", [rule for rule in OnDuplicate if rule is not OnDuplicate.REPLACE])
-def test_duplicates_are_decided_by_the_usual_way(tmp_path: Path, rule: OnDuplicate) -> None:
-    assert depot_of(context(tmp_path, on_duplicate=rule)) is None
+def service(tmp_path: Path, **changes: Any) -> Any:
+    config = replace(Config(), store=StorePolicy(str(tmp_path)))
+    made = Bench(config).context.service
+    store = changes.pop("store", None)
+    made = replace(made, **changes)
+    return made if store is None else replace(made, reception=replace(made.reception, store=replace(made.reception.store, **store)))
 
 
-@pytest.mark.parametrize("names", [FileNames.TIME, FileNames.UNIQUE])
-def test_other_names_are_made_by_the_usual_way(tmp_path: Path, names: FileNames) -> None:
-    assert depot_of(context(tmp_path, file_names=names)) is None
+def test_plain_storing_has_a_depot(tmp_path: Path) -> None:
+    assert depot_of(service(tmp_path)) is not None
 
 
-def test_names_of_the_service_are_kept_free_by_the_usual_way(tmp_path: Path) -> None:
-    service = context(tmp_path)
-    for file, lane in (("CT.log", False), ("fastscp.log", True)):
-        own = OwnPaths(files=[str(tmp_path / file)])
-        assert (depot_of(replace(service, reception=replace(service.reception, own=own))) is not None) is lane
+@pytest.mark.parametrize("changes", [
+    {"store": {"ignore": True}}, {"store": {"file_names": FileNames.TIME}}, {"store": {"extension": "_x"}},
+    {"store": {"on_duplicate": OnDuplicate.KEEP}}, {"store": {"sync": Sync.OBJECT}},
+    {"faults": FaultPolicy(sleep_after_s=1)}, {"faults": FaultPolicy(abort_during=True)}, {"reporter": object()},
+])
+def test_whatever_needs_more_has_none(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert depot_of(service(tmp_path, **changes)) is None
+
+
+def lane(tmp_path: Path, output: OutputOptions) -> core.Lane | None:
+    made = service(tmp_path)
+    event = Answers(NEGOTIATION).to(wire.RQ[6:]).event
+    return lane_of(depot_of(made), replace(made.reception, output=output), event, 16384)  # type: ignore[arg-type]
+
+
+def test_nothing_is_written_undeflated_that_is_to_be_deflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[int, tuple[str, str]]] = []
+    monkeypatch.setattr(core, "Lane", lambda _depot, contexts, _describe, **_: seen.append(contexts))
+    lane(tmp_path, OutputOptions())
+    lane(tmp_path, OutputOptions(transfer_syntax=ds.DEFLATED))
+    lane(tmp_path, OutputOptions(bit_preserving=True))
+    assert seen[0]
+    assert seen[1] == {}
+    assert seen[2] == seen[0]
+
+
+def test_objects_that_are_written_about_in_the_log_have_none(tmp_path: Path) -> None:
+    logger = logging.getLogger(APPLICATION)
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        assert lane(tmp_path, OutputOptions()) is None
+    finally:
+        logger.setLevel(before)

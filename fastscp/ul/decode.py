@@ -37,7 +37,6 @@ from fastscp.ul.pdu import (
 
 _FIXED = struct.Struct(">HH16s16s32s")
 _ITEM = struct.Struct(">BxH")
-_U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 _FIXED_BODY = struct.Struct(">xBBB")
 

@@ -20,6 +20,7 @@ from tests.support.rawscu import RawSCU, command_set, p_data, pdv
 from tests.support.servers import FastscpServer, wait_until
 
 SERVED_WITHIN_S = 1.0
+UNREAD_REPORTS = 2000  #: of one worker: as many as it keeps, and as many as a channel holds
 UNKNOWN = p_data(pdv(5, 3, command_set([(0x0002, b"1.2.840.10008.1.1\0"), (0x0100, b"\x30\x02"), (0x0110, b"\1\0"),
                                         (0x0800, b"\1\1")])))
 
@@ -241,7 +242,9 @@ def test_hooks_that_hang_slow_senders_down_and_nothing_is_lost(tmp_path: Path, s
     with FastscpServer(arguments) as server, served(server.port):
         waiting = [associated(server.port) for _ in range(6)]
         sent = [uid for scu in waiting for uid in _store_until_held(scu)]
-        assert most <= len(sent) <= most + 6, "one more each, at most"
+        # sorted objects are answered by the coordinator, others before it has looked at what is in its channels
+        behind = len(waiting) if sorting else 2 * UNREAD_REPORTS
+        assert most <= len(sent) <= most + behind, "the way is shut, with what was on it behind the door"
         given_up = associated(server.port)
         lost = fresh_uid()
         given_up.send(store_message(lost, data_set(lost)))

@@ -38,6 +38,8 @@ OWN = (
                "[s]econds: integer", seconds(), origin=_OWN),
         Option("--object-timeout", "", "abort an association whose object is not\ncomplete after s seconds (default: unlimited)",
                "[s]econds: integer", seconds(), origin=_OWN),
+        Option("--proxy-protocol", "", "expect the header of a balancer in front of\nconnections from networks n",
+               "[n]etworks: string (CIDR[,CIDR...])", text("networks"), origin=_OWN),
         Option("--hang-timeout", "", "kill and replace a process that hangs for\ns seconds (0: never)",
                "[s]econds: integer (default: 30)", seconds(0), origin=_OWN),
         Option("--umask", "", "set the mask of permissions that files and\ndirectories do not get (default: as it is)",

@@ -77,13 +77,13 @@ class Connection:
 
     # -- life -------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin: the time to a complete A-ASSOCIATE-RQ is limited by the ACSE timeout."""
+    def start(self, waited_s: float = 0.0) -> None:
+        """Begin: the time to a complete A-ASSOCIATE-RQ is limited by the ACSE timeout, of which ``waited_s`` have passed."""
         if self._admittance is not None and self._admittance.flooding:
             _log.warning("too many connections of %s, closing", self.peer.name)
             self._close("failed", "too many connections of the host")
             return
-        self._patience.step(self._context.network.acse_timeout_s)
+        self._patience.begin(waited_s)
         self._stream.open()
 
     def ready(self, mask: int) -> None:
@@ -255,13 +255,15 @@ class Connection:
         if self.flow.inbox.provider is not None:
             _application_log.info("Association Aborted: connection closed by %s", self.storage.caller)
         elif not self._association.over:
-            _log.info("connection closed by %s before an association was requested", self.peer.name)
+            _log.log(logging.DEBUG if self._stream.transport.silent else logging.INFO,
+                     "connection closed by %s before an association was requested", self.peer.name)
         self._close("failed", "connection closed by the peer")
 
     def lost(self, reason: str) -> None:
         """End: the transport failed."""
         if self.flow.inbox.provider is not None or not self._association.over:
-            _log.error("connection to %s lost: %s", self.storage.caller, reason)
+            _log.log(logging.DEBUG if self._stream.transport.silent else logging.ERROR,
+                     "connection to %s lost: %s", self.storage.caller, reason)
         self._close("failed", f"connection lost: {reason}")
 
     def failed(self) -> None:

@@ -210,7 +210,8 @@ def test_connection_goes_to_a_worker(service):
     running = service().start()
     sock = running.connect("::ffff:192.0.2.7")
     assert running.far.workers[0].hear() == [{"kind": "connection", "number": 1, "address": "192.0.2.7", "port": 40000,
-                                              "host": "", "host_follows": False, "descriptor": True}]
+                                              "host": "", "host_follows": False, "proxied": False,
+                                               "descriptor": True}]
     assert not sock.getblocking()
     running.work_off(0, 1)
     assert sock.fileno() == -1

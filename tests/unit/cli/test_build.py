@@ -12,6 +12,7 @@ from fastscp.cli.parse import parse
 from fastscp.config.model import Config
 from fastscp.config.network import AddressFamily, PeerVerification, ProcessMode, TLSPolicy
 from fastscp.dicom.options import GroupLengths, PrivateDictionary
+from fastscp.proxy.policy import proxy_policy
 from fastscp.store.policy import FileNames, MinFree, Sync
 from fastscp.study.policy import LateObjects, Sorting
 
@@ -58,6 +59,7 @@ def test_defaults_are_those_of_the_policies():
     ("-id", {"network.mode": ProcessMode.INETD}),
     ("--max-associations 7", {"network.max_associations": 7}),
     ("--workers 3", {"network.workers": 3}),
+    ("--proxy-protocol 10.1.0.0/16,::1", {"network.proxies.networks": proxy_policy("10.1.0.0/16,::1").networks}),
     ("-i6", {"network.address_family": AddressFamily.IPV6}),
     ("-i0", {"network.address_family": AddressFamily.DUAL}),
     ("-i0 -i4", {}),

@@ -12,13 +12,20 @@ from typing import Any
 
 import pytest
 
+from fastscp.config import Config
+from fastscp.config.network import NetworkPolicy
 from fastscp.process.loop import IN
 from fastscp.process.slots import Slots
+from fastscp.store.policy import StorePolicy
 from fastscp.study.policy import HookPolicy
 from fastscp.worker.limits import Places
 from tests.corpus import wire
+from tests.support.fake_worker import Bench
 from tests.support.proxy import SIGNATURE, binary, tlv, version_1, version_2
 from tests.unit.worker.test_process import Acceptor
+
+
+ABORT = bytes.fromhex("07000000000400000200")
 
 
 @pytest.fixture
@@ -271,3 +278,13 @@ def test_socket_is_not_watched_while_it_is_decided_about_its_peer(acceptor: Acce
     allow(acceptor)
     acceptor.serve()
     assert peer.recv(4096)[:1] == b"\x02"
+
+
+def test_time_spent_on_the_header_is_part_of_the_association(tmp_path: Path) -> None:
+    bench = Bench(Config(network=NetworkPolicy(association_timeout_s=100), store=StorePolicy(str(tmp_path))))
+    bench.connection.start(20.0)
+    bench.arrive(wire.RQ)
+    bench.loop.advance(79)
+    assert not bench.transport.sent.endswith(ABORT)
+    bench.loop.advance(2)
+    assert bench.transport.sent.endswith(ABORT)

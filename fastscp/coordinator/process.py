@@ -34,6 +34,7 @@ from fastscp.coordinator.handing_over import HandingOver
 from fastscp.coordinator.heir import Heir
 from fastscp.coordinator.hooks import HookProcesses, HookRunner, Processes
 from fastscp.coordinator.host_names import HostNames
+from fastscp.coordinator.inheriting import Inheriting
 from fastscp.coordinator.opening import open_hook_state, open_state
 from fastscp.coordinator.operators import Operators
 from fastscp.coordinator.patience import Patience
@@ -48,8 +49,9 @@ from fastscp.errors import PacketError, ProcessError, StorageError
 from fastscp.log import setup as log
 from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION
-from fastscp.process import fdpass, packets
+from fastscp.process import fdpass, journal, packets
 from fastscp.process.heartbeat import Heartbeat
+from fastscp.process.journal import Journals
 from fastscp.process.loop import IN, Loop
 from fastscp.store.own_paths import OwnPaths
 from fastscp.study.commands import Commands
@@ -129,6 +131,9 @@ class Coordinator:
         finisher = None
         output_directory = config.store.output_directory
         recovered = hook_state.recover()
+        self._inheriting = None
+        if state is not None and state.directory is not None:
+            self._inheriting = Inheriting(Journals(state.directory / journal.DIRECTORY))
         self._backlog = Backlog(self._lanes, hook_state, last_task=recovered.last_task)
         if state is not None:
             finisher = Finisher(config.study, state, stream, has_hook=config.hooks.on_end_of_study is not None)
@@ -140,7 +145,7 @@ class Coordinator:
             self._backlog.recover(recovered.tasks)
         self._sessions = Sessions(loop, self._lanes, self._studies, self._backlog, stream, config.hooks,
                                   output_directory, known=recovered.events, changed=self._schedule_round,
-                                  said=self._said)
+                                  said=self._said, journal_of=self._inheriting.of if self._inheriting else lambda _name: ())
         self._backlog.kept = self._sessions.hook_taken
         self._dispatcher = Dispatcher(
             loop, self._lanes, Commands(config.hooks, ignore=config.store.ignore),
@@ -155,7 +160,8 @@ class Coordinator:
         self._handing_over = HandingOver(control, hook_state, self._lanes, self._sessions, self._backlog,
                                          self._dispatcher, self._commits, self._schedule_round)
         self._operators = Operators(loop, hook_state, self._backlog, self._commits, self._schedule_round)
-        self._expect_back(recovered)
+        heirs = self._inheriting.all(self._sessions.inherit) if self._inheriting else []
+        self._expect_back(recovered, heirs)
         self._operators.begin()
 
     def run(self) -> None:
@@ -279,12 +285,12 @@ class Coordinator:
 
     # -- an earlier coordinator --------------------------------------------------------------------------
 
-    def _expect_back(self, recovered: Recovered) -> None:
+    def _expect_back(self, recovered: Recovered, inherited: list[str]) -> None:
         """Give the workers and associations of an earlier coordinator time to be heard of."""
         if recovered.events:
             self._loop.call_later(FORGET_WORKERS_S, self._forget_workers)
-        if recovered.studies or recovered.events:
-            associations = list(recovered.holders)
+        if recovered.studies or recovered.events or inherited:
+            associations = [*recovered.holders, *inherited]
             self._loop.call_later(RECOVERY_S, lambda: self._forget_unheard(associations))
 
     def _forget_unheard(self, associations: list[str]) -> None:
@@ -320,6 +326,8 @@ class Coordinator:
             self._drain(with_studies=not self._resumed)
         if self._studies is not None:
             self._studies.due(self._loop.now)
+            for transfer in self._studies.recalls():
+                self._sessions.recall(transfer)
         if not self._commits.commit() and self._studies is not None:
             self._dispatcher.run_kept(self._commits.kept_task)
         elif self._dispatcher.run() | (self._studies is not None and self._studies.tidy()):
@@ -329,7 +337,8 @@ class Coordinator:
         self._backlog.settle()
         if self._valve.look(self._lanes.pending):
             self._sessions.hold_objects(on=self._valve.closed)
-        self._commits.commit()
+        if self._commits.commit() and self._inheriting is not None:
+            self._inheriting.durable()
         if self._event_log is not None:
             self._event_log.flush()
         self._watch_deadline()

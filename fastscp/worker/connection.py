@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastscp.dimse.command import Command
 from fastscp.dimse.provider import SHORTEST_DATA
@@ -35,15 +35,12 @@ from fastscp.ul.events import Aborted, Established, Rejected, ReleaseRequested
 from fastscp.ul.pdu import P_DATA_TF
 from fastscp.worker.context import ConnectionContext
 from fastscp.worker.express import lane_of
-from fastscp.worker.flow import Flow
+from fastscp.worker.flow import Flow, Lane
 from fastscp.worker.limits import PEER_LEFT, Admittance, Patience, answers_within
 from fastscp.worker.narration import log_established, log_late, log_published, silence
 from fastscp.worker.publication import Published
 from fastscp.worker.service import StorageService
 from fastscp.worker.stream import Stream
-
-if TYPE_CHECKING:
-    from fastscp.core import Lane
 
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
@@ -129,8 +126,7 @@ class Connection:
         storage.idle_since = self._context.loop.now
         storage.outcomes.stored(lane.written, lane.stored)
         for name in lane.replaced:
-            log_published(Published(self._context.service.reception.store.output_directory, os.fsdecode(name), replaced=True,
-                                    duplicate=OnDuplicate.REPLACE))
+            log_published(Published(lane.directory, os.fsdecode(name), replaced=True, duplicate=OnDuplicate.REPLACE))
 
     def resume(self) -> None:
         """Go on with what waits behind the item that blocked; harmless while items are being handled."""
@@ -213,7 +209,7 @@ class Connection:
         self.storage.outcomes.opened(request)
         log_established(event, self.storage.caller, with_contexts=self._context.log_contexts)
         if self._context.depot is not None:
-            self.flow.lane = lane_of(self._context.depot, self._context.service.reception, event,
+            self.flow.lane = lane_of(self._context.depot, self._context.service, self.storage, self, event,
                                      self._context.answers.policy.max_pdu_length)
         if 0 < request.max_pdu_length < SHORTEST_DATA:
             why = f"takes PDUs of at most {request.max_pdu_length} octets, no answer fits"

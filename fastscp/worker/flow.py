@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from fastscp.errors import PeerError
 from fastscp.net.peer import Peer
@@ -23,10 +23,28 @@ from fastscp.worker.inbox import Inbox
 from fastscp.worker.stream import Stream
 from fastscp.worker.turn import Turn
 
-if TYPE_CHECKING:
-    from fastscp.core import Lane
-
 _EXPRESS_OBJECTS = 32  #: stored without a look at the time, some 2 ms
+
+
+class Lane(Protocol):
+    """An express lane: of the core, or one that tells of what that did."""
+
+    @property
+    def stored(self) -> int:
+        """Objects of the last ``take``."""
+
+    @property
+    def written(self) -> int:
+        """Octets of their files."""
+
+    @property
+    def replaced(self) -> list[bytes]:
+        """Names of those in whose place an earlier file was."""
+
+    directory: str  #: of these files
+
+    def take(self, octets: memoryview, output: bytearray, most: int) -> int:
+        """Store what can be stored of what was read, and append the answers; return how many octets that took."""
 
 
 class Owner(Protocol):
@@ -124,6 +142,8 @@ class Flow:
             return False
         inbox.unread = inbox.unread[taken:]
         self._owner.took(lane)
+        if self.blocked:
+            inbox.keep()
         self._stream.flush()
         self._owner.update()
         return True

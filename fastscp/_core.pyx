@@ -435,6 +435,48 @@ cdef class Lane:
             taken += length
         return taken
 
+    def missing(self, const uint8_t[::1] octets not None):
+        """Return how many octets, at least, a message lacks that would be taken if it were whole; 0 for others.
+
+        What was read must begin with the message. Where nothing tells how long it is, one octet is missing.
+        """
+        cdef const uint8_t *data
+        cdef Py_ssize_t size = octets.shape[0], at, length, begin, first = 0, got = 0
+        cdef int count = 0
+        cdef Header header
+        if size < 12:
+            return 0
+        data = &octets[0]
+        at = self._fragment(data, size)
+        if at == 0 or data[11] & 3 != 3 or not self._request(data + 12, at - 12):
+            return 0
+        self._context = data[10]
+        syntaxes = <tuple>self._contexts.get(self._context)
+        if syntaxes is None or (self._sorts and self._place_fd < 0):
+            return 0
+        begin = at
+        while size - at >= 12:
+            length = self._fragment(data + at, size - at)
+            if length == 0:  # the last one here, and not whole; or nothing for us
+                length = big32(data + at + 2)
+                if data[at] != 4 or length + 6 <= size - at or (self._max_length and length > self._max_length):
+                    return 0
+                break
+            if data[at + 10] != self._context or data[at + 11] & 3 or count == MOST_FRAGMENTS:
+                return 0  # also where it is whole
+            count += 1
+            first = first or length
+            got += length - 12
+            at += length
+        if self._depot._preserving or first == 0:
+            return 1
+        for shape in self._depot._shapes.recent(syntaxes):
+            header = <Header>shape.compiled
+            if header.complete and header.size <= first - 12 and header._equals(data + begin + 12):
+                length = header.size + header.value_octets
+                return max(1, begin + length - size) if got < length else 0
+        return 0
+
     cdef Py_ssize_t _message(self, const uint8_t *data, Py_ssize_t size) noexcept:
         """Take apart a message that is whole and as nearly every requestor sends it; return its octets, 0 for others."""
         cdef Py_ssize_t length, at, end

@@ -165,7 +165,7 @@ class Connection:
                 self._patience.step(self._context.network.acse_timeout_s)
             else:
                 ours = blocked and not self.flow.working
-                inside = not ours and (self._association.inside_pdu or self.flow.inbox.inside_message)
+                inside = not ours and self.flow.inside
                 self._patience.follow(storage.idle_since, inside=inside, unread=bool(self._stream.output), blocked=blocked)
         left = PEER_LEFT if blocked and not self.flow.working and self._watched and not storage.waiting else 0
         self._stream.update(reading=not blocked, besides=left)
@@ -195,7 +195,7 @@ class Connection:
             self.storage.give_up()
         else:
             missing = silence(answers=bool(self._stream.output), storing=self.storage.busy,
-                              begun=association.inside_pdu or self.flow.inbox.inside_message)
+                              begun=self.flow.inside)
             _log.error("timed out: %s %s, aborting association", self.storage.caller, missing)
             self.abort(f"timed out: the peer {missing}", source=2, reason=0)
         if association.finished:
@@ -276,6 +276,7 @@ class Connection:
         if self.flow.inbox.provider is None:  # without an association there is nothing to abort
             self._close("failed", why)
             return
+        self.flow.give_up_gathering()
         self._association.abort(source, reason)
         self._give_back("aborted", why)
         self._await_close(min(_ABORT_TIMEOUT_S, self._context.network.acse_timeout_s))
@@ -307,6 +308,7 @@ class Connection:
         """Give everything back."""
         if self._stream.closed:
             return
+        self.flow.give_up_gathering()
         self._association.transport_closed()
         self._patience.cancel()
         self._stream.close()  # first: a late callback must find a closed connection

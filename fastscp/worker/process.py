@@ -255,7 +255,7 @@ class Worker:
         """End associations that have been asking for nothing; look again while others are under way."""
         now = self.loop.now
         for connection in list(self._connections):
-            busy = (connection.blocked and not connection.storage.turnstile.held) or connection.storage.busy
+            busy = (connection.blocked and not connection.storage.turnstile.held) or connection.storage.busy or connection.flow.inside
             if not busy and now - connection.storage.idle_since >= _IDLE_S:
                 connection.abort("the service stops", source=2, reason=0)
         if self._connections:

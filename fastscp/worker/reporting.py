@@ -110,6 +110,10 @@ class ReportingLane:
             self._tell(told, (time.monotonic() - begun) / len(told), answers, output)
         return taken
 
+    def missing(self, octets: memoryview) -> int:
+        """Return how many octets, at least, a message lacks that would be taken if it were whole; 0 for others."""
+        return 0 if self._context.intake.held else self._lane.missing(octets)
+
     def _enter(self) -> bool:
         """Have the directory of the association's study open; False where it has none now."""
         kept = self._storage.kept

@@ -34,6 +34,7 @@ class FakeTransport:
         self.handshake_states: list[HandshakeState] = []
         self.arriving: list[bytes | TransportError] = []
         self.inside = 0  #: what ``pending`` says
+        self.expected: list[int] = []
         self.sent = bytearray()
         self.room = 1 << 30  #: octets that the peer's window takes
         self.broken = False
@@ -74,6 +75,9 @@ class FakeTransport:
 
     def pending(self) -> int:
         return self.inside
+
+    def expect(self, octets: int) -> None:
+        self.expected.append(octets)
 
     def close(self) -> None:
         self.closes += 1
@@ -117,6 +121,9 @@ class FakeReporter:
         self.kept.discard(request)
         self.told.append(("again", request))
         return True
+
+    def is_kept(self, request: int) -> bool:
+        return request in self.kept
 
     def may_keep(self, request: int) -> bool:
         return request not in self.recalled

@@ -11,7 +11,8 @@ import pytest
 
 from fastscp.process import fdpass, notes, packets
 from fastscp.process.loop import Loop
-from fastscp.worker.reporter import MOST_NOTES, MOST_PACKETS, Reporter
+from fastscp.worker.outgoing import MOST_NOTES, MOST_PACKETS
+from fastscp.worker.reporter import Reporter
 from tests.support import said
 
 
@@ -386,7 +387,7 @@ def test_notes_without_a_coordinator_are_bounded_and_the_rest_is_counted(coordin
     reporter = coordinator.reporter
     for number in range(MOST_NOTES + 5):
         reporter.note(note(number))
-    assert len(reporter._queue) == MOST_NOTES
+    assert len(reporter._outgoing) == MOST_NOTES
     coordinator.connect()
     heard: list[dict[str, Any]] = []
     while not reporter.idle:
@@ -405,7 +406,7 @@ def test_what_a_new_coordinator_hears_anyway_does_not_pile_up_meanwhile(coordina
         reporter.opened(opened(str(number)))
         reporter.closed(str(number), "released", stored=0, refused=0, octets=0)
     assert reporter.idle
-    assert not reporter._queue
+    assert not reporter._outgoing
 
 
 def test_trouble_of_the_state_is_known_until_it_is_over_or_the_coordinator_is_another(coordinator: Coordinator) -> None:

@@ -24,7 +24,6 @@ from tests.support.fake_worker import Bench
 from tests.support.proxy import SIGNATURE, binary, tlv, version_1, version_2
 from tests.unit.worker.test_process import Acceptor
 
-
 ABORT = bytes.fromhex("07000000000400000200")
 
 
@@ -281,7 +280,7 @@ def test_socket_is_not_watched_while_it_is_decided_about_its_peer(acceptor: Acce
 
 
 def test_time_spent_on_the_header_is_part_of_the_association(tmp_path: Path) -> None:
-    bench = Bench(Config(network=NetworkPolicy(association_timeout_s=100), store=StorePolicy(str(tmp_path))))
+    bench = Bench(Config(network=NetworkPolicy(association_timeout_s=100, socket_timeout_s=None), store=StorePolicy(str(tmp_path))))
     bench.connection.start(20.0)
     bench.arrive(wire.RQ)
     bench.loop.advance(79)

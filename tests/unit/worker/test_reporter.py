@@ -4,15 +4,17 @@ import inspect
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from fastscp.process import fdpass, notes, packets
+from fastscp.process.journal import Journal, Journals
 from fastscp.process.loop import Loop
 from fastscp.worker.outgoing import MOST_NOTES, MOST_PACKETS
-from fastscp.worker.reporter import Reporter
+from fastscp.worker.reporter import MOST_GATHERED, Reporter
 from tests.support import said
 
 
@@ -487,3 +489,101 @@ def test_packets_that_nobody_reads_hold_objects_back_until_half_of_them_are_read
             assert heard < told
         coordinator.turn()
     assert coordinator.full == [("packets", True), ("packets", False)]
+
+
+# -- the journal --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def journal(coordinator: Coordinator, tmp_path: Path) -> Journal:
+    coordinator.reporter._journal = made = Journal(tmp_path, "worker-1")
+    return made
+
+
+def kept(tmp_path: Path) -> list[str]:
+    return [orjson.loads(line)["kind"] for line in Journals(tmp_path).read("worker-1")]
+
+
+def test_event_in_the_journal_is_safe_at_once_and_gathers_with_others(coordinator: Coordinator, journal: Journal, tmp_path: Path) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    coordinator.heard()
+    told: list[int] = []
+    for number in (1, 2):
+        coordinator.reporter.stored(stored(number), on_acknowledged=lambda number=number: told.append(number))  # type: ignore[misc]
+        assert told[-1] == number
+    assert kept(tmp_path) == ["opened", "stored", "stored"]
+    assert coordinator.heard() == []
+    assert not coordinator.reporter.idle
+    for _ in range(3):
+        coordinator.turn()
+    assert coordinator.channel is not None
+    octets = coordinator.channel.recv(1 << 16)
+    assert [orjson.loads(line)["event"] for line in octets.split(b"\n")] == [1, 2], "together"
+    coordinator.answer({"kind": "ack", "first": 1, "event": 2})
+    assert coordinator.reporter.idle
+    assert told == [1, 2]
+
+
+def test_what_comes_behind_gathered_events_does_not_overtake_them(coordinator: Coordinator, journal: Journal) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    coordinator.reporter.stored(stored(1), on_acknowledged=lambda: None)
+    coordinator.reporter.place("a", "1.2", "P", "", lambda _packet: None)
+    assert kinds(coordinator.heard()) == ["hello", "opened", "stored", "place"]
+
+
+def test_many_events_do_not_wait_for_more(coordinator: Coordinator, journal: Journal) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    coordinator.heard()
+    for number in range(1, MOST_GATHERED + 1):
+        coordinator.reporter.stored(stored(number), on_acknowledged=lambda: None)
+    assert len(coordinator.heard()) == MOST_GATHERED
+
+
+def test_event_that_the_journal_does_not_take_waits_for_the_coordinator(coordinator: Coordinator, journal: Journal) -> None:
+    journal._given_up = True
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    told: list[str] = []
+    coordinator.reporter.stored(stored(1), on_acknowledged=lambda: told.append("safe"))
+    assert kinds(coordinator.heard()) == ["hello", "opened", "stored"]
+    assert told == []
+    coordinator.answer({"kind": "ack", "first": 1, "event": 1})
+    assert told == ["safe"]
+
+
+def test_event_that_was_answered_and_fails_concerns_nobody(coordinator: Coordinator, journal: Journal) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    told: list[str] = []
+    coordinator.reporter.stored(stored(1), on_acknowledged=lambda: told.append("safe"), on_failed=lambda: told.append("failed"))
+    coordinator.answer({"kind": "failed", "event": 1})
+    assert told == ["safe"]
+
+
+def test_nobody_waits_for_a_dead_coordinator_and_the_next_one_hears_all(coordinator: Coordinator, journal: Journal) -> None:
+    coordinator.reporter.opened(opened("a"))
+    told: list[int] = []
+    for number in (1, 2):
+        coordinator.reporter.stored(stored(number), on_acknowledged=lambda number=number: told.append(number))  # type: ignore[misc]
+    assert told == [1, 2]
+    coordinator.connect()
+    assert kinds(coordinator.heard()) == ["hello", "opened", "stored", "stored"]
+
+
+def test_journal_is_removed_at_the_end_when_everything_is_acknowledged(coordinator: Coordinator, journal: Journal, tmp_path: Path) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    coordinator.reporter.stored(stored(1), on_acknowledged=lambda: None)
+    coordinator.reporter.close()
+    assert coordinator.channel is not None
+    told = [orjson.loads(coordinator.channel.recv(1 << 16))["kind"] for _ in range(3)]
+    assert told == ["hello", "opened", "stored"], "nothing is left untold"
+    assert kept(tmp_path) == ["opened", "stored"]
+    coordinator.reporter._events.clear()
+    coordinator.reporter._journal = other = Journal(tmp_path, "other")
+    other.keep("a", b"A", b"1")
+    coordinator.reporter.close()
+    assert Journals(tmp_path).incarnations() == ["worker-1"]

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from fastscp.access.policy import AccessPolicy
+from fastscp.cli.build_commitment import commitment_policy, with_commitment
 from fastscp.cli.sizes import octets, percent
 from fastscp.config.model import Config
 from fastscp.config.network import (
@@ -91,6 +92,7 @@ def build(line: Settings) -> Config:
         access=access_policy(line),
         log=log_policy(line),
         faults=fault_policy(line),
+        commitment=commitment_policy(line),
     )
 
 
@@ -190,6 +192,8 @@ def negotiation_policy(line: Settings) -> NegotiationPolicy:
 
         preference = line.effective("preference").removeprefix("--")
         policy = standard_policy(preference, promiscuous=line.has("--promiscuous"))
+    if line.has("--storage-commitment"):
+        policy = with_commitment(policy)
     title = line.value("--aetitle")
     max_pdu = line.number("--max-pdu")
     return replace(

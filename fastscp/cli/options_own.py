@@ -21,6 +21,7 @@ from fastscp.cli.option import (
 
 _GROUP = "fastscp options"
 _OWN = Origin.OWN
+_COMMITMENT = ("--storage-commitment",)
 _SORTING = ("--sort-conc-studies", "--sort-on-study-uid", "--sort-on-patientname")
 
 OWN = (
@@ -104,6 +105,19 @@ OWN = (
         Option("--private-dictionary", "", "know the private attributes of pydicom, or only\nthose of DCMDICTPATH",
                "[d]ictionary: string constant (pydicom, none)\n(default: pydicom, unless DCMDICTPATH has some)",
                (Argument("dictionary", Kind.CHOICE, choices=("pydicom", "none")),), origin=_OWN),
+    ),
+    *grouped(
+        _GROUP, "storage commitment",
+        Option("--storage-commitment", "", "commit objects that are stored: Storage Commitment\nPush Model as SCP",
+               conflicts=("--inetd", "--ignore"), origin=_OWN),
+        Option("--commitment-peer", "", "tell application entity aet there what is committed,\nwhen its association is gone (may be repeated)",
+               "[p]eer: string (aet=host:port[,tls])", text("peer"), requires=_COMMITMENT, repeatable=True, origin=_OWN),
+        Option("--commitment-wait", "", "let objects come up to s seconds after the request\nfor them",
+               "[s]econds: integer (default: 30)", seconds(0), requires=_COMMITMENT, origin=_OWN),
+        Option("--commitment-retry-pause", "", "try again after s seconds when a peer cannot be told,\nthen after twice as many",
+               "[s]econds: integer (default: 60)", seconds(), requires=_COMMITMENT, origin=_OWN),
+        Option("--commitment-give-up", "", "try no longer than s seconds after the request",
+               "[s]econds: integer (default: 86400)", seconds(0), requires=_COMMITMENT, origin=_OWN),
     ),
     *grouped(
         _GROUP, "logging",

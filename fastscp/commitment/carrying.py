@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastscp.commitment import requests
@@ -33,18 +34,28 @@ Find = Callable[[str], Sequence[Entry]]
 Tell = Callable[[CommitmentPeer, str, Result], None]
 
 
-class Carrier:
-    """The requests in ``directory``. ``report`` has a worker tell (association, name of the file); ``wall`` is the time."""
+@dataclass(frozen=True)
+class World:
+    """By what it is touched: the index, the disk, requestors, workers, the time in seconds since the epoch."""
 
-    def __init__(self, directory: Path, policy: CommitmentPolicy, *, find: Find, secure: Secure, tell: Tell,
-                 report: Callable[[str, str], None], wall: Callable[[], float], durable: bool = False) -> None:
+    find: Find
+    secure: Secure
+    tell: Tell
+    report: Callable[[str, str], None]  #: has a worker tell (association, name of the file)
+    wall: Callable[[], float]
+
+
+class Carrier:
+    """The requests in ``directory``."""
+
+    def __init__(self, directory: Path, policy: CommitmentPolicy, world: World, *, durable: bool = False) -> None:
         self._directory = directory
         self._policy = policy
-        self._find = find
-        self._secure = secure
-        self._tell = tell
-        self._report = report
-        self._wall = wall
+        self._find = world.find
+        self._secure = world.secure
+        self._tell = world.tell
+        self._report = world.report
+        self._wall = world.wall
         self._durable = durable
         self._committed: dict[Path, tuple[Reference, ...]] = {}  #: what was found so far
         self._reporting: dict[Path, float] = {}  #: since when a worker tells
@@ -108,9 +119,9 @@ class Carrier:
     def _try(self, pending: Pending, result: Result, now: float) -> float | None:
         """Tell the requestor on an association of ours."""
         peer = self._policy.peer(pending.calling_aet)
+        if peer is None:
+            return self._later(pending, "no address is configured for it", now)
         try:
-            if peer is None:
-                raise NotToldError("no address is configured for it")
             self._tell(peer, pending.called_aet, result)
         except NotToldError as error:
             return self._later(pending, str(error), now)
@@ -119,7 +130,7 @@ class Carrier:
 
     def _later(self, pending: Pending, why: str, now: float) -> float | None:
         """Try again after a pause that grows, or give up."""
-        pause_s = min(self._policy.retry_pause_s * 2 ** min(pending.attempts, 30), LONGEST_PAUSE_S)
+        pause_s = min(self._policy.retry_pause_s * float(1 << min(pending.attempts, 30)), LONGEST_PAUSE_S)
         pending.attempts += 1
         what = f"{printable(pending.calling_aet)} cannot be told of transaction {pending.action.transaction_uid}: {why}"
         if now + pause_s > pending.received + self._policy.give_up_s:

@@ -32,7 +32,6 @@ CREATE TABLE files (
     sha256 TEXT, stored REAL NOT NULL, PRIMARY KEY (directory, file)) WITHOUT ROWID;
 CREATE INDEX files_by_instance ON files (instance);
 """
-_COLUMNS = "instance, class, directory, file, size, sha256, stored"
 _NO_RESOURCES = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 
@@ -44,11 +43,13 @@ class Lookup:
 
     def find(self, sop_instance: str) -> list[Entry]:
         """Return the files of an object."""
-        return list(self._entries(f"SELECT {_COLUMNS} FROM files WHERE instance = ? ORDER BY stored", (sop_instance,)))
+        return list(self._entries("SELECT instance, class, directory, file, size, sha256, stored FROM files "
+                                  "WHERE instance = ? ORDER BY stored", (sop_instance,)))
 
     def all(self) -> Iterator[Entry]:
         """Yield every file, in the order in which they were stored."""
-        yield from self._entries(f"SELECT {_COLUMNS} FROM files ORDER BY stored, directory, file", ())
+        yield from self._entries("SELECT instance, class, directory, file, size, sha256, stored FROM files "
+                                 "ORDER BY stored, directory, file", ())
 
     def _entries(self, query: str, values: tuple[str, ...]) -> Iterator[Entry]:
         if not self._file.exists():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from fastscp.dicom.uids import STORAGE_COMMITMENT
 from fastscp.errors import UsageError
 
-SOP_CLASS = "1.2.840.10008.1.20.1"  #: Storage Commitment Push Model (PS3.4 §J.3.5)
+SOP_CLASS = STORAGE_COMMITMENT
 SOP_INSTANCE = "1.2.840.10008.1.20.1.1"  #: its well-known instance
 
 _PEER = re.compile(r"(?P<aet>[^=]{1,16})=(?P<host>\[[^\]]+\]|[^:,\[\]]+):(?P<port>[0-9]{1,5})(?P<tls>,tls)?", re.ASCII)

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from fastscp.commitment.carrying import Carrier
+from fastscp.commitment.carrying import Carrier, World
 from fastscp.commitment.lookup import Lookup, secure
 from fastscp.commitment.messages import Result
 from fastscp.commitment.outward import NotToldError, context_for, tell
@@ -95,8 +95,8 @@ def carrier_of(begin: dict[str, Any], channel: socket.socket) -> Carrier:
         except BlockingIOError:
             _log.debug("the coordinator does not read, the report waits")
 
-    return Carrier(directory / DIRECTORY, policy, find=Lookup(directory).find, secure=secure, tell=tell_peer, report=report,
-                   wall=time.time, durable=begin["durable"])
+    world = World(Lookup(directory).find, secure, tell_peer, report, time.time)
+    return Carrier(directory / DIRECTORY, policy, world, durable=begin["durable"])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fastscp.access.policy import AccessPolicy
+from fastscp.commitment.policy import CommitmentPolicy
 from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.dicom.options import OutputOptions
 from fastscp.log.policy import LogPolicy
@@ -27,6 +28,7 @@ class Config:
     access: AccessPolicy = field(default_factory=AccessPolicy)
     log: LogPolicy = field(default_factory=LogPolicy)
     faults: FaultPolicy = field(default_factory=FaultPolicy)
+    commitment: CommitmentPolicy | None = None  #: ``--storage-commitment``
 
     @property
     def keeps_studies(self) -> bool:
@@ -44,7 +46,7 @@ class Config:
     @property
     def needs_coordinator(self) -> bool:
         """Whether workers report objects to the coordinator at all."""
-        return self.keeps_studies or self.hooks.on_reception is not None or self.tells_events
+        return self.keeps_studies or self.hooks.on_reception is not None or self.tells_events or self.commitment is not None
 
     @property
     def tells_events(self) -> bool:

@@ -13,12 +13,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from fastscp.commitment import requests
+from fastscp.coordinator.index import Index
 from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass, notes
 from fastscp.process.loop import IN, Loop
@@ -40,17 +40,17 @@ def start_program(channel: socket.socket) -> subprocess.Popen[bytes]:
 
 
 class Committing:
-    """The requests below the state ``directory``. ``begin`` is what the process is told first.
+    """The requests beside the ``index``. ``begin`` is what the process is told first.
 
     ``report`` has the worker of an association tell a result, and returns whether there is one.
     """
 
-    def __init__(self, loop: Loop, directory: Path, begin: Mapping[str, Any], report: Callable[[str, str], bool],
-                 start: Start = start_program) -> None:
+    def __init__(self, loop: Loop, index: Index, begin: Mapping[str, Any], start: Start = start_program) -> None:
+        self.index = index
+        self.report: Callable[[str, str], bool] = lambda _association, _file: False
         self._loop = loop
-        self._directory = directory / requests.DIRECTORY
+        self._directory = index.directory / requests.DIRECTORY
         self._begin = dict(begin)
-        self._report = report
         self._start = start
         self._channel: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -64,16 +64,17 @@ class Committing:
             self._launch()
         self._loop.call_later(LOOK_S, self.begin)
 
-    def heard(self, note: notes.CommitmentAsked | notes.CommitmentReported) -> None:
-        """Take what a worker tells."""
-        if self._ended:
-            return
+    def heard(self, note: notes.Note | notes.Missed) -> bool:
+        """Take what a worker tells, if it is about commitment."""
         if note["kind"] == "commitment_reported":
             self._tell({"kind": "reported", "file": note["file"], "status": note["status"]})
-        elif self._channel is None:
+        elif note["kind"] != "commitment_asked":
+            return False
+        elif self._channel is None and not self._ended:
             self._launch()
         else:
             self._tell({"kind": "look"})
+        return True
 
     def _launch(self) -> None:
         self._reap()
@@ -112,7 +113,7 @@ class Committing:
             self._forget()
             return
         packet = orjson.loads(octets)
-        if not self._report(packet["association"], packet["file"]):
+        if not self.report(packet["association"], packet["file"]):
             self._tell({"kind": "reported", "file": packet["file"], "status": None})
 
     def _forget(self) -> None:
@@ -131,6 +132,11 @@ class Committing:
             self._process = None
 
     def close(self) -> None:
+        """End, and close the index."""
+        self.end()
+        self.index.close()
+
+    def end(self) -> None:
         """End the process: what it has not done is for the next."""
         self._ended = True
         self._forget()

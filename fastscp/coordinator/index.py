@@ -17,6 +17,8 @@ from fastscp.process import packets
 
 #: what is not written although it is told of: the file that was there is another's
 _KEPT = "keep"
+_ADD = "INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)"
+_PUT = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 class Index:
@@ -39,9 +41,8 @@ class Index:
 
     def stored(self, packet: packets.Stored) -> None:
         """Take in an object; it takes the place of what had its name."""
-        kept = packet["duplicate"] == _KEPT
         self._engine.write(
-            f"INSERT OR {'IGNORE' if kept else 'REPLACE'} INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
+            _ADD if packet["duplicate"] == _KEPT else _PUT,
             (packet["directory"], packet["file"], packet["sop_instance"], packet["sop_class"], packet["size"],
              packet["sha256"], self._wall()))
 

@@ -1,9 +1,7 @@
 """What the workers tell the coordinator, and what they are told.
 
-Strategy: each worker's channel is a session. Its packets go to the studies and the event stream, or, where no
-study is tracked, straight to the backlog of hooks; answers gather until they are durable
-(``fastscp.coordinator.answers``). The host name of a peer may
-come after its association.
+Strategy: each worker's channel is a session. Its packets go to the studies and the event stream, or, where no study is
+tracked, straight to the backlog of hooks; answers gather until they are durable (``coordinator.answers``). The host name of a peer may come after its association.
 
 Invariants: a ``stored`` that a worker repeats after the death of an earlier coordinator counts once, by
 (incarnation, event); it is answered each time. When a worker dies its associations end and its transfers are void.
@@ -16,16 +14,18 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 
 from fastscp.coordinator.answers import Answers
 from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.channels import Transport
+from fastscp.coordinator.committing import Committing
 from fastscp.coordinator.session import (
     PROCESSING_FAILURE,
     Session,
+    caller_of,
     leave_out,
     noted,
     peer_of,
@@ -50,16 +50,16 @@ _log = logging.getLogger(APPLICATION)
 class Sessions:
     """The workers that are connected.
 
-    ``studies`` is None where none are tracked; objects then go into ``output_directory``, their hooks into the
-    ``backlog``. ``known`` holds the highest event taken over from each worker of an earlier coordinator, ``changed`` is
-    called when a round has work, ``said`` counts what is logged for each peer, ``journal_of`` returns what a worker that died had
-    not told any more.
+    ``studies`` is None where none are tracked; objects then go into ``output_directory``, their hooks into the ``backlog``. ``known`` holds
+    the highest event taken over from each worker of an earlier coordinator, ``changed`` is called when a round has work, ``said`` counts
+    what is logged for each peer, ``journal_of`` returns what a worker that died had not told any more.
     """
 
     def __init__(self, loop: Loop, lanes: Lanes, studies: Studies | None, backlog: Backlog,
                  sink: events.EventSink | None, hooks: HookPolicy, output_directory: str, *, known: Mapping[str, int],
                  changed: Callable[[], None], said: PeerLimit | None = None,
-                 journal_of: Callable[[str], Iterable[bytes]] = lambda _incarnation: (), wall: Callable[[], float] = time.time) -> None:
+                 journal_of: Callable[[str], Iterable[bytes]] = lambda _incarnation: (), wall: Callable[[], float] = time.time,
+                 committing: Committing | None = None) -> None:
         self._loop = loop
         self._lanes = lanes
         self._studies = studies
@@ -71,6 +71,7 @@ class Sessions:
         self._said = said or PeerLimit(time.monotonic, loop.call_later)
         self._wall = wall
         self._journal_of = journal_of
+        self._committing = committing
         self._events = dict(known)  #: highest event taken over, by incarnation
         self._sessions: dict[int, Session] = {}
         self._last_key = 0
@@ -93,6 +94,14 @@ class Sessions:
         self._holding = on
         for session in self._sessions.values():
             self._answer(session, {"kind": "hold", "on": on})
+
+    def have_reported(self, association: str, file: str) -> bool:
+        """Have a worker tell the result of a request for commitment on an association, if that is there."""
+        session = next((session for session in self._sessions.values() if association in session.associations), None)
+        if session is not None:
+            self.answers.put(session, {"kind": "report", "association": association, "file": file})
+            self._changed()
+        return session is not None
 
     @property
     def connected(self) -> int:
@@ -169,7 +178,7 @@ class Sessions:
         elif packet["kind"] == "hello":
             session.incarnation = packet["incarnation"]
             session.highest_event = self._events.get(session.incarnation, 0)
-        else:
+        elif self._committing is None or not self._committing.heard(packet):
             noted(self._sink, self._wall(), packet)
 
     def _take_opened(self, session: Session, packet: packets.Opened, octets: bytes) -> None:
@@ -222,8 +231,10 @@ class Sessions:
             self._answer(session, {"kind": "ran", "event": event})
 
     def _store(self, session: Session, packet: packets.Stored, octets: bytes, cause: Cause) -> None:
-        opened, caller = self._caller(session, packet["association"])
+        opened, caller = caller_of(session, packet["association"])
         self._said.credit()
+        if self._committing is not None:
+            self._committing.index.stored(packet)
         if self._sink is not None:
             self._sink.put(events.object_stored(self._wall(), opened, packet))
         if self._studies is not None:
@@ -238,15 +249,6 @@ class Sessions:
             self._events[session.incarnation] = packet["event"]
         elif self._hooks.on_reception is not None:
             self._backlog.add(RECEPTION, variables.reception(opened, packet), cause, session.incarnation)
-
-    @staticmethod
-    def _caller(session: Session, association: str) -> tuple[Mapping[str, Any], bytes]:
-        """Return the ``opened`` packet of an association and its octets."""
-        known = session.associations.get(association)
-        if known is not None:
-            return known
-        _log.error("object of association %s, which was never opened", association)
-        return variables.NOBODY, orjson.dumps(variables.NOBODY)
 
     def _take_closed(self, session: Session, packet: packets.Closed) -> None:
         self._close_association(session, packet["association"])

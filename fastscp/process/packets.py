@@ -164,6 +164,14 @@ class Trouble(TypedDict):
     reason: str
 
 
+class Report(TypedDict):
+    """Tell a requestor the result of its request for commitment, which is in that file."""
+
+    kind: Literal["report"]
+    association: str
+    file: str
+
+
 class Worker(TypedDict):
     """A worker's event channel comes along as one descriptor."""
 
@@ -260,7 +268,7 @@ class Unconnected(TypedDict):
 
 
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
-CoordinatorPacket = Placed | Recall | Ack | Failed | Ran | Hold | Trouble
+CoordinatorPacket = Placed | Recall | Ack | Failed | Ran | Hold | Trouble | Report
 #: between the acceptor process and the coordinator
 ControlPacket = Worker | Order | Host | Ready | Guest | HandedOver | Unable | Lent | HookEnded
 #: from the acceptor process to a worker

@@ -12,12 +12,9 @@ Source: PS3.4 §J.3.2, §J.3.3; PS3.7 §10.1.1, §10.1.4
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastscp.commitment import requests
 from fastscp.commitment.messages import RequestError, encode_result, read_action
@@ -27,8 +24,9 @@ from fastscp.dimse.command import Command, encode_event_report_command
 from fastscp.dimse.provider import ActionRequest, ReportAnswer
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
-from fastscp.process import notes
 from fastscp.process.loop import Loop
+from fastscp.worker.context import CommitmentContext
+from fastscp.worker.flow import Flow
 from fastscp.worker.outcome import Caller
 
 _log = logging.getLogger(APPLICATION)
@@ -38,24 +36,12 @@ _REQUEST_COMMITMENT = 1  #: Action Type ID
 _BUSY_S = 0.05  #: between two looks whether the peer's message is over
 
 
-@dataclass(frozen=True)
-class CommitmentContext:
-    """What every association of a worker uses."""
-
-    directory: Path  #: of requests
-    note: Callable[[notes.Note], None]  #: tells the coordinator
-    durable: bool = False
-    wall: Callable[[], float] = time.time
-
-
 class Speaker(Protocol):
     """The connection (``fastscp.worker.connection``)."""
 
     name: str
-
-    @property
-    def may_speak(self) -> bool | None:
-        """Whether no message of the peer is under way; None once the association is over."""
+    flow: Flow
+    commitment: Committing | None
 
     def respond(self, context_id: int, command: Command, code: int, comment: str = "") -> None:
         """Queue a response."""
@@ -109,7 +95,7 @@ class Committing:
         self._looking = False
         if not self._waiting or self._asked:
             return
-        may_speak = self._connection.may_speak
+        may_speak = self._connection.flow.between_messages
         if may_speak is None or self._presentation is None:
             self.close()
         elif may_speak:
@@ -159,3 +145,17 @@ def _check(command: Command) -> None:
         raise RequestError("no such action type", status.NO_SUCH_ACTION)
     if not command.has_data_set:
         raise RequestError("no Action Information")
+
+
+def _take_request(connection: Speaker, item: ActionRequest) -> None:
+    if connection.commitment is not None:
+        connection.commitment.requested(item)
+
+
+def _take_answer(connection: Speaker, item: ReportAnswer) -> None:
+    if connection.commitment is not None:
+        connection.commitment.answered(item)
+
+
+#: for a connection
+HANDLERS: dict[type, Callable[[Any, Any], None]] = {ActionRequest: _take_request, ReportAnswer: _take_answer}

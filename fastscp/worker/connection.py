@@ -33,6 +33,7 @@ from fastscp.ul import describe
 from fastscp.ul.association import Association
 from fastscp.ul.events import Aborted, Established, Rejected, ReleaseRequested
 from fastscp.ul.pdu import P_DATA_TF
+from fastscp.worker import committing
 from fastscp.worker.context import ConnectionContext
 from fastscp.worker.express import lane_of
 from fastscp.worker.flow import Flow, Lane
@@ -66,6 +67,8 @@ class Connection:
         self._patience = Patience(context.loop, context.network, partial(self.flow.enter, self._timed_out),
                                   partial(self.flow.enter, self._expired))
         self.storage = StorageService(self, context.service)
+        commitment = context.service.commitment
+        self.commitment = None if commitment is None else committing.Committing(self, commitment, context.loop, self.storage.caller)
         self._watched = True  #: whether the end of the connection is looked for while the peer waits for a hook
 
     def name_peer(self, host: str) -> None:
@@ -146,6 +149,12 @@ class Connection:
             self._stream.output += provider.encode_response(context_id, command, code, comment, offending)
         except PeerError as error:
             self._on_violation(error)
+
+    def request(self, context_id: int, command: bytes, data: bytes) -> None:
+        """Send a request of ours."""
+        if self.flow.inbox.provider is not None:
+            self._stream.output += self.flow.inbox.provider.encode_request(context_id, command, data)
+            self.flow.enter(self.flush)
 
     def flush(self) -> None:
         """Send what is queued while the connection stays blocked."""
@@ -288,6 +297,8 @@ class Connection:
         self.flow.blocked = self.flow.working = False
         if self._admittance is not None:
             self._admittance.give_back()
+        if self.commitment is not None:
+            self.commitment.close()
         self.storage.drop(why, self.flow.inbox.take_unserved())
         self._tell_closed(how)
 
@@ -328,4 +339,5 @@ _HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
     ReleaseRequested: Connection._on_release,  # noqa: SLF001
     Aborted: Connection._on_aborted,  # noqa: SLF001
     PeerError: Connection._on_violation,  # noqa: SLF001
+    **committing.HANDLERS,
 }

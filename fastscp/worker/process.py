@@ -77,6 +77,7 @@ class Worker:
         incarnation = new_incarnation(time.time())
         self.reporter = Reporter(self.loop, incarnation, self._unconnected, self._hold, Memory(journal=_journal(config, incarnation)))
         context = worker_context(config, self.loop, self.reporter, incarnation, settings.shared)
+        self.reporter.on_report = self._report
         self._context = replace(context, depot=depot_of(context.service))
         self._network = config.network
         self._only_one = only_one
@@ -250,6 +251,14 @@ class Worker:
         for connection in self._connections:
             if connection.peer.host_follows and connection.peer.address == address:
                 connection.name_peer(name)
+
+    def _report(self, association: str, file: str) -> None:
+        """Have an association told what became of its request for commitment."""
+        for connection in self._connections:
+            if connection.name == association and connection.commitment is not None:
+                connection.commitment.report(file)
+                return
+        self.reporter.note({"kind": "commitment_reported", "association": association, "file": file, "status": None})
 
     def _transport(self, sock: socket.socket) -> Transport:
         if self._tls_context is None:

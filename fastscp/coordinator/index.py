@@ -6,6 +6,7 @@ in it before it is acknowledged. It follows what the coordinator does to files. 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -43,22 +44,24 @@ class Index:
         """Take in an object; it takes the place of what had its name."""
         self._engine.write(
             _ADD if packet["duplicate"] == _KEPT else _PUT,
-            (packet["directory"], packet["file"], packet["sop_instance"], packet["sop_class"], packet["size"],
+            (os.path.abspath(packet["directory"]), packet["file"], packet["sop_instance"], packet["sop_class"], packet["size"],
              packet["sha256"], self._wall()))
 
     def renamed(self, directory: str, names: Iterable[tuple[str, str]]) -> None:
         """Follow files of a directory to their new names."""
+        directory = os.path.abspath(directory)
         for old, new in names:
             if old != new:
                 self._engine.write("UPDATE OR REPLACE files SET file = ? WHERE directory = ? AND file = ?", (new, directory, old))
 
     def moved(self, old: str, new: str) -> None:
         """Follow a directory."""
-        self._engine.write("UPDATE OR REPLACE files SET directory = ? WHERE directory = ?", (new, old))
+        self._engine.write("UPDATE OR REPLACE files SET directory = ? WHERE directory = ?",
+                           (os.path.abspath(new), os.path.abspath(old)))
 
     def removed(self, directory: str, file: str) -> None:
         """Forget a file."""
-        self._engine.write("DELETE FROM files WHERE directory = ? AND file = ?", (directory, file))
+        self._engine.write("DELETE FROM files WHERE directory = ? AND file = ?", (os.path.abspath(directory), file))
 
     def commit(self) -> None:
         """Make everything since the last call durable. Raises StorageError; it is all kept then, for the next call."""

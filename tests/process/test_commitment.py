@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from pynetdicom import AE
 
 from tests.support.commitment import SYNTAXES, Requestor, store
-from tests.support.objects import CT, fresh_uid
+from tests.support.objects import CT, CT_CONTEXT, data_set, fresh_uid
+from tests.support.rawscu import RawSCU
 from tests.support.servers import FastscpServer, wait_until
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -34,6 +37,12 @@ def service(output: Path, *more: object) -> FastscpServer:
     return FastscpServer(["-v", "-dhl", "-od", output, "--storage-commitment", *more])  # type: ignore[list-item]
 
 
+def release(association: Any, output: Path) -> None:
+    """Release once the answer to the report is there: pynetdicom would send both at once."""
+    wait_until(lambda: not list((output / ".fastscp" / "commitments").glob("*.json")), "the request is done with")
+    association.release()
+
+
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @pytest.mark.parametrize("sorting", [[], ["-su", ""]])
 def test_told_on_the_same_association(output: Path, requestor: Requestor, syntax: str, sorting: list[str]) -> None:
@@ -44,8 +53,7 @@ def test_told_on_the_same_association(output: Path, requestor: Requestor, syntax
         assert status == 0
         told = requestor.hear()
         assert (told.type, told.transaction, told.committed, told.failed) == (1, transaction, sorted(uids), {})
-        association.release()
-        wait_until(lambda: not list((output / ".fastscp" / "commitments").glob("*.json")), "the request is done with")
+        release(association, output)
 
 
 def test_failures_have_their_reasons(output: Path, requestor: Requestor) -> None:
@@ -62,13 +70,10 @@ def test_failures_have_their_reasons(output: Path, requestor: Requestor) -> None
         assert told.failed == {gone: 0x0112, damaged: 0x0110, unknown: 0x0112}
         assert requestor.ask(association, [other], sop_class=MR)[0] == 0
         assert requestor.hear().failed == {other: 0x0119}
-        association.release()
+        release(association, output)
 
 
 def test_objects_that_come_after_the_request_count(output: Path, requestor: Requestor) -> None:
-    from tests.support.objects import CT_CONTEXT, data_set
-    from tests.support.rawscu import RawSCU
-
     with service(output, "--commitment-wait", 20) as server:
         uid = fresh_uid()
         association = requestor.associate(server.port)
@@ -77,7 +82,7 @@ def test_objects_that_come_after_the_request_count(output: Path, requestor: Requ
             scu.associate(CT_CONTEXT)
             assert scu.store(1, CT, uid, data_set(uid)) == 0
         assert requestor.hear().committed == [uid]
-        association.release()
+        release(association, output)
 
 
 @pytest.mark.parametrize(("changes", "status"), [
@@ -162,12 +167,10 @@ def test_index_follows_files(output: Path, tmp_path: Path, requestor: Requestor,
         association = requestor.associate(server.port)
         assert requestor.ask(association, uids)[0] == 0
         assert requestor.hear().committed == sorted(uids)
-        association.release()
+        release(association, output)
 
 
 def test_without_the_option_nothing_of_it_is_there(output: Path) -> None:
-    from pynetdicom import AE
-
     with FastscpServer(["-dhl", "-od", output]) as server:
         store(server.port)
         entity = AE()

@@ -82,7 +82,7 @@ class Requestor:
         for name in changes.pop("without", ()):
             delattr(request, name)
         status, _ = association.send_n_action(request, changes.get("action", 1), changes.get("requested_class", CLASS),
-                                              changes.get("requested_instance", INSTANCE))
+                                              changes.get("requested_instance", INSTANCE), meta_uid=CLASS)
         return int(status.Status), str(request.get("TransactionUID", ""))
 
     def hear(self) -> Told:

@@ -9,6 +9,7 @@ from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from fastscp.cli.build import build
 from fastscp.cli.check import check
 from fastscp.cli.parse import parse
+from fastscp.commitment.policy import CommitmentPeer, CommitmentPolicy
 from fastscp.config.model import Config
 from fastscp.config.network import AddressFamily, PeerVerification, ProcessMode, TLSPolicy
 from fastscp.dicom.options import GroupLengths, PrivateDictionary
@@ -58,6 +59,10 @@ def test_defaults_are_those_of_the_policies():
     ("--single-process --fork", {}),
     ("-id", {"network.mode": ProcessMode.INETD}),
     ("--max-associations 7", {"network.max_associations": 7}),
+    ("--storage-commitment", {"commitment": CommitmentPolicy()}),
+    ("--storage-commitment --commitment-peer A=h:104 --commitment-peer B=[::1]:11112,tls --commitment-wait 0 --commitment-retry-pause 5 "
+     "--commitment-give-up 60", {"commitment": CommitmentPolicy(
+         (CommitmentPeer("A", "h", 104), CommitmentPeer("B", "::1", 11112, tls=True)), 0, 5, 60)}),
     ("--workers 3", {"network.workers": 3}),
     ("--proxy-protocol 10.1.0.0/16,::1", {"network.proxies.networks": proxy_policy("10.1.0.0/16,::1").networks}),
     ("-i6", {"network.address_family": AddressFamily.IPV6}),

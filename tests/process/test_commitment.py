@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -179,3 +181,25 @@ def test_without_the_option_nothing_of_it_is_there(output: Path) -> None:
         assert not association.accepted_contexts
         association.abort()
     assert [path.name for path in output.iterdir() if path.name.startswith(".")] == []
+
+
+def index(output: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "fastscp.cli.index", *words, "-od", str(output)], capture_output=True, text=True,
+                          timeout=60, check=False)
+
+
+def test_index_of_a_running_service_finds_what_is_removed_or_damaged(output: Path) -> None:
+    with service(output, "-su", "") as server:
+        good, gone, damaged = store(server.port, 3)
+        listed = index(output, "list")
+        assert [uid in listed.stdout for uid in (good, gone, damaged)] == [True] * 3
+        assert index(output, "check").returncode == 0
+        next(output.rglob(f"*{gone}")).unlink()
+        path = next(output.rglob(f"*{damaged}"))
+        octets = bytearray(path.read_bytes())
+        octets[-1] ^= 1
+        path.write_bytes(octets)
+        found = index(output, "check")
+        assert found.returncode == 1
+        assert found.stdout.count("is missing") == found.stdout.count("has other octets") == 1
+        assert index(output, "find", good).returncode == 0

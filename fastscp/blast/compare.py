@@ -40,10 +40,18 @@ def difference(sent: memoryview, sent_syntax: str, found: memoryview, found_synt
     if sent_syntax == found_syntax and sent == found:
         return ""
     try:
+        ours = list(values(sent, sent_syntax))
+    except InstanceError as error:
+        return f"is not the same, and what was sent cannot be read: {error}"
+    try:
         theirs = list(values(_inflated(found, found_syntax), found_syntax))
     except InstanceError as error:
         return f"cannot be read: {error}"
-    for mine, other in zip_longest(values(sent, sent_syntax), theirs, fillvalue=_END):
+    return _first_difference(ours, theirs)
+
+
+def _first_difference(ours: list[Value], theirs: list[Value]) -> str:
+    for mine, other in zip_longest(ours, theirs, fillvalue=_END):
         if other.path < mine.path:
             return f"({_path(other)}) was added"
         if mine.path < other.path:

@@ -23,7 +23,7 @@ class Result:
     busiest: float  #: the share of the time in which the busiest of them did not wait for the peer
     processes: int
     interrupted: bool = False
-    not_sent: int = 0
+    left_out: tuple[str, ...] = ()  #: files that cannot be sent, and why
     findings: dict[str, Findings] = field(default_factory=dict)  #: by what was looked at
 
     @property
@@ -60,7 +60,7 @@ class Result:
             "object_latency_ms": book.latency.figures(), "association_latency_ms": book.setup.figures(),
             "warnings": dict(book.warnings),
             "failures": {"objects": dict(book.failed_objects), "associations": dict(book.failed_associations)},
-            "hostile": dict(book.hostile), "interrupted": self.interrupted,
+            "left_out": list(self.left_out), "hostile": dict(book.hostile), "interrupted": self.interrupted,
             "tester": {"processes": self.processes, "cpu_s": self.cpu_s, "cpu_us_per_object": self._cpu_us(),
                        "busiest": self.busiest, "is_the_bottleneck": self.tester_is_the_bottleneck},
             "verified": {name: {"found": findings.found, "studies_ended": findings.studies_ended, **findings.wrong()}
@@ -94,6 +94,8 @@ class Result:
     def remarks(self) -> Iterator[str]:
         """Yield what else is to be said, a line each."""
         book = self.book
+        if self.left_out:
+            yield f"left out: {len(self.left_out)} files that cannot be sent, as {self.left_out[0]}"
         for kind, counts in (("warnings", book.warnings), ("failed objects", book.failed_objects),
                              ("failed associations", book.failed_associations)):
             for reason, count in counts.most_common():

@@ -45,7 +45,7 @@ _SYNTHETIC_OBJECTS = 100
 def run(plan: Plan, show: Show | None = None) -> Result:
     """Send the load, look what became of it, and return what is known. Raises UsageError when it cannot begin."""
     show = show or Silent()
-    templates = load(plan.paths, plan.load)
+    templates, left_out = load(plan.paths, plan.load)
     try:
         addresses = resolved(plan.target)
     except OSError as error:
@@ -58,6 +58,7 @@ def run(plan: Plan, show: Show | None = None) -> Result:
     crew = Crew(plan, addresses, ammunition)
     with _interruptible(crew):
         result = crew.work(show)
+    result.left_out = left_out
     for name, look in checks:
         show.say(f"looking at {name} ...")
         result.findings[name] = patiently(partial(look, ammunition, result.book.stored, result.book.sent), plan.checks.wait_s)

@@ -167,4 +167,4 @@ LOADS: Final[Mapping[str, Callable[[], tuple[str, dict[int, bytes]]]]] = {
 def synthetic(name: str) -> Template:
     """Make the load of that name."""
     sop_class, found = LOADS[name]()
-    return template(name, sop_class, uids.EXPLICIT_VR_LITTLE_ENDIAN, b"".join(found[tag] for tag in sorted(found)))
+    return template(sop_class, uids.EXPLICIT_VR_LITTLE_ENDIAN, b"".join(found[tag] for tag in sorted(found)))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from fastscp.blast.elements import Element, Encoding, elements
 from fastscp.blast.numbering import INSTANCE, SERIES, SHORTEST, STUDY, USUAL
 from fastscp.dicom import tags, uids
-from fastscp.dicom.headers import LONGEST_SHORT, PACKERS
+from fastscp.dicom.headers import LONG_VRS, PACKERS
 from fastscp.errors import InstanceError
 
 KINDS = {tags.SOP_INSTANCE_UID: INSTANCE, tags.STUDY_INSTANCE_UID: STUDY, tags.SERIES_INSTANCE_UID: SERIES}
@@ -35,7 +35,6 @@ class Spot:
 class Template:
     """One object, as it would be sent."""
 
-    name: str
     sop_class: str
     transfer_syntax: str
     data: memoryview
@@ -58,18 +57,18 @@ class Template:
         return copy
 
 
-def template(name: str, sop_class: str, transfer_syntax: str, data: bytes | memoryview) -> Template:
+def template(sop_class: str, transfer_syntax: str, data: bytes | memoryview) -> Template:
     """Look for the UIDs of a data set. Raises InstanceError when it cannot be read, or has no SOP Instance UID."""
     if uids.transfer_syntax(transfer_syntax).deflated:
         try:
             data = zlib.decompressobj(-15).decompress(data)
         except zlib.error as error:
-            raise InstanceError(f"{name}: the data set cannot be inflated") from error
+            raise InstanceError("the data set cannot be inflated") from error
     view = memoryview(data)
     spots = tuple(_spots(view, Encoding.of(uids.transfer_syntax(transfer_syntax))))
     if all(spot.kind != INSTANCE for spot in spots):
-        raise InstanceError(f"{name}: the data set has no SOP Instance UID")
-    return Template(name, sop_class, transfer_syntax, view, spots)
+        raise InstanceError("the data set has no SOP Instance UID")
+    return Template(sop_class, transfer_syntax, view, spots)
 
 
 def _spots(data: memoryview, encoding: Encoding) -> list[Spot]:
@@ -124,8 +123,7 @@ def _with_lengths(one: Template, changes: Mapping[int, int]) -> bytes:
         if kind in changes:
             octets = changes[kind]
             value = b"1" * octets + b"\0" * (octets & 1)
-            head = 8
-            pieces += (one.data[at:element.start - head], _head(element, encoding, len(value)), value)
+            pieces += (one.data[at:element.start - _header_octets(element)], _header(element, encoding, len(value)), value)
             grown[element.tag >> 16] += len(value) - (element.end - element.start)
             at = element.end
     for group, place in places.items():
@@ -135,9 +133,14 @@ def _with_lengths(one: Template, changes: Mapping[int, int]) -> bytes:
     return b"".join(pieces)
 
 
-def _head(element: Element, encoding: Encoding, length: int) -> bytes:
-    """Return the header of a UID of that length (at most 64, so every layout has room for it)."""
-    assert length <= LONGEST_SHORT  # noqa: S101 - a UID
-    short, _, implicit, _ = PACKERS[encoding.little]
+def _header_octets(element: Element) -> int:
+    return 12 if element.vr in LONG_VRS else 8  # a UID may be there as UN
+
+
+def _header(element: Element, encoding: Encoding, length: int) -> bytes:
+    """Return the header of a UID of that length, in the layout it had."""
+    short, long, implicit, _ = PACKERS[encoding.little]
     group, number = element.tag >> 16, element.tag & 0xFFFF
-    return short(group, number, element.vr, length) if encoding.explicit else implicit(group, number, length)
+    if not encoding.explicit:
+        return implicit(group, number, length)
+    return long(group, number, element.vr, 0, length) if element.vr in LONG_VRS else short(group, number, element.vr, length)

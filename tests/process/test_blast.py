@@ -54,7 +54,7 @@ def test_what_the_options_of_storescp_change_is_no_damage(tmp_path: Path, direct
 @pytest.mark.oracle
 @pytest.mark.parametrize("kind", [FastscpServer, StorescpServer])
 def test_files_are_sent_in_their_transfer_syntaxes(tmp_path: Path, directory: Path, dicom_files: list[Path],
-                                                   kind: type[FastscpServer] | type[StorescpServer]) -> None:
+                                                   kind: type[FastscpServer | StorescpServer]) -> None:
     files = [path for path in dicom_files if path.name in {
         "CT_small.dcm", "MR_small_bigendian.dcm", "MR_small_implicit.dcm", "image_dfl.dcm", "JPEG2000.dcm", "test-SR.dcm", "reportsi.dcm",
         "rtplan.dcm", "SC_rgb_rle.dcm", "MR_small_RLE.dcm", "examples_jpeg2k.dcm"}]
@@ -294,8 +294,8 @@ def test_others_are_served_beside_hostile_peers(tmp_path: Path, directory: Path,
     assert run.result["objects"] > 50
 
 
-def test_hostile_only_to_who_is_named_twice(tmp_path: Path) -> None:
-    done = subprocess.run([*COMMAND, "--hostile", "10", "192.0.2.1", "104"], capture_output=True, text=True, env=environment(), check=False)
+@pytest.mark.parametrize("named", [[], ["--hostile-host", "192.0.2.2"]])
+def test_hostile_only_to_who_is_named_twice(named: list[str]) -> None:
+    done = subprocess.run([*COMMAND, "--hostile", "10", *named, "192.0.2.1", "104"], capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 2
     assert "--hostile-host 192.0.2.1" in done.stderr
-    assert not (tmp_path / "blast.json").exists()

@@ -70,7 +70,7 @@ def test_messages_of_one_image_are_independent() -> None:
     image = Image(template(CLASS, ds.EXPLICIT, explicit()), 5, 16384)
     first = image.message(UIDS, 1)
     before = b"".join(first)
-    image.message({kind: b"9" * 36 for kind in UIDS}, 2)
+    image.message(dict.fromkeys(UIDS, b"9" * 36), 2)
     assert b"".join(first) == before
 
 

@@ -94,6 +94,8 @@ def noted(sink: events.EventSink | None, now: float, packet: notes.Note | notes.
         sink.put(events.connection_refused(now, packet))
     elif packet["kind"] == "missed":
         sink.put(events.events_dropped(now, packet["count"]))
+    else:
+        raise PacketError(f"a packet of kind {packet['kind']} from a worker")
 
 
 def leave_out(octets: bytes) -> None:

@@ -50,16 +50,15 @@ _log = logging.getLogger(APPLICATION)
 class Sessions:
     """The workers that are connected.
 
-    ``studies`` is None where none are tracked; objects then go into ``output_directory``, their hooks into the ``backlog``. ``known`` holds
-    the highest event taken over from each worker of an earlier coordinator, ``changed`` is called when a round has work, ``said`` counts
-    what is logged for each peer, ``journal_of`` returns what a worker that died had not told any more.
+    Without ``studies`` objects go into ``output_directory``, their hooks into the ``backlog``. ``known`` holds the highest event taken over from
+    each worker of an earlier coordinator, ``changed`` is called when a round has work, ``journal_of`` returns what a dead worker had not told.
     """
 
     def __init__(self, loop: Loop, lanes: Lanes, studies: Studies | None, backlog: Backlog,
                  sink: events.EventSink | None, hooks: HookPolicy, output_directory: str, *, known: Mapping[str, int],
                  changed: Callable[[], None], said: PeerLimit | None = None,
-                 journal_of: Callable[[str], Iterable[bytes]] = lambda _incarnation: (), wall: Callable[[], float] = time.time,
-                 committing: Committing | None = None) -> None:
+                 journal_of: Callable[[str], Iterable[bytes]] = lambda _name: (), committing: Committing | None = None,
+                 wall: Callable[[], float] = time.time) -> None:
         self._loop = loop
         self._lanes = lanes
         self._studies = studies
@@ -97,11 +96,11 @@ class Sessions:
 
     def have_reported(self, association: str, file: str) -> bool:
         """Have a worker tell the result of a request for commitment on an association, if that is there."""
-        session = next((session for session in self._sessions.values() if association in session.associations), None)
-        if session is not None:
-            self.answers.put(session, {"kind": "report", "association": association, "file": file})
+        sessions = [session for session in self._sessions.values() if association in session.associations]
+        for session in sessions:
+            self._answer(session, {"kind": "report", "association": association, "file": file})
             self._changed()
-        return session is not None
+        return bool(sessions)
 
     @property
     def connected(self) -> int:

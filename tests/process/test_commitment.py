@@ -111,7 +111,7 @@ def test_told_on_another_association_when_the_first_is_gone(output: Path, reques
 
 
 def test_requestor_that_is_away_is_told_when_it_is_back(output: Path, requestor: Requestor) -> None:
-    with service(output, "--commitment-peer", requestor.peer, "--commitment-retry-pause", 1) as server:
+    with service(output, "--commitment-peer", requestor.peer, "--commitment-retry-pause", 1, "--commitment-give-up", 600) as server:
         uids = store(server.port)
         association = requestor.associate(server.port)
         association_told = requestor.told

@@ -22,6 +22,7 @@ class Caller(TypedDict):
     peer: str
     peer_host: str
     port: int
+    sender: str  #: section of the configuration file, "" for none
 
 
 class Instance(TypedDict):

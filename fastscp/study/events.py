@@ -179,7 +179,7 @@ def events_dropped(when: float, count: int) -> EventsDropped:
 def caller(opened: Mapping[str, Any]) -> Caller:
     """Return who is at the other end of an association."""
     return {"calling_aet": opened["calling_aet"], "called_aet": opened["called_aet"], "peer": opened["peer"],
-            "peer_host": opened["peer_host"] or opened["peer"], "port": opened["port"]}
+            "peer_host": opened["peer_host"] or opened["peer"], "port": opened["port"], "sender": opened.get("sender", "")}
 
 
 def instance(stored: Mapping[str, Any]) -> Instance:

@@ -86,6 +86,8 @@ def _call(event: str, values: dict[str, str], opened: Mapping[str, Any], texts: 
     environment["FASTSCP_EVENT"] = event
     environment["FASTSCP_PEER_ADDRESS"] = clean(opened["peer"])
     environment.update((name, clean(text)) for name, text in texts.items())
+    if opened.get("sender"):
+        environment["FASTSCP_SENDER"] = opened["sender"]
     call: Call = {"values": values, "environment": environment}
     if opened["peer"] and not opened["peer_host"]:
         call["host_of"] = opened["peer"]

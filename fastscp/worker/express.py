@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from fastscp import core
 from fastscp.dicom import filemeta
@@ -20,7 +21,7 @@ from fastscp.dicom.uids import VERIFICATION, file_name_prefix, transfer_syntax
 from fastscp.log.names import APPLICATION
 from fastscp.store.policy import FileNames, OnDuplicate, Sync
 from fastscp.ul.events import Established
-from fastscp.worker.context import ReceptionContext, ServiceContext
+from fastscp.worker.context import ConnectionContext, ReceptionContext, ServiceContext
 
 _log = logging.getLogger(APPLICATION)
 
@@ -42,6 +43,14 @@ def depot_of(context: ServiceContext) -> core.Depot | None:
     return core.Depot(reception.directory, os.fsencode(reception.directory.path), os.fsencode(store.extension),
                       files=reception.output.file_format, preserving=reception.output.bit_preserving,
                       shapes=reception.shapes, most_octets=store.max_object_octets)
+
+
+def with_lanes(context: ConnectionContext) -> ConnectionContext:
+    """Return a context, and those of its sections, with where the express lanes put objects."""
+    sections = context.sections
+    if sections is not None:
+        sections = replace(sections, contexts={name: with_lanes(own) for name, own in sections.contexts.items()})
+    return replace(context, depot=depot_of(context.service), sections=sections)
 
 
 def lane_of(depot: core.Depot, reception: ReceptionContext, event: Established, max_length: int) -> core.Lane | None:

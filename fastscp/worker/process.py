@@ -18,7 +18,7 @@ import signal
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
@@ -30,7 +30,7 @@ from fastscp.process.heartbeat import Heartbeat
 from fastscp.process.loop import IN, OUT, Loop
 from fastscp.worker.connection import Connection
 from fastscp.worker.context import Shared, worker_context
-from fastscp.worker.express import depot_of
+from fastscp.worker.express import with_lanes
 from fastscp.worker.reporter import Reporter, new_incarnation
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ class Worker:
         incarnation = new_incarnation(time.time())
         self.reporter = Reporter(self.loop, incarnation, self._unconnected, self._hold)
         context = worker_context(config, self.loop, self.reporter, incarnation, settings.shared)
-        self._context = replace(context, depot=depot_of(context.service))
+        self._context = with_lanes(context)
+        self._reports = any(own.needs_coordinator for own in config.every)
         self._network = config.network
         self._only_one = only_one
         self._heartbeat = heartbeat
@@ -155,7 +156,7 @@ class Worker:
 
     def _end_without_coordinator(self) -> None:
         """Nobody is left who could bring another coordinator: what needs one would wait for nothing, so its peers are told."""
-        if self._context.service.reporter is not None and not self.reporter.connected:
+        if self._reports and not self.reporter.connected:
             _log.error("neither acceptor process nor coordinator is left, ending every association")
             self._give_up()
 
@@ -255,7 +256,7 @@ class Worker:
         """Stop once the coordinator has every event: a last answer may have been sent before its ack."""
         if self._connections:
             return
-        if self.reporter.idle or self._context.service.reporter is None:
+        if self.reporter.idle or not self._reports:
             self.loop.stop()
         else:
             self.loop.call_later(0.02, self._stop_when_told)

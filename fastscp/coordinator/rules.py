@@ -38,6 +38,11 @@ class AllRules:
         """Return the rules of a section."""
         return self.by_sender.get(sender) or self.by_sender[""]
 
+    @property
+    def synchronous(self) -> bool:
+        """Whether anybody waits for hooks."""
+        return any(one.hooks.synchronous for one in self.by_sender.values())
+
     def own(self, log_files: tuple[str, ...]) -> OwnPaths:
         """Return what no study may be called."""
         return OwnPaths(self.own_directories, (*self.own_files, *log_files))

@@ -49,7 +49,7 @@ from fastscp.service.run import completed, preload
 from fastscp.service.tidying import remove_leftovers
 from fastscp.store.policy import Sync
 from fastscp.study.policy import Sorting
-from fastscp.worker.context import Shared, reception_context
+from fastscp.worker.context import reception_context
 from fastscp.worker.outcome import Caller
 from fastscp.worker.reporter import Reporter, new_incarnation
 

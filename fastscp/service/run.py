@@ -17,8 +17,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
-from fastscp.config.renewal import renewed
 from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
+from fastscp.config.renewal import renewed
 from fastscp.coordinator.rules import encoded_rules
 from fastscp.errors import FastscpError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+
 from fastscp.config import Config
 from fastscp.coordinator.opening import check_apart
 from fastscp.coordinator.state_directory import state_path

@@ -61,6 +61,11 @@ def end_of_study(opened: Mapping[str, Any], directory: str, study_uid: str, *, r
     return call
 
 
+def sender_of(call: Call) -> str:
+    """Return the section of the configuration file that a call belongs to, "" for none."""
+    return call["environment"].get("FASTSCP_SENDER", "")
+
+
 def with_host_name(call: Call, name: str) -> Call:
     """Return the call with the peer's host name in it."""
     text = clean(name)

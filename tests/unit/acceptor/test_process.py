@@ -794,7 +794,7 @@ def test_drain_stop_and_end_say_so(service, caplog):
 def test_reload_says_so(service, caplog):
     caplog.set_level(logging.INFO)
     service().start().loop.send_signal(signal.SIGHUP)
-    assert caplog.messages == ["reloading access rules, certificates and the event log"]
+    assert caplog.messages == ["reloading configuration, access rules, certificates and the event log"]
 
 
 def test_certificates_that_cannot_be_read_are_told_once(service, caplog):
@@ -806,4 +806,4 @@ def test_certificates_that_cannot_be_read_are_told_once(service, caplog):
     running.start()
     running.loop.send_signal(signal.SIGHUP)
     assert running.coordinator.kinds() == ["reload", "worker"]
-    assert caplog.messages == ["certificates not reloaded: no such certificate"]
+    assert caplog.messages == ["not reloaded, what was in force stays: no such certificate"]

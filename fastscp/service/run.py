@@ -172,15 +172,15 @@ def children(config: Config, settings: WorkerSettings, key: int | None = None,
         return coordinator.main(control, current[0][0], heartbeat)
 
     def reload() -> bytes | None:
-        now, rules = current[0][0], None
-        if again is not None:
-            now, kept = renewed(now, again())
-            for name in kept:
-                _log.warning("%s stays as it was until the next start", name)
-            rules = encoded_rules(now)
-        shared = shared_by_workers(now.network, now.stores, places=settings.shared.places)
-        current[0] = now, replace(worker_settings(config.network.tls), shared=shared)
-        return rules
+        now, shared = current[0][0], current[0][1].shared
+        if again is None:
+            current[0] = now, replace(worker_settings(config.network.tls), shared=shared)
+            return None
+        now, kept = renewed(now, again())
+        current[0] = now, replace(worker_settings(config.network.tls), shared=shared_anew(shared, now.stores))
+        for name in kept:
+            _log.warning("%s stays as it was until the next start", name)
+        return encoded_rules(now)
 
     return Children(worker, run_coordinator, reload, bequest(config.network, settings.shared.places, key))
 
@@ -245,19 +245,23 @@ def worker_settings(tls: TLSPolicy | None, key: int | None = None) -> WorkerSett
 
 
 def shared_by_workers(network: NetworkPolicy, stores: Mapping[str, StorePolicy], inherited: Bequest | None = None, *,
-                      sections: bool = False, places: Places | None = None) -> Shared:
+                      sections: bool = False) -> Shared:
     """Make what the workers share, as far as it is wanted: with the places of a predecessor, if there is one.
 
-    ``stores`` are those of the service ("") and of each section, ``places`` those that there are already. ``sections``
-    tells whether there can be some.
+    ``stores`` are those of the service ("") and of each section; ``sections`` tells whether there can be some.
     """
-    if places is None:
-        hosts, titles, counted = (None, None, None) if inherited is None else (
-            inherited.hosts, inherited.titles, inherited.sections)
-        places = Places(None if network.max_per_host is None else Slots(network.max_per_host, hosts),
-                        None if network.max_per_title is None else Slots(network.max_per_title, titles),
-                        Slots(MOST, counted) if sections else None)
-    return Shared(places, {name: Flag() for name, store in stores.items() if store.min_free is not None})
+    hosts, titles, counted = (None, None, None) if inherited is None else (inherited.hosts, inherited.titles, inherited.sections)
+    places = Places(None if network.max_per_host is None else Slots(network.max_per_host, hosts),
+                    None if network.max_per_title is None else Slots(network.max_per_title, titles),
+                    Slots(MOST, counted) if sections else None)
+    return shared_anew(Shared(places), stores)
+
+
+def shared_anew(shared: Shared, stores: Mapping[str, StorePolicy]) -> Shared:
+    """Return what the workers share, with what other ``stores`` need."""
+    flags = shared.short_of_room
+    return replace(shared, short_of_room={name: flags.get(name) or Flag() for name, store in stores.items()
+                                          if store.min_free is not None})
 
 
 def preload(config: Config) -> None:

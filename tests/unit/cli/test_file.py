@@ -33,10 +33,13 @@ def loaded(tmp_path):
 def refusal(loaded, tmp_path):
     """Return what is said of a file, without the directory it is in."""
     def run(text, *arguments):
-        with pytest.raises(UsageError) as caught:
+        def judge():
             one = loaded(text, *arguments)
             check(one.line, verbose=True)
             configuration(one, verbose=True)
+
+        with pytest.raises(UsageError) as caught:
+            judge()
         return str(caught.value).replace(f"{tmp_path}/", "")
     return run
 
@@ -90,7 +93,7 @@ def test_options_of_senders_exist():
     ("workers = 1.5", "f.toml:1: workers: an integer is wanted"),
     ("aetitle = 1", "f.toml:1: aetitle: a string is wanted"),
     ("aetitle = ['A']", "f.toml:1: aetitle: a string is wanted"),
-    ("output-directory = \"a\\u0000\"", "f.toml:1: output-directory: a NUL is in it"),
+    ('output-directory = "a\\u0000"', "f.toml:1: output-directory: a NUL is in it"),
     ("max-object-size = true", "f.toml:1: max-object-size: an integer or a string is wanted"),
     ("padding-create = 4", "f.toml:1: padding-create: an array is wanted"),
     ("padding-create = [4]", "f.toml:1: padding-create: an array of 2 values is wanted"),
@@ -149,7 +152,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_windows_line_ends(tmp_path):
     (tmp_path / "w.toml").write_bytes(b"workers = 2\r\nx = 1\r\n")
-    with pytest.raises(UsageError, match="w.toml:2: x: unknown key"):
+    with pytest.raises(UsageError, match=r"w\.toml:2: x: unknown key"):
         load(parse("fastscp", ["--config", str(tmp_path / "w.toml")]))
 
 
@@ -191,7 +194,7 @@ def test_what_required_something_that_gave_way_gives_way_too():
     assert [one.option.long for one in over(below, above, {"--sort-on-study-uid"})] == ["--disable-tls"]
 
 
-SECTIONS = '''
+SECTIONS = """
 output-directory = "/top"
 sort-on-study-uid = "T"
 exec-on-reception = "top"
@@ -217,7 +220,7 @@ on-duplicate = "keep"
 name = "never"
 calling-aet = ["BAD?"]
 accept = false
-'''
+"""
 
 
 def test_a_sections_value_counts_more_than_the_command_lines(loaded):
@@ -276,7 +279,7 @@ def test_what_is_printed_means_the_same(loaded, text, arguments):
 
 
 def test_what_toml_has_no_words_for_is_not_printed(loaded):
-    with pytest.raises(UsageError, match="--aetitle|--filename-extension"):
+    with pytest.raises(UsageError, match="--filename-extension"):
         showing(loaded("", "-fe", "\udcff"))
 
 

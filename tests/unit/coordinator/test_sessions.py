@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 
 from fastscp.coordinator.backlog import Backlog
-from fastscp.coordinator.finishing import Finisher
+from fastscp.coordinator.by_sender import StudiesBySender
 from fastscp.coordinator.placing import Placer
+from fastscp.coordinator.rules import AllRules, Rules
 from fastscp.coordinator.sessions import Sessions
 from fastscp.coordinator.state import SqliteState
-from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes, Task
 from fastscp.errors import ProcessError
 from fastscp.process.loop import IN
-from fastscp.store.own_paths import OwnPaths
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from tests.support import said
 from tests.support.fakes import FakeLoop, FakeSink, FakeSocket
@@ -36,12 +35,11 @@ class Bench:
         self.changes = 0
         self.state = SqliteState(None)
         self.studies = None
+        rules = AllRules({"": Rules(BY_UID, hooks, str(output), ignore=False, keeps_studies=tracks)}, (), ())
         if tracks:
-            finisher = Finisher(BY_UID, self.state, self.sink)
-            placer = Placer(BY_UID, str(output), OwnPaths())
-            self.studies = Studies(BY_UID, hooks, self.state, self.lanes, placer, finisher, self.sink)
+            self.studies = StudiesBySender(rules, self.state, self.lanes, self.sink)
         self.backlog = Backlog(self.lanes, self.state)
-        self.sessions = Sessions(self.loop, self.lanes, self.studies, self.backlog, self.sink, hooks, str(output),
+        self.sessions = Sessions(self.loop, self.lanes, self.studies, self.backlog, self.sink, rules,
                                  known=known or {}, changed=self.change)
 
     def change(self) -> None:

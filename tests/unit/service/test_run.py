@@ -227,7 +227,7 @@ def test_what_was_left_is_removed_and_told(tmp_path, caplog):
 def test_leftovers_are_removed_at_the_start_of_a_service(monkeypatch, mode, when):
     done = []
     monkeypatch.setattr(module, "remove_leftovers", lambda store: done.append("tidied"))
-    monkeypatch.setattr(module, "serve", lambda config, settings, predecessor: done.append("served") or 0)
+    monkeypatch.setattr(module, "serve", lambda config, settings, predecessor, again: done.append("served") or 0)
     monkeypatch.setattr("fastscp.service.inetd.serve_descriptor", lambda config, settings: done.append("served") or 0)
     assert module.run(replace(CONFIG, network=NetworkPolicy(port=1, mode=mode))) == 0
     assert done == when

@@ -133,10 +133,9 @@ class StudiesBySender:
 
     # -- ends -------------------------------------------------------------------------------------
 
-    def due(self, now: float) -> None:
-        """End the studies whose time is over, or some of a great many."""
-        for studies in self._studies.values():
-            studies.due(now)
+    def due(self, now: float) -> list[Transfer]:
+        """End the studies whose time is over, or some of a great many; return the transfers that have to be given back first."""
+        return [transfer for studies in self._studies.values() for transfer in studies.due(now)]
 
     def deadline(self) -> float | None:
         """Return when ``due`` has to be called next."""

@@ -11,11 +11,11 @@ import os
 
 from fastscp.config import Config
 from fastscp.coordinator.opening import check_apart
-from fastscp.coordinator.state_directory import state_path
 from fastscp.errors import FastscpError, ProcessError, UsageError
 from fastscp.log.names import APPLICATION
 from fastscp.service.privileges import identity
 from fastscp.service.run import completed, worker_settings
+from fastscp.store.hidden import state_path
 
 _log = logging.getLogger(APPLICATION)
 

@@ -260,7 +260,7 @@ def shared_by_workers(network: NetworkPolicy, stores: Mapping[str, StorePolicy],
 def shared_anew(shared: Shared, stores: Mapping[str, StorePolicy]) -> Shared:
     """Return what the workers share, with what other ``stores`` need."""
     flags = shared.short_of_room
-    return replace(shared, short_of_room={name: flags.get(name) or Flag() for name, store in stores.items()
+    return replace(shared, short_of_room={name: flags[name] if name in flags else Flag() for name, store in stores.items()
                                           if store.min_free is not None})
 
 

@@ -155,7 +155,7 @@ def test_startup(tmp_path: Path) -> None:
 
 
 def test_wire() -> None:
-    assert json.loads(run("wire.py", "--read", 65536))["pdvs"] == 4
+    assert json.loads(run("wire.py", "--read", 65536))["pdvs"] == 3
 
 
 def test_plot_and_compare_of_one_result(tmp_path: Path) -> None:

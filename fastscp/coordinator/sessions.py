@@ -1,8 +1,8 @@
 """What the workers tell the coordinator, and what they are told.
 
 Strategy: each worker's channel is a session. Its packets go to the studies and the event stream, or, where no
-study is tracked, straight to the backlog of hooks; answers gather until ``send_answers``, which the process calls
-when what they say is durable; while the state takes nothing (``trouble``) they are held. The host name of a peer may
+study is tracked, straight to the backlog of hooks; answers gather until they are durable
+(``fastscp.coordinator.answers``). The host name of a peer may
 come after its association.
 
 Invariants: a ``stored`` that a worker repeats after the death of an earlier coordinator counts once, by
@@ -20,12 +20,12 @@ from typing import Any, Literal
 
 import orjson
 
+from fastscp.coordinator.answers import Answers
 from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.channels import Transport
 from fastscp.coordinator.session import (
     PROCESSING_FAILURE,
     Session,
-    encoded,
     leave_out,
     noted,
     peer_of,
@@ -42,6 +42,7 @@ from fastscp.process.loop import Loop
 from fastscp.study import events, variables
 from fastscp.study.commands import RECEPTION
 from fastscp.study.policy import HookPolicy
+from fastscp.study.tracker import Transfer
 
 _log = logging.getLogger(APPLICATION)
 
@@ -51,13 +52,14 @@ class Sessions:
 
     ``studies`` is None where none are tracked; objects then go into ``output_directory``, their hooks into the
     ``backlog``. ``known`` holds the highest event taken over from each worker of an earlier coordinator, ``changed`` is
-    called when a round has work, ``said`` counts what is logged for each peer.
+    called when a round has work, ``said`` counts what is logged for each peer, ``journal_of`` returns what a worker that died had
+    not told any more.
     """
 
     def __init__(self, loop: Loop, lanes: Lanes, studies: Studies | None, backlog: Backlog,
                  sink: events.EventSink | None, hooks: HookPolicy, output_directory: str, *, known: Mapping[str, int],
                  changed: Callable[[], None], said: PeerLimit | None = None,
-                 wall: Callable[[], float] = time.time) -> None:
+                 journal_of: Callable[[str], Iterable[bytes]] = lambda _incarnation: (), wall: Callable[[], float] = time.time) -> None:
         self._loop = loop
         self._lanes = lanes
         self._studies = studies
@@ -68,13 +70,12 @@ class Sessions:
         self._changed = changed
         self._said = said or PeerLimit(time.monotonic, loop.call_later)
         self._wall = wall
+        self._journal_of = journal_of
         self._events = dict(known)  #: highest event taken over, by incarnation
         self._sessions: dict[int, Session] = {}
         self._last_key = 0
         self._holding = False  #: objects are held back
-        self._outgoing: list[tuple[Session, packets.CoordinatorPacket]] = []
-        self._held: list[tuple[Session, packets.CoordinatorPacket]] = []  #: what they say is not durable
-        self._trouble = ""  #: why the state takes nothing
+        self.answers = Answers(lambda: list(self._sessions.values()), self._abandon, sorts=studies is not None)
 
     def add(self, name: str, transport: Transport) -> None:
         """Take the channel of a worker."""
@@ -84,8 +85,8 @@ class Sessions:
         if self._holding:
             self._answer(session, {"kind": "hold", "on": True})
             self._changed()
-        if self._trouble:
-            self._tell_trouble(session)
+        if self.answers.trouble:
+            self.answers.tell_trouble(session)
 
     def hold_objects(self, *, on: bool) -> None:
         """Tell every worker whether no object is to be begun."""
@@ -122,8 +123,13 @@ class Sessions:
 
     # -- what workers tell ------------------------------------------------------------------------
 
-    def _take(self, session: Session, octets: bytes) -> None:
+    def _take(self, session: Session, together: bytes) -> None:
+        """Take what came as one packet; more than one packet of a worker may be in it."""
         self._changed()
+        for octets in together.split(b"\n"):
+            self._take_one(session, octets)
+
+    def _take_one(self, session: Session, octets: bytes) -> None:
         try:
             packet = packets.decode_worker(octets)
         except PacketError:
@@ -180,9 +186,9 @@ class Sessions:
     def _take_place(self, session: Session, packet: packets.Place) -> None:
         if self._studies is None:
             self._answer(session, {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
-                                   "directory": self._output_directory, "late": False})
-        elif self._trouble:
-            self._answer(session, refusal(packet["request"], self._trouble))
+                                   "directory": self._output_directory, "late": False, "lasting": False})
+        elif self.answers.trouble:
+            self._answer(session, refusal(packet["request"], self.answers.trouble))
         else:
             session.requests.add(packet["request"])
             self._studies.place(packet, session.incarnation, self._loop.now, partial(self._placed, session))
@@ -191,6 +197,13 @@ class Sessions:
         if packet["status"]:
             session.requests.discard(packet["request"])
         self._answer(session, packet)
+
+    def recall(self, transfers: Iterable[Transfer]) -> None:
+        """Have workers give back transfers that they keep."""
+        for incarnation, request in transfers:
+            for session in self._sessions.values():
+                if session.incarnation == incarnation:
+                    self._answer(session, {"kind": "recall", "request": request})
 
     def _abandon(self, session: Session, request: int) -> None:
         if request in session.requests and self._studies is not None:
@@ -204,7 +217,7 @@ class Sessions:
             session.highest_event = event
             self._store(session, packet, octets, cause)
         if self._studies is not None or not self._lanes.caused(cause):
-            self._answer(session, {"kind": "ack", "event": event})
+            self.answers.acknowledge(session, event)
         if self._hooks.synchronous and not self._lanes.caused(cause):
             self._answer(session, {"kind": "ran", "event": event})
 
@@ -215,7 +228,11 @@ class Sessions:
             self._sink.put(events.object_stored(self._wall(), opened, packet))
         if self._studies is not None:
             if packet["request"] is not None:
-                session.requests.discard(packet["request"])
+                if packet["keeps"]:
+                    session.kept[packet["association"]] = packet["request"]
+                else:
+                    session.requests.discard(packet["request"])
+                    session.kept.pop(packet["association"], None)
             self._studies.stored(packet, octets, opened, caller, session.incarnation,
                                  cause if self._hooks.synchronous else None, self._loop.now)
             self._events[session.incarnation] = packet["event"]
@@ -238,11 +255,15 @@ class Sessions:
 
     def _close_association(self, session: Session, association: str) -> None:
         session.associations.pop(association, None)
+        kept = session.kept.pop(association, None)
+        if kept is not None:
+            self._abandon(session, kept)
         if self._studies is not None:
             self._studies.closed(association)
 
     def _lose(self, session: Session) -> None:
         """Take note that a worker died: its associations ended, its transfers are void."""
+        self._inherit(session, self._journal_of(session.incarnation))
         del self._sessions[session.key]
         for request in sorted(session.requests):
             self._abandon(session, request)
@@ -261,6 +282,29 @@ class Sessions:
                     session.associations[association] = named, orjson.dumps(named)
 
     # -- an earlier coordinator --------------------------------------------------------------------------
+
+    def inherit(self, incarnation: str, journal: Iterable[bytes]) -> list[str]:
+        """Take over the journal of a worker that may be gone; return its associations, which may be open."""
+        self._last_key += 1
+        session = Session(self._last_key, incarnation, None, self._loop, taken=self._take, lost=self._lose)
+        session.highest_event = self._events.get(incarnation, 0)
+        self._inherit(session, journal)
+        return list(session.associations)
+
+    def _inherit(self, session: Session, journal: Iterable[bytes]) -> None:
+        """Take over what a worker answered and could not tell."""
+        for octets in journal:
+            try:
+                packet = packets.decode_worker(octets)
+            except PacketError:
+                leave_out(octets)
+                continue
+            if packet["kind"] == "opened":
+                session.associations.setdefault(packet["association"], (dict(packet), octets))
+                if self._studies is not None:
+                    self._studies.opened(packet["association"])
+            elif packet["kind"] == "stored" and packet["event"] > session.highest_event:
+                self._take_one(session, octets)
 
     def unheard(self, associations: Iterable[str]) -> list[str]:
         """Return those of ``associations`` that no worker has open."""
@@ -295,44 +339,10 @@ class Sessions:
         session = None if task.cause is None else self._sessions.get(task.cause[0])
         if session is not None and task.cause is not None:
             event = task.cause[1]
-            self._answer(session, {"kind": "ack", "event": event} if kind == "ack" else {"kind": "ran", "event": event})
+            if kind == "ack":
+                self.answers.acknowledge(session, event)
+            else:
+                self._answer(session, {"kind": "ran", "event": event})
 
     def _answer(self, session: Session, packet: packets.CoordinatorPacket) -> None:
-        self._outgoing.append((session, packet))
-
-    def send_answers(self) -> None:
-        """Send what is to be told; the caller has made it durable."""
-        outgoing, self._outgoing = self._outgoing, []
-        for session, packet in outgoing:
-            session.channel.send(encoded(packet))
-
-    # -- while the state takes nothing ------------------------------------------------------------
-
-    def hold(self, reason: str) -> None:
-        """Keep back what is not durable, for this ``reason``; no object is placed until ``release``."""
-        if not self._trouble:
-            self._trouble = reason
-            for session in self._sessions.values():
-                self._tell_trouble(session)
-        outgoing, self._outgoing = self._outgoing, []
-        for session, packet in outgoing:
-            if packet["kind"] != "placed":
-                self._held.append((session, packet))
-            elif packet["status"] or self._studies is None:
-                self._answer(session, packet)
-            else:
-                self._abandon(session, packet["request"])
-                self._answer(session, refusal(packet["request"], reason))
-        self.send_answers()
-
-    def release(self) -> None:
-        """Go on: everything is durable."""
-        if self._trouble:
-            self._trouble = ""
-            for session in self._sessions.values():
-                self._tell_trouble(session)
-        self._outgoing, self._held = [*self._held, *self._outgoing], []
-        self.send_answers()
-
-    def _tell_trouble(self, session: Session) -> None:
-        session.channel.send(packets.encode({"kind": "trouble", "reason": self._trouble}))
+        self.answers.put(session, packet)

@@ -3,9 +3,10 @@
 Strategy: packets leave in the order in which they are given, at once while the channel takes them, else from
 a queue as soon as it does. What the coordinator has not answered is kept, and told again to the next
 coordinator after the death of one: associations, events without ``ack``, ``place`` requests of transfers under
-way (answered ones too: a study must not end under its transfers), in this order. Callbacks fire once, whatever
-is repeated. Notes for the event stream go in between, and wait for a coordinator, a bounded number of them; each is
-told at most once.
+way (answered ones too: a study must not end under its transfers), in this order. Transfers that are kept between two
+objects are given up then. Callbacks fire once, whatever is repeated. Notes for the event stream go in between, and wait for a coordinator, a bounded number of them; each is
+told at most once. Events that are in the journal (``fastscp.process.journal``) have been answered, so they may gather
+for a moment and travel together.
 
 Invariants: ``on_sent`` of an event fires only when its packet is in a channel. A callback runs after the loop that found
 it, never inside it, and never inside another callback: what it leads to may be any number of further packets.
@@ -14,7 +15,6 @@ it, never inside it, and never inside another callback: what it leads to may be 
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -24,45 +24,46 @@ from fastscp.log.names import NETWORK
 from fastscp.process import fdpass, notes, packets
 from fastscp.process.loop import IN, OUT, Loop
 from fastscp.worker.intake import HOOKS, PACKETS
-from fastscp.worker.told import Answer, Notice, ToldAssociation, ToldEvent
+from fastscp.worker.outgoing import Outgoing
+from fastscp.worker.told import Answer, Memory, Notice, ToldAssociation, ToldEvent
+from fastscp.worker.transfers import Transfers
 
 _log = logging.getLogger(NETWORK)
 
-MOST_NOTES = 1000  #: that wait; what comes behind them is dropped and counted
-MOST_PACKETS = 1000  #: that wait before no further object is begun
-_NOTE = -1
+GATHER_S = 0.002  #: how long an event in the journal may wait for others
+MOST_GATHERED = 32
 
 
 class Reporter:
     """Tells the coordinator what happens in one worker process."""
 
     def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None,
-                 on_full: Callable[[str, bool], None] = lambda _reason, _full: None, *, events: int = 0) -> None:
+                 on_full: Callable[[str, bool], None] = lambda _reason, _full: None, memory: Memory | None = None) -> None:
         """``on_lost`` is called when a channel has ended; ``on_full`` when too much waits, and when it does no more.
 
-        Its argument is what waits: ``HOOKS`` or ``PACKETS`` of ``fastscp.worker.intake``. ``events`` is the last number
-        that an earlier life used.
+        Its argument is what waits: ``HOOKS`` or ``PACKETS`` of ``fastscp.worker.intake``.
         """
+        memory = memory or Memory()
         self.trouble = ""  #: why nothing can be kept in the durable state now
         self._on_full = on_full
-        self._full = False  #: too many packets wait
         self._loop = loop
         self._on_lost = on_lost
         self._incarnation = incarnation
         self._channel: socket.socket | None = None
-        self._queue: deque[tuple[bytes, int]] = deque()  #: octets; event number, 0 or _NOTE
-        self._notes = 0  #: in the queue
-        self._missed = 0  #: notes dropped behind them
+        self._outgoing = Outgoing(self._sent, partial(on_full, PACKETS))
+        self._transfers = transfers = Transfers(self._put)
+        self.begin_again, self.is_kept, self.may_keep = transfers.begin_again, transfers.is_kept, transfers.may_keep
+        self.abandoned = transfers.abandon
         self._associations: dict[str, ToldAssociation] = {}
         self._events: dict[int, ToldEvent] = {}
         self._awaiting_hooks: dict[int, Notice] = {}
-        self._places: dict[int, tuple[packets.Place, Answer | None]] = {}  #: None: answered, transfer under way
-        self._event_number = events
-        self._request_number = 0
+        self._event_number = memory.events
         self._acknowledged = 0
         self._watching_out = False
         self._due: deque[Notice] = deque()  #: callbacks to be made
         self._calling = False
+        self._journal = memory.journal
+        self._gathering = False
 
     # -- channel ----------------------------------------------------------------------------------
 
@@ -77,17 +78,16 @@ class Reporter:
         self._loop.register(channel.fileno(), IN, self._ready)
         # everything is queued before anything is sent: an answer that goes out with a repeated event may lead
         # to the next event, and that has to follow the others
-        waiting_notes = [entry for entry in self._queue if entry[1] == _NOTE]
-        self._queue.clear()
+        notes_that_wait = self._outgoing.begin_again()
         self._on_full(HOOKS, False)  # the coordinator says so again if it still holds
         self._enqueue({"kind": "hello", "incarnation": self._incarnation, "unacknowledged": self._acknowledged})
         for association in self._associations.values():
-            self._enqueue(association.opened)
+            self._outgoing.put(association.octets)
         for number, event in self._events.items():
             self._enqueue(event.packet, number)
-        for place, _ in self._places.values():
+        for place in self._transfers.told_again():
             self._enqueue(place)
-        self._queue.extend(waiting_notes)
+        self._outgoing.end_again(notes_that_wait)
         for name, association in list(self._associations.items()):
             if association.closed is not None:
                 self._enqueue(association.closed)
@@ -104,11 +104,14 @@ class Reporter:
             self._channel = None
 
     def _enqueue(self, packet: packets.WorkerPacket, event_number: int = 0) -> None:
-        self._queue.append((packets.encode(packet), event_number))
+        self._outgoing.put(packets.encode(packet), event_number)
 
-    def _put(self, packet: packets.WorkerPacket, event_number: int = 0) -> None:
+    def _put(self, packet: packets.WorkerPacket) -> None:
+        self._send(packets.encode(packet))
+
+    def _send(self, octets: bytes, event_number: int = 0) -> None:
         if self._channel is not None:  # else ``attach`` tells it
-            self._enqueue(packet, event_number)
+            self._outgoing.put(octets, event_number)
             self._flush()
 
     def _flush(self, then: Iterable[Notice] = ()) -> None:
@@ -128,41 +131,28 @@ class Reporter:
         finally:
             self._calling = False
 
+    def _gather(self) -> None:
+        """Send what is queued in a moment, with what comes until then."""
+        if len(self._outgoing) >= MOST_GATHERED:
+            self._flush()
+        elif not self._gathering:
+            self._gathering = True
+            self._loop.call_later(GATHER_S, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering = False
+        self._flush()
+
     def _send_queue(self) -> None:
-        channel, queue = self._channel, self._queue
+        channel = self._channel
         if channel is None:
             return
-        while queue:
-            octets, number = queue[0]
-            try:
-                channel.send(octets)
-            except BlockingIOError:
-                break
-            except (BrokenPipeError, ConnectionResetError):
-                self._read()  # what the coordinator said last counts; a new channel repeats what it did not acknowledge
-                return
-            queue.popleft()
-            if number == _NOTE:
-                self._note_sent()
-            elif number:
-                self._sent(number)
-        if len(queue) > MOST_PACKETS or self._full:
-            self._look(len(queue))
-        if self._watching_out != bool(queue):
-            self._watching_out = bool(queue)
-            self._loop.modify(channel.fileno(), IN | OUT if queue else IN)
-
-    def _look(self, waiting: int) -> None:
-        """Tell when too many packets wait, and when half as many do."""
-        if self._full != (waiting > (MOST_PACKETS // 2 if self._full else MOST_PACKETS)):
-            self._full = not self._full
-            self._on_full(PACKETS, self._full)
-
-    def _note_sent(self) -> None:
-        self._notes -= 1
-        if not self._notes and self._missed:
-            missed, self._missed = self._missed, 0
-            self._enqueue({"kind": "missed", "count": missed})
+        if not self._outgoing.send(channel):
+            self._read()  # what the coordinator said last counts; a new channel repeats what it did not acknowledge
+            return
+        if self._watching_out != bool(self._outgoing):
+            self._watching_out = bool(self._outgoing)
+            self._loop.modify(channel.fileno(), IN | OUT if self._watching_out else IN)
 
     def _sent(self, number: int) -> None:
         event = self._events.get(number)
@@ -195,23 +185,20 @@ class Reporter:
 
     def _take(self, packet: packets.CoordinatorPacket) -> None:
         if packet["kind"] == "placed":
-            self._due.append(partial(self._answer_place, packet["request"], packet))
+            self._due.append(self._transfers.answered(packet))
         elif packet["kind"] == "ack":
-            self._acknowledge(packet["event"])
+            for event in range(packet["first"], packet["event"] + 1):
+                self._acknowledge(event)
         elif packet["kind"] == "failed":
             self._fail(packet["event"])
         elif packet["kind"] == "hold":
             self._on_full(HOOKS, packet["on"])
         elif packet["kind"] == "trouble":
             self.trouble = packet["reason"]
+        elif packet["kind"] == "recall":
+            self._transfers.recall(packet["request"])
         else:
             self._hooks_ran(packet["event"])
-
-    def _answer_place(self, request: int, packet: packets.Placed) -> None:
-        place, answer = self._places.get(request, (None, None))  # it may have been abandoned
-        if place is not None and answer is not None:
-            self._places[request] = place, None
-            answer(packet)
 
     def _hooks_ran(self, number: int) -> None:
         notice = self._awaiting_hooks.pop(number, None)
@@ -249,6 +236,8 @@ class Reporter:
             association.unacknowledged -= 1
             if association.closed is not None:
                 self._forget(name)
+        if not self._events and self._journal is not None:
+            self._journal.settled()
         return event
 
     def _forget(self, name: str) -> None:
@@ -261,33 +250,22 @@ class Reporter:
 
     def opened(self, packet: packets.Opened) -> None:
         """Tell that an association is established."""
-        self._associations[packet["association"]] = ToldAssociation(packet)
-        self._put(packet)
+        octets = packets.encode(packet)
+        self._associations[packet["association"]] = ToldAssociation(packet, octets)
+        self._send(octets)
 
     def closed(self, name: str, how: str, *, stored: int, refused: int, octets: int) -> None:
         """Tell that an association ended, with the objects and the octets of files that came of it."""
         association = self._associations[name]
         association.closed = {"kind": "closed", "association": name, "how": how, "stored": stored, "refused": refused,
                               "octets": octets}
+        self._transfers.left(name)
         self._put(association.closed)
         self._forget(name)
 
     def place(self, name: str, study: str, patient: str, charset: str, answer: Answer) -> int:
         """Ask where an object of ``study`` goes; ``answer`` is called with the reply. Returns the request."""
-        self._request_number += 1
-        packet: packets.Place = {
-            "kind": "place", "request": self._request_number, "association": name,
-            "study": packets.bounded(study), "patient": packets.bounded(patient),
-            "charset": packets.bounded(charset),
-        }
-        self._places[self._request_number] = packet, answer
-        self._put(packet)
-        return self._request_number
-
-    def abandoned(self, request: int) -> None:
-        """Tell that the transfer of a ``place`` request failed."""
-        self._places.pop(request, None)
-        self._put({"kind": "abandoned", "request": request})
+        return self._transfers.begin(name, study, patient, charset, answer)
 
     def next_event(self) -> int:
         """Return the number of the next event, for its packet."""
@@ -299,24 +277,34 @@ class Reporter:
                on_failed: Notice | None = None) -> None:
         """Tell that an object is published; the callbacks follow its way through the coordinator.
 
-        ``on_failed`` comes in the place of ``on_acknowledged``.
+        ``on_acknowledged`` is called when the event is safe: in the state, or in the journal before. ``on_failed`` comes in
+        its place.
         """
         number = packet["event"]
-        if packet["request"] is not None:
-            self._places.pop(packet["request"], None)
-        self._events[number] = ToldEvent(packet, on_sent, on_acknowledged, on_ran, on_failed)
+        octets = packets.encode(packet)
+        self._transfers.stored(packet)
         association = self._associations.get(packet["association"])
+        kept = (on_acknowledged is not None and self._journal is not None and association is not None
+                and self._journal.keep(packet["association"], association.octets, octets))
+        self._events[number] = ToldEvent(packet, on_sent, None if kept else on_acknowledged, on_ran, None if kept else on_failed)
         if association is not None:
             association.unacknowledged += 1
-        self._put(packet, number)
+        if not kept or on_acknowledged is None:
+            self._send(octets, number)
+            return
+        self._due.append(on_acknowledged)
+        if self._channel is not None:
+            self._outgoing.put(octets, number)
+            if on_ran is None and on_sent is None:
+                self._gather()
+            else:
+                self._send_queue()
+        self._call_back()
 
     def note(self, packet: notes.Note) -> None:
         """Tell something to the event stream that nothing follows from."""
-        if self._notes >= MOST_NOTES:
-            self._missed += 1
+        if not self._outgoing.note(packets.encode(packet)):
             return
-        self._notes += 1
-        self._enqueue(packet, _NOTE)
         self._flush()
 
     @property
@@ -327,11 +315,14 @@ class Reporter:
     @property
     def idle(self) -> bool:
         """Whether nothing is queued or unacknowledged."""
-        return not self._queue and not self._events
+        return not self._outgoing and not self._events
 
     def close(self) -> None:
-        """Close the channel: end of file tells the coordinator that this worker is gone."""
+        """Tell what is left and close the channel: end of file tells the coordinator that this worker is gone."""
+        self._send_queue()
         self._detach()
+        if self._journal is not None:
+            self._journal.close(settled=not self._events)
 
 
 def _next_packet(channel: socket.socket) -> bytes | None:
@@ -342,8 +333,3 @@ def _next_packet(channel: socket.socket) -> bytes | None:
         return None
     except ConnectionResetError:  # once, in front of the last answers of a coordinator that died
         return _next_packet(channel)
-
-
-def new_incarnation(now: float) -> str:
-    """Name one worker process for life; unique also after pids are used again."""
-    return f"{os.getpid()}-{int(now * 1000):x}"

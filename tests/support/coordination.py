@@ -36,6 +36,7 @@ class ScriptedWorker:
         self.events = itertools.count(1)
         self.requests = itertools.count(1)
         self.channel: socket.socket | None = None
+        self._heard: list[dict[str, Any]] = []
 
     def attach(self, channel: socket.socket, unacknowledged: int = 0) -> None:
         channel.settimeout(TIMEOUT_S)
@@ -47,11 +48,17 @@ class ScriptedWorker:
         self.channel.send(packets.encode(packet))  # type: ignore[arg-type]
 
     def hear(self) -> dict[str, Any]:
-        """Return the coordinator's next packet."""
-        assert self.channel is not None
-        octets = self.channel.recv(fdpass.PACKET_OCTETS)
-        assert octets, "the coordinator closed the channel"
-        return dict(packets.decode_coordinator(octets))
+        """Return the coordinator's next packet; of acknowledgements that came together one by one."""
+        if not self._heard:
+            assert self.channel is not None
+            octets = self.channel.recv(fdpass.PACKET_OCTETS)
+            assert octets, "the coordinator closed the channel"
+            packet = packets.decode_coordinator(octets)
+            if packet["kind"] == "ack":
+                self._heard += [{**packet, "first": event, "event": event} for event in range(packet["first"], packet["event"] + 1)]
+            else:
+                self._heard.append(dict(packet))
+        return self._heard.pop(0)
 
     def hears_nothing(self) -> bool:
         """Whether nothing has arrived."""
@@ -82,7 +89,7 @@ class ScriptedWorker:
                     **fields: Any) -> int:
         event = fields.pop("event", None) or next(self.events)
         self.say(**{
-            "kind": "stored", "event": event, "request": request, "association": name, "directory": directory,
+            "kind": "stored", "event": event, "request": request, "keeps": False, "association": name, "directory": directory,
             "file": file, "sop_class": "1.2.840.10008.5.1.4.1.1.2", "sop_instance": f"{study}.{file}", "study": study,
             "series": f"{study}.1", "modality": "CT", "prefix": file[:2], "transfer_syntax": "1.2.840.10008.1.2",
             "size": 100, "duration_s": 0.01, "replaced": False, "unchanged": False, "duplicate": None, "sha256": None, **fields})
@@ -94,7 +101,7 @@ class ScriptedWorker:
         assert answer["status"] == 0, answer
         Path(answer["directory"], file).write_text(f"{study} {file}")
         event = self.tell_stored(name, study, file, answer["directory"], answer["request"], **fields)
-        assert self.hear() == {"kind": "ack", "event": event}
+        assert self.hear() == {"kind": "ack", "first": event, "event": event}
         return str(answer["directory"])
 
 

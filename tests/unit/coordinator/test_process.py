@@ -14,12 +14,11 @@ from fastscp.config.network import NetworkPolicy, ProcessMode
 from fastscp.coordinator import heir, opening, process, requests
 from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import RENAMES_PER_STEP
+from fastscp.coordinator.inheriting import FORGET_WORKERS_S, RECOVERY_S
 from fastscp.coordinator.operators import REQUESTS_S
 from fastscp.coordinator.process import (
-    FORGET_WORKERS_S,
     ORPHAN_GRACE_S,
     PAUSE_S,
-    RECOVERY_S,
     Coordinator,
 )
 from fastscp.coordinator.rounds import RETRY_S
@@ -126,7 +125,7 @@ class Bench:
 
 
 def ack(event: int) -> dict[str, Any]:
-    return {"kind": "ack", "event": event}
+    return {"kind": "ack", "first": event, "event": event}
 
 
 def test_ready_is_told_once_before_anything_else(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_answer_that_comes_for_an_object_that_is_gone_changes_nothing(sorting: B
     sorting.arrive(store())
     answer = sorting.reporter.answers[1]
     sorting.connection.abort("no reason", source=2, reason=0)
-    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": "", "late": False})
+    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": "", "late": False, "lasting": False})
     assert files(tmp_path) == []
     assert sorting.reporter.kinds == ["opened", "place", "abandoned", "closed"]
 
@@ -130,7 +130,7 @@ def test_silent_coordinator_is_given_up_and_its_late_answer_ignored(sorting: Ben
     answer = sorting.reporter.answers[1]
     sorting.loop.advance(30.1)
     assert sorting.statuses() == [0xA700]
-    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": "", "late": False})
+    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": "", "late": False, "lasting": False})
     assert files(tmp_path) == []
     assert sorting.statuses() == []
 
@@ -343,7 +343,7 @@ def test_place_that_is_refused_when_the_object_has_its_name_changes_nothing(sort
     sorting.arrive(store())
     answer = sorting.reporter.answers[1]
     sorting.reporter.placed(tmp_path)
-    answer({"kind": "placed", "request": 1, "directory": "", "status": 0xA700, "message": "no space", "late": False})
+    answer({"kind": "placed", "request": 1, "directory": "", "status": 0xA700, "message": "no space", "late": False, "lasting": False})
     sorting.reporter.notify("on_acknowledged")
     assert sorting.statuses() == [0]
 
@@ -427,3 +427,26 @@ def test_waiting_for_a_turn_has_no_time_limit(tmp_path: Path) -> None:
     bench.context.service.intake.release("hooks")
     bench.rounds()
     assert bench.statuses() == [0]
+
+
+def test_place_that_lasts_is_used_for_the_next_object_of_the_study(sorting: Bench, tmp_path: Path) -> None:
+    (tmp_path / "S_1").mkdir()
+    sorting.arrive(store(1, "1.1"))
+    sorting.reporter.placed(tmp_path / "S_1", lasting=True)
+    assert sorting.reporter.packets[1]["keeps"] is True
+    sorting.reporter.notify("on_acknowledged", 1)
+    sorting.arrive(store(2, "1.2"))
+    assert files(tmp_path) == ["S_1/CT.1.1", "S_1/CT.1.2"]
+    assert sorting.reporter.kinds == ["opened", "place", "stored", "again", "stored"]
+    assert [sorting.reporter.packets[number]["request"] for number in (1, 2)] == [1, 1]
+
+
+def test_object_that_fails_in_a_place_that_lasts_gives_it_back(sorting: Bench, tmp_path: Path) -> None:
+    sorting.arrive(store(1, "1.1"))
+    sorting.reporter.placed(tmp_path, lasting=True)
+    sorting.reporter.notify("on_acknowledged", 1)
+    sorting.arrive(store(2, "1.2", data_set("1.3")))
+    assert sorting.statuses() == [0, 0xA900]
+    assert sorting.reporter.kinds[-1] in {"again", "place", "abandoned"}
+    sorting.arrive(store(3, "1.4"))
+    assert sorting.reporter.told[-1] == ("place", "1.2.99")

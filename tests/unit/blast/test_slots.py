@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 
 from fastscp.blast.numbering import Order
 from fastscp.blast.slots import Blocks, IdleSlot, Slot
@@ -78,7 +79,7 @@ def test_nobody_there_is_tried_again_with_growing_pauses_and_then_given_up() -> 
         if not done.times:
             peer.connect()
     assert len(peer.kit.sockets) == 5
-    assert all(later > sooner for sooner, later in zip(pauses, pauses[1:-1], strict=False))
+    assert all(later > sooner for sooner, later in itertools.pairwise(pauses[:-1]))
     assert peer.loop.now - begun < 5
     assert peer.kit.tally.failed_associations == {"connection refused": 5}
     assert peer.kit.tally.failed_objects == {"not sent: no association": 4}

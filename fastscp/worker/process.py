@@ -257,8 +257,9 @@ class Worker:
         """End associations that have been asking for nothing; look again while others are under way."""
         now = self.loop.now
         for connection in list(self._connections):
-            busy = (connection.blocked and not connection.storage.turnstile.held) or connection.storage.busy or connection.flow.inside
-            if not busy and now - connection.storage.idle_since >= _IDLE_S:
+            storage = connection.storage
+            busy = (connection.blocked and not storage.turnstile.held) or storage.busy or connection.flow.gathering
+            if not busy and now - storage.idle_since >= _IDLE_S:
                 connection.abort("the service stops", source=2, reason=0)
         if self._connections:
             self.loop.call_later(_IDLE_S / 4, self._end_idle)

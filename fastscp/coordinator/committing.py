@@ -42,11 +42,12 @@ def start_program(channel: socket.socket) -> subprocess.Popen[bytes]:
 class Committing:
     """The requests beside the ``index``. ``begin`` is what the process is told first.
 
-    ``report`` has the worker of an association tell a result, and returns whether there is one.
+    ``report`` has the worker of an association tell a result, in the round that ``changed`` asks for, and returns whether there is one.
     """
 
     def __init__(self, loop: Loop, index: Index, begin: Mapping[str, Any], start: Start = start_program) -> None:
         self.index = index
+        self.changed: Callable[[], None] = lambda: None  #: a worker is to be told something
         self.report: Callable[[str, str], bool] = lambda _association, _file: False
         self._loop = loop
         self._directory = index.directory / requests.DIRECTORY
@@ -113,7 +114,9 @@ class Committing:
             self._forget()
             return
         packet = orjson.loads(octets)
-        if not self.report(packet["association"], packet["file"]):
+        if self.report(packet["association"], packet["file"]):
+            self.changed()
+        else:
             self._tell({"kind": "reported", "file": packet["file"], "status": None})
 
     def _forget(self) -> None:

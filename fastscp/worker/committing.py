@@ -25,7 +25,7 @@ from fastscp.dimse.provider import ActionRequest, ReportAnswer
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.process.loop import Loop
-from fastscp.worker.context import CommitmentContext
+from fastscp.worker.context import CommitmentContext, ServiceContext
 from fastscp.worker.flow import Flow
 from fastscp.worker.outcome import Caller
 
@@ -45,9 +45,6 @@ class Speaker(Protocol):
 
     def respond(self, context_id: int, command: Command, code: int, comment: str = "") -> None:
         """Queue a response."""
-
-    def request(self, context_id: int, command: bytes, data: bytes) -> None:
-        """Send a request."""
 
 
 class Committing:
@@ -97,7 +94,7 @@ class Committing:
             return
         may_speak = self._connection.flow.between_messages
         if may_speak is None or self._presentation is None:
-            self.close()
+            self.give_back()
         elif may_speak:
             self._send(*self._presentation)
         elif not self._looking:
@@ -112,7 +109,7 @@ class Committing:
         self._message_id = self._message_id % 0xFFFF + 1
         self._asked = True
         result = pending.result
-        self._connection.request(
+        self._connection.flow.request(
             context_id, encode_event_report_command(self._message_id, result.event_type, SOP_CLASS, SOP_INSTANCE),
             encode_result(result, explicit=transfer_syntax != _IMPLICIT))
 
@@ -127,7 +124,7 @@ class Committing:
                             "file": self._waiting.popleft(), "status": code})
         self._go_on()
 
-    def close(self) -> None:
+    def give_back(self) -> None:
         """Leave what is not told to another association."""
         self._asked = False
         while self._waiting:
@@ -159,3 +156,8 @@ def _take_answer(connection: Speaker, item: ReportAnswer) -> None:
 
 #: for a connection
 HANDLERS: dict[type, Callable[[Any, Any], None]] = {ActionRequest: _take_request, ReportAnswer: _take_answer}
+
+
+def on(connection: Speaker, context: ServiceContext, caller: Caller) -> Committing | None:
+    """Return the service of a connection, None where objects are not committed."""
+    return None if context.commitment is None else Committing(connection, context.commitment, context.loop, caller)

@@ -107,6 +107,16 @@ class Flow:
             return None
         return not (self.blocked or self.inbox.items or self.inbox.inside_message or self._association.inside_pdu)
 
+    def request(self, context_id: int, command: bytes, data: bytes) -> None:
+        """Send a request of ours, between two messages of the peer."""
+        if self.inbox.provider is not None:
+            self._stream.output += self.inbox.provider.encode_request(context_id, command, data)
+            self.enter(self._flush)
+
+    def _flush(self) -> None:
+        self._stream.flush()
+        self._owner.update()
+
     def enter(self, step: Callable[..., None], *arguments: Any) -> None:
         """Do something for the connection, within its turn."""
         said = self._said

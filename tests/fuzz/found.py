@@ -8,4 +8,5 @@ FOUND: dict[str, list[tuple[str, bytes]]] = {
     "commands": [],
     "datasets": [],
     "proxies": [],
+    "lane": [],
 }

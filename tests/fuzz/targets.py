@@ -5,6 +5,7 @@
     commands     a command set, its response
     datasets     a data set in some transfer syntax under some output options
     proxies      what comes first on a connection of a balancer
+    lane         C-STORE requests: a connection with an express lane beside one without
 
 Every oracle: only the documented exceptions, the same result however the octets are cut, no more output than the input
 is worth, bounded time, and the way back where there is one. Memory is bounded by who runs them.
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from fastscp import core
 from fastscp.config.negotiation import standard_policy
 from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.rewrite import Rewriter, Shapes
@@ -43,6 +45,7 @@ from fastscp.ul.describe import established as describe_established
 from fastscp.ul.encode import encode_associate_rq, encode_pdu
 from fastscp.ul.pdu import AcceptedContext
 from tests.corpus import wire
+from tests.fuzz import lane as express
 from tests.support import datasets as ds
 from tests.support.harm_data import DATA_SETS
 from tests.support.memory import MemorySink, rewritten
@@ -273,8 +276,13 @@ def _in_time(target: Target) -> Target:
     return bounded
 
 
+def lane(data: bytes) -> None:
+    """With the compiled core or without, the same files and answers."""
+    express.check(data[:LARGEST])
+
+
 TARGETS: dict[str, Target] = {
-    target.__name__: _in_time(target) for target in (pdus, negotiation, commands, datasets, proxies)}
+    target.__name__: _in_time(target) for target in (pdus, negotiation, commands, datasets, proxies, *((lane,) if core.ACTIVE else ()))}
 
 
 def seeds(name: str) -> list[bytes]:
@@ -293,6 +301,8 @@ def seeds(name: str) -> list[bytes]:
     if name == "proxies":
         return [version_1(), version_1("2001:db8::7", destination="2001:db8::1") + wire.RQ, b"PROXY UNKNOWN\r\n", binary(0x20, 0),
                 version_2() + wire.RQ, version_2("2001:db8::7", destination="::1", tlvs=tlv(2, b"pacs"))]
+    if name == "lane":
+        return express.seeds()
     return _data_set_seeds()
 
 

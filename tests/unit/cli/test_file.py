@@ -309,9 +309,7 @@ def test_a_file_and_the_same_command_line_give_the_same_configuration(loaded):
                                               ("enable-tls = ['none.key', 'none.crt']", 1), ("max-pdu = 1", 1),
                                               ("access-control = true\nhosts-allow = 'none'", 1), ("event-log = '.'", 1)])
 def test_check_config(tmp_path, monkeypatch, text, status):
-    import logging
-
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr("fastscp.log.configure", lambda policy: None)  # the logging of the tests stays
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(program, "_occupy_standard_descriptors", lambda: None)
     (tmp_path / "f.toml").write_text(text)

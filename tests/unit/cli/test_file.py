@@ -1,5 +1,7 @@
 """Configuration files: what they mean, what is wrong in them and on which line, and what counts more than they do."""
 
+from pathlib import Path
+
 import pytest
 
 from fastscp.cli import main as program
@@ -321,3 +323,14 @@ def test_print_config(tmp_path, capfd):
     (tmp_path / "f.toml").write_text("workers = 2")
     assert program.main(["fastscp", "--config", str(tmp_path / "f.toml"), "--print-config", "-su", "x", "11112"]) == 0
     assert capfd.readouterr().out == 'port = 11112\nsort-on-study-uid = "x"\nworkers = 2\n'
+
+
+def test_examples_of_the_documents_are_good(loaded):
+    docs = Path(__file__).parents[3] / "docs"
+    page = (docs / "configuration.md").read_text(encoding="utf-8")
+    first = "\n".join(line[4:] for line in page.partition("\n\n")[2].partition("    $ ")[0].splitlines())
+    for text in ((docs / "examples" / "fastscp.toml").read_text(encoding="utf-8"), first):
+        config = configuration(loaded(text), verbose=True)
+        assert config.senders.sections[0].name == "ct-suite"
+        assert not config.senders.accepts_unmatched
+        assert config.network.port == 11112

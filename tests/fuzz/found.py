@@ -7,5 +7,6 @@ FOUND: dict[str, list[tuple[str, bytes]]] = {
     "negotiation": [],
     "commands": [],
     "datasets": [],
+    "proxies": [],
     "lane": [],
 }

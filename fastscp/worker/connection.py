@@ -304,8 +304,9 @@ class Connection:
         """Drop the object under way and what waits behind it, and tell how the association ended."""
         self.flow.blocked = self.flow.working = False
         held: tuple[Admittance | committing.Committing | None, ...] = (self._admittance, self.commitment)
-        for one in filter(None, held):
-            one.give_back()
+        for one in held:
+            if one is not None:
+                one.give_back()
         self.storage.drop(why, self.flow.inbox.take_unserved())
         self._tell_closed(how)
 

@@ -29,8 +29,8 @@ OWN = (
         _GROUP, "configuration file",
         Option("--config", "", "read options, and rules for senders, from f;\nthe command line counts more", "[f]ilename: string", file(),
                origin=_OWN),
-        Option("--check-config", "", "do what a start does without listening, and exit\nwith 0 if all is well, else with 1", origin=_OWN),
-        Option("--print-config", "", "print what is in effect as a configuration file,\nand exit", origin=_OWN),
+        Option("--check-config", "", "do what a start does without listening, and\nexit with 0 if all is well, else with 1", origin=_OWN),
+        Option("--print-config", "", "print what is in effect as a configuration\nfile, and exit", origin=_OWN),
     ),
     *grouped(
         _GROUP, "processes",

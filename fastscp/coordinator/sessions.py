@@ -300,7 +300,7 @@ class Sessions:
                 session.associations.setdefault(packet["association"], (dict(packet), octets))
                 if self._studies is not None:
                     self._studies.opened(packet["association"], packet.get("sender", ""))
-            elif packet["kind"] == "stored" and packet["event"] > session.highest_event:
+            elif packet["kind"] == "stored":
                 self._take_one(session, octets)
 
     def unheard(self, associations: Iterable[str]) -> list[str]:

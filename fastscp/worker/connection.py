@@ -7,7 +7,8 @@ The state of the association is the state machine's (``fastscp.ul.association``)
 stream's. All this module adds is what lies between them: the machine is ahead by the items that wait here, so an
 association is *open* from the moment ``Established`` was handled until its end was told.
 
-Invariants: a connection that ends leaves no temporary and no open request behind. What it does not do: files, studies, statuses, and when.
+Invariants: a connection that ends leaves no temporary and no open request behind. What it does not do: files, studies,
+statuses, and decide when something is done.
 """
 
 from __future__ import annotations
@@ -302,10 +303,10 @@ class Connection:
     def _give_back(self, how: str, why: str) -> None:
         """Drop the object under way and what waits behind it, and tell how the association ended."""
         self.flow.blocked = self.flow.working = False
-        if self._admittance is not None:
-            self._admittance.give_back()
-        if self.commitment is not None:
-            self.commitment.give_back()
+        held: tuple[Admittance | committing.Committing | None, ...] = (self._admittance, self.commitment)
+        for one in held:
+            if one is not None:
+                one.give_back()
         self.storage.drop(why, self.flow.inbox.take_unserved())
         self._tell_closed(how)
 

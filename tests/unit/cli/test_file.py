@@ -1,5 +1,7 @@
 """Configuration files: what they mean, what is wrong in them and on which line, and what counts more than they do."""
 
+from pathlib import Path
+
 import pytest
 
 from fastscp.cli import main as program
@@ -310,9 +312,7 @@ def test_a_file_and_the_same_command_line_give_the_same_configuration(loaded):
                                               ("enable-tls = ['none.key', 'none.crt']", 1), ("max-pdu = 1", 1),
                                               ("access-control = true\nhosts-allow = 'none'", 1), ("event-log = '.'", 1)])
 def test_check_config(tmp_path, monkeypatch, text, status):
-    import logging
-
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr("fastscp.log.configure", lambda policy: None)  # the logging of the tests stays
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(program, "_occupy_standard_descriptors", lambda: None)
     (tmp_path / "f.toml").write_text(text)
@@ -324,6 +324,17 @@ def test_print_config(tmp_path, capfd):
     (tmp_path / "f.toml").write_text("workers = 2")
     assert program.main(["fastscp", "--config", str(tmp_path / "f.toml"), "--print-config", "-su", "x", "11112"]) == 0
     assert capfd.readouterr().out == 'port = 11112\nsort-on-study-uid = "x"\nworkers = 2\n'
+
+
+def test_examples_of_the_documents_are_good(loaded):
+    docs = Path(__file__).parents[3] / "docs"
+    page = (docs / "configuration.md").read_text(encoding="utf-8")
+    first = "\n".join(line[4:] for line in page.partition("\n\n")[2].partition("    $ ")[0].splitlines())
+    for text in ((docs / "examples" / "fastscp.toml").read_text(encoding="utf-8"), first):
+        config = configuration(loaded(text), verbose=True)
+        assert config.senders.sections[0].name == "ct-suite"
+        assert not config.senders.accepts_unmatched
+        assert config.network.port == 11112
 
 
 PEERS = """storage-commitment = true

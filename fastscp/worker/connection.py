@@ -7,8 +7,7 @@ The state of the association is the state machine's (``fastscp.ul.association``)
 stream's. All this module adds is what lies between them: the machine is ahead by the items that wait here, so an
 association is *open* from the moment ``Established`` was handled until its end was told.
 
-Invariants: a connection that ends leaves no temporary and no open request behind. What it does not do: files, studies,
-statuses, and decide when something is done.
+Invariants: a connection that ends leaves no temporary and no open request behind. What it does not do: files, studies, statuses, and when.
 """
 
 from __future__ import annotations

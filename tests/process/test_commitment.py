@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pynetdicom import AE
 
 from tests.support.commitment import SYNTAXES, Requestor, store
 from tests.support.objects import CT, CT_CONTEXT, data_set, fresh_uid
+from tests.support.pki import Authority
 from tests.support.rawscu import RawSCU
 from tests.support.servers import FastscpServer, wait_until
 
@@ -203,3 +205,22 @@ def test_index_of_a_running_service_finds_what_is_removed_or_damaged(output: Pat
         assert found.returncode == 1
         assert found.stdout.count("is missing") == found.stdout.count("has other octets") == 1
         assert index(output, "find", good).returncode == 0
+
+
+def test_told_with_tls(output: Path, tmp_path: Path, requestor: Requestor) -> None:
+    authority = Authority.make(tmp_path / "ca")
+    ours, theirs = authority.issue("gateway"), authority.issue("modality")
+    there = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    there.load_cert_chain(theirs.certificate_file(), theirs.key_file())
+    there.load_verify_locations(authority.certificate_file())
+    there.verify_mode = ssl.CERT_REQUIRED
+    requestor.listen(ssl_context=there)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.load_cert_chain(theirs.certificate_file(), theirs.key_file())
+    tls = ["+tls", ours.key_file(), ours.certificate_file(), "+cf", authority.certificate_file()]
+    with service(output, *tls, "--commitment-wait", 2, "--commitment-peer", f"{requestor.peer},tls") as server:
+        association, missing = requestor.associate(server.port, tls_args=(client, "gateway")), fresh_uid()
+        assert requestor.ask(association, [missing])[0] == 0
+        association.release()
+        assert requestor.hear().failed == {missing: 0x0112}

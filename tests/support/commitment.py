@@ -61,12 +61,12 @@ class Requestor:
             self._server.shutdown()
             self._server = None
 
-    def associate(self, port: int, syntax: str | None = None) -> Any:
+    def associate(self, port: int, syntax: str | None = None, **options: Any) -> Any:
         """Open an association for requests."""
         entity = AE(self.title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = DEADLINE_S
         entity.add_requested_context(CLASS, [syntax] if syntax else SYNTAXES)
-        association = entity.associate("127.0.0.1", port, evt_handlers=[(evt.EVT_N_EVENT_REPORT, self._on_report)])
+        association = entity.associate("127.0.0.1", port, evt_handlers=[(evt.EVT_N_EVENT_REPORT, self._on_report)], **options)
         assert association.is_established
         return association
 

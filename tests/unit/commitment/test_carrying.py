@@ -52,6 +52,7 @@ class Site:
         return self.problems.get(entry.file, 0)
 
     def tell(self, peer: CommitmentPeer, title: str, result: Result) -> None:
+        assert [pending and pending.result for pending in map(requests.read, requests.waiting(self.directory))] == [result], "kept before it is told"
         if self.away:
             raise NotToldError("no association with it")
         self.told.append((peer, title, result))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,11 @@ import pytest
 from fastscp.cli import index as program
 from fastscp.commitment.lookup import FILE_NAME, Lookup
 from fastscp.coordinator.index import Index
-from fastscp.errors import ProcessError
+from fastscp.coordinator.rounds import Commits
+from fastscp.errors import ProcessError, StorageError
+from fastscp.study.policy import Sorting, StudyPolicy
+from tests.support.ended_studies import EndedStudies
+from tests.support.fakes import FakeLoop
 
 
 @pytest.fixture
@@ -89,13 +94,73 @@ def test_reader_keeps_no_writer_up(index: Index) -> None:
     assert sqlite3.connect(index.directory / FILE_NAME).execute("SELECT count(*) FROM files").fetchone() == (2,)
 
 
+@pytest.mark.parametrize("moves", [False, True])
+def test_index_follows_the_end_of_a_study(index: Index, tmp_path: Path, moves: bool) -> None:
+    (tmp_path / "done").mkdir()
+    policy = StudyPolicy(sorting=Sorting.STUDY_UID, rename=True, completed_directory=str(tmp_path / "done") if moves else None)
+    bench = EndedStudies(tmp_path / "out", policy)
+    bench.finisher.index = index
+    for instance in ("7.1", "7.2"):
+        directory = bench.store("1.1", instance)
+        stored(index, instance, str(directory), f"CT.{instance}")
+    bench.finish()
+    parent = tmp_path / ("done" if moves else "out")
+    assert paths(index) == {f"{parent}/1.1/CT000001": "7.1", f"{parent}/1.1/CT000002": "7.2"}
+
+
+def test_repeat_that_is_removed_leaves_the_index(index: Index, tmp_path: Path) -> None:
+    bench = EndedStudies(tmp_path / "out", StudyPolicy(sorting=Sorting.STUDY_UID, rename=True))
+    bench.finisher.index = index
+    for _ in range(2):
+        directory = bench.store("1.1", "7.1")
+        stored(index, "7.1", str(directory), "CT.7.1")
+        bench.finish()
+    assert paths(index) == {str(tmp_path / "out" / "1.1" / "CT000001"): "7.1"}
+
+
+class Refusing:
+    """An index, or a state, that takes nothing when it is told so."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+        self.refuses = False
+
+    def commit(self) -> None:
+        if self.refuses:
+            raise StorageError("no room")
+        self.commits += 1
+
+
+class Answering:
+    """What workers are told of commits."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def hold(self, reason: str) -> None:
+        self.told.append(reason)
+
+    def release(self) -> None:
+        self.told.append("")
+
+
+def test_nobody_is_acknowledged_whose_object_is_not_in_the_index() -> None:
+    state, index, answers = Refusing(), Refusing(), Answering()
+    commits = Commits(FakeLoop(), state, answers, lambda: 0, lambda: None)  # type: ignore[arg-type]
+    commits.index = index  # type: ignore[assignment]
+    index.refuses = True
+    assert not commits.commit()
+    assert (state.commits, answers.told) == (0, ["no room"])
+    index.refuses = False
+    assert commits.commit()
+    assert (state.commits, index.commits, answers.told) == (1, 1, ["no room", ""])
+
+
 # -- fastscp-index -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def objects(index: Index, tmp_path: Path) -> Path:
-    import hashlib
-
     directory = tmp_path / "objects"
     directory.mkdir()
     for name in ("good", "gone", "long", "changed"):

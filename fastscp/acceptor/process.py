@@ -21,11 +21,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from fastscp.acceptor.admission import Admission
+from fastscp.acceptor.admission import Admission, Claim
 from fastscp.acceptor.listening import Listening
 from fastscp.acceptor.notices import Notices
 from fastscp.acceptor.policy import AcceptorPolicy, Bequest, Children
-from fastscp.acceptor.pool import AcceptedConnection, Pool
+from fastscp.acceptor.pool import AcceptedConnection, Pool, WorkerSlot
 from fastscp.acceptor.predecessor import Predecessor
 from fastscp.acceptor.resolver import Resolver
 from fastscp.acceptor.succession import Succession
@@ -74,6 +74,7 @@ class AcceptorProcess:
                                       on_start_failure=self._give_up, watch=Watch(policy.hang_timeout_s), clock=clock)
         self._succession = Succession(self, loop, processes, self._pool, self._supervisor, policy=policy,
                                       predecessor=predecessor, start_program=start_program, notify=notify)
+        self._pool.on_claim = self._judge
         self._watchdog_s = watchdog_s
         self._children = children
         self._notices = Notices(loop, self._supervisor.introduce, wanted=policy.tells_events)
@@ -190,7 +191,20 @@ class AcceptorProcess:
             held is None or self._pool.held_count + pending < held)
 
     def _admit(self, connection: AcceptedConnection) -> None:
-        self._admission.admit(connection)
+        if self._policy.proxies and self._policy.proxies.speaks(connection.peer.address):
+            connection.proxied = True  # whose it is a worker will read, and ask whether he is let in
+            self._pool.submit(connection)
+        else:
+            self._admission.admit(connection)
+
+    def _judge(self, slot: WorkerSlot, claim: packets.Claim) -> None:
+        """Decide about a peer behind a balancer."""
+        def answer(peer: Peer, allowed: bool) -> None:
+            self._pool.tell_verdict(slot, {"kind": "verdict", "number": claim["number"], "allowed": allowed,
+                                           "address": peer.address, "host": peer.host, "host_follows": peer.host_follows})
+
+        server = (claim["server_address"], claim["server_port"])
+        self._admission.judge(Claim(Peer(claim["address"], claim["port"]), server, answer))
 
     @property
     def goes_down(self) -> bool:

@@ -21,6 +21,7 @@ from fastscp.cli.option import (
 
 _GROUP = "fastscp options"
 _OWN = Origin.OWN
+_COMMITMENT = ("--storage-commitment",)
 _SORTING = ("--sort-conc-studies", "--sort-on-study-uid", "--sort-on-patientname")
 
 OWN = (
@@ -28,8 +29,8 @@ OWN = (
         _GROUP, "configuration file",
         Option("--config", "", "read options, and rules for senders, from f;\nthe command line counts more", "[f]ilename: string", file(),
                origin=_OWN),
-        Option("--check-config", "", "do what a start does without listening, and exit\nwith 0 if all is well, else with 1", origin=_OWN),
-        Option("--print-config", "", "print what is in effect as a configuration file,\nand exit", origin=_OWN),
+        Option("--check-config", "", "do what a start does without listening, and\nexit with 0 if all is well, else with 1", origin=_OWN),
+        Option("--print-config", "", "print what is in effect as a configuration\nfile, and exit", origin=_OWN),
     ),
     *grouped(
         _GROUP, "processes",
@@ -41,11 +42,13 @@ OWN = (
                "[n]umber: integer", count(1, 65536), conflicts=("--inetd",), origin=_OWN),
         Option("--max-associations-per-aet", "", "limit parallel associations of one calling\napplication entity to n (default: unlimited)",
                "[n]umber: integer", count(1, 65536), conflicts=("--inetd",), origin=_OWN),
-        Option("--require-called-aet", "", "reject associations that call another title than\nthat of --aetitle", origin=_OWN),
+        Option("--require-called-aet", "", "reject associations that call another title\nthan that of --aetitle", origin=_OWN),
         Option("--association-timeout", "", "abort an association after s seconds\n(default: unlimited)",
                "[s]econds: integer", seconds(), origin=_OWN),
         Option("--object-timeout", "", "abort an association whose object is not\ncomplete after s seconds (default: unlimited)",
                "[s]econds: integer", seconds(), origin=_OWN),
+        Option("--proxy-protocol", "", "expect the header of a balancer in front of\nconnections from networks n",
+               "[n]etworks: string (CIDR[,CIDR...])", text("networks"), origin=_OWN),
         Option("--hang-timeout", "", "kill and replace a process that hangs for\ns seconds (0: never)",
                "[s]econds: integer (default: 30)", seconds(0), origin=_OWN),
         Option("--umask", "", "set the mask of permissions that files and\ndirectories do not get (default: as it is)",
@@ -110,6 +113,19 @@ OWN = (
         Option("--private-dictionary", "", "know the private attributes of pydicom, or only\nthose of DCMDICTPATH",
                "[d]ictionary: string constant (pydicom, none)\n(default: pydicom, unless DCMDICTPATH has some)",
                (Argument("dictionary", Kind.CHOICE, choices=("pydicom", "none")),), origin=_OWN),
+    ),
+    *grouped(
+        _GROUP, "storage commitment",
+        Option("--storage-commitment", "", "commit stored objects (Storage Commitment Push\nModel, SCP)",
+               conflicts=("--inetd", "--ignore"), origin=_OWN),
+        Option("--commitment-peer", "", "tell a peer there of its commitments when its\nassociation is gone (may be repeated)",
+               "[p]eer: string (aet=host:port[,tls])", text("peer"), requires=_COMMITMENT, repeatable=True, origin=_OWN),
+        Option("--commitment-wait", "", "wait up to s seconds for objects that are asked\nfor",
+               "[s]econds: integer (default: 30)", seconds(0), requires=_COMMITMENT, origin=_OWN),
+        Option("--commitment-retry-pause", "", "tell a peer that is away again after s seconds,\nthen after twice as many",
+               "[s]econds: integer (default: 60)", seconds(), requires=_COMMITMENT, origin=_OWN),
+        Option("--commitment-give-up", "", "give up s seconds after the request",
+               "[s]econds: integer (default: 86400)", seconds(0), requires=_COMMITMENT, origin=_OWN),
     ),
     *grouped(
         _GROUP, "logging",

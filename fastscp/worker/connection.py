@@ -33,6 +33,7 @@ from fastscp.ul import describe
 from fastscp.ul.association import Association
 from fastscp.ul.events import Aborted, Established, Rejected, ReleaseRequested
 from fastscp.ul.pdu import P_DATA_TF
+from fastscp.worker import committing
 from fastscp.worker.choosing import DENIED, answers_to
 from fastscp.worker.context import ConnectionContext
 from fastscp.worker.express import lane_of
@@ -64,9 +65,10 @@ class Connection:
         self._admittance = Admittance(context.places, peer) if context.places or context.sections else None
         self._association = Association(answers_to(context, self._admittance, peer, self._join))
         self.flow = Flow(self, context, self._stream, self._association)
-        self._patience = Patience(context.loop, context.network, partial(self.flow.enter, self._timed_out),
-                                  partial(self.flow.enter, self._expired))
+        enter = self.flow.enter
+        self._patience = Patience(context.loop, context.network, partial(enter, self._timed_out), partial(enter, self._expired))
         self.storage = StorageService(self, context.service)
+        self.commitment = committing.on(self, context.service, self.storage.caller)
         self._denied = False  #: the address is to blame
         self._watched = True  #: whether the end of the connection is looked for while the peer waits for a hook
 
@@ -76,6 +78,7 @@ class Connection:
         if context is not None:
             self._context = context
             self.storage = StorageService(self, context.service, context.sender)
+            self.commitment = committing.on(self, context.service, self.storage.caller)
             self._patience.use(context.network)
 
     def name_peer(self, host: str) -> None:
@@ -84,13 +87,13 @@ class Connection:
 
     # -- life -------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin: the time to a complete A-ASSOCIATE-RQ is limited by the ACSE timeout."""
+    def start(self, waited_s: float = 0.0) -> None:
+        """Begin: the time to a complete A-ASSOCIATE-RQ is limited by the ACSE timeout, of which ``waited_s`` have passed."""
         if self._admittance is not None and self._admittance.flooding:
             _log.warning("too many connections of %s, closing", self.peer.name)
             self._close("failed", "too many connections of the host")
             return
-        self._patience.step(self._context.network.acse_timeout_s)
+        self._patience.begin(waited_s)
         self._stream.open()
 
     def ready(self, mask: int) -> None:
@@ -265,13 +268,15 @@ class Connection:
         if self.flow.inbox.provider is not None:
             _application_log.info("Association Aborted: connection closed by %s", self.storage.caller)
         elif not self._association.over:
-            _log.info("connection closed by %s before an association was requested", self.peer.name)
+            _log.log(logging.DEBUG if self._stream.transport.silent else logging.INFO,
+                     "connection closed by %s before an association was requested", self.peer.name)
         self._close("failed", "connection closed by the peer")
 
     def lost(self, reason: str) -> None:
         """End: the transport failed."""
         if self.flow.inbox.provider is not None or not self._association.over:
-            _log.error("connection to %s lost: %s", self.storage.caller, reason)
+            _log.log(logging.DEBUG if self._stream.transport.silent else logging.ERROR,
+                     "connection to %s lost: %s", self.storage.caller, reason)
         self._close("failed", f"connection lost: {reason}")
 
     def failed(self) -> None:
@@ -298,8 +303,10 @@ class Connection:
     def _give_back(self, how: str, why: str) -> None:
         """Drop the object under way and what waits behind it, and tell how the association ended."""
         self.flow.blocked = self.flow.working = False
-        if self._admittance is not None:
-            self._admittance.give_back()
+        held: tuple[Admittance | committing.Committing | None, ...] = (self._admittance, self.commitment)
+        for one in held:
+            if one is not None:
+                one.give_back()
         self.storage.drop(why, self.flow.inbox.take_unserved())
         self._tell_closed(how)
 
@@ -340,4 +347,5 @@ _HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
     ReleaseRequested: Connection._on_release,  # noqa: SLF001
     Aborted: Connection._on_aborted,  # noqa: SLF001
     PeerError: Connection._on_violation,  # noqa: SLF001
+    **committing.HANDLERS,
 }

@@ -11,6 +11,7 @@ FOUND: dict[str, list[tuple[str, bytes]]] = {
     "negotiation": [],
     "commands": [],
     "datasets": [],
+    "proxies": [],
     "lane": [
         # the lane waited for the rest of a message that had broken a rule already: the peer was told only when all of it was there
         ("length of a PDV that does not fit its PDU", b"\1" + _COMMAND + bytes.fromhex("0400 00000550 00000600 0302")),

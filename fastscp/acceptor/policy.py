@@ -44,6 +44,16 @@ class Bequest:
     key: int | None = None  #: descriptor of a copy of the TLS key, where only another user may have been able to read it
     hosts: int | None = None  #: descriptors of what the workers count the associations of hosts and titles in
     titles: int | None = None
+    board: int | None = None  #: descriptor of the memory of the metrics
+    metrics: int | None = None  #: descriptor of the socket that they are served at
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """The process that serves the metrics."""
+
+    listener: socket.socket
+    run: Callable[[socket.socket, socket.socket, Heartbeat], int]  #: with a channel that ends with this process, and the listener
 
 
 @dataclass(frozen=True)
@@ -56,3 +66,4 @@ class Children:
     reload: Callable[[], None] = lambda: None
     #: what a successor inherits beside the listening sockets
     bequest: Bequest = Bequest(())
+    monitor: Monitor | None = None  #: None: there are no metrics

@@ -23,6 +23,7 @@ from dataclasses import replace
 
 from fastscp.acceptor.admission import Admission
 from fastscp.acceptor.listening import Listening
+from fastscp.acceptor.measures import Measures
 from fastscp.acceptor.notices import Notices
 from fastscp.acceptor.policy import AcceptorPolicy, Bequest, Children
 from fastscp.acceptor.pool import AcceptedConnection, Pool
@@ -34,6 +35,8 @@ from fastscp.acceptor.watch import Watch
 from fastscp.errors import FastscpError
 from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION, NETWORK
+from fastscp.metrics import table
+from fastscp.metrics.table import Metric
 from fastscp.net.peer import Peer
 from fastscp.net.systemd import notify
 from fastscp.process import packets
@@ -59,7 +62,7 @@ class AcceptorProcess:
                  resolver: Resolver | None = None, predecessor: Predecessor | None = None,
                  start_program: Callable[[socket.socket], int] = start_program, loop: Loop | None = None,
                  processes: Processes | None = None, notify: Callable[..., bool] = notify,
-                 watchdog_s: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+                 watchdog_s: float | None = None, measures: Measures | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._policy = policy
         self._loop = loop = loop or Loop()
         self._notify = notify
@@ -71,12 +74,14 @@ class AcceptorProcess:
                                     on_name=self._tell_name, resolver=resolver, names_wanted=policy.names_wanted)
         self._supervisor = Supervisor(children, processes, loop, self._pool, self._own_sockets,
                                       on_ready=self._coordinator_ready, on_look=self._admission.look, on_renewed=self._renewed,
-                                      on_start_failure=self._give_up, watch=Watch(policy.hang_timeout_s), clock=clock)
+                                      on_start_failure=self._give_up, watch=Watch(policy.hang_timeout_s), measures=measures,
+                                      clock=clock)
         self._succession = Succession(self, loop, processes, self._pool, self._supervisor, policy=policy,
                                       predecessor=predecessor, start_program=start_program, notify=notify)
         self._watchdog_s = watchdog_s
         self._children = children
-        self._notices = Notices(loop, self._supervisor.introduce, wanted=policy.tells_events)
+        self._measures = measures
+        self._notices = Notices(loop, self._supervisor.introduce, wanted=policy.tells_events, measures=measures)
         self._started = False  #: from here on workers are replaced, not started
         self._announced = False  #: the service manager knows that we serve
         self._draining = False
@@ -109,6 +114,9 @@ class AcceptorProcess:
         if not self._succession.follow():
             self._supervisor.start_coordinator()
         self._supervisor.watch()
+        self._supervisor.launch_monitor()
+        if self._measures is not None:
+            self._measures.watch(loop, self._gauges)
         if self._watchdog_s is not None:
             self._tell_watchdog(self._watchdog_s)
 
@@ -118,6 +126,13 @@ class AcceptorProcess:
             self._notify("WATCHDOG=1")
         self._loop.call_later(limit_s / 2, lambda: self._tell_watchdog(limit_s))
 
+    def _gauges(self) -> dict[Metric, float]:
+        """Return what the metrics say of this process."""
+        pool, ours = self._pool, self._succession.our_turn
+        return {table.RECEIVING: ours and not self._draining and pool.up_count > 0, table.DRAINING: self._draining,
+                table.CONNECTIONS_WAITING: self.untaken(), table.WORKERS_UP: pool.up_count if ours else 0,
+                table.WORKERS_WANTED: self._policy.workers if ours else 0}
+
     def finish(self) -> int:
         """Give everything back after the loop has stopped; return the exit status."""
         self._close_waiting()
@@ -125,6 +140,7 @@ class AcceptorProcess:
         self._notices.close()
         self._succession.close()
         self._supervisor.coordination.close()
+        self._supervisor.monitoring.end(others_listen=self._succession.away)
         self._loop.close()
         self._admission.close()
         _application_log.info("stopped")
@@ -190,6 +206,8 @@ class AcceptorProcess:
             held is None or self._pool.held_count + pending < held)
 
     def _admit(self, connection: AcceptedConnection) -> None:
+        if self._measures is not None:
+            self._measures.accepted()
         self._admission.admit(connection)
 
     @property
@@ -231,6 +249,8 @@ class AcceptorProcess:
             self.stop_now()
             return
         self._draining = True
+        if self._measures is not None:
+            self._measures.look(self._gauges())
         _application_log.info("draining: no further connections, %d may end within %g seconds", self._pool.open_count,
                               self._policy.drain_timeout_s)
         if not self._succession.away:  # else the service manager has another process to manage

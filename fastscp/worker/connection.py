@@ -37,6 +37,7 @@ from fastscp.worker.context import ConnectionContext
 from fastscp.worker.express import lane_of
 from fastscp.worker.flow import Flow
 from fastscp.worker.limits import PEER_LEFT, Admittance, Patience, answers_within
+from fastscp.worker.measures import measured
 from fastscp.worker.narration import log_established, log_late, log_published, silence
 from fastscp.worker.publication import Published
 from fastscp.worker.service import StorageService
@@ -113,6 +114,10 @@ class Connection:
             self.storage.handle(item)
         else:
             handler(self, item)
+
+    def facts(self) -> dict[str, object]:
+        """Describe the association for a report; {} while there is none."""
+        return {} if self.flow.inbox.provider is None else self.storage.outcomes.facts(self.storage.under_way, self.flow.blocked)
 
     @property
     def blocked(self) -> bool:
@@ -198,7 +203,7 @@ class Connection:
         elif self.flow.blocked and self.storage.waiting:
             self.storage.give_up()
         else:
-            missing = silence(answers=bool(self._stream.output), storing=self.storage.busy,
+            missing = silence(answers=bool(self._stream.output), storing=self.storage.under_way is not None,
                               begun=association.inside_pdu or self.flow.inbox.inside_message)
             _log.error("timed out: %s %s, aborting association", self.storage.caller, missing)
             self.abort(f"timed out: the peer {missing}", source=2, reason=0)
@@ -213,8 +218,8 @@ class Connection:
         self.storage.outcomes.opened(request)
         log_established(event, self.storage.caller, with_contexts=self._context.log_contexts)
         if self._context.depot is not None:
-            self.flow.lane = lane_of(self._context.depot, self._context.service.reception, event,
-                                     self._context.answers.policy.max_pdu_length)
+            lane = lane_of(self._context.depot, self._context.service.reception, event, self._context.answers.policy.max_pdu_length)
+            self.flow.lane = measured(lane, event, self._context.service.measures)
         if 0 < request.max_pdu_length < SHORTEST_DATA:
             why = f"takes PDUs of at most {request.max_pdu_length} octets, no answer fits"
             _log.error("%s %s; aborting association", self.storage.caller, why)

@@ -16,6 +16,7 @@ from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.rewrite import Shapes
 from fastscp.log import setup as log
 from fastscp.log.limit import PeerLimit
+from fastscp.metrics.board import Board
 from fastscp.process import notes, packets
 from fastscp.process.flag import Flag
 from fastscp.process.loop import Loop
@@ -28,6 +29,7 @@ from fastscp.ul.answers import Answers
 from fastscp.worker.flushing import Group
 from fastscp.worker.intake import Intake
 from fastscp.worker.limits import Places
+from fastscp.worker.measures import Measures, measures_of
 from fastscp.worker.room import Room
 
 if TYPE_CHECKING:
@@ -96,6 +98,7 @@ class ServiceContext:
     intake: Intake
     listener: Reporter | None = None  #: None: nobody reads events
     group: Group | None = None  #: None: objects are not flushed together
+    measures: Measures | None = None  #: None: nothing is counted
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class Shared:
 
     places: Places = field(default_factory=Places)  #: of hosts and titles
     short_of_room: Flag | None = None
+    board: Board | None = None  #: what they count in; None: nothing is counted
 
 
 def _quarantine(config: Config) -> Quarantine | None:
@@ -156,7 +160,8 @@ def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: 
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,
         hooks_first=config.hooks.synchronous, faults=config.faults, intake=Intake(loop, _BUFFER_OCTETS),
-        listener=reporter if config.tells_events else None, group=_group(config.store, loop))
+        listener=reporter if config.tells_events else None, group=_group(config.store, loop),
+        measures=measures_of(shared.board, config.network.workers))
     return ConnectionContext(
         loop=loop, answers=Answers(config.negotiation),
         network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,

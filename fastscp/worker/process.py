@@ -89,6 +89,8 @@ class Worker:
         if self._channel is not None:
             self.loop.register(self._channel.fileno(), IN, self._control_ready)
             self._tell({"kind": "up"})
+        if self._context.service.measures is not None:
+            self._context.service.measures.watch(self.loop, lambda: list(self._connections), lambda: self.reporter.waiting)
         self._context.said.attach()
         try:
             self.loop.run()
@@ -243,7 +245,7 @@ class Worker:
         """End associations that have been asking for nothing; look again while others are under way."""
         now = self.loop.now
         for connection in list(self._connections):
-            busy = (connection.blocked and not connection.storage.turnstile.held) or connection.storage.busy
+            busy = (connection.blocked and not connection.storage.turnstile.held) or connection.storage.under_way is not None
             if not busy and now - connection.storage.idle_since >= _IDLE_S:
                 connection.abort("the service stops", source=2, reason=0)
         if self._connections:
@@ -255,7 +257,7 @@ class Worker:
         """Stop once the coordinator has every event: a last answer may have been sent before its ack."""
         if self._connections:
             return
-        if self.reporter.idle or self._context.service.reporter is None:
+        if not self.reporter.waiting or self._context.service.reporter is None:
             self.loop.stop()
         else:
             self.loop.call_later(0.02, self._stop_when_told)

@@ -325,9 +325,9 @@ class Reporter:
         return self._channel is not None
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is queued or unacknowledged."""
-        return not self._queue and not self._events
+    def waiting(self) -> int:
+        """How much is queued or unacknowledged."""
+        return len(self._queue) + len(self._events)
 
     def close(self) -> None:
         """Close the channel: end of file tells the coordinator that this worker is gone."""

@@ -46,7 +46,7 @@ class StorageService:
 
     def __init__(self, connection: Dialogue, context: ServiceContext) -> None:
         self.caller = Caller(connection.peer)
-        self.outcomes = Outcomes(connection.name, self.caller, context.reporter, context.listener)
+        self.outcomes = Outcomes(connection.name, self.caller, context.reporter, context.listener, context.measures)
         self.idle_since = context.loop.now
         self._connection = connection
         self._context = context
@@ -61,9 +61,9 @@ class StorageService:
         self._started = 0.0
 
     @property
-    def busy(self) -> bool:
-        """Whether an object is under way."""
-        return self._reception is not None
+    def under_way(self) -> Reception | None:
+        """What the object under way is received with."""
+        return self._reception
 
     def handle(self, item: Any) -> None:
         """Serve one item of the message provider."""
@@ -241,7 +241,7 @@ class StorageService:
             return
         published = became if isinstance(became, Published) else None
         self._published = published or Published("", "", replaced=False)  # nowhere with --ignore
-        self.outcomes.stored(reception.size if self._published.written else 0)
+        self.outcomes.stored(reception.size if self._published.written else 0, reception=reception)
         if published is not None:
             log_published(published)
         if self._context.reporter is not None:
@@ -293,6 +293,8 @@ class StorageService:
     def _answer(self, reception: Reception) -> None:
         """Send the C-STORE-RSP, then go on, unless hooks or a delay come first."""
         context, connection = self._context, self._connection
+        if context.measures is not None:
+            context.measures.answered(self._duration_s())
         self._reception = None
         self.waiting = False
         if context.faults.abort_after:

@@ -67,7 +67,7 @@ def test_answers_behind_a_reset_are_taken(coordinator: Coordinator) -> None:
     coordinator.channel.close()
     coordinator.turn()
     assert told == ["ack"]
-    assert coordinator.reporter.idle
+    assert not coordinator.reporter.waiting
 
 
 def test_answers_that_are_there_when_the_channel_turns_out_to_be_closed_are_taken(coordinator: Coordinator) -> None:
@@ -111,7 +111,7 @@ def test_association_whose_end_finds_the_channel_closed_behind_the_last_acknowle
     coordinator.reporter.closed("a", "released", stored=1, refused=0, octets=1)
     coordinator.connect()
     assert [packet["kind"] for packet in coordinator.heard()] == ["hello"]
-    assert coordinator.reporter.idle
+    assert not coordinator.reporter.waiting
 
 
 def opened(name: str) -> packets.Opened:
@@ -139,7 +139,7 @@ def test_event_is_sent_before_its_notice(coordinator: Coordinator) -> None:
     assert notices == ["sent"]
     coordinator.answer({"kind": "ack", "event": 1})
     assert notices == ["sent", "durable"]
-    assert coordinator.reporter.idle
+    assert not coordinator.reporter.waiting
 
 
 def test_nothing_is_lost_while_there_is_no_coordinator(coordinator: Coordinator) -> None:
@@ -364,7 +364,7 @@ def test_note_leaves_at_once_and_is_not_repeated(coordinator: Coordinator) -> No
     coordinator.connect()
     coordinator.reporter.note(note(1))
     assert kinds(coordinator.heard()) == ["hello", "refused"]
-    assert coordinator.reporter.idle
+    assert not coordinator.reporter.waiting
     coordinator.connect()
     assert kinds(coordinator.heard()) == ["hello"]
 
@@ -375,7 +375,7 @@ def test_notes_wait_for_a_coordinator_and_follow_what_counts(coordinator: Coordi
     reporter.note(note(1))
     reporter.stored(stored(reporter.next_event()))
     reporter.closed("a", "released", stored=1, refused=1, octets=5)
-    assert not reporter.idle
+    assert reporter.waiting
     coordinator.connect()
     heard = coordinator.heard()
     assert kinds(heard) == ["hello", "opened", "stored", "refused", "closed"]
@@ -389,7 +389,7 @@ def test_notes_without_a_coordinator_are_bounded_and_the_rest_is_counted(coordin
     assert len(reporter._queue) == MOST_NOTES
     coordinator.connect()
     heard: list[dict[str, Any]] = []
-    while not reporter.idle:
+    while reporter.waiting:
         heard += coordinator.heard()
         coordinator.turn()
     heard += coordinator.heard()
@@ -404,7 +404,7 @@ def test_what_a_new_coordinator_hears_anyway_does_not_pile_up_meanwhile(coordina
     for number in range(50):
         reporter.opened(opened(str(number)))
         reporter.closed(str(number), "released", stored=0, refused=0, octets=0)
-    assert reporter.idle
+    assert not reporter.waiting
     assert not reporter._queue
 
 
@@ -431,7 +431,7 @@ def test_event_that_the_coordinator_cannot_take_over_is_told_and_not_repeated(co
     came = stored_with(coordinator, 1, "on_acknowledged", "on_failed", "on_ran")
     coordinator.answer({"kind": "failed", "event": 1})
     assert came == ["on_failed"]
-    assert coordinator.reporter.idle
+    assert not coordinator.reporter.waiting
     coordinator.reporter.closed("a", "aborted", stored=1, refused=0, octets=1)
     coordinator.heard()
     coordinator.connect()

@@ -1,0 +1,215 @@
+"""What a worker counts, where there are metrics, and what it reports of its associations.
+
+Strategy: the outcomes of associations and objects are counted where they are found out, in memory that outlives this
+process (``fastscp.metrics.board``). Once a second the process writes down which associations it has open.
+
+Invariant: an object is counted once, when its outcome is certain and before it is answered, so that what a peer was told
+is never more than what was counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from fastscp.dicom.uids import SOP_CLASS_NAMES, TRANSFER_SYNTAXES, VERIFICATION
+from fastscp.errors import ProcessError
+from fastscp.log.names import NETWORK
+from fastscp.metrics import table
+from fastscp.metrics.board import Board, Known, Ledger
+from fastscp.study.event_types import Caller
+from fastscp.ul.events import Established
+from fastscp.ul.pdu import AcceptedContext
+
+if TYPE_CHECKING:
+    from fastscp.core import Lane
+
+_log = logging.getLogger(NETWORK)
+
+ROLE = "worker"
+LOOK_S = 1.0
+MOST_ASSOCIATIONS = 100  #: that a report describes; the others are counted
+MOST_REFUSALS = 20  #: that are remembered
+_CONTEXT_AT = 10  #: of the first PDV of a P-DATA-TF: its presentation context (PS3.8 §9.3.5)
+
+
+class Timers(Protocol):
+    """What is needed of a loop."""
+
+    def call_later(self, delay_s: float, callback: Callable[[], None], /) -> object:
+        """Call back once."""
+
+
+class Measured(Protocol):
+    """What a report says of an association; () of a connection that has none."""
+
+    def facts(self) -> dict[str, object]:
+        """Describe it, {} where there is no association yet."""
+
+
+@dataclass(slots=True)
+class Measures:
+    """What one worker process counts. ``titles`` are told apart by it."""
+
+    ledger: Ledger
+    titles: int = table.TITLES
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    _title: Known = field(init=False)
+    _refusals: deque[dict[str, object]] = field(init=False)
+    _octets: dict[str, float] = field(default_factory=dict)  #: of each association, at the last look
+    _silent: bool = False  #: the last report said nothing
+
+    def __post_init__(self) -> None:
+        self._title = Known(self.titles, table.OTHER)
+        self._refusals = deque(maxlen=MOST_REFUSALS)
+
+    # -- associations -----------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """Count an association that was accepted."""
+        self.ledger.add(table.ASSOCIATIONS_ACCEPTED)
+        self.ledger.add(table.ASSOCIATIONS_OPEN)
+
+    def rejected(self, caller: Caller, reason: str) -> None:
+        """Count an association that was rejected."""
+        self.ledger.add(table.ASSOCIATIONS_REJECTED, reason.rpartition("Reason: ")[2])
+        self._refused(caller, "association rejected", reason, "")
+
+    def closed(self, how: str, duration_s: float) -> None:
+        """Count an association that ended."""
+        self.ledger.add(table.ASSOCIATIONS_OPEN, by=-1)
+        self.ledger.add(table.ASSOCIATIONS_ENDED, how)
+        self.ledger.observe(table.ASSOCIATION_SECONDS, duration_s)
+
+    # -- objects ----------------------------------------------------------------------------------
+
+    def stored(self, context: AcceptedContext, status: int, octets: int, title: str, *, objects: int = 1) -> None:
+        """Count objects that have their names."""
+        sop_class, syntax = names(context)
+        self.ledger.add(table.OBJECTS, sop_class, syntax, f"{status:04X}", "", by=objects)
+        self.ledger.add(table.OBJECT_BYTES, sop_class, syntax, "", by=octets)
+        self.ledger.add(table.TITLE_OBJECTS, self._title(title), "stored", by=objects)
+
+    def refused(self, context: AcceptedContext, status: int | None, caller: Caller, reason: str) -> None:
+        """Count an object that is not stored; without a status it was cut off."""
+        sop_class, syntax = names(context)
+        code = "" if status is None else f"{status:04X}"
+        self.ledger.add(table.OBJECTS, sop_class, syntax, code, "")
+        self.ledger.add(table.TITLE_OBJECTS, self._title(caller["calling_aet"]), "refused")
+        self._refused(caller, f"{sop_class} refused" if code else f"{sop_class} cut off", reason, code)
+
+    def kept(self, context: AcceptedContext, status: int, caller: Caller, reason: str) -> None:
+        """Count an object that is kept in the quarantine."""
+        self.ledger.add(table.QUARANTINED)
+        self.refused(context, status, caller, f"quarantined: {reason}")
+
+    def answered(self, duration_s: float, objects: int = 1) -> None:
+        """Count the time from requests to their answers."""
+        self.ledger.observe(table.OBJECT_SECONDS, duration_s, times=objects)
+
+    def _refused(self, caller: Caller, what: str, reason: str, status: str) -> None:
+        self._refusals.append({"time": self.wall(), **caller, "what": what, "reason": reason[:200], "status": status})
+
+    # -- the report -------------------------------------------------------------------------------
+
+    def watch(self, loop: Timers, associations: Callable[[], Iterable[Measured]], waiting: Callable[[], int]) -> None:
+        """Write down now and once a second what is under way; ``waiting`` is what the coordinator has not acknowledged."""
+        self.look(associations(), waiting())
+        loop.call_later(LOOK_S, lambda: self.watch(loop, associations, waiting))
+
+    def look(self, associations: Iterable[Measured], waiting: int) -> None:
+        """Write down what is under way."""
+        self.ledger.set(table.REPORTS_WAITING, waiting)
+        described: list[dict[str, object]] = []
+        total = 0
+        for association in associations:
+            facts = association.facts()
+            total += bool(facts)
+            if facts and len(described) < MOST_ASSOCIATIONS:
+                described.append(facts)
+        if not described and self._silent:
+            return
+        octets = {str(facts["association"]): float(str(facts["octets"])) for facts in described}
+        for facts in described:
+            name = str(facts["association"])
+            facts["octets_per_second"] = (octets[name] - self._octets.get(name, octets[name])) / LOOK_S
+        self._octets, self._silent = octets, not (described or self._refusals)
+        while not self.ledger.report({"associations": described, "open": total, "refusals": list(self._refusals)}):
+            described = described[: len(described) // 2]
+            for _ in range(len(self._refusals) // 2):
+                self._refusals.popleft()
+
+
+def names(context: AcceptedContext) -> tuple[str, str]:
+    """Return SOP class and transfer syntax of a presentation context by the names that labels have."""
+    syntax = TRANSFER_SYNTAXES.get(context.transfer_syntax)
+    return SOP_CLASS_NAMES.get(context.abstract_syntax, table.OTHER), table.OTHER if syntax is None else syntax.name
+
+
+class CountedLane:
+    """An express lane whose objects are counted, each under its own presentation context.
+
+    Where several contexts may be used the lane is given one message at a time: which context it is for stands at its
+    begin, and nowhere in what the lane tells.
+    """
+
+    def __init__(self, lane: Lane, contexts: Mapping[int, AcceptedContext], measures: Measures, title: str) -> None:
+        self._lane = lane
+        self._contexts = {number: context for number, context in contexts.items() if context.abstract_syntax != VERIFICATION}
+        self._measures = measures
+        self._title = title
+
+    @property
+    def stored(self) -> int:
+        """Objects of the last ``take``."""
+        return self._lane.stored
+
+    @property
+    def written(self) -> int:
+        """Octets of their files."""
+        return self._lane.written
+
+    @property
+    def replaced(self) -> list[bytes]:
+        """Names of those in whose place an earlier file was."""
+        return self._lane.replaced
+
+    def take(self, octets: memoryview, answers: bytearray, most: int) -> int:
+        """Store what can be stored of what was read, and count it; return how many octets that took."""
+        if len(octets) <= _CONTEXT_AT:
+            return 0
+        measures, lane = self._measures, self._lane
+        began = measures.clock()
+        taken = lane.take(octets, answers, 1 if len(self._contexts) > 1 else most)
+        if taken:
+            duration_s = (measures.clock() - began) / max(1, lane.stored)
+            measures.stored(self._contexts[octets[_CONTEXT_AT]], 0, lane.written, self._title, objects=lane.stored)
+            measures.answered(duration_s, lane.stored)
+        return taken
+
+
+def measures_of(board: Board | None, workers: int | None) -> Measures | None:
+    """Return what one of so many workers counts with; without room it counts nothing, and serves."""
+    if board is None:
+        return None
+    try:
+        ledger = board.claim(ROLE)
+    except ProcessError as error:
+        _log.error("this worker counts nothing: %s", error)
+        return None
+    return Measures(ledger, max(8, table.TITLES // (workers or len(os.sched_getaffinity(0)))))
+
+
+def measured(lane: Lane | None, event: Established, measures: Measures | None) -> Lane | None:
+    """Have the objects of a lane counted, where anything is."""
+    if lane is None or measures is None:
+        return lane
+    return CountedLane(lane, event.contexts, measures, event.request.calling_ae_title)  # type: ignore[return-value]
+
+

@@ -1,6 +1,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+#: context id, SOP class, SOP instance, file name, its octets, whether one was there, study, series, modality
+Told = tuple[int, bytes, bytes, bytes, int, bool, bytes, bytes, bytes]
+
 class Header:
     size: int
     out_size: int
@@ -8,7 +11,8 @@ class Header:
     complete: bool
     def __init__(self, octets: bytes, mask: bytes, probe: int, texts: Sequence[int], uids: Sequence[tuple[int, int]],
                  blanks: bytes, script: Sequence[tuple[int, int] | tuple[int, int, int] | bytes], value_octets: int,
-                 sop_class: tuple[int, int], sop_instance: tuple[int, int], complete: bool) -> None: ...
+                 sop_class: tuple[int, int], sop_instance: tuple[int, int], told: Sequence[tuple[int, int]],
+                 complete: bool) -> None: ...
     def matches(self, buf: bytes) -> bool: ...
     def render(self, buf: bytes) -> bytes: ...
 
@@ -20,7 +24,12 @@ class Lane:
     stored: int
     written: int
     replaced: list[bytes]
+    told: list[Told]
+    directory: str
     def __init__(self, depot: Depot, contexts: dict[int, tuple[str, str]],
                  describe: Callable[[int, bytes], tuple[bytes, bytes, bytes]], *, max_length: int,
-                 peer_max_length: int) -> None: ...
+                 peer_max_length: int, tells: bool = False, sorts: bool = False) -> None: ...
+    def enter(self, study: bytes, path: bytes, fd: int, dev: int, ino: int) -> None: ...
+    def missing(self, octets: memoryview) -> int: ...
+    def leave(self) -> None: ...
     def take(self, octets: memoryview, answers: bytearray, most: int) -> int: ...

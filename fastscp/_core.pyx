@@ -36,6 +36,13 @@ cdef extern from *:
         return stat(path, &status) == 0 && (unsigned long long)status.st_dev == dev
             && (unsigned long long)status.st_ino == ino;
     }
+
+    static int same_place(const char *path, unsigned long long dev, unsigned long long ino)
+    {
+        struct stat status;
+        return lstat(path, &status) == 0 && (unsigned long long)status.st_dev == dev
+            && (unsigned long long)status.st_ino == ino;
+    }
     """
     struct iovec:
         void *iov_base
@@ -44,11 +51,11 @@ cdef extern from *:
     int openat(int, const char *, int, int)
     int linkat(int, const char *, int, const char *, int)
     int renameat(int, const char *, int, const char *)
-    int unlinkat(int, const char *, int)
     int dup(int)
     int close(int)
     ssize_t writev(int, const iovec *, int)
     int same_directory(const char *, unsigned long long, unsigned long long)
+    int same_place(const char *, unsigned long long, unsigned long long)
 
 cdef enum:
     MOST_FRAGMENTS = 128  # of one data set; a writev(2) takes 1,024
@@ -96,7 +103,8 @@ cdef class Header:
     ``octets`` are those it was recorded from and ``mask`` is FF over what must be the same again; ``texts`` says where
     the last two octets of each text are, ``uids`` where UIDs begin and end; ``blanks`` are the octets that end no UID.
     ``script`` describes the output: (begin, end) and (begin, end, width) of the input, and constants. ``sop_class``
-    and ``sop_instance`` say where these values are, (-1, -1) where they are not. ``complete`` tells that a data set
+    and ``sop_instance`` say where these values are, (-1, -1) where they are not, and so does ``told`` of Study and
+    Series Instance UID and of Modality. ``complete`` tells that a data set
     that ends behind the header, and ``value_octets`` of a value behind it, is written by the script and as it is.
     """
 
@@ -107,11 +115,12 @@ cdef class Header:
     cdef bytes _mask, _expected, _constants, _blanks
     cdef Py_ssize_t _probe, _texts, _uids, _parts
     cdef Py_ssize_t _class_begin, _class_end, _instance_begin, _instance_end
+    cdef Py_ssize_t[6] _told
     cdef Py_ssize_t *_numbers  # the texts, then begin and end of each UID
     cdef Part *_script
 
     def __cinit__(self, bytes octets, bytes mask, Py_ssize_t probe, texts, uids, bytes blanks, script,
-                  Py_ssize_t value_octets, tuple sop_class, tuple sop_instance, bint complete):
+                  Py_ssize_t value_octets, tuple sop_class, tuple sop_instance, told, bint complete):
         cdef Py_ssize_t at = 0, begin, end, width
         size = len(mask)
         constants = bytearray()
@@ -153,6 +162,16 @@ cdef class Header:
         self._constants = bytes(constants)
         self._class_begin, self._class_end = sop_class
         self._instance_begin, self._instance_end = sop_instance
+        at = 0
+        for begin, end in told:
+            if at == 6:
+                raise ValueError("more is told than three values")
+            if begin < 0:
+                begin = end = 0
+            self._told[at], self._told[at + 1] = self._inside(begin, end), end
+            at += 2
+        if at != 6:
+            raise ValueError("less is told than three values")
         if self._class_begin >= 0:
             self._inside(self._class_begin, self._class_end)
         if self._instance_begin >= 0:
@@ -224,6 +243,15 @@ cdef class Header:
         return (same_uid(buf, self._class_begin, self._class_end, sop_class, class_size)
                 and same_uid(buf, self._instance_begin, self._instance_end, sop_instance, instance_size))
 
+    cdef bint _is_of(self, const uint8_t *buf, bytes study) noexcept:
+        """Tell whether the data set's Study Instance UID is this one, with at most one NUL."""
+        return same_uid(buf, self._told[0] if self._told[1] else -1, self._told[1], <const uint8_t *>PyBytes_AS_STRING(study),
+                        PyBytes_GET_SIZE(study))
+
+    cdef bytes _value(self, const uint8_t *buf, int which):
+        """Return the octets of a value that is told; none where there is none."""
+        return PyBytes_FromStringAndSize(<const char *>buf + self._told[2 * which], self._told[2 * which + 1] - self._told[2 * which])
+
     def matches(self, bytes buf not None):
         """Tell whether ``buf`` begins with this header, and nothing in it needs a correction."""
         return len(buf) >= self.size and self._equals(<const uint8_t *>PyBytes_AS_STRING(buf))
@@ -282,51 +310,54 @@ cdef class Depot:
         self._fd, self._dev, self._ino = found
         return True
 
-    cdef int _link(self, int fd, const char *name) noexcept:
+    cdef int _link(self, int fd, int target, const char *name) noexcept:
         """Give an anonymous file a name; return an errno."""
         cdef char path[32]
         if not self._by_proc:
-            if linkat(fd, b"", self._fd, name, AT_EMPTY_PATH) == 0:
+            if linkat(fd, b"", target, name, AT_EMPTY_PATH) == 0:
                 return 0
             if errno != ENOENT:
                 return errno
             # the directory is gone, or this kernel does not let everybody: its other way tells
         snprintf(path, sizeof(path), b"/proc/self/fd/%d", fd)
-        if linkat(AT_FDCWD, path, self._fd, name, AT_SYMLINK_FOLLOW) == 0:
+        if linkat(AT_FDCWD, path, target, name, AT_SYMLINK_FOLLOW) == 0:
             self._by_proc = True
             return 0
         return errno
 
-    cdef bint _publish(self, int fd, const char *name, list replaced) except -1:
+    cdef bint _publish(self, int fd, int target, const char *name, list replaced) except -1:
         """Give the whole file its name, in the place of an earlier one if need be; False where the usual way has to."""
         cdef int failed = dup(fd)
         # some file systems tell what they could not write only at close(2), and the last one would be too late
         if failed < 0 or close(failed):
             return False
-        failed = self._link(fd, name)
+        failed = self._link(fd, target, name)
         if failed == 0:
             return True
         if failed != EEXIST:
             return False
+        if target != self._fd and not self._ready():
+            return False
         try:
-            hidden = self._directory.hide(fd).encode("ascii")
+            hidden = self._directory.hide(fd)
         except OSError:
             return False
-        if renameat(self._fd, PyBytes_AS_STRING(hidden), self._fd, name):
-            unlinkat(self._fd, PyBytes_AS_STRING(hidden), 0)
+        hidden_name = <bytes>hidden.encode("ascii")
+        if renameat(self._fd, PyBytes_AS_STRING(hidden_name), target, name):
+            self._directory.remove(hidden)
             return False
         replaced.append(<bytes>name)
         return True
 
-    cdef bint _store(self, const char *name, iovec *pieces, int count, Py_ssize_t octets, list replaced) except -1:
-        """Write one file and name it. False, and nothing is left of it, where that is not possible at once."""
-        cdef int fd = openat(self._fd, b".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0o666)
+    cdef bint _store(self, int target, const char *name, iovec *pieces, int count, Py_ssize_t octets, list replaced) except -1:
+        """Write one file and name it in ``target``. False, and nothing is left of it, where that is not possible at once."""
+        cdef int fd = openat(target, b".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0o666)
         cdef bint stored
         if fd < 0:
             return False
         stored = writev(fd, pieces, count) == octets
         try:
-            stored = stored and self._publish(fd, name, replaced)
+            stored = stored and self._publish(fd, target, name, replaced)
         finally:
             close(fd)  # its errors were asked for before it had a name
         return stored
@@ -338,7 +369,8 @@ cdef class Lane:
     ``contexts`` maps a presentation context's id to the pair of its transfer syntaxes, as received and as written;
     contexts that take no objects are left out. ``describe(id, SOP class)`` returns the prefix of file names and the
     group 0002 around the instance UID: what is before its element and what is behind it. ``max_length`` is what we
-    take in a P-DATA-TF, ``peer_max_length`` what the peer takes; 0 is any.
+    take in a P-DATA-TF, ``peer_max_length`` what the peer takes; 0 is any. ``tells``: what was stored is in ``told``.
+    ``sorts``: objects go into the place of their study (``enter``), others are left alone.
     """
 
     cdef Depot _depot
@@ -352,17 +384,36 @@ cdef class Lane:
     cdef uint16_t _message_id
     cdef uint8_t _context
     cdef iovec _pieces[MOST_FRAGMENTS + 2]  # head and header of the file come first
+    cdef bint _tells, _sorts
+    cdef bytes _study, _place  # of the place: Study Instance UID and path
+    cdef int _place_fd
+    cdef unsigned long long _place_dev, _place_ino
+    #: (context id, SOP class, SOP instance, file name, its octets, whether it was there, study, series, modality) of each
+    cdef readonly list told
+    cdef public str directory  #: where files are, as the operator wrote it
     cdef readonly Py_ssize_t stored  #: objects of the last ``take``
     cdef readonly Py_ssize_t written  #: octets of their files
     cdef readonly list replaced  #: names of those in whose place an earlier file was
 
-    def __init__(self, Depot depot not None, dict contexts, describe, *, Py_ssize_t max_length, Py_ssize_t peer_max_length):
+    def __init__(self, Depot depot not None, dict contexts, describe, *, Py_ssize_t max_length, Py_ssize_t peer_max_length,
+                 bint tells=False, bint sorts=False):
+        self._tells, self._sorts = tells, sorts
+        self._place_fd = -1
         self._depot = depot
         self._contexts = contexts
         self._known = {}
         self._describe = describe
         self._max_length = max_length
         self._peer_max_length = peer_max_length
+
+    def enter(self, bytes study not None, bytes path not None, int fd, unsigned long long dev, unsigned long long ino):
+        """Put objects of this study into the directory ``fd``, as long as the path leads to it; the caller keeps that open."""
+        self._study, self._place = study, path
+        self._place_fd, self._place_dev, self._place_ino = fd, dev, ino
+
+    def leave(self):
+        """Put no further objects anywhere."""
+        self._place_fd = -1
 
     def take(self, const uint8_t[::1] octets not None, bytearray answers not None, Py_ssize_t most):
         """Store what can be stored of what was read, and append the answers; return how many octets that took.
@@ -373,6 +424,7 @@ cdef class Lane:
         cdef Py_ssize_t taken = 0, size = octets.shape[0], length
         self.stored = self.written = 0
         self.replaced = []
+        self.told = []
         if size == 0:
             return 0
         data = &octets[0]
@@ -382,6 +434,48 @@ cdef class Lane:
                 break
             taken += length
         return taken
+
+    def missing(self, const uint8_t[::1] octets not None):
+        """Return how many octets, at least, a message lacks that would be taken if it were whole; 0 for others.
+
+        What was read must begin with the message. Where nothing tells how long it is, one octet is missing.
+        """
+        cdef const uint8_t *data
+        cdef Py_ssize_t size = octets.shape[0], at, length, begin, first = 0, got = 0
+        cdef int count = 0
+        cdef Header header
+        if size < 12:
+            return 0
+        data = &octets[0]
+        at = self._fragment(data, size)
+        if at == 0 or data[11] & 3 != 3 or not self._request(data + 12, at - 12):
+            return 0
+        self._context = data[10]
+        syntaxes = <tuple>self._contexts.get(self._context)
+        if syntaxes is None or (self._sorts and self._place_fd < 0):
+            return 0
+        begin = at
+        while size - at >= 12:
+            length = self._fragment(data + at, size - at)
+            if length == 0:  # the last one here, and not whole; or nothing for us
+                length = big32(data + at + 2)
+                if data[at] != 4 or length + 6 <= size - at or (self._max_length and length > self._max_length):
+                    return 0
+                break
+            if data[at + 10] != self._context or data[at + 11] & 3 or count == MOST_FRAGMENTS:
+                return 0  # also where it is whole
+            count += 1
+            first = first or length
+            got += length - 12
+            at += length
+        if self._depot._preserving or first == 0:
+            return 1
+        for shape in self._depot._shapes.recent(syntaxes):
+            header = <Header>shape.compiled
+            if header.complete and header.size <= first - 12 and header._equals(data + begin + 12):
+                length = header.size + header.value_octets
+                return max(1, begin + length - size) if got < length else 0
+        return 0
 
     cdef Py_ssize_t _message(self, const uint8_t *data, Py_ssize_t size) noexcept:
         """Take apart a message that is whole and as nearly every requestor sends it; return its octets, 0 for others."""
@@ -463,6 +557,7 @@ cdef class Lane:
         cdef uint8_t *scratch
         cdef tuple known, syntaxes
         cdef bytes prefix
+        cdef int target
         syntaxes = <tuple>self._contexts.get(self._context)
         if syntaxes is None or octets == 0 or (depot._most_octets and octets > depot._most_octets) or not self._answer_fits():
             return False
@@ -473,7 +568,16 @@ cdef class Lane:
         known = self._about()
         prefix = <bytes>known[0]
         name_size = PyBytes_GET_SIZE(prefix) + self._instance_size + PyBytes_GET_SIZE(depot._extension)
-        if name_size > LONGEST_NAME or not depot._ready():
+        if name_size > LONGEST_NAME:
+            return False
+        if self._sorts:
+            target = self._place_fd
+            if (target < 0 or header is None or not header._is_of(first, self._study)
+                    or not same_place(PyBytes_AS_STRING(self._place), self._place_dev, self._place_ino)):
+                return False
+        elif depot._ready():
+            target = depot._fd
+        else:
             return False
         memcpy(put(put(<uint8_t *>name, PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix)), self._instance,
                    self._instance_size), PyBytes_AS_STRING(depot._extension), PyBytes_GET_SIZE(depot._extension))
@@ -494,10 +598,17 @@ cdef class Lane:
             pieces[1].iov_base, pieces[1].iov_len = scratch + LONGEST_HEAD, header.out_size
             pieces[2].iov_base, pieces[2].iov_len = <void *>(first + header.size), first_size - header.size
             octets += header.out_size - header.size
-        if not depot._store(name, pieces, self._count + 2, head + octets, self.replaced):
+        number = len(self.replaced)
+        if not depot._store(target, name, pieces, self._count + 2, head + octets, self.replaced):
             return False
         self.stored += 1
         self.written += head + octets
+        if self._tells:
+            self.told.append((
+                self._context, <bytes>PyBytes_FromStringAndSize(<const char *>self._class, self._class_size),
+                <bytes>PyBytes_FromStringAndSize(<const char *>self._instance, self._instance_size), <bytes>name, head + octets,
+                len(self.replaced) > number, b"" if header is None else header._value(first, 0),
+                b"" if header is None else header._value(first, 1), b"" if header is None else header._value(first, 2)))
         self._answer(answers)
         return True
 

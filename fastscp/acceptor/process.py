@@ -173,6 +173,8 @@ class AcceptorProcess:
         """Adapt to a worker that came up or went, or a connection that ended."""
         if self._pool.up_count == self._policy.workers:
             self._succession.workers_are_up()
+        if self._measures is not None:
+            self._measures.look(self._gauges())
         self._update_listening()
         self._supervisor.renewal.go_on()
 

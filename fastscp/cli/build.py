@@ -26,6 +26,7 @@ from fastscp.dicom.dictionary import environment_paths
 from fastscp.dicom.options import GroupLengths, OutputOptions, PrivateDictionary
 from fastscp.errors import UsageError
 from fastscp.log.policy import LogPolicy
+from fastscp.metrics.policy import MetricsPolicy
 from fastscp.store.hidden import STATE_DIRECTORY, is_own
 from fastscp.store.policy import FileNames, MinFree, OnDuplicate, StorePolicy, Sync
 from fastscp.study import naming
@@ -90,7 +91,18 @@ def build(line: Settings) -> Config:
         access=access_policy(line),
         log=log_policy(line),
         faults=fault_policy(line),
+        metrics=metrics_policy(line.value("--metrics")),
     )
+
+
+def metrics_policy(value: str | None) -> MetricsPolicy | None:
+    """Return where metrics are served. Raises UsageError for what is no address and port."""
+    if value is None:
+        return None
+    try:
+        return MetricsPolicy.of(value)
+    except ValueError as error:
+        raise UsageError(f"Invalid value for option --metrics ({value}): {error}") from error
 
 
 def log_policy(line: Settings) -> LogPolicy:

@@ -104,6 +104,11 @@ OWN = (
                (Argument("dictionary", Kind.CHOICE, choices=("pydicom", "none")),), origin=_OWN),
     ),
     *grouped(
+        _GROUP, "monitoring",
+        Option("--metrics", "", "serve metrics, health, status and a live page\nover HTTP (needs fastscp[metrics])",
+               "[p]ort: [address:]port (default address: 127.0.0.1)", text("port"), conflicts=("--inetd",), origin=_OWN),
+    ),
+    *grouped(
         _GROUP, "logging",
         Option("--log-json", "", "log to stderr, one JSON object a line\n(not with --log-config)",
                conflicts=("--log-config",), origin=_OWN),

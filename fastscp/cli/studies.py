@@ -21,9 +21,9 @@ from fastscp import __date__, __version__
 from fastscp.cli.output import write
 from fastscp.coordinator import requests
 from fastscp.coordinator.inspection import FailedHook, Inspection, OpenStudy
-from fastscp.coordinator.state_directory import state_path
 from fastscp.errors import FastscpError, UsageError
 from fastscp.log.text import printable
+from fastscp.store.hidden import state_path
 
 _ALL: Final = "all"
 #: command, its parameters, help

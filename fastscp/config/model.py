@@ -8,6 +8,7 @@ from fastscp.access.policy import AccessPolicy
 from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.dicom.options import OutputOptions
 from fastscp.log.policy import LogPolicy
+from fastscp.metrics.policy import MetricsPolicy
 from fastscp.store.policy import StorePolicy
 from fastscp.study.commands import names_peer
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
@@ -27,6 +28,7 @@ class Config:
     access: AccessPolicy = field(default_factory=AccessPolicy)
     log: LogPolicy = field(default_factory=LogPolicy)
     faults: FaultPolicy = field(default_factory=FaultPolicy)
+    metrics: MetricsPolicy | None = None
 
     @property
     def keeps_studies(self) -> bool:

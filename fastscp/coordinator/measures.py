@@ -6,15 +6,24 @@ a second.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
+from fastscp.coordinator.dispatch import Dispatcher
+from fastscp.coordinator.event_log import EventLog
+from fastscp.coordinator.studies import Studies
+from fastscp.coordinator.tasks import Lanes
+from fastscp.errors import ProcessError
+from fastscp.log.names import APPLICATION
 from fastscp.metrics import table
-from fastscp.metrics.board import Ledger
-from fastscp.metrics.table import Metric
+from fastscp.metrics.board import Board, Ledger
 from fastscp.study.event_types import Event
+
+_log = logging.getLogger(APPLICATION)
 
 ROLE = "coordinator"
 LOOK_S = 1.0
@@ -29,6 +38,35 @@ class Timers(Protocol):
         """Call back once."""
 
 
+@dataclass(frozen=True)
+class Depths:
+    """How much there is, now."""
+
+    studies: int = 0  #: open
+    running: int = 0  #: hooks
+    waiting: int = 0  #: tasks
+    event_octets: int = 0
+    events_dropped: int = 0  #: since this process began
+
+
+def depths(studies: Studies | None, lanes: Lanes, dispatcher: Dispatcher, log: EventLog | None) -> Depths:
+    """Return how much there is, now."""
+    running = len(dispatcher.running)
+    octets, dropped = (0, 0) if log is None else (log.waiting_octets, log.dropped_ever)
+    return Depths(0 if studies is None else studies.open_count, running, lanes.pending - running, octets, dropped)
+
+
+def measures_of(board: Board | None) -> Measures | None:
+    """Return what the coordinator counts with; without room it counts nothing."""
+    if board is None:
+        return None
+    try:
+        return Measures(board.claim(ROLE))
+    except ProcessError as error:
+        _log.error("the coordinator counts nothing: %s", error)
+        return None
+
+
 class Measures:
     """A reader of the event stream that counts in ``ledger``."""
 
@@ -40,6 +78,7 @@ class Measures:
         self._running: dict[int, dict[str, object]] = {}
         self._ended: deque[dict[str, object]] = deque(maxlen=MOST_RECENT)
         self._changed = True
+        self._dropped = 0  #: events that are counted
 
     def put(self, event: Event) -> None:
         """Take one event."""
@@ -73,15 +112,19 @@ class Measures:
             return
         self._changed = True
 
-    def watch(self, loop: Timers, gauges: Callable[[], Mapping[Metric, float]]) -> None:
-        """Take over ``gauges`` now and once a second, and report."""
-        self.look(gauges())
-        loop.call_later(LOOK_S, lambda: self.watch(loop, gauges))
+    def watch(self, loop: Timers, depths: Callable[[], Depths]) -> None:
+        """Take over how much there is of everything, now and once a second, and report."""
+        self.look(depths())
+        loop.call_later(LOOK_S, lambda: self.watch(loop, depths))
 
-    def look(self, gauges: Mapping[Metric, float]) -> None:
-        """Take over what gauges are now, and report what has changed."""
-        for metric, value in gauges.items():
-            self._ledger.set(metric, value)
+    def look(self, depths: Depths) -> None:
+        """Take over how much there is of everything, and report what has changed."""
+        self._ledger.set(table.STUDIES_OPEN, depths.studies)
+        self._ledger.set(table.HOOKS_RUNNING, depths.running)
+        self._ledger.set(table.HOOKS_QUEUED, depths.waiting)
+        self._ledger.set(table.EVENTS_WAITING, depths.event_octets)
+        self._ledger.add(table.EVENTS_DROPPED, by=depths.events_dropped - self._dropped)
+        self._dropped = depths.events_dropped
         if not self._changed:
             return
         self._changed = False

@@ -13,8 +13,9 @@ from fastscp.config.network import ProcessMode
 from fastscp.coordinator.deferred_state import DeferredState
 from fastscp.coordinator.engine import Engine
 from fastscp.coordinator.state import FILE_NAME, SqliteState
-from fastscp.coordinator.state_directory import StateDirectory, state_path
+from fastscp.coordinator.state_directory import StateDirectory
 from fastscp.errors import ProcessError
+from fastscp.store.hidden import state_path
 from fastscp.study import naming
 from fastscp.study.policy import Sorting
 from fastscp.study.state import HookState, StudyState

@@ -34,7 +34,9 @@ from fastscp.coordinator.handing_over import HandingOver
 from fastscp.coordinator.heir import Heir
 from fastscp.coordinator.hooks import HookProcesses, HookRunner, Processes
 from fastscp.coordinator.host_names import HostNames
+from fastscp.coordinator.inheriting import Inheriting
 from fastscp.coordinator.opening import open_hook_state, open_state
+from fastscp.coordinator.measures import Measures, depths, measures_of
 from fastscp.coordinator.operators import Operators
 from fastscp.coordinator.patience import Patience
 from fastscp.coordinator.placing import Placer
@@ -48,8 +50,10 @@ from fastscp.errors import PacketError, ProcessError, StorageError
 from fastscp.log import setup as log
 from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION
-from fastscp.process import fdpass, packets
+from fastscp.metrics.board import Board
+from fastscp.process import fdpass, journal, packets
 from fastscp.process.heartbeat import Heartbeat
+from fastscp.process.journal import Journals
 from fastscp.process.loop import IN, Loop
 from fastscp.store.own_paths import OwnPaths
 from fastscp.study.commands import Commands
@@ -65,7 +69,7 @@ PAUSE_S = 0.001  #: between two portions of renames, for a look at the channels
 _IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
-def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = None) -> int:
+def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = None, board: Board | None = None) -> int:
     """Run the process until it is drained or stopped; return its exit status. Owns ``control``.
 
     ``heartbeat`` gives the signs of life that its parent wants. A state directory or an event log that cannot be used is
@@ -75,7 +79,7 @@ def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = N
         signal.signal(number, signal.SIG_IGN)
     try:
         loop = Loop()
-        coordinator = _build(control, config, loop, heartbeat)
+        coordinator = _build(control, config, loop, heartbeat, measures_of(board))
         if heartbeat is not None:
             heartbeat.beat_in(loop)
         try:
@@ -88,7 +92,8 @@ def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = N
     return 0
 
 
-def _build(control: socket.socket, config: Config, loop: Loop, heartbeat: Heartbeat | None) -> Coordinator:
+def _build(control: socket.socket, config: Config, loop: Loop, heartbeat: Heartbeat | None,
+           measures: Measures | None) -> Coordinator:
     event_log = EventLog(Destination(config.hooks.event_log), loop) if config.hooks.event_log else None
     state = open_state(config, Patience(control, heartbeat)) if config.keeps_studies else None
     hook_state = state or open_hook_state(config)
@@ -96,7 +101,7 @@ def _build(control: socket.socket, config: Config, loop: Loop, heartbeat: Heartb
         make_completed_directory(config.study.completed_directory, config.store.output_directory)
     processes = HookProcesses(sockets_as_output=config.network.mode is not ProcessMode.INETD)
     return Coordinator(control, config, loop=loop, state=state, hook_state=hook_state, event_log=event_log,
-                       processes=processes, adopt=adopt)
+                       processes=processes, adopt=adopt, measures=measures)
 
 
 class Coordinator:
@@ -107,12 +112,14 @@ class Coordinator:
 
     def __init__(self, control: socket.socket, config: Config, *, loop: Loop, state: StudyState | None,
                  hook_state: HookState, event_log: EventLog | None, processes: Processes,
-                 adopt: Callable[[int], Transport], clock: Callable[[], float] = time.monotonic) -> None:
+                 adopt: Callable[[int], Transport], clock: Callable[[], float] = time.monotonic,
+                 measures: Measures | None = None) -> None:
         self._control = control
         self._loop = loop
         self._state = hook_state
         self._event_log = event_log
-        stream = stream_to(event_log)
+        self._measures = measures
+        stream = stream_to(event_log, measures)
         self._adopt = adopt
         self._round_pending = False
         self._draining = False
@@ -129,6 +136,9 @@ class Coordinator:
         finisher = None
         output_directory = config.store.output_directory
         recovered = hook_state.recover()
+        self._inheriting = None
+        if state is not None and state.directory is not None:
+            self._inheriting = Inheriting(Journals(state.directory / journal.DIRECTORY))
         self._backlog = Backlog(self._lanes, hook_state, last_task=recovered.last_task)
         if state is not None:
             finisher = Finisher(config.study, state, stream, has_hook=config.hooks.on_end_of_study is not None)
@@ -140,7 +150,7 @@ class Coordinator:
             self._backlog.recover(recovered.tasks)
         self._sessions = Sessions(loop, self._lanes, self._studies, self._backlog, stream, config.hooks,
                                   output_directory, known=recovered.events, changed=self._schedule_round,
-                                  said=self._said)
+                                  said=self._said, journal_of=self._inheriting.of if self._inheriting else lambda _name: ())
         self._backlog.kept = self._sessions.hook_taken
         self._dispatcher = Dispatcher(
             loop, self._lanes, Commands(config.hooks, ignore=config.store.ignore),
@@ -155,7 +165,8 @@ class Coordinator:
         self._handing_over = HandingOver(control, hook_state, self._lanes, self._sessions, self._backlog,
                                          self._dispatcher, self._commits, self._schedule_round)
         self._operators = Operators(loop, hook_state, self._backlog, self._commits, self._schedule_round)
-        self._expect_back(recovered)
+        heirs = self._inheriting.all(self._sessions.inherit) if self._inheriting else []
+        self._expect_back(recovered, heirs)
         self._operators.begin()
 
     def run(self) -> None:
@@ -167,6 +178,8 @@ class Coordinator:
             pass
         with contextlib.suppress(BrokenPipeError):  # it has died meanwhile: end of file is read next, if it was not yet
             self._control.send(packets.encode({"kind": "ready"}))
+        if self._measures is not None:
+            self._measures.watch(self._loop, lambda: depths(self._studies, self._lanes, self._dispatcher, self._event_log))
         self._schedule_round()
         self._loop.run()
 
@@ -279,12 +292,12 @@ class Coordinator:
 
     # -- an earlier coordinator --------------------------------------------------------------------------
 
-    def _expect_back(self, recovered: Recovered) -> None:
+    def _expect_back(self, recovered: Recovered, inherited: list[str]) -> None:
         """Give the workers and associations of an earlier coordinator time to be heard of."""
         if recovered.events:
             self._loop.call_later(FORGET_WORKERS_S, self._forget_workers)
-        if recovered.studies or recovered.events:
-            associations = list(recovered.holders)
+        if recovered.studies or recovered.events or inherited:
+            associations = [*recovered.holders, *inherited]
             self._loop.call_later(RECOVERY_S, lambda: self._forget_unheard(associations))
 
     def _forget_unheard(self, associations: list[str]) -> None:
@@ -320,6 +333,8 @@ class Coordinator:
             self._drain(with_studies=not self._resumed)
         if self._studies is not None:
             self._studies.due(self._loop.now)
+            for transfer in self._studies.recalls():
+                self._sessions.recall(transfer)
         if not self._commits.commit() and self._studies is not None:
             self._dispatcher.run_kept(self._commits.kept_task)
         elif self._dispatcher.run() | (self._studies is not None and self._studies.tidy()):
@@ -329,7 +344,8 @@ class Coordinator:
         self._backlog.settle()
         if self._valve.look(self._lanes.pending):
             self._sessions.hold_objects(on=self._valve.closed)
-        self._commits.commit()
+        if self._commits.commit() and self._inheriting is not None:
+            self._inheriting.durable()
         if self._event_log is not None:
             self._event_log.flush()
         self._watch_deadline()

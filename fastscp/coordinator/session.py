@@ -23,22 +23,44 @@ _SHOWN = 4096  #: characters of a packet in the log
 _OUT_OF_RESOURCES = 0xA700  #: PS3.4 Table B.2-1
 
 
-class Session:
-    """One worker's channel, and what the worker told over it."""
+class Nowhere:
+    """The channel of a worker that is gone: what it would be told is of no interest any more."""
 
-    def __init__(self, key: int, name: str, transport: Transport, loop: Loop, *,
+    open = blocked = False
+
+    def send(self, octets: bytes) -> None:
+        """Send nothing."""
+
+    def read(self) -> bool:
+        """Read nothing."""
+        return False
+
+    def close(self) -> None:
+        """Close nothing."""
+
+    leave = close
+
+
+class Session:
+    """One worker's channel, and what the worker told over it. Without a ``transport`` the worker is gone."""
+
+    def __init__(self, key: int, name: str, transport: Transport | None, loop: Loop, *,
                  taken: Callable[[Session, bytes], None], lost: Callable[[Session], None]) -> None:
         self.key = key
         self.incarnation = name
         self.highest_event = 0  #: taken over
         self.associations: dict[str, tuple[dict[str, Any], bytes]] = {}  #: ``opened`` packets
         self.requests: set[int] = set()  #: transfers under way
-        self.channel = Channel(transport, loop, taken=partial(taken, self), lost=partial(lost, self))
+        self.kept: dict[str, int] = {}  #: those that go on between two objects, by association
+        self.channel: Channel | Nowhere = Nowhere()
+        if transport is not None:
+            self.channel = Channel(transport, loop, taken=partial(taken, self), lost=partial(lost, self))
 
 
 def refusal(request: int, reason: str, status: int = _OUT_OF_RESOURCES) -> packets.Placed:
     """Answer that no object can be placed now."""
-    return {"kind": "placed", "request": request, "directory": "", "status": status, "message": reason, "late": False}
+    return {"kind": "placed", "request": request, "directory": "", "status": status, "message": reason, "late": False,
+            "lasting": False}
 
 
 def peer_of(session: Session, packet: packets.WorkerPacket) -> str:

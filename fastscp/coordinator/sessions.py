@@ -42,6 +42,7 @@ from fastscp.process.loop import Loop
 from fastscp.study import events, variables
 from fastscp.study.commands import RECEPTION
 from fastscp.study.policy import HookPolicy
+from fastscp.study.tracker import Transfer
 
 _log = logging.getLogger(APPLICATION)
 
@@ -51,13 +52,14 @@ class Sessions:
 
     ``studies`` is None where none are tracked; objects then go into ``output_directory``, their hooks into the
     ``backlog``. ``known`` holds the highest event taken over from each worker of an earlier coordinator, ``changed`` is
-    called when a round has work, ``said`` counts what is logged for each peer.
+    called when a round has work, ``said`` counts what is logged for each peer, ``journal_of`` returns what a worker that died had
+    not told any more.
     """
 
     def __init__(self, loop: Loop, lanes: Lanes, studies: Studies | None, backlog: Backlog,
                  sink: events.EventSink | None, hooks: HookPolicy, output_directory: str, *, known: Mapping[str, int],
                  changed: Callable[[], None], said: PeerLimit | None = None,
-                 wall: Callable[[], float] = time.time) -> None:
+                 journal_of: Callable[[str], Iterable[bytes]] = lambda _incarnation: (), wall: Callable[[], float] = time.time) -> None:
         self._loop = loop
         self._lanes = lanes
         self._studies = studies
@@ -68,6 +70,7 @@ class Sessions:
         self._changed = changed
         self._said = said or PeerLimit(time.monotonic, loop.call_later)
         self._wall = wall
+        self._journal_of = journal_of
         self._events = dict(known)  #: highest event taken over, by incarnation
         self._sessions: dict[int, Session] = {}
         self._last_key = 0
@@ -122,8 +125,13 @@ class Sessions:
 
     # -- what workers tell ------------------------------------------------------------------------
 
-    def _take(self, session: Session, octets: bytes) -> None:
+    def _take(self, session: Session, together: bytes) -> None:
+        """Take what came as one packet; more than one packet of a worker may be in it."""
         self._changed()
+        for octets in together.split(b"\n"):
+            self._take_one(session, octets)
+
+    def _take_one(self, session: Session, octets: bytes) -> None:
         try:
             packet = packets.decode_worker(octets)
         except PacketError:
@@ -180,7 +188,7 @@ class Sessions:
     def _take_place(self, session: Session, packet: packets.Place) -> None:
         if self._studies is None:
             self._answer(session, {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
-                                   "directory": self._output_directory, "late": False})
+                                   "directory": self._output_directory, "late": False, "lasting": False})
         elif self._trouble:
             self._answer(session, refusal(packet["request"], self._trouble))
         else:
@@ -191,6 +199,12 @@ class Sessions:
         if packet["status"]:
             session.requests.discard(packet["request"])
         self._answer(session, packet)
+
+    def recall(self, transfer: Transfer) -> None:
+        """Have a worker give back a transfer that goes on."""
+        for session in self._sessions.values():
+            if session.incarnation == transfer[0]:
+                self._answer(session, {"kind": "recall", "request": transfer[1]})
 
     def _abandon(self, session: Session, request: int) -> None:
         if request in session.requests and self._studies is not None:
@@ -204,9 +218,18 @@ class Sessions:
             session.highest_event = event
             self._store(session, packet, octets, cause)
         if self._studies is not None or not self._lanes.caused(cause):
-            self._answer(session, {"kind": "ack", "event": event})
+            self._acknowledge(session, event)
         if self._hooks.synchronous and not self._lanes.caused(cause):
             self._answer(session, {"kind": "ran", "event": event})
+
+    def _acknowledge(self, session: Session, event: int) -> None:
+        """Acknowledge an event, together with the one before where that leaves now, too."""
+        if self._outgoing:
+            latest, packet = self._outgoing[-1]
+            if latest is session and packet["kind"] == "ack" and packet["event"] == event - 1:
+                packet["event"] = event
+                return
+        self._answer(session, {"kind": "ack", "first": event, "event": event})
 
     def _store(self, session: Session, packet: packets.Stored, octets: bytes, cause: Cause) -> None:
         opened, caller = self._caller(session, packet["association"])
@@ -215,7 +238,11 @@ class Sessions:
             self._sink.put(events.object_stored(self._wall(), opened, packet))
         if self._studies is not None:
             if packet["request"] is not None:
-                session.requests.discard(packet["request"])
+                if packet["keeps"]:
+                    session.kept[packet["association"]] = packet["request"]
+                else:
+                    session.requests.discard(packet["request"])
+                    session.kept.pop(packet["association"], None)
             self._studies.stored(packet, octets, opened, caller, session.incarnation,
                                  cause if self._hooks.synchronous else None, self._loop.now)
             self._events[session.incarnation] = packet["event"]
@@ -238,11 +265,15 @@ class Sessions:
 
     def _close_association(self, session: Session, association: str) -> None:
         session.associations.pop(association, None)
+        kept = session.kept.pop(association, None)
+        if kept is not None:
+            self._abandon(session, kept)
         if self._studies is not None:
             self._studies.closed(association)
 
     def _lose(self, session: Session) -> None:
         """Take note that a worker died: its associations ended, its transfers are void."""
+        self._inherit(session, self._journal_of(session.incarnation))
         del self._sessions[session.key]
         for request in sorted(session.requests):
             self._abandon(session, request)
@@ -261,6 +292,29 @@ class Sessions:
                     session.associations[association] = named, orjson.dumps(named)
 
     # -- an earlier coordinator --------------------------------------------------------------------------
+
+    def inherit(self, incarnation: str, journal: Iterable[bytes]) -> list[str]:
+        """Take over the journal of a worker that may be gone; return its associations, which may be open."""
+        self._last_key += 1
+        session = Session(self._last_key, incarnation, None, self._loop, taken=self._take, lost=self._lose)
+        session.highest_event = self._events.get(incarnation, 0)
+        self._inherit(session, journal)
+        return list(session.associations)
+
+    def _inherit(self, session: Session, journal: Iterable[bytes]) -> None:
+        """Take over what a worker answered and could not tell."""
+        for octets in journal:
+            try:
+                packet = packets.decode_worker(octets)
+            except PacketError:
+                leave_out(octets)
+                continue
+            if packet["kind"] == "opened":
+                session.associations.setdefault(packet["association"], (dict(packet), octets))
+                if self._studies is not None:
+                    self._studies.opened(packet["association"])
+            elif packet["kind"] == "stored" and packet["event"] > session.highest_event:
+                self._take_one(session, octets)
 
     def unheard(self, associations: Iterable[str]) -> list[str]:
         """Return those of ``associations`` that no worker has open."""
@@ -295,7 +349,10 @@ class Sessions:
         session = None if task.cause is None else self._sessions.get(task.cause[0])
         if session is not None and task.cause is not None:
             event = task.cause[1]
-            self._answer(session, {"kind": "ack", "event": event} if kind == "ack" else {"kind": "ran", "event": event})
+            if kind == "ack":
+                self._acknowledge(session, event)
+            else:
+                self._answer(session, {"kind": "ran", "event": event})
 
     def _answer(self, session: Session, packet: packets.CoordinatorPacket) -> None:
         self._outgoing.append((session, packet))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
-from fastscp.store.hidden import STATE_DIRECTORY
+from fastscp.store.hidden import state_path
 
 _log = logging.getLogger(APPLICATION)
 
@@ -22,11 +22,6 @@ _WAITING = (1, 1)
 _PATIENCE_S = 2.0
 _STEP_S = 0.02
 _STEPS_OF_A_DEATH = 25  #: whoever waits longer says so
-
-
-def state_path(configured: str | None, output_directory: str) -> Path:
-    """Return where the state of a service is, whether or not it is there."""
-    return Path(configured) if configured is not None else Path(output_directory) / STATE_DIRECTORY
 
 
 def make_completed_directory(directory: str, output_directory: str) -> None:

@@ -63,6 +63,11 @@ class Studies:
         self._forgot = 0.0  #: when the last look was
 
     @property
+    def open_count(self) -> int:
+        """How many are open."""
+        return len(self._tracker)
+
+    @property
     def last_task(self) -> int:
         """Number of the latest task."""
         return self._last_task
@@ -124,11 +129,12 @@ class Studies:
                 self._placer.ensure(study.directory)
         except (InstanceError, StorageError) as error:
             answer({"kind": "placed", "request": packet["request"], "directory": "", "status": error.status,
-                    "message": str(error), "late": False})
+                    "message": str(error), "late": False, "lasting": False})
             return
         self._tracker.begin((incarnation, packet["request"]), study)
         placed: packets.Placed = {"kind": "placed", "request": packet["request"], "directory": study.directory, "status": 0,
-                                  "message": "", "late": study.late}
+                                  "message": "", "late": study.late,
+                                  "lasting": self._tracker.lasting and not study.late}
         self._finisher.settle(study.directory, partial(answer, placed))
 
     def _open(self, uid: str, packet: packets.Place, now: float) -> Study:
@@ -195,8 +201,9 @@ class Studies:
         first = None
         if self._hooks.on_reception is not None:
             first = self._add_hook(RECEPTION, study.number, variables.reception(opened, packet), cause=cause)
-        ended = self._tracker.stored(study, association, transfer, now)
-        self._series_stored(study, packet["series"], association, caller, cause, first)
+        keeps = packet["keeps"]
+        ended = self._tracker.stored(study, association, transfer, now, keeps=keeps)
+        self._series_stored(study, packet, caller, cause, first, keeps=keeps)
         self._end(ended, "other-study", cause=cause, after=first)
 
     def _study_of(self, packet: packets.Stored, transfer: Transfer | None, now: float) -> Study:
@@ -219,16 +226,18 @@ class Studies:
 
     # -- series -----------------------------------------------------------------------------------
 
-    def _series_stored(self, study: Study, series: str, association: str, caller: bytes, cause: Cause | None,
-                       after: Task | None) -> None:
+    def _series_stored(self, study: Study, packet: packets.Stored, caller: bytes, cause: Cause | None,
+                       after: Task | None, *, keeps: bool) -> None:
         if self._hooks.on_end_of_series is None and self._sink is None:
             return
+        association, series = packet["association"], packet["series"]
         self._series_of.setdefault(study.number, {})[series] = caller
         self._series.hold(association, (study.number, series))
         for number, other in sorted(self._series.free):
             owner = self._tracker.numbered(number)
-            # without a study it ended with this object; under a transfer it may get another object of the series
-            if owner is not None and not owner.transfers and self._tracker.may_end_at_once(owner):
+            # without a study it ended with this object; under another transfer it may get another object of the series
+            if (owner is not None and owner.transfers == (keeps and owner is study)
+                    and self._tracker.may_end_at_once(owner)):
                 self._end_series(owner, other, cause, after)
 
     def _end_series(self, study: Study, series: str, cause: Cause | None, after: Task | None) -> None:
@@ -249,6 +258,10 @@ class Studies:
         """End the studies whose time is over, or some of a great many; ``deadline`` is over while there are more."""
         for study in self._tracker.due(now, MOST_ENDS):
             self._end([study], "maximum-age" if study.closing else "timeout")
+
+    def recalls(self) -> list[Transfer]:
+        """Return, once, the transfers that are to be given back before their study can end."""
+        return self._tracker.recalls()
 
     def deadline(self) -> float | None:
         """Return when ``due`` has to be called next."""

@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any
 
 from fastscp.config import Config
-from fastscp.coordinator.state_directory import state_path
 from fastscp.errors import FastscpError, ProcessError, UsageError
 from fastscp.ingest.books import Books, reported
 from fastscp.ingest.channel import Channel, Closed, channel_pair
@@ -47,6 +46,7 @@ from fastscp.process.titles import set_title
 from fastscp.service.inetd import CoordinatorChild, run_coordinator
 from fastscp.service.run import completed, preload
 from fastscp.service.tidying import remove_leftovers
+from fastscp.store.hidden import state_path
 from fastscp.store.policy import Sync
 from fastscp.study.policy import Sorting
 from fastscp.worker.context import Shared, reception_context

@@ -23,6 +23,10 @@ _HANDSHAKE_RECORD = b"\x16"  #: ContentType of a TLS record (RFC 8446 §5.1); no
 WOULD_BLOCK = -1
 
 
+_LEAST_EXPECTED = 32 << 10  #: octets that are worth waiting for together
+_MOST_EXPECTED = 256 << 10
+
+
 class TransportError(FastscpError):
     """The connection is of no use any more; the text says why. Nothing can be sent to the peer."""
 
@@ -60,6 +64,9 @@ class Transport(Protocol):
     def peek(self) -> int:
         """Return the next octet that has come, WOULD_BLOCK where there is none or nobody can know. Never raises."""
 
+    def expect(self, octets: int) -> None:
+        """Have the socket report when about so many octets are there, or the end, rather than some; 1: with each."""
+
     def pending(self) -> int:
         """Not 0 when ``receive_into`` has more to give although the socket may stay silent."""
 
@@ -90,6 +97,7 @@ class PlainTransport:
         self._recv_into = sock.recv_into
         self._send = sock.send
         self._fresh = True  #: nothing has been received
+        self._expected = 1
 
     def fileno(self) -> int:
         """Descriptor to wait on."""
@@ -132,6 +140,14 @@ class PlainTransport:
         except OSError:
             octet = b""
         return octet[0] if octet else WOULD_BLOCK
+
+    def expect(self, octets: int) -> None:
+        """Set the low-water mark of the socket (socket(7), SO_RCVLOWAT), where that is worth a call."""
+        octets = min(octets, _MOST_EXPECTED)
+        if octets >= _LEAST_EXPECTED or self._expected > octets:
+            if octets != self._expected:
+                self._expected = octets
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, octets)
 
     def pending(self) -> int:
         """Nothing is kept here."""

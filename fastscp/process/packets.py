@@ -83,6 +83,7 @@ class Stored(TypedDict):
     kind: Literal["stored"]
     event: int
     request: int | None
+    keeps: bool  #: the transfer of ``request`` goes on: the association's next objects of the study come under it
     association: str
     directory: str
     file: str
@@ -104,7 +105,8 @@ class Stored(TypedDict):
 class Placed(TypedDict):
     """Publish there (the directory exists); a ``status`` other than 0 refuses the object.
 
-    ``late``: the study has ended before, so it is of interest whether an object changes anything.
+    ``late``: the study has ended before, so it is of interest whether an object changes anything. ``lasting``: the
+    transfer may go on with further objects of the study, until it is recalled.
     """
 
     kind: Literal["placed"]
@@ -113,12 +115,21 @@ class Placed(TypedDict):
     status: int
     message: str
     late: bool
+    lasting: bool
+
+
+class Recall(TypedDict):
+    """Give back a transfer that goes on without an object under way (``abandoned``), or with the end of the one there is."""
+
+    kind: Literal["recall"]
+    request: int
 
 
 class Ack(TypedDict):
-    """``event`` is taken over by the coordinator and need not be repeated."""
+    """The events from ``first`` to ``event`` are taken over by the coordinator and need not be repeated."""
 
     kind: Literal["ack"]
+    first: int
     event: int
 
 
@@ -226,7 +237,7 @@ class Unconnected(TypedDict):
 
 
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
-CoordinatorPacket = Placed | Ack | Failed | Ran | Hold | Trouble
+CoordinatorPacket = Placed | Recall | Ack | Failed | Ran | Hold | Trouble
 #: between the acceptor process and the coordinator
 ControlPacket = Worker | Order | Host | Ready | Guest | HandedOver | Unable | Lent | HookEnded
 #: from the acceptor process to a worker

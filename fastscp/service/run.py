@@ -33,6 +33,7 @@ from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.slots import Slots
 from fastscp.process.titles import set_title
 from fastscp.service.inheritance import adopt_predecessor, copy_of_key, with_inherited_key
+from fastscp.service.monitoring import Metrics, monitor_child, open_metrics
 from fastscp.service.tidying import remove_leftovers
 from fastscp.store.policy import StorePolicy
 from fastscp.worker.context import Shared
@@ -42,6 +43,7 @@ from fastscp.worker.process import Worker, WorkerSettings
 if TYPE_CHECKING:
     import socket
 
+    from fastscp.acceptor.measures import Measures
     from fastscp.acceptor.policy import AcceptorPolicy, Bequest, Children, WorkerStart
     from fastscp.acceptor.predecessor import Predecessor
     from fastscp.process.heartbeat import Heartbeat
@@ -97,8 +99,10 @@ def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | N
             raise ProcessError("no port to listen on")
         listeners = [open_listener(network.port, network.address_family)]
     descriptors = raise_descriptor_limit()
-    settings = replace(settings, shared=shared_by_workers(network, config.store, inherited))
-    policy, started = acceptor_policy(config, descriptors), children(config, settings, None if inherited is None else inherited.key)
+    metrics = open_metrics(config.metrics, inherited)
+    settings = replace(settings, shared=shared_by_workers(network, config.store, inherited, metrics))
+    policy = acceptor_policy(config, descriptors)
+    started = children(config, settings, None if inherited is None else inherited.key, metrics)
     preload(config)  # all code and tables are read while the files they are in can be
     if network.user is not None:
         from fastscp.service.privileges import drop_privileges  # noqa: PLC0415 - only with --user
@@ -109,7 +113,7 @@ def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | N
              tls=network.tls is not None)
     resolver = Resolver() if config.looks_up_hosts else None
     return AcceptorProcess(policy, listeners, started, resolver=resolver, predecessor=predecessor,
-                           watchdog_s=watchdog_s()).run()
+                           measures=acceptor_measures(metrics), watchdog_s=watchdog_s()).run()
 
 
 def announce(addresses: list[str], workers: int, store: StorePolicy, *, tls: bool) -> None:
@@ -145,7 +149,7 @@ def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
     )
 
 
-def children(config: Config, settings: WorkerSettings, key: int | None = None) -> Children:
+def children(config: Config, settings: WorkerSettings, key: int | None = None, metrics: Metrics | None = None) -> Children:
     """Return what the acceptor process starts; ``key`` is an inherited copy of the TLS key."""
     from fastscp.acceptor.policy import Children  # noqa: PLC0415 - as in serve
     from fastscp.coordinator import process as coordinator  # noqa: PLC0415 - imported once, before the forks
@@ -157,15 +161,18 @@ def children(config: Config, settings: WorkerSettings, key: int | None = None) -
         return run_worker(start, config, current[0])
 
     def run_coordinator(control: socket.socket, heartbeat: Heartbeat) -> int:
-        return coordinator.main(control, config, heartbeat)
+        return coordinator.main(control, config, heartbeat, settings.shared.board)
 
     def reload() -> None:
         current[0] = replace(worker_settings(config.network.tls), shared=settings.shared)
 
-    return Children(worker, run_coordinator, reload, bequest(config.network, settings.shared.places, key))
+    monitor = None
+    if metrics is not None and config.metrics is not None:
+        monitor = monitor_child(metrics, config.metrics, config.store, config.study)
+    return Children(worker, run_coordinator, reload, bequest(config.network, settings.shared.places, key, metrics), monitor)
 
 
-def bequest(network: NetworkPolicy, places: Places, key: int | None = None) -> Bequest:
+def bequest(network: NetworkPolicy, places: Places, key: int | None = None, metrics: Metrics | None = None) -> Bequest:
     """Return what a program that takes over inherits beside the listening sockets.
 
     ``key`` is the inherited copy of the TLS key. One is needed where the user changes, who may be able to read no other.
@@ -176,7 +183,9 @@ def bequest(network: NetworkPolicy, places: Places, key: int | None = None) -> B
         key = copy_of_key(network.tls)
     return Bequest((), password=None if network.tls is None else network.tls.password, key=key,
                    hosts=None if places.hosts is None else places.hosts.fileno(),
-                   titles=None if places.titles is None else places.titles.fileno())
+                   titles=None if places.titles is None else places.titles.fileno(),
+                   board=None if metrics is None else metrics.board.fileno(),
+                   metrics=None if metrics is None else metrics.listener.fileno())
 
 
 def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> int:
@@ -222,12 +231,22 @@ def worker_settings(tls: TLSPolicy | None, key: int | None = None) -> WorkerSett
     return WorkerSettings(tls_context=build_context(with_inherited_key(tls, key)))
 
 
-def shared_by_workers(network: NetworkPolicy, store: StorePolicy, inherited: Bequest | None = None) -> Shared:
+def shared_by_workers(network: NetworkPolicy, store: StorePolicy, inherited: Bequest | None = None,
+                      metrics: Metrics | None = None) -> Shared:
     """Make what the workers share, as far as it is wanted: with the places of a predecessor, if there is one."""
     hosts, titles = (None, None) if inherited is None else (inherited.hosts, inherited.titles)
     places = Places(None if network.max_per_host is None else Slots(network.max_per_host, hosts),
                     None if network.max_per_title is None else Slots(network.max_per_title, titles))
-    return Shared(places, None if store.min_free is None else Flag())
+    return Shared(places, None if store.min_free is None else Flag(), None if metrics is None else metrics.board)
+
+
+def acceptor_measures(metrics: Metrics | None) -> Measures | None:
+    """Return what the acceptor process counts with."""
+    if metrics is None:
+        return None
+    from fastscp.acceptor.measures import ROLE, Measures  # noqa: PLC0415 - as in serve
+
+    return Measures(metrics.board.claim(ROLE))
 
 
 def preload(config: Config) -> None:

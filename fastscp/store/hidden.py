@@ -22,6 +22,7 @@ import itertools
 import os
 import re
 import secrets
+from pathlib import Path
 from typing import Final
 
 STATE_DIRECTORY: Final = ".fastscp"  #: the durable state, where it has no other place
@@ -41,6 +42,11 @@ class Names:
     def next(self, kind: str = TEMPORARY) -> str:
         """Return another name."""
         return f"{PREFIX}{self._token}-{next(self._numbers)}{kind}"
+
+
+def state_path(configured: str | None, output_directory: str) -> Path:
+    """Return where the state of a service is, whether or not it is there."""
+    return Path(configured) if configured is not None else Path(output_directory) / STATE_DIRECTORY
 
 
 def is_own(name: str) -> bool:

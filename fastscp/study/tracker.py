@@ -11,6 +11,9 @@ That *a* moved on says nothing of what other associations are still to send. So 
 decides as soon as associations overlap: an object completes only studies that are open *alone*, which means that
 with each object since their first, of whichever study, no association was open but the one that brought it.
 
+A transfer may be *kept*: it goes on after its object, and the association's next objects of the study come under it
+without a question. Nobody tells when one begins, so a study whose time is over has its kept transfers recalled first.
+
 Invariant: a study with a transfer under way never ends, whatever the clock says. What ages beyond the maximum
 while objects are under way is *closing*: new objects open a new study, it ends with its last transfer.
 """
@@ -18,7 +21,7 @@ while objects are under way is *closing*: new objects open a new study, it ends 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 #: one transfer: (worker, its request number)
@@ -74,7 +77,9 @@ class Study:
     opened: float
     last: float
     objects: int = 0
-    transfers: int = 0
+    transfers: int = 0  #: under way, kept ones included
+    kept: set[Transfer] = field(default_factory=set)  #: go on between two objects
+    recalled: bool = False  #: these are to come back
     closing: bool = False
     directory_made: bool = False
     late: bool = False  #: it has ended before: a repeated object may change nothing
@@ -94,6 +99,7 @@ class Tracker:
         self._holders: Holders[int] = Holders()
         self._associations: set[str] = set()  #: open ones
         self._alone: set[int] = set()  #: numbers of the studies that are open alone
+        self._recalls: list[Transfer] = []
 
     def __len__(self) -> int:
         return len(self._open)
@@ -146,13 +152,24 @@ class Tracker:
         """Whether ``study`` was dropped because it never got an object."""
         return not study.objects and study.number not in self._open
 
+    @property
+    def lasting(self) -> bool:
+        """Whether transfers may be kept. An object that ends all other studies must not have to wait for theirs."""
+        return not self._literal_rule
+
     def stored(self, study: Study, association: str, transfer: Transfer | None,
-               now: float) -> list[Study]:
-        """Count an object that ``association`` stored in ``study``; return the studies this completes."""
+               now: float, *, keeps: bool = False) -> list[Study]:
+        """Count an object that ``association`` stored in ``study``; return the studies this completes.
+
+        ``keeps``: the transfer goes on.
+        """
         study.objects += 1
         self._touch(study, now)
         if transfer is not None:
-            self._end_transfer(transfer, now)
+            if keeps and self._transfers.get(transfer) is study:
+                study.kept.add(transfer)
+            else:
+                self._end_transfer(transfer, now)
         self._holders.hold(association, study.number)
         if self._associations - {association}:
             self._alone.clear()
@@ -190,9 +207,12 @@ class Tracker:
         for study in list(self._open.values()):
             if self._max_age_s is not None and study.opened + self._max_age_s <= now and study.objects:
                 self._close_to_new(study)
-            if study.transfers or not study.objects:
+            if (study.transfers > len(study.kept) and not study.closing) or not study.objects:
                 continue
             if study.closing or (self._timeout_s is not None and study.last + self._timeout_s <= now):
+                if study.transfers:
+                    self._recall(study)
+                    continue
                 ended.append(study)
                 if len(ended) == most:
                     break
@@ -204,13 +224,24 @@ class Tracker:
         """Return the earliest time at which ``due`` may have something, None when only objects count."""
         times = []
         if self._timeout_s is not None:
-            last = next((study.last for study in self._open.values() if not study.transfers and study.objects), None)
+            last = next((study.last for study in self._open.values() if study.objects and not study.recalled
+                         and study.transfers == len(study.kept)), None)
             if last is not None:
                 times.append(last + self._timeout_s)
         if self._max_age_s is not None:
             times.extend(study.opened + self._max_age_s for study in self._open.values()
                          if study.objects and not study.closing)
         return min(times, default=None)
+
+    def recalls(self) -> list[Transfer]:
+        """Return, once, the kept transfers that are to come back."""
+        recalls, self._recalls = self._recalls, []
+        return recalls
+
+    def _recall(self, study: Study) -> None:
+        if not study.recalled:
+            study.recalled = True
+            self._recalls.extend(sorted(study.kept, key=str))
 
     def drop_void(self) -> list[Study]:
         """Forget and return the studies that have no object and none under way."""
@@ -239,7 +270,11 @@ class Tracker:
         study = self._transfers.pop(transfer, None)
         if study is not None:
             study.transfers -= 1
-            self._touch(study, now)
+            if transfer in study.kept:
+                study.kept.discard(transfer)
+            else:
+                self._touch(study, now)
+            study.recalled = study.recalled and bool(study.kept)
             if study.objects:
                 self._holders.add_free(study.number)
         return study

@@ -217,6 +217,9 @@ class TLSTransport:
         """Not know: what has come is encrypted."""
         return WOULD_BLOCK
 
+    def expect(self, octets: int) -> None:
+        """Do nothing: how many octets on the socket they make is not known."""
+
     def pending(self) -> int:
         """Octets (or an end of the stream) that wait inside."""
         if self._ended:

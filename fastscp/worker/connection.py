@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastscp.dimse.command import Command
 from fastscp.dimse.provider import SHORTEST_DATA
@@ -34,17 +34,14 @@ from fastscp.ul.association import Association
 from fastscp.ul.events import Aborted, Established, Rejected, ReleaseRequested
 from fastscp.ul.pdu import P_DATA_TF
 from fastscp.worker.context import ConnectionContext
+from fastscp.worker.counting import measured
 from fastscp.worker.express import lane_of
-from fastscp.worker.flow import Flow
+from fastscp.worker.flow import Flow, Lane
 from fastscp.worker.limits import PEER_LEFT, Admittance, Patience, answers_within
-from fastscp.worker.measures import measured
 from fastscp.worker.narration import log_established, log_late, log_published, silence
 from fastscp.worker.publication import Published
 from fastscp.worker.service import StorageService
 from fastscp.worker.stream import Stream
-
-if TYPE_CHECKING:
-    from fastscp.core import Lane
 
 _log = logging.getLogger(NETWORK)
 _application_log = logging.getLogger(APPLICATION)
@@ -134,8 +131,7 @@ class Connection:
         storage.idle_since = self._context.loop.now
         storage.outcomes.stored(lane.written, lane.stored)
         for name in lane.replaced:
-            log_published(Published(self._context.service.reception.store.output_directory, os.fsdecode(name), replaced=True,
-                                    duplicate=OnDuplicate.REPLACE))
+            log_published(Published(lane.directory, os.fsdecode(name), replaced=True, duplicate=OnDuplicate.REPLACE))
 
     def resume(self) -> None:
         """Go on with what waits behind the item that blocked; harmless while items are being handled."""
@@ -174,7 +170,7 @@ class Connection:
                 self._patience.step(self._context.network.acse_timeout_s)
             else:
                 ours = blocked and not self.flow.working
-                inside = not ours and (self._association.inside_pdu or self.flow.inbox.inside_message)
+                inside = not ours and self.flow.inside
                 self._patience.follow(storage.idle_since, inside=inside, unread=bool(self._stream.output), blocked=blocked)
         left = PEER_LEFT if blocked and not self.flow.working and self._watched and not storage.waiting else 0
         self._stream.update(reading=not blocked, besides=left)
@@ -203,8 +199,8 @@ class Connection:
         elif self.flow.blocked and self.storage.waiting:
             self.storage.give_up()
         else:
-            missing = silence(answers=bool(self._stream.output), storing=self.storage.under_way is not None,
-                              begun=association.inside_pdu or self.flow.inbox.inside_message)
+            missing = silence(answers=bool(self._stream.output), storing=self.storage.busy,
+                              begun=self.flow.inside)
             _log.error("timed out: %s %s, aborting association", self.storage.caller, missing)
             self.abort(f"timed out: the peer {missing}", source=2, reason=0)
         if association.finished:
@@ -218,7 +214,8 @@ class Connection:
         self.storage.outcomes.opened(request)
         log_established(event, self.storage.caller, with_contexts=self._context.log_contexts)
         if self._context.depot is not None:
-            lane = lane_of(self._context.depot, self._context.service.reception, event, self._context.answers.policy.max_pdu_length)
+            lane = lane_of(self._context.depot, self._context.service, self.storage, self, event,
+                           self._context.answers.policy.max_pdu_length)
             self.flow.lane = measured(lane, event, self._context.service.measures)
         if 0 < request.max_pdu_length < SHORTEST_DATA:
             why = f"takes PDUs of at most {request.max_pdu_length} octets, no answer fits"
@@ -285,6 +282,7 @@ class Connection:
         if self.flow.inbox.provider is None:  # without an association there is nothing to abort
             self._close("failed", why)
             return
+        self.flow.give_up_gathering()
         self._association.abort(source, reason)
         self._give_back("aborted", why)
         self._await_close(min(_ABORT_TIMEOUT_S, self._context.network.acse_timeout_s))
@@ -316,6 +314,7 @@ class Connection:
         """Give everything back."""
         if self._stream.closed:
             return
+        self.flow.give_up_gathering()
         self._association.transport_closed()
         self._patience.cancel()
         self._stream.close()  # first: a late callback must find a closed connection

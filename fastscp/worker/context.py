@@ -54,8 +54,17 @@ class Reporter(Protocol):
               answer: Callable[[packets.Placed], None]) -> int:
         """Ask where an object goes; return the number of the request."""
 
+    def begin_again(self, request: int) -> bool:
+        """Begin another object under a transfer that was kept; False where it was given back meanwhile."""
+
+    def is_kept(self, request: int) -> bool:
+        """Tell whether a transfer is kept: another object may begin under it."""
+
+    def may_keep(self, request: int) -> bool:
+        """Tell whether a transfer may go on after its object."""
+
     def abandoned(self, request: int) -> None:
-        """Tell that the transfer of a ``place`` request failed."""
+        """Tell that the transfer of a ``place`` request failed, or that it is not kept any longer."""
 
     def next_event(self) -> int:
         """Return the number of the next event."""

@@ -16,6 +16,10 @@ class Dialogue(Protocol):
     peer: Peer
     flow: Flow
 
+    @property
+    def blocked(self) -> bool:
+        """Whether nothing further is handled."""
+
     def block(self) -> None:
         """Handle nothing further until ``resume``."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fastscp import core
 from fastscp.dicom import filemeta
@@ -20,16 +21,25 @@ from fastscp.dicom.uids import VERIFICATION, file_name_prefix, transfer_syntax
 from fastscp.log.names import APPLICATION
 from fastscp.store.policy import FileNames, OnDuplicate, Sync
 from fastscp.ul.events import Established
-from fastscp.worker.context import ReceptionContext, ServiceContext
+from fastscp.worker.context import ServiceContext
+from fastscp.worker.dialogue import Dialogue
+from fastscp.worker.reporting import OpenDirectories, ReportingLane
+
+if TYPE_CHECKING:
+    from fastscp.worker.flow import Lane
+    from fastscp.worker.service import StorageService
 
 _log = logging.getLogger(APPLICATION)
+_directories = OpenDirectories()  #: of this process
 
 
 def depot_of(context: ServiceContext) -> core.Depot | None:
     """Return where the express lanes of a worker put objects; None where every object needs more than storing."""
     reception = context.reception
     store, faults = reception.store, context.faults
-    if not core.ACTIVE or context.reporter is not None or store.ignore or store.file_names is not FileNames.INSTANCE_UID:
+    if not core.ACTIVE or store.ignore or store.file_names is not FileNames.INSTANCE_UID:
+        return None
+    if context.hooks_first or context.group is not None or (context.durable and not context.places):
         return None
     if faults.abort_during or faults.abort_after or faults.sleep_during_s or faults.sleep_after_s or reception.digest:
         return None
@@ -44,8 +54,10 @@ def depot_of(context: ServiceContext) -> core.Depot | None:
                       shapes=reception.shapes, most_octets=store.max_object_octets)
 
 
-def lane_of(depot: core.Depot, reception: ReceptionContext, event: Established, max_length: int) -> core.Lane | None:
+def lane_of(depot: core.Depot, service: ServiceContext, storage: StorageService, connection: Dialogue, event: Established,
+            max_length: int) -> Lane | None:
     """Return the express lane of an association; None where its objects are written about in the log."""
+    reception, reporter = service.reception, service.reporter
     if _log.isEnabledFor(logging.INFO):
         return None
     contexts = {number: (context.transfer_syntax, output_transfer_syntax(context.transfer_syntax, reception.output))
@@ -53,8 +65,13 @@ def lane_of(depot: core.Depot, reception: ReceptionContext, event: Established, 
     if not reception.output.bit_preserving:  # what is recognised is not deflated yet
         contexts = {number: syntaxes for number, syntaxes in contexts.items()
                     if not any(transfer_syntax(uid).deflated for uid in syntaxes)}
-    return core.Lane(depot, contexts, _describer(contexts, event.request.calling_ae_title),
-                     max_length=max_length, peer_max_length=event.request.max_pdu_length)
+    lane = core.Lane(depot, contexts, _describer(contexts, event.request.calling_ae_title), max_length=max_length,
+                     peer_max_length=event.request.max_pdu_length, tells=reporter is not None, sorts=service.places)
+    lane.directory = reception.store.output_directory
+    if reporter is None:
+        return lane
+    return ReportingLane(lane, storage, connection, service, reporter, _directories,
+                         {number: out for number, (_, out) in contexts.items()})
 
 
 def _describer(contexts: dict[int, tuple[str, str]], calling_ae_title: str) -> Callable[[int, bytes], tuple[bytes, bytes, bytes]]:

@@ -10,23 +10,47 @@ this connection and no other; nothing stays in the receive buffer when another c
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from fastscp.errors import PeerError
 from fastscp.net.peer import Peer
 from fastscp.net.transport import TransportError
 from fastscp.ul.association import Association
 from fastscp.worker.context import ConnectionContext
+from fastscp.worker.gathering import Gathering
 from fastscp.worker.inbox import Inbox
 from fastscp.worker.stream import Stream
 from fastscp.worker.turn import Turn
 
-if TYPE_CHECKING:
-    from fastscp.core import Lane
-
+_EXPECT_S = 0.02  #: how long octets may wait for others of their message
 _EXPRESS_OBJECTS = 32  #: stored without a look at the time, some 2 ms
+
+
+class Lane(Protocol):
+    """An express lane: of the core, or one that tells of what that did."""
+
+    @property
+    def stored(self) -> int:
+        """Objects of the last ``take``."""
+
+    @property
+    def written(self) -> int:
+        """Octets of their files."""
+
+    @property
+    def replaced(self) -> list[bytes]:
+        """Names of those in whose place an earlier file was."""
+
+    directory: str  #: of these files
+
+    def take(self, octets: memoryview, output: bytearray, most: int) -> int:
+        """Store what can be stored of what was read, and append the answers; return how many octets that took."""
+
+    def missing(self, octets: memoryview) -> int:
+        """Return how many octets, at least, a message lacks that would be taken if it were whole; 0 for others."""
 
 
 class Owner(Protocol):
@@ -72,6 +96,8 @@ class Flow:
         self._association = association
         self._pumping = False
         self._said = context.said
+        self._gathering = Gathering(context.service.intake)
+        self._expecting = False
 
     def enter(self, step: Callable[..., None], *arguments: Any) -> None:
         """Do something for the connection, within its turn."""
@@ -89,30 +115,95 @@ class Flow:
 
     def read(self) -> None:
         """Handle what was read, and read on while the transport has something and the turn goes on."""
-        transport, stream, inbox, intake = self._stream.transport, self._stream, self.inbox, self._intake
+        transport, stream, inbox, intake, gathering = (self._stream.transport, self._stream, self.inbox, self._intake,
+                                                       self._gathering)
+        fresh = 0  #: octets in the receive buffer
         while True:
-            if not inbox.unread:
-                count = transport.receive_into(intake.buffer)
+            if not inbox.unread or gathering.active:
+                buffer = gathering.room if gathering.active else intake.buffer
+                count = transport.receive_into(buffer)
                 if count < 0:
                     return
                 if count == 0:
-                    self._owner.end_of_file()
+                    if self._decode_gathered():
+                        self._owner.end_of_file()
                     return
-                inbox.receive(intake.buffer[:count])
+                fresh = 0 if gathering.active else count
+                inbox.receive(gathering.add(count) if gathering.active else buffer[:count])
             if self.lane is None or not self._express(self.lane):
-                try:
-                    inbox.decode(self._association)
-                except PeerError as error:
-                    self.pump()
-                    self._owner.violated(error)
+                if self.lane is not None and self._gather(self.lane, fresh):
+                    if transport.pending():
+                        continue
                     return
-                self.pump()
+                if not self._decode():
+                    return
             if self.blocked or stream.closed or not (inbox.unread or transport.pending()):
                 return
             if self.turn.over():
                 self._pause()
                 self._owner.update()
                 return
+
+    def _decode(self) -> bool:
+        """Handle what was read, in order; False after a violation."""
+        try:
+            self.inbox.decode(self._association)
+        except PeerError as error:
+            self.pump()
+            self._owner.violated(error)
+            return False
+        if self._gathering.active:
+            self._stop_gathering()
+        self.pump()
+        return True
+
+    def _stop_gathering(self) -> None:
+        self.inbox.keep()
+        self._gathering.end()
+        if not self._stream.closed:
+            self._stream.transport.expect(1)
+
+    @property
+    def inside(self) -> bool:
+        """Whether something that the peer has begun is not complete."""
+        return self._association.inside_pdu or self.inbox.inside_message or self._gathering.active
+
+    def _gather(self, lane: Lane, fresh: int) -> bool:
+        """Leave a message that the lane can take in the buffer until it is whole; False where that is of no use."""
+        inbox = self.inbox
+        if inbox.items or inbox.inside_message or self._association.inside_pdu:
+            return False
+        missing = lane.missing(inbox.unread)
+        begin = fresh - len(inbox.unread)
+        if not missing or not self._gathering.hold(inbox.unread, begin if fresh else -1, missing):
+            return False
+        inbox.receive(self._gathering.octets)
+        self._expect(missing)
+        self._owner.update()
+        return True
+
+    def _expect(self, octets: int) -> None:
+        """Wait for so many octets together; not for long, for they may never come."""
+        self._stream.transport.expect(octets)
+        if not self._expecting:
+            self._expecting = True
+            self._loop.call_later(_EXPECT_S, self._expect_any)
+
+    def _expect_any(self) -> None:
+        self._expecting = False
+        if not self._stream.closed:
+            self._stream.transport.expect(1)
+
+    def _decode_gathered(self) -> bool:
+        """Have what was gathered handled the usual way, because it will not be whole; False where that ended the connection."""
+        return (not self._gathering.active or self._decode()) and not self._stream.closed
+
+    def give_up_gathering(self) -> None:
+        """Make items of what was gathered, so that it is told of; the association ends."""
+        if self._gathering.active:
+            with contextlib.suppress(PeerError):  # the end is being told already
+                self.inbox.decode(self._association)
+            self._stop_gathering()
 
     def _express(self, lane: Lane) -> bool:
         """Have the express lane take what it can, between two messages; False where it can take nothing."""
@@ -124,6 +215,10 @@ class Flow:
             return False
         inbox.unread = inbox.unread[taken:]
         self._owner.took(lane)
+        if self._gathering.active:
+            self._stop_gathering()
+        elif self.blocked:
+            inbox.keep()
         self._stream.flush()
         self._owner.update()
         return True

@@ -4,6 +4,8 @@ Strategy: what waits behind has a bound (hooks that the coordinator has in its s
 it no further C-STORE request is begun; the peers wait for their answers, as they would for a slow disk, and nothing is
 refused or lost. Meanwhile little is read at once, because what was read behind a held request is kept.
 
+A connection may borrow the buffer to gather a message in it; few can at once, so that memory stays bounded.
+
 Invariant: whoever waits goes on once, in the next round of the loop; who gave up is forgotten.
 """
 
@@ -15,6 +17,7 @@ from typing import Final
 from fastscp.process.loop import Loop
 
 _HELD_OCTETS: Final = 16384  #: read at once while objects are held back
+_MOST_LENT: Final = 4  #: buffers in which connections gather one message each
 
 HOOKS: Final = "hooks"  #: wait for the coordinator
 PACKETS: Final = "packets"  #: wait to be read by the coordinator
@@ -23,7 +26,7 @@ PACKETS: Final = "packets"  #: wait to be read by the coordinator
 class Intake:
     """Shared by the connections of one worker. Everything is received into ``buffer``; nothing in it may be kept."""
 
-    __slots__ = ("_loop", "_reasons", "_waiting", "_whole", "buffer", "held")
+    __slots__ = ("_loop", "_reasons", "_waiting", "_lent", "_spare", "_whole", "buffer", "held")
 
     def __init__(self, loop: Loop, octets: int) -> None:
         self._loop = loop
@@ -32,6 +35,8 @@ class Intake:
         self._waiting: dict[str, Callable[[], None]] = {}
         self.buffer = self._whole
         self.held = False  #: no object is to be begun
+        self._lent = 0
+        self._spare: list[memoryview] = []
 
     def hold(self, reason: str) -> None:
         """Hold objects back."""
@@ -49,6 +54,20 @@ class Intake:
         waiting, self._waiting = self._waiting, {}
         for go_on in waiting.values():
             self._loop.soon(go_on)
+
+    def lend(self) -> memoryview | None:
+        """Leave the buffer to a connection, and use another one from here on; None where too many have one."""
+        if self._lent == _MOST_LENT or self.held:
+            return None
+        self._lent += 1
+        lent = self._whole
+        self._whole = self.buffer = self._spare.pop() if self._spare else memoryview(bytearray(len(lent)))
+        return lent
+
+    def take_back(self, buffer: memoryview) -> None:
+        """Use a buffer again that was lent."""
+        self._lent -= 1
+        self._spare.append(buffer)
 
     def wait(self, name: str, go_on: Callable[[], None]) -> None:
         """Call back once objects are let in."""

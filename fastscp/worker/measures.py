@@ -13,21 +13,17 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from fastscp.dicom.uids import SOP_CLASS_NAMES, TRANSFER_SYNTAXES, VERIFICATION
+from fastscp.dicom.uids import SOP_CLASS_NAMES, TRANSFER_SYNTAXES
 from fastscp.errors import ProcessError
 from fastscp.log.names import NETWORK
 from fastscp.metrics import table
 from fastscp.metrics.board import Board, Known, Ledger
 from fastscp.study.event_types import Caller
-from fastscp.ul.events import Established
 from fastscp.ul.pdu import AcceptedContext
-
-if TYPE_CHECKING:
-    from fastscp.core import Lane
 
 _log = logging.getLogger(NETWORK)
 
@@ -35,7 +31,6 @@ ROLE = "worker"
 LOOK_S = 1.0
 MOST_ASSOCIATIONS = 100  #: that a report describes; the others are counted
 MOST_REFUSALS = 20  #: that are remembered
-_CONTEXT_AT = 10  #: of the first PDV of a P-DATA-TF: its presentation context (PS3.8 §9.3.5)
 
 
 class Timers(Protocol):
@@ -63,7 +58,7 @@ class Measures:
     _title: Known = field(init=False)
     _refusals: deque[dict[str, object]] = field(init=False)
     _octets: dict[str, float] = field(default_factory=dict)  #: of each association, at the last look
-    _silent: bool = False  #: the last report said nothing
+    _stale: bool = True  #: the last report does not say all
 
     def __post_init__(self) -> None:
         self._title = Known(self.titles, table.OTHER)
@@ -114,6 +109,7 @@ class Measures:
         self.ledger.observe(table.OBJECT_SECONDS, duration_s, times=objects)
 
     def _refused(self, caller: Caller, what: str, reason: str, status: str) -> None:
+        self._stale = True
         self._refusals.append({"time": self.wall(), **caller, "what": what, "reason": reason[:200], "status": status})
 
     # -- the report -------------------------------------------------------------------------------
@@ -133,13 +129,13 @@ class Measures:
             total += bool(facts)
             if facts and len(described) < MOST_ASSOCIATIONS:
                 described.append(facts)
-        if not described and self._silent:
+        if not (described or self._stale):
             return
         octets = {str(facts["association"]): float(str(facts["octets"])) for facts in described}
         for facts in described:
             name = str(facts["association"])
             facts["octets_per_second"] = (octets[name] - self._octets.get(name, octets[name])) / LOOK_S
-        self._octets, self._silent = octets, not (described or self._refusals)
+        self._octets, self._stale = octets, bool(described)  # once more, when the last of them is gone
         while not self.ledger.report({"associations": described, "open": total, "refusals": list(self._refusals)}):
             described = described[: len(described) // 2]
             for _ in range(len(self._refusals) // 2):
@@ -152,48 +148,6 @@ def names(context: AcceptedContext) -> tuple[str, str]:
     return SOP_CLASS_NAMES.get(context.abstract_syntax, table.OTHER), table.OTHER if syntax is None else syntax.name
 
 
-class CountedLane:
-    """An express lane whose objects are counted, each under its own presentation context.
-
-    Where several contexts may be used the lane is given one message at a time: which context it is for stands at its
-    begin, and nowhere in what the lane tells.
-    """
-
-    def __init__(self, lane: Lane, contexts: Mapping[int, AcceptedContext], measures: Measures, title: str) -> None:
-        self._lane = lane
-        self._contexts = {number: context for number, context in contexts.items() if context.abstract_syntax != VERIFICATION}
-        self._measures = measures
-        self._title = title
-
-    @property
-    def stored(self) -> int:
-        """Objects of the last ``take``."""
-        return self._lane.stored
-
-    @property
-    def written(self) -> int:
-        """Octets of their files."""
-        return self._lane.written
-
-    @property
-    def replaced(self) -> list[bytes]:
-        """Names of those in whose place an earlier file was."""
-        return self._lane.replaced
-
-    def take(self, octets: memoryview, answers: bytearray, most: int) -> int:
-        """Store what can be stored of what was read, and count it; return how many octets that took."""
-        if len(octets) <= _CONTEXT_AT:
-            return 0
-        measures, lane = self._measures, self._lane
-        began = measures.clock()
-        taken = lane.take(octets, answers, 1 if len(self._contexts) > 1 else most)
-        if taken:
-            duration_s = (measures.clock() - began) / max(1, lane.stored)
-            measures.stored(self._contexts[octets[_CONTEXT_AT]], 0, lane.written, self._title, objects=lane.stored)
-            measures.answered(duration_s, lane.stored)
-        return taken
-
-
 def measures_of(board: Board | None, workers: int | None) -> Measures | None:
     """Return what one of so many workers counts with; without room it counts nothing, and serves."""
     if board is None:
@@ -204,12 +158,3 @@ def measures_of(board: Board | None, workers: int | None) -> Measures | None:
         _log.error("this worker counts nothing: %s", error)
         return None
     return Measures(ledger, max(8, table.TITLES // (workers or len(os.sched_getaffinity(0)))))
-
-
-def measured(lane: Lane | None, event: Established, measures: Measures | None) -> Lane | None:
-    """Have the objects of a lane counted, where anything is."""
-    if lane is None or measures is None:
-        return lane
-    return CountedLane(lane, event.contexts, measures, event.request.calling_ae_title)  # type: ignore[return-value]
-
-

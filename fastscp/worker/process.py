@@ -22,12 +22,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
+from fastscp.config.network import ProcessMode
 from fastscp.log.names import NETWORK
 from fastscp.net.peer import Peer
 from fastscp.net.transport import PlainTransport, Transport
-from fastscp.process import fdpass, packets
+from fastscp.process import fdpass, journal, packets
 from fastscp.process.heartbeat import Heartbeat
+from fastscp.process.journal import Journal
 from fastscp.process.loop import IN, OUT, Loop
+from fastscp.store.hidden import state_path
+from fastscp.store.policy import Sync
 from fastscp.worker.connection import Connection
 from fastscp.worker.context import Shared, worker_context
 from fastscp.worker.express import depot_of
@@ -49,6 +53,14 @@ class WorkerSettings:
     shared: Shared = field(default_factory=Shared)
 
 
+def _journal(config: Config, incarnation: str) -> Journal | None:
+    """Return where events are kept that were answered; None where answers wait for the coordinator, or are of no interest to it."""
+    if not config.keeps_studies or config.store.sync is not Sync.NONE or config.network.mode is ProcessMode.INETD:
+        return None
+    state = state_path(config.study.state_directory, config.store.output_directory)
+    return Journal(state / journal.DIRECTORY, incarnation)
+
+
 class Worker:
     """One worker process."""
 
@@ -60,7 +72,7 @@ class Worker:
         """
         self.loop = Loop()
         incarnation = new_incarnation(time.time())
-        self.reporter = Reporter(self.loop, incarnation, self._unconnected, self._hold)
+        self.reporter = Reporter(self.loop, incarnation, self._unconnected, self._hold, journal=_journal(config, incarnation))
         context = worker_context(config, self.loop, self.reporter, incarnation, settings.shared)
         self._context = replace(context, depot=depot_of(context.service))
         self._network = config.network
@@ -245,7 +257,7 @@ class Worker:
         """End associations that have been asking for nothing; look again while others are under way."""
         now = self.loop.now
         for connection in list(self._connections):
-            busy = (connection.blocked and not connection.storage.turnstile.held) or connection.storage.under_way is not None
+            busy = (connection.blocked and not connection.storage.turnstile.held) or connection.storage.busy or connection.flow.inside
             if not busy and now - connection.storage.idle_since >= _IDLE_S:
                 connection.abort("the service stops", source=2, reason=0)
         if self._connections:

@@ -3,9 +3,10 @@
 Strategy: packets leave in the order in which they are given, at once while the channel takes them, else from
 a queue as soon as it does. What the coordinator has not answered is kept, and told again to the next
 coordinator after the death of one: associations, events without ``ack``, ``place`` requests of transfers under
-way (answered ones too: a study must not end under its transfers), in this order. Callbacks fire once, whatever
-is repeated. Notes for the event stream go in between, and wait for a coordinator, a bounded number of them; each is
-told at most once.
+way (answered ones too: a study must not end under its transfers), in this order. Transfers that are kept between two
+objects are given up then. Callbacks fire once, whatever is repeated. Notes for the event stream go in between, and wait for a coordinator, a bounded number of them; each is
+told at most once. Events that are in the journal (``fastscp.process.journal``) have been answered, so they may gather
+for a moment and travel together.
 
 Invariants: ``on_sent`` of an event fires only when its packet is in a channel. A callback runs after the loop that found
 it, never inside it, and never inside another callback: what it leads to may be any number of further packets.
@@ -16,20 +17,24 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from itertools import islice
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from fastscp.log.names import NETWORK
 from fastscp.process import fdpass, notes, packets
+from fastscp.process.journal import Journal
 from fastscp.process.loop import IN, OUT, Loop
 from fastscp.worker.intake import HOOKS, PACKETS
-from fastscp.worker.told import Answer, Notice, ToldAssociation, ToldEvent
+from fastscp.worker.told import Answer, Notice, ToldAssociation, ToldEvent, ToldPlace
 
 _log = logging.getLogger(NETWORK)
 
 MOST_NOTES = 1000  #: that wait; what comes behind them is dropped and counted
 MOST_PACKETS = 1000  #: that wait before no further object is begun
+GATHER_S = 0.002  #: how long an event in the journal may wait for others
+MOST_GATHERED = 32
 _NOTE = -1
 
 
@@ -37,11 +42,12 @@ class Reporter:
     """Tells the coordinator what happens in one worker process."""
 
     def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None,
-                 on_full: Callable[[str, bool], None] = lambda _reason, _full: None, *, events: int = 0) -> None:
+                 on_full: Callable[[str, bool], None] = lambda _reason, _full: None, *, events: int = 0,
+                 journal: Journal | None = None) -> None:
         """``on_lost`` is called when a channel has ended; ``on_full`` when too much waits, and when it does no more.
 
         Its argument is what waits: ``HOOKS`` or ``PACKETS`` of ``fastscp.worker.intake``. ``events`` is the last number
-        that an earlier life used.
+        that an earlier life used. ``journal`` is None where events are safe with their acknowledgement only.
         """
         self.trouble = ""  #: why nothing can be kept in the durable state now
         self._on_full = on_full
@@ -56,13 +62,16 @@ class Reporter:
         self._associations: dict[str, ToldAssociation] = {}
         self._events: dict[int, ToldEvent] = {}
         self._awaiting_hooks: dict[int, Notice] = {}
-        self._places: dict[int, tuple[packets.Place, Answer | None]] = {}  #: None: answered, transfer under way
+        self._places: dict[int, ToldPlace] = {}  #: by number of the request
+        self._kept: dict[str, int] = {}  #: request of the transfer that an association keeps
         self._event_number = events
         self._request_number = 0
         self._acknowledged = 0
         self._watching_out = False
         self._due: deque[Notice] = deque()  #: callbacks to be made
         self._calling = False
+        self._journal = journal
+        self._gathering = False
 
     # -- channel ----------------------------------------------------------------------------------
 
@@ -82,11 +91,15 @@ class Reporter:
         self._on_full(HOOKS, False)  # the coordinator says so again if it still holds
         self._enqueue({"kind": "hello", "incarnation": self._incarnation, "unacknowledged": self._acknowledged})
         for association in self._associations.values():
-            self._enqueue(association.opened)
+            self._queue.append((association.octets, 0))
         for number, event in self._events.items():
             self._enqueue(event.packet, number)
-        for place, _ in self._places.values():
-            self._enqueue(place)
+        for request, place in list(self._places.items()):
+            if place.idle:
+                del self._places[request]
+                del self._kept[place.packet["association"]]
+            else:
+                self._enqueue(place.packet)
         self._queue.extend(waiting_notes)
         for name, association in list(self._associations.items()):
             if association.closed is not None:
@@ -106,9 +119,12 @@ class Reporter:
     def _enqueue(self, packet: packets.WorkerPacket, event_number: int = 0) -> None:
         self._queue.append((packets.encode(packet), event_number))
 
-    def _put(self, packet: packets.WorkerPacket, event_number: int = 0) -> None:
+    def _put(self, packet: packets.WorkerPacket) -> None:
+        self._send(packets.encode(packet))
+
+    def _send(self, octets: bytes, event_number: int = 0) -> None:
         if self._channel is not None:  # else ``attach`` tells it
-            self._enqueue(packet, event_number)
+            self._queue.append((octets, event_number))
             self._flush()
 
     def _flush(self, then: Iterable[Notice] = ()) -> None:
@@ -128,12 +144,38 @@ class Reporter:
         finally:
             self._calling = False
 
+    def _gather(self) -> None:
+        """Send what is queued in a moment, with what comes until then."""
+        if len(self._queue) >= MOST_GATHERED:
+            self._flush()
+        elif not self._gathering:
+            self._gathering = True
+            self._loop.call_later(GATHER_S, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering = False
+        self._flush()
+
+    def _next_packets(self) -> tuple[bytes, int]:
+        """Return what is sent next, as one packet, and how many packets are in it."""
+        queue = self._queue
+        first = queue[0][0]
+        if len(queue) == 1:
+            return first, 1
+        together, size = [first], len(first)
+        for octets, _ in islice(queue, 1, None):
+            size += 1 + len(octets)
+            if size > fdpass.PACKET_OCTETS:
+                break
+            together.append(octets)
+        return b"\n".join(together), len(together)
+
     def _send_queue(self) -> None:
         channel, queue = self._channel, self._queue
         if channel is None:
             return
         while queue:
-            octets, number = queue[0]
+            octets, count = self._next_packets()
             try:
                 channel.send(octets)
             except BlockingIOError:
@@ -141,11 +183,12 @@ class Reporter:
             except (BrokenPipeError, ConnectionResetError):
                 self._read()  # what the coordinator said last counts; a new channel repeats what it did not acknowledge
                 return
-            queue.popleft()
-            if number == _NOTE:
-                self._note_sent()
-            elif number:
-                self._sent(number)
+            for _ in range(count):
+                _, number = queue.popleft()
+                if number == _NOTE:
+                    self._note_sent()
+                elif number:
+                    self._sent(number)
         if len(queue) > MOST_PACKETS or self._full:
             self._look(len(queue))
         if self._watching_out != bool(queue):
@@ -197,21 +240,34 @@ class Reporter:
         if packet["kind"] == "placed":
             self._due.append(partial(self._answer_place, packet["request"], packet))
         elif packet["kind"] == "ack":
-            self._acknowledge(packet["event"])
+            for event in range(packet["first"], packet["event"] + 1):
+                self._acknowledge(event)
         elif packet["kind"] == "failed":
             self._fail(packet["event"])
         elif packet["kind"] == "hold":
             self._on_full(HOOKS, packet["on"])
         elif packet["kind"] == "trouble":
             self.trouble = packet["reason"]
+        elif packet["kind"] == "recall":
+            self._recall(packet["request"])
         else:
             self._hooks_ran(packet["event"])
 
     def _answer_place(self, request: int, packet: packets.Placed) -> None:
-        place, answer = self._places.get(request, (None, None))  # it may have been abandoned
-        if place is not None and answer is not None:
-            self._places[request] = place, None
+        place = self._places.get(request)  # it may have been abandoned
+        if place is not None and place.answer is not None:
+            answer, place.answer = place.answer, None
             answer(packet)
+
+    def _recall(self, request: int) -> None:
+        """Give back a transfer, at once or with the object under way."""
+        place = self._places.get(request)
+        if place is None:
+            return
+        if place.idle:
+            self.abandoned(request)
+        else:
+            place.recalled = True
 
     def _hooks_ran(self, number: int) -> None:
         notice = self._awaiting_hooks.pop(number, None)
@@ -249,6 +305,8 @@ class Reporter:
             association.unacknowledged -= 1
             if association.closed is not None:
                 self._forget(name)
+        if not self._events and self._journal is not None:
+            self._journal.settled()
         return event
 
     def _forget(self, name: str) -> None:
@@ -261,14 +319,18 @@ class Reporter:
 
     def opened(self, packet: packets.Opened) -> None:
         """Tell that an association is established."""
-        self._associations[packet["association"]] = ToldAssociation(packet)
-        self._put(packet)
+        octets = packets.encode(packet)
+        self._associations[packet["association"]] = ToldAssociation(packet, octets)
+        self._send(octets)
 
     def closed(self, name: str, how: str, *, stored: int, refused: int, octets: int) -> None:
         """Tell that an association ended, with the objects and the octets of files that came of it."""
         association = self._associations[name]
         association.closed = {"kind": "closed", "association": name, "how": how, "stored": stored, "refused": refused,
                               "octets": octets}
+        kept = self._kept.pop(name, None)
+        if kept is not None:
+            del self._places[kept]  # the coordinator knows that it ends with its association
         self._put(association.closed)
         self._forget(name)
 
@@ -280,13 +342,31 @@ class Reporter:
             "study": packets.bounded(study), "patient": packets.bounded(patient),
             "charset": packets.bounded(charset),
         }
-        self._places[self._request_number] = packet, answer
+        self._places[self._request_number] = ToldPlace(packet, answer)
         self._put(packet)
         return self._request_number
 
+    def begin_again(self, request: int) -> bool:
+        """Begin another object under a transfer that was kept; False where it was given back meanwhile."""
+        if not self.is_kept(request):
+            return False
+        self._places[request].idle = False
+        return True
+
+    def is_kept(self, request: int) -> bool:
+        """Tell whether a transfer is kept: another object may begin under it."""
+        place = self._places.get(request)
+        return place is not None and place.idle
+
+    def may_keep(self, request: int) -> bool:
+        """Tell whether a transfer may go on after its object."""
+        return not self._places[request].recalled
+
     def abandoned(self, request: int) -> None:
-        """Tell that the transfer of a ``place`` request failed."""
-        self._places.pop(request, None)
+        """Tell that the transfer of a ``place`` request failed, or that it is not kept any longer."""
+        place = self._places.pop(request, None)
+        if place is not None:
+            self._kept.pop(place.packet["association"], None)
         self._put({"kind": "abandoned", "request": request})
 
     def next_event(self) -> int:
@@ -299,16 +379,35 @@ class Reporter:
                on_failed: Notice | None = None) -> None:
         """Tell that an object is published; the callbacks follow its way through the coordinator.
 
-        ``on_failed`` comes in the place of ``on_acknowledged``.
+        ``on_acknowledged`` is called when the event is safe: in the state, or in the journal before. ``on_failed`` comes in
+        its place.
         """
         number = packet["event"]
+        octets = packets.encode(packet)
         if packet["request"] is not None:
-            self._places.pop(packet["request"], None)
-        self._events[number] = ToldEvent(packet, on_sent, on_acknowledged, on_ran, on_failed)
+            if packet["keeps"]:
+                self._places[packet["request"]].idle = True
+                self._kept[packet["association"]] = packet["request"]
+            else:
+                self._places.pop(packet["request"], None)
+                self._kept.pop(packet["association"], None)
         association = self._associations.get(packet["association"])
+        kept = (on_acknowledged is not None and self._journal is not None and association is not None
+                and self._journal.keep(packet["association"], association.octets, octets))
+        self._events[number] = ToldEvent(packet, on_sent, None if kept else on_acknowledged, on_ran, None if kept else on_failed)
         if association is not None:
             association.unacknowledged += 1
-        self._put(packet, number)
+        if not kept or on_acknowledged is None:
+            self._send(octets, number)
+            return
+        self._due.append(on_acknowledged)
+        if self._channel is not None:
+            self._queue.append((octets, number))
+            if on_ran is None and on_sent is None:
+                self._gather()
+            else:
+                self._send_queue()
+        self._call_back()
 
     def note(self, packet: notes.Note) -> None:
         """Tell something to the event stream that nothing follows from."""
@@ -330,8 +429,11 @@ class Reporter:
         return len(self._queue) + len(self._events)
 
     def close(self) -> None:
-        """Close the channel: end of file tells the coordinator that this worker is gone."""
+        """Tell what is left and close the channel: end of file tells the coordinator that this worker is gone."""
+        self._send_queue()
         self._detach()
+        if self._journal is not None:
+            self._journal.close(settled=not self._events)
 
 
 def _next_packet(channel: socket.socket) -> bytes | None:

@@ -55,6 +55,7 @@ class StorageService:
         self._published: Published | None = None  #: what the reception has become
         self._placed: packets.Placed | None = None
         self._place_request: int | None = None
+        self.kept: tuple[str, packets.Placed] | None = None  #: study, and the answer to a transfer that is kept for it
         self._awaiting_place = False
         self.waiting = False  #: for the coordinator, which ought to answer at once
         self.turnstile = Turnstile(connection, context.intake)
@@ -64,6 +65,11 @@ class StorageService:
     def under_way(self) -> Reception | None:
         """What the object under way is received with."""
         return self._reception
+
+    @property
+    def busy(self) -> bool:
+        """Whether an object is under way, or its answer."""
+        return self._reception is not None or self.waiting
 
     def handle(self, item: Any) -> None:
         """Serve one item of the message provider."""
@@ -161,10 +167,21 @@ class StorageService:
     def _ask_for_place(self, reception: Reception) -> None:
         """Ask for the directory as soon as the study is known; the stream goes on meanwhile."""
         study, reporter = reception.uid(STUDY_INSTANCE_UID), self._context.reporter
-        if study and reporter is not None:
+        if study and reporter is not None and not self._place_again(study, reporter):
             self._place_request = reporter.place(
                 self._connection.name, study, reception.raw_text(PATIENT_NAME),
                 reception.raw_text(SPECIFIC_CHARACTER_SET), partial(self._enter, self._take_place))
+
+    def _place_again(self, study: str, reporter: Reporter) -> bool:
+        """Use the place of the object before, where it is one of the same study; else that is kept no longer."""
+        kept, self.kept = self.kept, None
+        if kept is None or not reporter.begin_again(kept[1]["request"]):
+            return False
+        if kept[0] != study:
+            reporter.abandoned(kept[1]["request"])
+            return False
+        self._placed, self._place_request = kept[1], kept[1]["request"]
+        return True
 
     def _take_place(self, packet: packets.Placed) -> None:
         reception = self._reception
@@ -184,11 +201,11 @@ class StorageService:
         The sender tries again then; an object that has its name already is replaced by itself.
         """
         reception, published = self._reception, self._published
-        if reception is None or not self.waiting:
+        if not self.waiting:
             return
-        if published is not None:
-            _log.error("%s: the coordinator does not confirm %s/%s, aborting association", self.caller,
-                       published.directory, published.file)
+        if reception is None or published is not None:
+            file = "objects" if published is None or reception is None else f"{published.directory}/{published.file}"
+            _log.error("%s: the coordinator does not confirm %s, aborting association", self.caller, file)
             self._connection.abort("stored, but not confirmed by the coordinator", source=2, reason=0)
             return
         self._awaiting_place = False
@@ -251,9 +268,12 @@ class StorageService:
 
     def _report(self, reception: Reception, published: Published, reporter: Reporter) -> None:
         """Tell the coordinator; the answer follows when the event is in its channel, or durable."""
-        context = self._context
+        context, placed = self._context, self._placed
         self._connection.block()
         self.waiting = context.durable
+        keeps = placed is not None and placed["lasting"] and reporter.may_keep(placed["request"])
+        if keeps and placed is not None:
+            self.kept = reception.uid(STUDY_INSTANCE_UID), placed
 
         def answer() -> None:
             if self._reception is reception:
@@ -261,7 +281,7 @@ class StorageService:
 
         reporter.stored(
             telling.stored(reception, published, self._connection.name, (reporter.next_event(), self._place_request),
-                           self._duration_s()),
+                           self._duration_s(), keeps=keeps),
             on_sent=None if context.durable else partial(self._enter, answer),
             on_acknowledged=partial(self._enter, answer) if context.durable else None,
             on_failed=partial(self._enter, self.give_up) if context.durable else None,

@@ -8,12 +8,15 @@ from fastscp.worker.reception import MODALITY, SERIES_INSTANCE_UID, STUDY_INSTAN
 
 
 def stored(reception: Reception, published: Published, association: str, numbers: tuple[int, int | None],
-           duration_s: float) -> packets.Stored:
-    """Return the packet of an object; ``numbers`` are those of its event and of the request for its place."""
+           duration_s: float, *, keeps: bool) -> packets.Stored:
+    """Return the packet of an object; ``numbers`` are those of its event and of the request for its place.
+
+    ``keeps``: the transfer of that request goes on.
+    """
     command = reception.command
     event, request = numbers
     return {
-        "kind": "stored", "event": event, "request": request, "association": association,
+        "kind": "stored", "event": event, "request": request, "keeps": keeps, "association": association,
         "directory": published.directory, "file": published.file,
         "sop_class": command.affected_sop_class_uid, "sop_instance": command.affected_sop_instance_uid,
         "study": packets.bounded(reception.uid(STUDY_INSTANCE_UID)),

@@ -16,8 +16,22 @@ class ToldAssociation:
     """An association that the coordinator has to know of."""
 
     opened: packets.Opened
+    octets: bytes  #: of that packet
     unacknowledged: int = 0
     closed: packets.Closed | None = None
+
+
+@dataclass
+class ToldPlace:
+    """A transfer: a question for a place, and what goes on in it.
+
+    ``answer`` is None once there is one. ``idle``: it is kept for the association's next object of the study.
+    """
+
+    packet: packets.Place
+    answer: Answer | None
+    idle: bool = False
+    recalled: bool = False  #: it ends with the object under way
 
 
 @dataclass

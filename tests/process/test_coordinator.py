@@ -265,7 +265,7 @@ def test_repeated_event_counts_once_after_kill(output: Path, calls: Path) -> Non
         process.connect(worker)
         worker.open("a")
         worker.tell_stored("a", "1.1", "CT.1", directory, 1, event=1)
-        assert worker.hear() == {"kind": "ack", "event": 1}
+        assert worker.hear() == {"kind": "ack", "first": 1, "event": 1}
         assert worker.store("a", "1.1", "CT.2") == directory
         assert process.drain() == 0
     assert counted(lines(calls))["CT.2"] == 1
@@ -362,7 +362,7 @@ def test_without_study_features_no_state_is_written(output: Path, calls: Path) -
         worker = process.worker()
         worker.open("a")
         worker.tell_stored("a", "1.1", "CT.1", str(output), None)
-        assert worker.hear() == {"kind": "ack", "event": 1}
+        assert worker.hear() == {"kind": "ack", "first": 1, "event": 1}
         assert process.drain() == 0
     assert lines(calls) == [f"{output} CT.1"]
     assert os.listdir(output) == []
@@ -377,7 +377,7 @@ def test_without_state_the_worker_keeps_what_has_not_begun(output: Path, calls: 
         worker.open("a")
         for number in (1, 2, 3):
             worker.tell_stored("a", "1.1", f"CT.{number}", str(output), None)
-        assert worker.hear() == {"kind": "ack", "event": 1}
+        assert worker.hear() == {"kind": "ack", "first": 1, "event": 1}
         process.kill()
         process.start()
         process.connect(worker, unacknowledged=1)
@@ -498,7 +498,7 @@ def test_object_placed_before_the_kill_and_published_after_it(output: Path) -> N
         worker.open("a")
         Path(placed["directory"], "CT.1").write_text("x")
         event = worker.tell_stored("a", "1.1", "CT.1", placed["directory"], placed["request"])
-        assert worker.hear() == {"kind": "ack", "event": event}
+        assert worker.hear() == {"kind": "ack", "first": event, "event": event}
         assert worker.store("a", "1.1", "CT.2") == placed["directory"]
         assert process.drain() == 0
     assert sorted(os.listdir(placed["directory"])) == ["CT.1", "CT.2"]

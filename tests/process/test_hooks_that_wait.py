@@ -276,7 +276,7 @@ def test_end_of_the_service_does_not_wait_for_retries(output: Path, tmp_path: Pa
         worker = process.worker()
         worker.open("a")
         worker.tell_stored("a", "1.2", "CT.1", str(output), None)
-        assert worker.hear() == {"kind": "ack", "event": 1}
+        assert worker.hear() == {"kind": "ack", "first": 1, "event": 1}
         wait_until(lambda: lines(calls), "the first attempt")
         assert process.drain() == 0
     before = len(lines(calls))

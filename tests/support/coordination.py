@@ -82,7 +82,7 @@ class ScriptedWorker:
                     **fields: Any) -> int:
         event = fields.pop("event", None) or next(self.events)
         self.say(**{
-            "kind": "stored", "event": event, "request": request, "association": name, "directory": directory,
+            "kind": "stored", "event": event, "request": request, "keeps": False, "association": name, "directory": directory,
             "file": file, "sop_class": "1.2.840.10008.5.1.4.1.1.2", "sop_instance": f"{study}.{file}", "study": study,
             "series": f"{study}.1", "modality": "CT", "prefix": file[:2], "transfer_syntax": "1.2.840.10008.1.2",
             "size": 100, "duration_s": 0.01, "replaced": False, "unchanged": False, "duplicate": None, "sha256": None, **fields})
@@ -94,7 +94,7 @@ class ScriptedWorker:
         assert answer["status"] == 0, answer
         Path(answer["directory"], file).write_text(f"{study} {file}")
         event = self.tell_stored(name, study, file, answer["directory"], answer["request"], **fields)
-        assert self.hear() == {"kind": "ack", "event": event}
+        assert self.hear() == {"kind": "ack", "first": event, "event": event}
         return str(answer["directory"])
 
 

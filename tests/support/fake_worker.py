@@ -34,6 +34,7 @@ class FakeTransport:
         self.handshake_states: list[HandshakeState] = []
         self.arriving: list[bytes | TransportError] = []
         self.inside = 0  #: what ``pending`` says
+        self.expected: list[int] = []
         self.sent = bytearray()
         self.room = 1 << 30  #: octets that the peer's window takes
         self.broken = False
@@ -75,6 +76,9 @@ class FakeTransport:
     def pending(self) -> int:
         return self.inside
 
+    def expect(self, octets: int) -> None:
+        self.expected.append(octets)
+
     def close(self) -> None:
         self.closes += 1
 
@@ -90,6 +94,8 @@ class FakeReporter:
         self.packets: dict[int, Any] = {}
         self.notes: list[Any] = []
         self.numbers: dict[str, int] = {}
+        self.kept: set[int] = set()
+        self.recalled: set[int] = set()
         self._requests = itertools.count(1)
         self._events = itertools.count(1)
 
@@ -109,6 +115,19 @@ class FakeReporter:
         self.answers[request] = answer
         return request
 
+    def begin_again(self, request: int) -> bool:
+        if request not in self.kept:
+            return False
+        self.kept.discard(request)
+        self.told.append(("again", request))
+        return True
+
+    def is_kept(self, request: int) -> bool:
+        return request in self.kept
+
+    def may_keep(self, request: int) -> bool:
+        return request not in self.recalled
+
     def abandoned(self, request: int) -> None:
         self.told.append(("abandoned", request))
 
@@ -118,12 +137,14 @@ class FakeReporter:
     def stored(self, packet: Any, **notices: Callable[[], None] | None) -> None:
         self.told.append(("stored", packet["sop_instance"]))
         self.packets[packet["event"]] = packet
+        if packet["keeps"]:
+            self.kept.add(packet["request"])
         self.notices[packet["event"]] = notices
 
-    def placed(self, directory: Path, request: int = 1, status: int = 0, *, late: bool = False) -> None:
+    def placed(self, directory: Path, request: int = 1, status: int = 0, *, late: bool = False, lasting: bool = False) -> None:
         """Answer a question for a place."""
         self.answers.pop(request)({"kind": "placed", "request": request, "directory": str(directory),
-                                   "status": status, "message": "no" if status else "", "late": late})
+                                   "status": status, "message": "no" if status else "", "late": late, "lasting": lasting})
 
     def notify(self, what: str, event: int = 1) -> None:
         """Follow an event to ``on_sent``, ``on_acknowledged`` or ``on_ran``."""

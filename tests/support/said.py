@@ -28,7 +28,7 @@ def abandoned(request: int) -> dict[str, Any]:
 
 
 def stored(event: int, study: str, directory: str, file: str = "CT.1", **fields: Any) -> dict[str, Any]:
-    return {"kind": "stored", "event": event, "request": None, "association": "a", "directory": directory,
+    return {"kind": "stored", "event": event, "request": None, "keeps": False, "association": "a", "directory": directory,
             "file": file, "sop_class": "1.2.840.10008.5.1.4.1.1.2", "sop_instance": f"{study}.{file}", "study": study,
             "series": f"{study}.1", "modality": "CT", "prefix": file[:2], "transfer_syntax": "1.2.840.10008.1.2",
             "size": 100, "duration_s": 0.01, "replaced": False, "unchanged": False, "duplicate": None, "sha256": None, **fields}

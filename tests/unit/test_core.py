@@ -63,19 +63,22 @@ def test_headers_are_recognised_and_written_as_python_does(options: OutputOption
 @pytest.mark.parametrize(("change", "value"), [
     ("probe", -1), ("probe", 400), ("texts", (399,)), ("uids", ((10, 10),)), ("uids", ((390, 401),)), ("script", ((0, 401),)),
     ("script", ((8, 4),)), ("script", ((0, 9, -3),)), ("sop_class", (390, 402)), ("octets", bytes(399)),
+    ("told", ((0, 4), (4, 8), (390, 401))), ("told", ((-1, -1),) * 2), ("told", ((-1, -1),) * 4),
 ])
 def test_header_has_nothing_outside_of_it(change: str, value: object) -> None:
     given = {"octets": bytes(400), "mask": bytes(400), "probe": 0, "texts": (), "uids": (), "blanks": b" ", "script": ((0, 400),),
-             "value_octets": 0, "sop_class": (-1, -1), "sop_instance": (-1, -1), "complete": True}
+             "value_octets": 0, "sop_class": (-1, -1), "sop_instance": (-1, -1),
+             "told": ((-1, -1),) * 3, "complete": True}
     assert core.Header(*given.values()).matches(bytes(400))
     given[change] = value
-    with pytest.raises(ValueError, match=r"header|UID|width"):
+    with pytest.raises(ValueError, match=r"header|UID|width|three values"):
         core.Header(*given.values())
 
 
 def test_incomplete_number_stays_as_it_is() -> None:
     octets = bytes(range(1, 10)) + bytes(391)
-    header = core.Header(octets, bytes(400), 0, (), (), b" ", ((0, 9, 2), b"constant", (2, 3, 4), (4, 8, 4)), 0, (-1, -1), (-1, -1), True)
+    header = core.Header(octets, bytes(400), 0, (), (), b" ", ((0, 9, 2), b"constant", (2, 3, 4), (4, 8, 4)), 0, (-1, -1), (-1, -1),
+                         ((-1, -1),) * 3, True)
     assert header.render(octets) == b"\2\1\4\3\6\5\x08\7\x09" + b"constant" + b"\3" + b"\x08\7\6\5"
 
 

@@ -225,7 +225,7 @@ def test_guest_brings_its_workers(tmp_path: Path) -> None:
     heir.store(worker, 3, "1.1", "CT.3")  # told again
     heir.store(worker, 4, "1.1", "CT.4")
     heir.turn()
-    assert worker.sent == [ack(3), ack(4)]
+    assert worker.sent == [{"kind": "ack", "first": 3, "event": 4}]
     assert [row.number for row in heir.coordinator._state.recover().tasks] == [1, 2, 3, 4]
 
 

@@ -126,7 +126,7 @@ class Bench:
 
 
 def ack(event: int) -> dict[str, Any]:
-    return {"kind": "ack", "event": event}
+    return {"kind": "ack", "first": event, "event": event}
 
 
 def test_ready_is_told_once_before_anything_else(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class Bench:
 
 
 def ack(event: int) -> dict[str, Any]:
-    return {"kind": "ack", "event": event}
+    return {"kind": "ack", "first": event, "event": event}
 
 
 def ran(event: int) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_answers_wait_until_they_are_sent_and_leave_once(tmp_path: Path) -> None
     bench.say(worker, said.place(1, "1.1"))
     assert worker.sent == []
     assert bench.told(worker) == [
-        {"kind": "placed", "request": 1, "directory": f"{tmp_path}/1.1", "status": 0, "message": "", "late": False}]
+        {"kind": "placed", "request": 1, "directory": f"{tmp_path}/1.1", "status": 0, "message": "", "late": False, "lasting": True}]
     assert bench.told(worker) == []
 
 

@@ -109,7 +109,7 @@ def bench(tmp_path: Path) -> Bench:
 def test_answer_names_the_directory_and_opens_the_study(bench: Bench) -> None:
     answer = bench.place("1.1")
     assert answer == {"kind": "placed", "request": 1, "directory": f"{bench.output}/1.1", "status": 0, "message": "",
-                      "late": False}
+                      "late": False, "lasting": True}
     assert bench.sink.kinds == ["study.opened"]
     assert [row.uid for row in bench.state.recover().studies] == ["1.1"]
     bench.place("1.1")

@@ -72,7 +72,7 @@ class Teller:
     def answer(self, status: int = 0) -> None:
         places, self.places[:] = list(self.places), []
         for study, answer in places:
-            answer({"directory": f"/out/{study}", "status": status, "message": "no", "late": False, "request": 1, "kind": "placed"})
+            answer({"directory": f"/out/{study}", "status": status, "message": "no", "late": False, "lasting": False, "request": 1, "kind": "placed"})
 
     def settle(self) -> None:
         settled, self.settled = self.settled, []

@@ -39,7 +39,8 @@ def test_plain_storing_has_a_depot(tmp_path: Path) -> None:
 @pytest.mark.parametrize("changes", [
     {"store": {"ignore": True}}, {"store": {"file_names": FileNames.TIME}}, {"store": {"extension": "_x"}},
     {"store": {"on_duplicate": OnDuplicate.KEEP}}, {"store": {"sync": Sync.OBJECT}},
-    {"faults": FaultPolicy(sleep_after_s=1)}, {"faults": FaultPolicy(abort_during=True)}, {"reporter": object()},
+    {"faults": FaultPolicy(sleep_after_s=1)}, {"faults": FaultPolicy(abort_during=True)}, {"hooks_first": True},
+    {"group": object()}, {"durable": True},
 ])
 def test_whatever_needs_more_has_none(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert depot_of(service(tmp_path, **changes)) is None
@@ -48,12 +49,19 @@ def test_whatever_needs_more_has_none(tmp_path: Path, changes: dict[str, Any]) -
 def lane(tmp_path: Path, output: OutputOptions) -> core.Lane | None:
     made = service(tmp_path)
     event = Answers(NEGOTIATION).to(wire.RQ[6:]).event
-    return lane_of(depot_of(made), replace(made.reception, output=output), event, 16384)  # type: ignore[arg-type]
+    made = replace(made, reception=replace(made.reception, output=output))
+    return lane_of(depot_of(made), made, None, None, event, 16384)  # type: ignore[arg-type, return-value]
 
 
 def test_nothing_is_written_undeflated_that_is_to_be_deflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[int, tuple[str, str]]] = []
-    monkeypatch.setattr(core, "Lane", lambda _depot, contexts, _describe, **_: seen.append(contexts))
+    class Seen:
+        directory = ""
+
+        def __init__(self, _depot: object, contexts: Any, _describe: object, **_: object) -> None:
+            seen.append(contexts)
+
+    monkeypatch.setattr(core, "Lane", Seen)
     lane(tmp_path, OutputOptions())
     lane(tmp_path, OutputOptions(transfer_syntax=ds.DEFLATED))
     lane(tmp_path, OutputOptions(bit_preserving=True))

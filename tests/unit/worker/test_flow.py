@@ -158,7 +158,7 @@ def test_long_object_takes_many_turns_and_is_stored_as_in_one(tmp_path: Path) ->
     bench.arrive(long_store())
     assert bench.statuses() == []
     assert bench.connection.blocked
-    assert bench.connection.storage.under_way is not None
+    assert bench.connection.storage.busy
     assert bench.rounds() > 100
     assert bench.statuses() == [0]
     assert bench.watched & IN
@@ -334,7 +334,7 @@ def test_object_beyond_the_limit_is_refused_while_it_arrives(tmp_path: Path) -> 
     long = data + ds.implicit(0x7FE00010, bytes(1_000_000))
     bench.arrive(encode_data(3, 3, wire.store_command(2)), *(encode_data(3, 0, long[at:at + 800]) for at in (0, 800)))
     bench.rounds()
-    assert bench.connection.storage.under_way is not None
+    assert bench.connection.storage.busy
     before = descriptors()
     bench.arrive(encode_data(3, 0, long[1600:10_000]))
     bench.rounds()

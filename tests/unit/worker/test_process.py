@@ -309,12 +309,12 @@ def test_last_event_is_acknowledged_before_a_drained_worker_ends(tmp_path: Path,
     reporter = acceptor.worker.reporter
     reporter.opened({"kind": "opened", "association": "a", "calling_aet": "", "called_aet": "", "peer": "",
                      "peer_host": "", "port": 1, "max_pdu": 0})
-    reporter.stored({"kind": "stored", "event": reporter.next_event(), "request": None, "association": "a",  # type: ignore[typeddict-item]
+    reporter.stored({"kind": "stored", "event": reporter.next_event(), "request": None, "keeps": False, "association": "a",  # type: ignore[typeddict-item]
                      "directory": "", "file": "x"})
     acceptor.order(kind="drain")
     acceptor.loop.advance(1)
     assert not acceptor.loop.stopped
-    ours.send(orjson.dumps({"kind": "ack", "event": 1}))
+    ours.send(orjson.dumps({"kind": "ack", "first": 1, "event": 1}))
     channel = next(fd for fd in acceptor.loop.masks if fd != acceptor.control)
     acceptor.loop.fire(channel, IN)
     acceptor.loop.advance(0.1)

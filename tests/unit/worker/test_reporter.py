@@ -34,7 +34,7 @@ class Coordinator:
         assert self.channel is not None
         while True:
             try:
-                packets.append(orjson.loads(self.channel.recv(65536)))
+                packets += map(orjson.loads, self.channel.recv(65536).split(b"\n"))
             except BlockingIOError:
                 return packets
 
@@ -63,7 +63,7 @@ def test_answers_behind_a_reset_are_taken(coordinator: Coordinator) -> None:
     told: list[str] = []
     coordinator.reporter.stored(stored(1), on_acknowledged=lambda: told.append("ack"))
     assert coordinator.channel is not None
-    coordinator.channel.send(orjson.dumps({"kind": "ack", "event": 1}))
+    coordinator.channel.send(orjson.dumps({"kind": "ack", "first": 1, "event": 1}))
     coordinator.channel.close()
     coordinator.turn()
     assert told == ["ack"]
@@ -78,7 +78,7 @@ def test_answers_that_are_there_when_the_channel_turns_out_to_be_closed_are_take
     coordinator.reporter.stored(stored(1), on_acknowledged=lambda: told.append("ack"))
     assert coordinator.channel is not None
     coordinator.heard()
-    coordinator.channel.send(orjson.dumps({"kind": "ack", "event": 1}))
+    coordinator.channel.send(orjson.dumps({"kind": "ack", "first": 1, "event": 1}))
     coordinator.channel.close()
     coordinator.reporter.stored(stored(2))  # before the loop has come round
     assert told == ["ack"]
@@ -93,7 +93,7 @@ def test_answers_that_are_there_when_another_channel_comes_are_taken(coordinator
     coordinator.reporter.stored(stored(1), on_acknowledged=lambda: told.append("ack"))
     former = coordinator.channel
     assert former is not None
-    former.send(orjson.dumps({"kind": "ack", "event": 1}))
+    former.send(orjson.dumps({"kind": "ack", "first": 1, "event": 1}))
     coordinator.connect()  # before the loop has come round
     former.close()
     assert told == ["ack"]
@@ -106,7 +106,7 @@ def test_association_whose_end_finds_the_channel_closed_behind_the_last_acknowle
     coordinator.reporter.stored(stored(1))
     assert coordinator.channel is not None
     coordinator.heard()
-    coordinator.channel.send(orjson.dumps({"kind": "ack", "event": 1}))
+    coordinator.channel.send(orjson.dumps({"kind": "ack", "first": 1, "event": 1}))
     coordinator.channel.close()
     coordinator.reporter.closed("a", "released", stored=1, refused=0, octets=1)
     coordinator.connect()
@@ -120,7 +120,7 @@ def opened(name: str) -> packets.Opened:
 
 
 def stored(number: int, name: str = "a") -> packets.Stored:
-    return {"kind": "stored", "event": number, "request": None, "association": name, "directory": ".", "file": "f",
+    return {"kind": "stored", "event": number, "request": None, "keeps": False, "association": name, "directory": ".", "file": "f",
             "sop_class": "", "sop_instance": "", "study": "", "series": "", "modality": "", "prefix": "CT",
             "transfer_syntax": "", "size": 1, "duration_s": 0.0, "replaced": False, "unchanged": False, "duplicate": None, "sha256": None}
 
@@ -137,7 +137,7 @@ def test_event_is_sent_before_its_notice(coordinator: Coordinator) -> None:
                                 on_acknowledged=lambda: notices.append("durable"))
     assert kinds(coordinator.heard()) == ["hello", "opened", "stored"]
     assert notices == ["sent"]
-    coordinator.answer({"kind": "ack", "event": 1})
+    coordinator.answer({"kind": "ack", "first": 1, "event": 1})
     assert notices == ["sent", "durable"]
     assert not coordinator.reporter.waiting
 
@@ -161,10 +161,10 @@ def test_association_is_forgotten_with_its_last_acknowledgement(coordinator: Coo
     for _ in range(2):
         reporter.stored(stored(reporter.next_event()))
     reporter.closed("a", "released", stored=0, refused=0, octets=0)
-    coordinator.answer({"kind": "ack", "event": 2})
+    coordinator.answer({"kind": "ack", "first": 2, "event": 2})
     coordinator.connect()
     assert kinds(coordinator.heard()) == ["hello", "opened", "stored", "closed"]
-    coordinator.answer({"kind": "ack", "event": 1})
+    coordinator.answer({"kind": "ack", "first": 1, "event": 1})
     coordinator.connect()
     assert kinds(coordinator.heard()) == ["hello"]
 
@@ -181,7 +181,7 @@ def test_new_coordinator_hears_what_the_dead_one_did_not_answer(coordinator: Coo
         reporter.stored(stored(number), on_sent=lambda number=number: sent.append(number))
     request = reporter.place("a", "1.2", "P", "", placed.append)
     reporter.closed("b", "released", stored=0, refused=0, octets=0)
-    coordinator.answer({"kind": "ack", "event": 1})
+    coordinator.answer({"kind": "ack", "first": 1, "event": 1})
     assert coordinator.channel is not None
     coordinator.channel.close()
     coordinator.turn()
@@ -191,7 +191,7 @@ def test_new_coordinator_hears_what_the_dead_one_did_not_answer(coordinator: Coo
     assert heard[0]["unacknowledged"] == 1
     assert heard[2]["event"] == 2
     assert sent == [1, 2]
-    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": "", "late": False})
+    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": "", "late": False, "lasting": False})
     assert placed[0]["directory"] == "d"
 
 
@@ -202,14 +202,14 @@ def test_new_coordinator_hears_of_transfers_under_way(coordinator: Coordinator) 
     reporter.opened(opened("a"))
     requests = [reporter.place("a", "1.2", "P", "", placed.append) for _ in range(3)]
     for request in requests:
-        coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": "", "late": False})
+        coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": "", "late": False, "lasting": False})
     reporter.abandoned(requests[0])
     reporter.stored({**stored(reporter.next_event()), "request": requests[1]})
     coordinator.connect()
     heard = coordinator.heard()
     assert [packet.get("request") for packet in heard if packet["kind"] in {"stored", "place"}] == requests[1:]
     assert kinds(heard) == ["hello", "opened", "stored", "place"]
-    coordinator.answer({"kind": "placed", "request": requests[2], "directory": "d", "status": 0, "message": "", "late": False})
+    coordinator.answer({"kind": "placed", "request": requests[2], "directory": "d", "status": 0, "message": "", "late": False, "lasting": False})
     assert len(placed) == 3  # the repeated answer is not heard
 
 
@@ -219,7 +219,7 @@ def test_hooks_that_end_before_the_acknowledgement_are_heard(coordinator: Coordi
     coordinator.reporter.opened(opened("a"))
     coordinator.reporter.stored(stored(coordinator.reporter.next_event()), on_ran=lambda: ran.append("ran"))
     coordinator.answer({"kind": "ran", "event": 1})
-    coordinator.answer({"kind": "ack", "event": 1})
+    coordinator.answer({"kind": "ack", "first": 1, "event": 1})
     assert ran == ["ran"]
 
 
@@ -228,7 +228,7 @@ def test_hooks_of_a_dead_coordinator_do_not_keep_anybody_waiting(coordinator: Co
     ran: list[str] = []
     coordinator.reporter.opened(opened("a"))
     coordinator.reporter.stored(stored(coordinator.reporter.next_event()), on_ran=lambda: ran.append("ran"))
-    coordinator.answer({"kind": "ack", "event": 1})
+    coordinator.answer({"kind": "ack", "first": 1, "event": 1})
     assert ran == []
     coordinator.connect()
     assert ran == ["ran"]
@@ -240,7 +240,7 @@ def test_abandoned_request_is_not_answered(coordinator: Coordinator) -> None:
     coordinator.reporter.opened(opened("a"))
     request = coordinator.reporter.place("a", "1.2", "P", "", placed.append)
     coordinator.reporter.abandoned(request)
-    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": "", "late": False})
+    coordinator.answer({"kind": "placed", "request": request, "directory": "d", "status": 0, "message": "", "late": False, "lasting": False})
     assert placed == []
     assert kinds(coordinator.heard())[-2:] == ["place", "abandoned"]
 
@@ -318,7 +318,7 @@ def test_answers_are_acted_upon_after_all_were_read(coordinator: Coordinator, ki
     reporter.stored(stored(event), on_acknowledged=note, on_ran=note)
     request = reporter.place("a", "1.2", "P", "", lambda _packet: note())
     answers: dict[str, dict[str, Any]] = {
-        "ack": {"event": event}, "ran": {"event": event},
+        "ack": {"first": event, "event": event}, "ran": {"event": event},
         "placed": {"request": request, "directory": "d", "status": 0, "message": ""}}
     coordinator.answer({"kind": kind, **answers[kind]})
     assert inside == [False]
@@ -333,7 +333,7 @@ def test_place_that_another_callback_abandons_is_not_answered(coordinator: Coord
     reporter.stored(stored(reporter.next_event()), on_acknowledged=lambda: reporter.abandoned(requests[0]))
     requests.append(reporter.place("a", "1.2", "P", "", placed.append))
     assert coordinator.channel is not None
-    coordinator.channel.send(orjson.dumps({"kind": "ack", "event": 1}))
+    coordinator.channel.send(orjson.dumps({"kind": "ack", "first": 1, "event": 1}))
     coordinator.answer({"kind": "placed", "request": requests[0], "directory": "d", "status": 0, "message": ""})
     assert placed == []
 
@@ -453,7 +453,7 @@ def test_strange_packet_of_the_coordinator_is_logged_and_left_out(
     coordinator.connect()
     came = stored_with(coordinator, 1, "on_acknowledged")
     coordinator.answer(packet)
-    coordinator.answer({"kind": "ack", "event": 1})
+    coordinator.answer({"kind": "ack", "first": 1, "event": 1})
     assert came == ["on_acknowledged"]
     assert "a packet of the coordinator is left out" in caplog.text
 

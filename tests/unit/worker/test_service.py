@@ -102,7 +102,7 @@ def test_answer_that_comes_for_an_object_that_is_gone_changes_nothing(sorting: B
     sorting.arrive(store())
     answer = sorting.reporter.answers[1]
     sorting.connection.abort("no reason", source=2, reason=0)
-    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": "", "late": False})
+    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": "", "late": False, "lasting": False})
     assert files(tmp_path) == []
     assert sorting.reporter.kinds == ["opened", "place", "abandoned", "closed"]
 
@@ -130,7 +130,7 @@ def test_silent_coordinator_is_given_up_and_its_late_answer_ignored(sorting: Ben
     answer = sorting.reporter.answers[1]
     sorting.loop.advance(30.1)
     assert sorting.statuses() == [0xA700]
-    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": "", "late": False})
+    answer({"kind": "placed", "request": 1, "directory": str(tmp_path), "status": 0, "message": "", "late": False, "lasting": False})
     assert files(tmp_path) == []
     assert sorting.statuses() == []
 
@@ -343,7 +343,7 @@ def test_place_that_is_refused_when_the_object_has_its_name_changes_nothing(sort
     sorting.arrive(store())
     answer = sorting.reporter.answers[1]
     sorting.reporter.placed(tmp_path)
-    answer({"kind": "placed", "request": 1, "directory": "", "status": 0xA700, "message": "no space", "late": False})
+    answer({"kind": "placed", "request": 1, "directory": "", "status": 0xA700, "message": "no space", "late": False, "lasting": False})
     sorting.reporter.notify("on_acknowledged")
     assert sorting.statuses() == [0]
 

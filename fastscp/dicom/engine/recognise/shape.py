@@ -28,6 +28,7 @@ from fastscp.dicom.engine.recognise.outline import Outline
 from fastscp.dicom.engine.recognise.script import Renderer, Script
 
 _PROBE_OCTETS: Final = 8
+_TOLD: Final = (tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE_UID, tags.MODALITY)  #: of objects that are stored without a look
 
 
 class Shape:
@@ -53,7 +54,8 @@ class Shape:
             nowhere = (-1, -1)
             self.compiled = core.Header(
                 buf, found.mask, found.last_header, found.texts, found.uids, uid_value.BLANKS, script, value_octets,
-                self.collected.get(tags.SOP_CLASS_UID, nowhere), self.collected.get(tags.SOP_INSTANCE_UID, nowhere), complete)
+                self.collected.get(tags.SOP_CLASS_UID, nowhere), self.collected.get(tags.SOP_INSTANCE_UID, nowhere),
+                [self.collected.get(tag, nowhere) for tag in _TOLD], complete)
             self._equals, self.render = self.compiled.matches, self.compiled.render
             return
         self._equals, self.render = self._resembles, Renderer(script).render

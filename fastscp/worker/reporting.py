@@ -1,0 +1,183 @@
+"""The express lane of an association whose objects the coordinator is told of.
+
+Strategy: the core stores what came whole and lists it; here the coordinator is told of the list, and the answers leave
+as they do the usual way: when its packets are in the channel, or safe where studies are tracked. Where objects are sorted,
+the lane takes those of the study whose transfer the association keeps (``fastscp.worker.told``), into the directory
+that is open for it.
+
+Invariant: with the lane or without it the coordinator hears the same.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import OrderedDict
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Final
+
+from fastscp.dicom import uid_value
+from fastscp.process import packets
+from fastscp.store.policy import OnDuplicate
+from fastscp.worker.context import Reporter, ServiceContext
+from fastscp.worker.dialogue import Dialogue
+
+if TYPE_CHECKING:
+    from fastscp.core import Lane, Told
+    from fastscp.worker.service import StorageService
+
+_MOST_DIRECTORIES: Final = 32  #: that are open; of a worker
+
+
+class OpenDirectories:
+    """The study directories that were used last, open."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
+
+    def find(self, path: str) -> tuple[int, int, int] | None:
+        """Return descriptor, device and inode number of a directory; None where the path leads to none, or to a link.
+
+        The descriptor is good until the next call.
+        """
+        found = self._open.get(path)
+        try:
+            status = os.lstat(path)
+            if found is not None and (status.st_dev, status.st_ino) == found[1:]:
+                self._open.move_to_end(path)
+                return found
+            self._close(path)
+            fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            self._close(path)
+            return None
+        if len(self._open) == _MOST_DIRECTORIES:
+            self._close(next(iter(self._open)))
+        status = os.fstat(fd)
+        self._open[path] = opened = fd, status.st_dev, status.st_ino
+        return opened
+
+    def _close(self, path: str) -> None:
+        found = self._open.pop(path, None)
+        if found is not None:
+            os.close(found[0])
+
+
+class ReportingLane:
+    """The express lane of one association."""
+
+    def __init__(self, lane: Lane, storage: StorageService, connection: Dialogue, context: ServiceContext, reporter: Reporter,
+                 directories: OpenDirectories, syntaxes: dict[int, str]) -> None:
+        """``syntaxes`` are those of the files, by presentation context."""
+        self._lane = lane
+        self._storage = storage
+        self._connection = connection
+        self._context = context
+        self._reporter = reporter
+        self._directories = directories
+        self._syntaxes = syntaxes
+        self.directory = lane.directory  #: of these files
+        self._waiting = 0  #: objects of the last take that are not safe yet
+
+    @property
+    def stored(self) -> int:
+        """Objects of the last ``take``."""
+        return self._lane.stored
+
+    @property
+    def written(self) -> int:
+        """Octets of their files."""
+        return self._lane.written
+
+    @property
+    def replaced(self) -> list[bytes]:
+        """Names of those in whose place an earlier file was."""
+        return self._lane.replaced
+
+    def take(self, octets: memoryview, output: bytearray, most: int) -> int:
+        """Store what can be stored of what was read, and tell of it; return how many octets that took.
+
+        The answers are appended to ``output``, at once or as soon as the objects are safe; the connection is blocked until then.
+        """
+        context = self._context
+        if context.intake.held or (context.durable and self._reporter.trouble) or (context.places and not self._enter()):
+            return 0
+        answers = bytearray()
+        begun = time.monotonic()
+        taken = self._lane.take(octets, answers, most)
+        told = self._lane.told
+        if told:
+            self._tell(told, (time.monotonic() - begun) / len(told), answers, output)
+        return taken
+
+    def missing(self, octets: memoryview) -> int:
+        """Return how many octets, at least, a message lacks that would be taken if it were whole; 0 for others."""
+        return 0 if self._context.intake.held else self._lane.missing(octets)
+
+    def _enter(self) -> bool:
+        """Have the directory of the association's study open; False where it has none now."""
+        kept = self._storage.kept
+        if kept is None or not self._reporter.is_kept(kept[1]["request"]):
+            return False
+        study, placed = kept
+        found = self._directories.find(placed["directory"])
+        if found is None:
+            return False
+        self.directory = placed["directory"]
+        self._lane.enter(study.encode("latin-1"), os.fsencode(self.directory), *found)
+        return True
+
+    def _tell(self, told: list[Told], each_s: float, answers: bytearray, output: bytearray) -> None:
+        reporter, durable = self._reporter, self._context.durable
+        kept = self._storage.kept if self._context.places else None
+        request = None if kept is None else kept[1]["request"]
+        self._waiting = len(told)
+        safe = partial(self._safe, answers, output)
+        for one in told:
+            packet = self._packet(one, reporter.next_event(), request, each_s)
+            if durable:
+                reporter.stored(packet, on_acknowledged=safe, on_failed=self._unsure)
+            else:
+                reporter.stored(packet, on_sent=safe)
+        if self._waiting:
+            self._storage.waiting = durable
+            self._connection.block()
+
+    def _packet(self, told: Told, event: int, request: int | None, duration_s: float) -> packets.Stored:
+        context_id, sop_class, instance, file, size, replaced, study, series, modality = told
+        return {
+            "kind": "stored", "event": event, "request": request, "keeps": request is not None,
+            "association": self._connection.name, "directory": self.directory, "file": os.fsdecode(file),
+            "sop_class": sop_class.decode("ascii"), "sop_instance": instance.decode("ascii"), "study": _uid(study),
+            "series": _uid(series), "modality": _text(modality), "prefix": _prefix(file),
+            "transfer_syntax": self._syntaxes[context_id], "size": size, "duration_s": round(duration_s, 6),
+            "replaced": replaced, "unchanged": False, "duplicate": OnDuplicate.REPLACE.value if replaced else None,
+            "sha256": None,
+        }
+
+    def _safe(self, answers: bytearray, output: bytearray) -> None:
+        """Answer, when the last object is safe."""
+        self._waiting -= 1
+        if self._waiting:
+            return
+        output += answers
+        if self._connection.blocked:
+            self._storage.waiting = False
+            self._connection.flow.enter(self._connection.resume)
+
+    def _unsure(self) -> None:
+        self._connection.flow.enter(self._storage.give_up)
+
+
+def _prefix(file: bytes) -> str:
+    return file.partition(b".")[0].decode("ascii")
+
+
+@lru_cache(64)
+def _uid(value: bytes) -> str:
+    return packets.bounded(uid_value.meant(value).decode("latin-1"))
+
+
+@lru_cache(64)
+def _text(value: bytes) -> str:
+    return packets.bounded(value.decode("latin-1").strip("\0 "))

@@ -1,8 +1,8 @@
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 #: context id, SOP class, SOP instance, file name, its octets, whether one was there, study, series, modality
-Told = tuple[int, bytes, bytes, bytes, int, bool, bytes, bytes, bytes]
+Told: TypeAlias = tuple[int, bytes, bytes, bytes, int, bool, bytes, bytes, bytes]
 
 class Header:
     size: int

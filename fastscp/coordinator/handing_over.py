@@ -52,7 +52,7 @@ class HandingOver:
             return
         running = self._dispatcher.lend(self._tell_end)
         self._state.commit()
-        self._sessions.send_answers()
+        self._sessions.answers.send()
         for incarnation, event, unanswered in self._sessions.leave():
             if unanswered or self._state.directory is not None:  # who gets no answer tells the event again
                 self._state.note_event(incarnation, event)

@@ -34,7 +34,7 @@ from fastscp.coordinator.handing_over import HandingOver
 from fastscp.coordinator.heir import Heir
 from fastscp.coordinator.hooks import HookProcesses, HookRunner, Processes
 from fastscp.coordinator.host_names import HostNames
-from fastscp.coordinator.inheriting import Inheriting
+from fastscp.coordinator.inheriting import Inheriting, Returning
 from fastscp.coordinator.opening import open_hook_state, open_state
 from fastscp.coordinator.measures import Measures, depths, measures_of
 from fastscp.coordinator.operators import Operators
@@ -58,12 +58,10 @@ from fastscp.process.loop import IN, Loop
 from fastscp.store.own_paths import OwnPaths
 from fastscp.study.commands import Commands
 from fastscp.study.events import stream_to
-from fastscp.study.state import HookState, Recovered, StudyState
+from fastscp.study.state import HookState, StudyState
 
 _log = logging.getLogger(APPLICATION)
 
-RECOVERY_S = 5.0  #: associations known from the state keep their studies open that long until a worker reports them
-FORGET_WORKERS_S = 60.0  #: events of workers known from the state are remembered that long until the worker is back
 ORPHAN_GRACE_S = 5.0  #: beyond the drain timeout, which a worker without an acceptor process keeps to
 PAUSE_S = 0.001  #: between two portions of renames, for a look at the channels
 _IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
@@ -136,9 +134,7 @@ class Coordinator:
         finisher = None
         output_directory = config.store.output_directory
         recovered = hook_state.recover()
-        self._inheriting = None
-        if state is not None and state.directory is not None:
-            self._inheriting = Inheriting(Journals(state.directory / journal.DIRECTORY))
+        self._inheriting = Inheriting(Journals(hook_state.directory / journal.DIRECTORY if state and hook_state.directory else None))
         self._backlog = Backlog(self._lanes, hook_state, last_task=recovered.last_task)
         if state is not None:
             finisher = Finisher(config.study, state, stream, has_hook=config.hooks.on_end_of_study is not None)
@@ -150,7 +146,7 @@ class Coordinator:
             self._backlog.recover(recovered.tasks)
         self._sessions = Sessions(loop, self._lanes, self._studies, self._backlog, stream, config.hooks,
                                   output_directory, known=recovered.events, changed=self._schedule_round,
-                                  said=self._said, journal_of=self._inheriting.of if self._inheriting else lambda _name: ())
+                                  said=self._said, journal_of=self._inheriting.of)
         self._backlog.kept = self._sessions.hook_taken
         self._dispatcher = Dispatcher(
             loop, self._lanes, Commands(config.hooks, ignore=config.store.ignore),
@@ -158,15 +154,16 @@ class Coordinator:
             names=self._names, retries=config.hooks.retries, finisher=finisher, sink=stream,
             started=self._sessions.hook_taken, finished=self._sessions.task_finished, changed=self._schedule_round,
             last_recovered=recovered.last_task, monotonic=lambda: loop.now, clock=clock)
-        self._commits = Commits(loop, hook_state, self._sessions, lambda: self._studies.last_task if self._studies else 0,
+        self._commits = Commits(loop, hook_state, self._sessions.answers, lambda: self._studies.last_task if self._studies else 0,
                                 self._schedule_round)
         self._guests = Guests(loop, adopt, self._dispatcher.borrowed, hear=self._hear, stop=self._stop,
                               left=self._schedule_round)
         self._handing_over = HandingOver(control, hook_state, self._lanes, self._sessions, self._backlog,
                                          self._dispatcher, self._commits, self._schedule_round)
         self._operators = Operators(loop, hook_state, self._backlog, self._commits, self._schedule_round)
-        heirs = self._inheriting.all(self._sessions.inherit) if self._inheriting else []
-        self._expect_back(recovered, heirs)
+        forget = self._studies.forget_unheard if self._studies else None
+        Returning(loop, hook_state, self._sessions, lambda: self._handing_over.done, self._schedule_round).expect(
+            recovered, self._inheriting.all(self._sessions.inherit), forget)
         self._operators.begin()
 
     def run(self) -> None:
@@ -290,26 +287,6 @@ class Coordinator:
                      " and are lost" if lost else ", they run at the next start")
         self._loop.stop()
 
-    # -- an earlier coordinator --------------------------------------------------------------------------
-
-    def _expect_back(self, recovered: Recovered, inherited: list[str]) -> None:
-        """Give the workers and associations of an earlier coordinator time to be heard of."""
-        if recovered.events:
-            self._loop.call_later(FORGET_WORKERS_S, self._forget_workers)
-        if recovered.studies or recovered.events or inherited:
-            associations = [*recovered.holders, *inherited]
-            self._loop.call_later(RECOVERY_S, lambda: self._forget_unheard(associations))
-
-    def _forget_unheard(self, associations: list[str]) -> None:
-        if self._studies is not None and not self._handing_over.done:
-            self._studies.forget_unheard(self._sessions.unheard(associations))
-            self._schedule_round()
-
-    def _forget_workers(self) -> None:
-        if not self._handing_over.done:
-            self._state.forget_events(self._sessions.forget_gone())
-            self._schedule_round()
-
     # -- rounds -----------------------------------------------------------------------------------
 
     def _schedule_round(self) -> None:
@@ -332,19 +309,17 @@ class Coordinator:
         if self._orphan and not (self._sessions.connected or self._guests.present):
             self._drain(with_studies=not self._resumed)
         if self._studies is not None:
-            self._studies.due(self._loop.now)
-            for transfer in self._studies.recalls():
-                self._sessions.recall(transfer)
+            self._sessions.recall(self._studies.due(self._loop.now))
         if not self._commits.commit() and self._studies is not None:
             self._dispatcher.run_kept(self._commits.kept_task)
         elif self._dispatcher.run() | (self._studies is not None and self._studies.tidy()):
             self._loop.call_later(PAUSE_S, self._schedule_round)
         if self._studies is None:
-            self._sessions.send_answers()  # a hook that runs is acknowledged, whatever becomes of the state
+            self._sessions.answers.send()  # a hook that runs is acknowledged, whatever becomes of the state
         self._backlog.settle()
         if self._valve.look(self._lanes.pending):
             self._sessions.hold_objects(on=self._valve.closed)
-        if self._commits.commit() and self._inheriting is not None:
+        if self._commits.commit():
             self._inheriting.durable()
         if self._event_log is not None:
             self._event_log.flush()

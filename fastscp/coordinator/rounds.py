@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from fastscp.coordinator.sessions import Sessions
+from fastscp.coordinator.answers import Answers
 from fastscp.errors import StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
@@ -27,11 +27,11 @@ RETRY_S = 0.1
 class Commits:
     """The commits of the coordinator. ``changed`` is called when it is time for another."""
 
-    def __init__(self, loop: Loop, state: HookState, sessions: Sessions, last_task: Callable[[], int],
+    def __init__(self, loop: Loop, state: HookState, answers: Answers, last_task: Callable[[], int],
                  changed: Callable[[], None]) -> None:
         self._loop = loop
         self._state = state
-        self._sessions = sessions
+        self._answers = answers
         self._last_task = last_task
         self._changed = changed
         self._failing = False
@@ -49,14 +49,14 @@ class Commits:
         if self._failing:
             self._failing = False
             _log.warning("the state can be written again")
-        self._sessions.release()
+        self._answers.release()
         return True
 
     def _failed(self, reason: str) -> None:
         if not self._failing:
             self._failing = True
             _log.error("%s; trying again", printable(reason))
-        self._sessions.hold(reason)
+        self._answers.hold(reason)
         if not self._retrying:
             self._retrying = True
             self._loop.call_later(RETRY_S, self._retry)

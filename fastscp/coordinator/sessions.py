@@ -1,8 +1,8 @@
 """What the workers tell the coordinator, and what they are told.
 
 Strategy: each worker's channel is a session. Its packets go to the studies and the event stream, or, where no
-study is tracked, straight to the backlog of hooks; answers gather until ``send_answers``, which the process calls
-when what they say is durable; while the state takes nothing (``trouble``) they are held. The host name of a peer may
+study is tracked, straight to the backlog of hooks; answers gather until they are durable
+(``fastscp.coordinator.answers``). The host name of a peer may
 come after its association.
 
 Invariants: a ``stored`` that a worker repeats after the death of an earlier coordinator counts once, by
@@ -20,12 +20,12 @@ from typing import Any, Literal
 
 import orjson
 
+from fastscp.coordinator.answers import Answers
 from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.channels import Transport
 from fastscp.coordinator.session import (
     PROCESSING_FAILURE,
     Session,
-    encoded,
     leave_out,
     noted,
     peer_of,
@@ -75,9 +75,7 @@ class Sessions:
         self._sessions: dict[int, Session] = {}
         self._last_key = 0
         self._holding = False  #: objects are held back
-        self._outgoing: list[tuple[Session, packets.CoordinatorPacket]] = []
-        self._held: list[tuple[Session, packets.CoordinatorPacket]] = []  #: what they say is not durable
-        self._trouble = ""  #: why the state takes nothing
+        self.answers = Answers(lambda: list(self._sessions.values()), self._abandon, sorts=studies is not None)
 
     def add(self, name: str, transport: Transport) -> None:
         """Take the channel of a worker."""
@@ -87,8 +85,8 @@ class Sessions:
         if self._holding:
             self._answer(session, {"kind": "hold", "on": True})
             self._changed()
-        if self._trouble:
-            self._tell_trouble(session)
+        if self.answers.trouble:
+            self.answers.tell_trouble(session)
 
     def hold_objects(self, *, on: bool) -> None:
         """Tell every worker whether no object is to be begun."""
@@ -189,8 +187,8 @@ class Sessions:
         if self._studies is None:
             self._answer(session, {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
                                    "directory": self._output_directory, "late": False, "lasting": False})
-        elif self._trouble:
-            self._answer(session, refusal(packet["request"], self._trouble))
+        elif self.answers.trouble:
+            self._answer(session, refusal(packet["request"], self.answers.trouble))
         else:
             session.requests.add(packet["request"])
             self._studies.place(packet, session.incarnation, self._loop.now, partial(self._placed, session))
@@ -200,11 +198,12 @@ class Sessions:
             session.requests.discard(packet["request"])
         self._answer(session, packet)
 
-    def recall(self, transfer: Transfer) -> None:
-        """Have a worker give back a transfer that goes on."""
-        for session in self._sessions.values():
-            if session.incarnation == transfer[0]:
-                self._answer(session, {"kind": "recall", "request": transfer[1]})
+    def recall(self, transfers: Iterable[Transfer]) -> None:
+        """Have workers give back transfers that they keep."""
+        for incarnation, request in transfers:
+            for session in self._sessions.values():
+                if session.incarnation == incarnation:
+                    self._answer(session, {"kind": "recall", "request": request})
 
     def _abandon(self, session: Session, request: int) -> None:
         if request in session.requests and self._studies is not None:
@@ -218,18 +217,9 @@ class Sessions:
             session.highest_event = event
             self._store(session, packet, octets, cause)
         if self._studies is not None or not self._lanes.caused(cause):
-            self._acknowledge(session, event)
+            self.answers.acknowledge(session, event)
         if self._hooks.synchronous and not self._lanes.caused(cause):
             self._answer(session, {"kind": "ran", "event": event})
-
-    def _acknowledge(self, session: Session, event: int) -> None:
-        """Acknowledge an event, together with the one before where that leaves now, too."""
-        if self._outgoing:
-            latest, packet = self._outgoing[-1]
-            if latest is session and packet["kind"] == "ack" and packet["event"] == event - 1:
-                packet["event"] = event
-                return
-        self._answer(session, {"kind": "ack", "first": event, "event": event})
 
     def _store(self, session: Session, packet: packets.Stored, octets: bytes, cause: Cause) -> None:
         opened, caller = self._caller(session, packet["association"])
@@ -350,46 +340,9 @@ class Sessions:
         if session is not None and task.cause is not None:
             event = task.cause[1]
             if kind == "ack":
-                self._acknowledge(session, event)
+                self.answers.acknowledge(session, event)
             else:
                 self._answer(session, {"kind": "ran", "event": event})
 
     def _answer(self, session: Session, packet: packets.CoordinatorPacket) -> None:
-        self._outgoing.append((session, packet))
-
-    def send_answers(self) -> None:
-        """Send what is to be told; the caller has made it durable."""
-        outgoing, self._outgoing = self._outgoing, []
-        for session, packet in outgoing:
-            session.channel.send(encoded(packet))
-
-    # -- while the state takes nothing ------------------------------------------------------------
-
-    def hold(self, reason: str) -> None:
-        """Keep back what is not durable, for this ``reason``; no object is placed until ``release``."""
-        if not self._trouble:
-            self._trouble = reason
-            for session in self._sessions.values():
-                self._tell_trouble(session)
-        outgoing, self._outgoing = self._outgoing, []
-        for session, packet in outgoing:
-            if packet["kind"] != "placed":
-                self._held.append((session, packet))
-            elif packet["status"] or self._studies is None:
-                self._answer(session, packet)
-            else:
-                self._abandon(session, packet["request"])
-                self._answer(session, refusal(packet["request"], reason))
-        self.send_answers()
-
-    def release(self) -> None:
-        """Go on: everything is durable."""
-        if self._trouble:
-            self._trouble = ""
-            for session in self._sessions.values():
-                self._tell_trouble(session)
-        self._outgoing, self._held = [*self._held, *self._outgoing], []
-        self.send_answers()
-
-    def _tell_trouble(self, session: Session) -> None:
-        session.channel.send(packets.encode({"kind": "trouble", "reason": self._trouble}))
+        self.answers.put(session, packet)

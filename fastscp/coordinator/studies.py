@@ -254,13 +254,13 @@ class Studies:
 
     # -- ends -------------------------------------------------------------------------------------
 
-    def due(self, now: float) -> None:
-        """End the studies whose time is over, or some of a great many; ``deadline`` is over while there are more."""
+    def due(self, now: float) -> list[Transfer]:
+        """End the studies whose time is over, or some of a great many; ``deadline`` is over while there are more.
+
+        Returns, once, the transfers that have to be given back before their study can end.
+        """
         for study in self._tracker.due(now, MOST_ENDS):
             self._end([study], "maximum-age" if study.closing else "timeout")
-
-    def recalls(self) -> list[Transfer]:
-        """Return, once, the transfers that are to be given back before their study can end."""
         return self._tracker.recalls()
 
     def deadline(self) -> float | None:

@@ -94,7 +94,7 @@ class Publisher:
             log_published(found)
         outcome: dict[str, Any] = {"result": STORED, "directory": found.directory, "file": found.file, "size": reception.size if found.written else 0, "reason": found.warning}
         if self._policy.tells:
-            outcome["packet"] = telling.stored(reception, found, self._policy.association, (0, None), duration_s, keeps=False)
+            outcome["packet"] = telling.stored(reception, found, self._policy.association, telling.Numbers(0), duration_s)
         if found.duplicate is not None:
             outcome["reason"] = found.warning or f"duplicate: {found.duplicate.value}"
             outcome["unsafe"] = found.duplicate is OnDuplicate.KEEP  # the source may be another one

@@ -51,7 +51,8 @@ from fastscp.store.policy import Sync
 from fastscp.study.policy import Sorting
 from fastscp.worker.context import Shared, reception_context
 from fastscp.worker.outcome import Caller
-from fastscp.worker.reporter import Reporter, new_incarnation
+from fastscp.worker.reporter import Reporter
+from fastscp.worker.told import Memory, new_incarnation
 
 _log = logging.getLogger(APPLICATION)
 
@@ -98,7 +99,7 @@ def ingest(config: Config, policy: IngestPolicy, write: Callable[[int, str], obj
     loop = Loop()
     teller = None
     if helper is not None:
-        reporter = Reporter(loop, incarnation, events=journal.events)
+        reporter = Reporter(loop, incarnation, memory=Memory(events=journal.events))
         helper.attach(loop, reporter.attach)
         teller = Teller(reporter, association, caller, durable=config.keeps_studies, hooks_first=config.hooks.synchronous)
         teller.open()

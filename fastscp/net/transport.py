@@ -143,11 +143,10 @@ class PlainTransport:
 
     def expect(self, octets: int) -> None:
         """Set the low-water mark of the socket (socket(7), SO_RCVLOWAT), where that is worth a call."""
-        octets = min(octets, _MOST_EXPECTED)
-        if octets >= _LEAST_EXPECTED or self._expected > octets:
-            if octets != self._expected:
-                self._expected = octets
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, octets)
+        octets = min(octets, _MOST_EXPECTED) if octets >= _LEAST_EXPECTED else 1
+        if octets != self._expected:
+            self._expected = octets
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, octets)
 
     def pending(self) -> int:
         """Nothing is kept here."""

@@ -42,14 +42,15 @@ class Journal:
     def keep(self, association: str, opened: bytes, stored: bytes) -> bool:
         """Keep an event of an association; False where the caller has to wait for the coordinator."""
         line = stored + b"\n" if association in self._opened else opened + b"\n" + stored + b"\n"
-        if self._size + len(line) > MOST_OCTETS or self._given_up or (self._fd is None and not self._open()):
+        if self._size + len(line) > MOST_OCTETS or self._given_up:
             return False
-        if not self._write(line):
+        fd = self._open() if self._fd is None else self._fd
+        if fd is None or not self._write(fd, line):
             return False
         self._opened.add(association)
         return True
 
-    def _open(self) -> bool:
+    def _open(self) -> int | None:
         try:
             begun = self._path.with_name(f".{self._path.name}")  # has its name when it is locked
             self._fd = fd = os.open(begun, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -57,16 +58,15 @@ class Journal:
             begun.rename(self._path)
         except OSError as error:
             self._give_up(error)
-        return self._fd is not None
+        return self._fd
 
-    def _write(self, line: bytes) -> bool:
-        assert self._fd is not None
+    def _write(self, fd: int, line: bytes) -> bool:
         try:
-            written = os.write(self._fd, line)
+            written = os.write(fd, line)
             if written == len(line):
                 self._size += written
                 return True
-            os.ftruncate(self._fd, self._size)
+            os.ftruncate(fd, self._size)
         except OSError as error:
             self._give_up(error)
         return False
@@ -109,15 +109,19 @@ class Journal:
 class Journals:
     """The reading end: the journals in a directory, of workers that are alive and of others."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path | None) -> None:
+        """None: there are none."""
         self._directory = directory
 
     def make(self) -> None:
         """Make the directory. Raises OSError."""
-        self._directory.mkdir(mode=0o700, exist_ok=True)
+        if self._directory is not None:
+            self._directory.mkdir(mode=0o700, exist_ok=True)
 
     def incarnations(self) -> list[str]:
         """Return the workers that have one, or died when they made it."""
+        if self._directory is None:
+            return []
         try:
             return sorted(entry.name for entry in self._directory.iterdir())
         except FileNotFoundError:
@@ -125,6 +129,8 @@ class Journals:
 
     def read(self, incarnation: str) -> Iterator[bytes]:
         """Return the packets in a worker's journal, none where there is no journal. Raises OSError."""
+        if self._directory is None:
+            return
         try:
             octets = (self._directory / incarnation).read_bytes()
         except FileNotFoundError:
@@ -134,6 +140,8 @@ class Journals:
 
     def remove(self, incarnation: str) -> None:
         """Remove the journal of a worker that is gone; the caller has made durable what was in it."""
+        if self._directory is None:
+            return
         path = self._directory / incarnation
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)

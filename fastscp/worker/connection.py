@@ -214,8 +214,7 @@ class Connection:
         self.storage.outcomes.opened(request)
         log_established(event, self.storage.caller, with_contexts=self._context.log_contexts)
         if self._context.depot is not None:
-            lane = lane_of(self._context.depot, self._context.service, self.storage, self, event,
-                           self._context.answers.policy.max_pdu_length)
+            lane = lane_of(self._context.depot, self._context.service, self, event, self._context.answers.policy.max_pdu_length)
             self.flow.lane = measured(lane, event, self._context.service.measures)
         if 0 < request.max_pdu_length < SHORTEST_DATA:
             why = f"takes PDUs of at most {request.max_pdu_length} octets, no answer fits"

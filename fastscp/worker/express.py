@@ -12,9 +12,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from fastscp import core
+from fastscp.config.network import FaultPolicy
 from fastscp.dicom import filemeta
 from fastscp.dicom.rewrite import output_transfer_syntax
 from fastscp.dicom.uids import VERIFICATION, file_name_prefix, transfer_syntax
@@ -22,12 +22,8 @@ from fastscp.log.names import APPLICATION
 from fastscp.store.policy import FileNames, OnDuplicate, Sync
 from fastscp.ul.events import Established
 from fastscp.worker.context import ServiceContext
-from fastscp.worker.dialogue import Dialogue
-from fastscp.worker.reporting import OpenDirectories, ReportingLane
-
-if TYPE_CHECKING:
-    from fastscp.worker.flow import Lane
-    from fastscp.worker.service import StorageService
+from fastscp.worker.flow import Lane
+from fastscp.worker.reporting import OpenDirectories, ReportingLane, Speaker, Telling
 
 _log = logging.getLogger(APPLICATION)
 _directories = OpenDirectories()  #: of this process
@@ -36,16 +32,14 @@ _directories = OpenDirectories()  #: of this process
 def depot_of(context: ServiceContext) -> core.Depot | None:
     """Return where the express lanes of a worker put objects; None where every object needs more than storing."""
     reception = context.reception
-    store, faults = reception.store, context.faults
+    store = reception.store
     if not core.ACTIVE or store.ignore or store.file_names is not FileNames.INSTANCE_UID:
         return None
     if context.hooks_first or context.group is not None or (context.durable and not context.places):
         return None
-    if faults.abort_during or faults.abort_after or faults.sleep_during_s or faults.sleep_after_s or reception.digest:
+    if context.faults != FaultPolicy() or reception.digest or reception.own.instances_concerned:
         return None
-    if store.on_duplicate is not OnDuplicate.REPLACE or reception.own.instances_concerned:
-        return None
-    if store.sync is not Sync.NONE or store.min_free is not None:
+    if store.on_duplicate is not OnDuplicate.REPLACE or store.sync is not Sync.NONE or store.min_free is not None:
         return None
     if "_" in store.extension:  # other UIDs may be cleaned to the same name
         return None
@@ -54,7 +48,7 @@ def depot_of(context: ServiceContext) -> core.Depot | None:
                       shapes=reception.shapes, most_octets=store.max_object_octets)
 
 
-def lane_of(depot: core.Depot, service: ServiceContext, storage: StorageService, connection: Dialogue, event: Established,
+def lane_of(depot: core.Depot, service: ServiceContext, connection: Speaker, event: Established,
             max_length: int) -> Lane | None:
     """Return the express lane of an association; None where its objects are written about in the log."""
     reception, reporter = service.reception, service.reporter
@@ -70,8 +64,8 @@ def lane_of(depot: core.Depot, service: ServiceContext, storage: StorageService,
     lane.directory = reception.store.output_directory
     if reporter is None:
         return lane
-    return ReportingLane(lane, storage, connection, service, reporter, _directories,
-                         {number: out for number, (_, out) in contexts.items()})
+    syntaxes = {number: out for number, (_, out) in contexts.items()}
+    return ReportingLane(lane, connection, service, Telling(reporter, _directories, syntaxes))
 
 
 def _describer(contexts: dict[int, tuple[str, str]], calling_ae_title: str) -> Callable[[int, bytes], tuple[bytes, bytes, bytes]]:

@@ -98,6 +98,7 @@ class Flow:
         self._said = context.said
         self._gathering = Gathering(context.service.intake)
         self._expecting = False
+        self._fresh = 0  #: octets that were read last into the receive buffer
 
     def enter(self, step: Callable[..., None], *arguments: Any) -> None:
         """Do something for the connection, within its turn."""
@@ -115,34 +116,47 @@ class Flow:
 
     def read(self) -> None:
         """Handle what was read, and read on while the transport has something and the turn goes on."""
-        transport, stream, inbox, intake, gathering = (self._stream.transport, self._stream, self.inbox, self._intake,
-                                                       self._gathering)
-        fresh = 0  #: octets in the receive buffer
+        stream, inbox = self._stream, self.inbox
         while True:
-            if not inbox.unread or gathering.active:
-                buffer = gathering.room if gathering.active else intake.buffer
-                count = transport.receive_into(buffer)
-                if count < 0:
-                    return
-                if count == 0:
-                    if self._decode_gathered():
-                        self._owner.end_of_file()
-                    return
-                fresh = 0 if gathering.active else count
-                inbox.receive(gathering.add(count) if gathering.active else buffer[:count])
-            if self.lane is None or not self._express(self.lane):
-                if self.lane is not None and self._gather(self.lane, fresh):
-                    if transport.pending():
-                        continue
-                    return
-                if not self._decode():
-                    return
-            if self.blocked or stream.closed or not (inbox.unread or transport.pending()):
+            if (not inbox.unread or self._gathering.active) and not self._receive():
+                return
+            if not self._take():
+                return
+            if self.blocked or stream.closed or not (inbox.unread or stream.transport.pending()):
                 return
             if self.turn.over():
                 self._pause()
                 self._owner.update()
                 return
+
+    def _receive(self) -> bool:
+        """Receive what is there; False where that is nothing, or the end."""
+        gathering = self._gathering
+        buffer = gathering.room if gathering.active else self._intake.buffer
+        count = self._stream.transport.receive_into(buffer)
+        if count < 0:
+            return False
+        if count == 0:
+            if not gathering.active or (self._decode() and not self._stream.closed):
+                self._owner.end_of_file()
+            return False
+        if gathering.active:
+            self.inbox.receive(gathering.add(count))
+        else:
+            self.inbox.receive(buffer[:count])
+            self._fresh = count
+        return True
+
+    def _take(self) -> bool:
+        """Handle what was received, by the express lane where there is one and it can; False where there is no more to do."""
+        lane = self.lane
+        if lane is None:
+            return self._decode()
+        if self._express(lane):
+            return True
+        if self._gather(lane):
+            return bool(self._stream.transport.pending())
+        return self._decode()
 
     def _decode(self) -> bool:
         """Handle what was read, in order; False after a violation."""
@@ -168,14 +182,14 @@ class Flow:
         """Whether something that the peer has begun is not complete."""
         return self._association.inside_pdu or self.inbox.inside_message or self._gathering.active
 
-    def _gather(self, lane: Lane, fresh: int) -> bool:
+    def _gather(self, lane: Lane) -> bool:
         """Leave a message that the lane can take in the buffer until it is whole; False where that is of no use."""
         inbox = self.inbox
         if inbox.items or inbox.inside_message or self._association.inside_pdu:
             return False
         missing = lane.missing(inbox.unread)
-        begin = fresh - len(inbox.unread)
-        if not missing or not self._gathering.hold(inbox.unread, begin if fresh else -1, missing):
+        begin = self._fresh - len(inbox.unread)
+        if not missing or not self._gathering.hold(inbox.unread, begin if inbox.borrowed else -1, missing):
             return False
         inbox.receive(self._gathering.octets)
         self._expect(missing)
@@ -193,10 +207,6 @@ class Flow:
         self._expecting = False
         if not self._stream.closed:
             self._stream.transport.expect(1)
-
-    def _decode_gathered(self) -> bool:
-        """Have what was gathered handled the usual way, because it will not be whole; False where that ended the connection."""
-        return (not self._gathering.active or self._decode()) and not self._stream.closed
 
     def give_up_gathering(self) -> None:
         """Make items of what was gathered, so that it is told of; the association ends."""

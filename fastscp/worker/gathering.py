@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from fastscp.worker.intake import Intake
 
+_NOTHING = memoryview(b"")
+
 
 class Gathering:
     """The message that one connection gathers."""
@@ -18,20 +20,20 @@ class Gathering:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._buffer: memoryview | None = None
+        self._buffer = _NOTHING
         self._begin = self._end = 0
 
     @property
     def active(self) -> bool:
         """Whether there is one."""
-        return self._buffer is not None
+        return self._buffer is not _NOTHING
 
     def hold(self, octets: memoryview, begin: int, missing: int) -> bool:
         """Keep what is there of a message that lacks so many octets, or more; False where it does not fit, or too many gather.
 
         ``octets`` are at the end of what is in the receive buffer and ``begin`` there, or somewhere else (-1).
         """
-        if self._buffer is not None:
+        if self.active:
             return self._end < len(self._buffer)
         if len(octets) + missing > len(self._intake.buffer):
             return False
@@ -48,13 +50,11 @@ class Gathering:
     @property
     def octets(self) -> memoryview:
         """What is there."""
-        assert self._buffer is not None
         return self._buffer[self._begin : self._end]
 
     @property
     def room(self) -> memoryview:
         """Where the next octets go."""
-        assert self._buffer is not None
         return self._buffer[self._end :]
 
     def add(self, count: int) -> memoryview:
@@ -64,6 +64,6 @@ class Gathering:
 
     def end(self) -> None:
         """Give the buffer back."""
-        if self._buffer is not None:
+        if self.active:
             self._intake.take_back(self._buffer)
-            self._buffer = None
+            self._buffer = _NOTHING

@@ -20,11 +20,11 @@ _NOTHING = memoryview(b"")
 class Inbox:
     """The items of one association. ``provider`` is there while the association is open, for its answers too."""
 
-    __slots__ = ("_borrowed", "_fresh", "items", "provider", "unread")
+    __slots__ = ("_fresh", "borrowed", "items", "provider", "unread")
 
     def __init__(self) -> None:
         self.unread = _NOTHING  #: octets that were received, and are not made items yet
-        self._borrowed = False  #: they are in the receive buffer
+        self.borrowed = False  #: they are in a receive buffer
         self._fresh = False  #: there may be items whose views are
         self.items: deque[Any] = deque()
         self.provider: Provider | None = None
@@ -37,7 +37,7 @@ class Inbox:
     def receive(self, octets: memoryview) -> None:
         """Take octets of the receive buffer."""
         self.unread = octets
-        self._borrowed = True
+        self.borrowed = True
 
     def decode(self, association: Association) -> None:
         """Make items of the octets, or of some where they mean a great many.
@@ -93,9 +93,9 @@ class Inbox:
 
     def keep(self) -> None:
         """Copy what waits out of the receive buffer, which others are about to use."""
-        if self._borrowed:
+        if self.borrowed:
             self.unread = memoryview(bytes(self.unread))
-            self._borrowed = False
+            self.borrowed = False
         if self._fresh:
             for item in self.items:
                 if type(item) is DataFragments:

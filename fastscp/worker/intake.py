@@ -26,7 +26,7 @@ PACKETS: Final = "packets"  #: wait to be read by the coordinator
 class Intake:
     """Shared by the connections of one worker. Everything is received into ``buffer``; nothing in it may be kept."""
 
-    __slots__ = ("_loop", "_reasons", "_waiting", "_lent", "_spare", "_whole", "buffer", "held")
+    __slots__ = ("_lent", "_loop", "_reasons", "_spare", "_waiting", "_whole", "buffer", "held")
 
     def __init__(self, loop: Loop, octets: int) -> None:
         self._loop = loop

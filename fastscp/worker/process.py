@@ -35,7 +35,8 @@ from fastscp.store.policy import Sync
 from fastscp.worker.connection import Connection
 from fastscp.worker.context import Shared, worker_context
 from fastscp.worker.express import depot_of
-from fastscp.worker.reporter import Reporter, new_incarnation
+from fastscp.worker.reporter import Reporter
+from fastscp.worker.told import Memory, new_incarnation
 
 if TYPE_CHECKING:
     import ssl
@@ -72,7 +73,7 @@ class Worker:
         """
         self.loop = Loop()
         incarnation = new_incarnation(time.time())
-        self.reporter = Reporter(self.loop, incarnation, self._unconnected, self._hold, journal=_journal(config, incarnation))
+        self.reporter = Reporter(self.loop, incarnation, self._unconnected, self._hold, Memory(journal=_journal(config, incarnation)))
         context = worker_context(config, self.loop, self.reporter, incarnation, settings.shared)
         self._context = replace(context, depot=depot_of(context.service))
         self._network = config.network
@@ -269,7 +270,7 @@ class Worker:
         """Stop once the coordinator has every event: a last answer may have been sent before its ack."""
         if self._connections:
             return
-        if not self.reporter.waiting or self._context.service.reporter is None:
+        if self.reporter.idle or self._context.service.reporter is None:
             self.loop.stop()
         else:
             self.loop.call_later(0.02, self._stop_when_told)

@@ -15,62 +15,54 @@ it, never inside it, and never inside another callback: what it leads to may be 
 from __future__ import annotations
 
 import logging
-import os
 import socket
-from itertools import islice
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from fastscp.log.names import NETWORK
 from fastscp.process import fdpass, notes, packets
-from fastscp.process.journal import Journal
 from fastscp.process.loop import IN, OUT, Loop
 from fastscp.worker.intake import HOOKS, PACKETS
-from fastscp.worker.told import Answer, Notice, ToldAssociation, ToldEvent, ToldPlace
+from fastscp.worker.outgoing import Outgoing
+from fastscp.worker.told import Answer, Memory, Notice, ToldAssociation, ToldEvent
+from fastscp.worker.transfers import Transfers
 
 _log = logging.getLogger(NETWORK)
 
-MOST_NOTES = 1000  #: that wait; what comes behind them is dropped and counted
-MOST_PACKETS = 1000  #: that wait before no further object is begun
 GATHER_S = 0.002  #: how long an event in the journal may wait for others
 MOST_GATHERED = 32
-_NOTE = -1
 
 
 class Reporter:
     """Tells the coordinator what happens in one worker process."""
 
     def __init__(self, loop: Loop, incarnation: str, on_lost: Callable[[], None] = lambda: None,
-                 on_full: Callable[[str, bool], None] = lambda _reason, _full: None, *, events: int = 0,
-                 journal: Journal | None = None) -> None:
+                 on_full: Callable[[str, bool], None] = lambda _reason, _full: None, memory: Memory | None = None) -> None:
         """``on_lost`` is called when a channel has ended; ``on_full`` when too much waits, and when it does no more.
 
-        Its argument is what waits: ``HOOKS`` or ``PACKETS`` of ``fastscp.worker.intake``. ``events`` is the last number
-        that an earlier life used. ``journal`` is None where events are safe with their acknowledgement only.
+        Its argument is what waits: ``HOOKS`` or ``PACKETS`` of ``fastscp.worker.intake``.
         """
+        memory = memory or Memory()
         self.trouble = ""  #: why nothing can be kept in the durable state now
         self._on_full = on_full
-        self._full = False  #: too many packets wait
         self._loop = loop
         self._on_lost = on_lost
         self._incarnation = incarnation
         self._channel: socket.socket | None = None
-        self._queue: deque[tuple[bytes, int]] = deque()  #: octets; event number, 0 or _NOTE
-        self._notes = 0  #: in the queue
-        self._missed = 0  #: notes dropped behind them
+        self._outgoing = Outgoing(self._sent, partial(on_full, PACKETS))
+        self._transfers = transfers = Transfers(self._put)
+        self.begin_again, self.is_kept, self.may_keep = transfers.begin_again, transfers.is_kept, transfers.may_keep
+        self.abandoned = transfers.abandon
         self._associations: dict[str, ToldAssociation] = {}
         self._events: dict[int, ToldEvent] = {}
         self._awaiting_hooks: dict[int, Notice] = {}
-        self._places: dict[int, ToldPlace] = {}  #: by number of the request
-        self._kept: dict[str, int] = {}  #: request of the transfer that an association keeps
-        self._event_number = events
-        self._request_number = 0
+        self._event_number = memory.events
         self._acknowledged = 0
         self._watching_out = False
         self._due: deque[Notice] = deque()  #: callbacks to be made
         self._calling = False
-        self._journal = journal
+        self._journal = memory.journal
         self._gathering = False
 
     # -- channel ----------------------------------------------------------------------------------
@@ -86,21 +78,16 @@ class Reporter:
         self._loop.register(channel.fileno(), IN, self._ready)
         # everything is queued before anything is sent: an answer that goes out with a repeated event may lead
         # to the next event, and that has to follow the others
-        waiting_notes = [entry for entry in self._queue if entry[1] == _NOTE]
-        self._queue.clear()
+        notes_that_wait = self._outgoing.begin_again()
         self._on_full(HOOKS, False)  # the coordinator says so again if it still holds
         self._enqueue({"kind": "hello", "incarnation": self._incarnation, "unacknowledged": self._acknowledged})
         for association in self._associations.values():
-            self._queue.append((association.octets, 0))
+            self._outgoing.put(association.octets)
         for number, event in self._events.items():
             self._enqueue(event.packet, number)
-        for request, place in list(self._places.items()):
-            if place.idle:
-                del self._places[request]
-                del self._kept[place.packet["association"]]
-            else:
-                self._enqueue(place.packet)
-        self._queue.extend(waiting_notes)
+        for place in self._transfers.told_again():
+            self._enqueue(place)
+        self._outgoing.end_again(notes_that_wait)
         for name, association in list(self._associations.items()):
             if association.closed is not None:
                 self._enqueue(association.closed)
@@ -117,14 +104,14 @@ class Reporter:
             self._channel = None
 
     def _enqueue(self, packet: packets.WorkerPacket, event_number: int = 0) -> None:
-        self._queue.append((packets.encode(packet), event_number))
+        self._outgoing.put(packets.encode(packet), event_number)
 
     def _put(self, packet: packets.WorkerPacket) -> None:
         self._send(packets.encode(packet))
 
     def _send(self, octets: bytes, event_number: int = 0) -> None:
         if self._channel is not None:  # else ``attach`` tells it
-            self._queue.append((octets, event_number))
+            self._outgoing.put(octets, event_number)
             self._flush()
 
     def _flush(self, then: Iterable[Notice] = ()) -> None:
@@ -146,7 +133,7 @@ class Reporter:
 
     def _gather(self) -> None:
         """Send what is queued in a moment, with what comes until then."""
-        if len(self._queue) >= MOST_GATHERED:
+        if len(self._outgoing) >= MOST_GATHERED:
             self._flush()
         elif not self._gathering:
             self._gathering = True
@@ -156,56 +143,16 @@ class Reporter:
         self._gathering = False
         self._flush()
 
-    def _next_packets(self) -> tuple[bytes, int]:
-        """Return what is sent next, as one packet, and how many packets are in it."""
-        queue = self._queue
-        first = queue[0][0]
-        if len(queue) == 1:
-            return first, 1
-        together, size = [first], len(first)
-        for octets, _ in islice(queue, 1, None):
-            size += 1 + len(octets)
-            if size > fdpass.PACKET_OCTETS:
-                break
-            together.append(octets)
-        return b"\n".join(together), len(together)
-
     def _send_queue(self) -> None:
-        channel, queue = self._channel, self._queue
+        channel = self._channel
         if channel is None:
             return
-        while queue:
-            octets, count = self._next_packets()
-            try:
-                channel.send(octets)
-            except BlockingIOError:
-                break
-            except (BrokenPipeError, ConnectionResetError):
-                self._read()  # what the coordinator said last counts; a new channel repeats what it did not acknowledge
-                return
-            for _ in range(count):
-                _, number = queue.popleft()
-                if number == _NOTE:
-                    self._note_sent()
-                elif number:
-                    self._sent(number)
-        if len(queue) > MOST_PACKETS or self._full:
-            self._look(len(queue))
-        if self._watching_out != bool(queue):
-            self._watching_out = bool(queue)
-            self._loop.modify(channel.fileno(), IN | OUT if queue else IN)
-
-    def _look(self, waiting: int) -> None:
-        """Tell when too many packets wait, and when half as many do."""
-        if self._full != (waiting > (MOST_PACKETS // 2 if self._full else MOST_PACKETS)):
-            self._full = not self._full
-            self._on_full(PACKETS, self._full)
-
-    def _note_sent(self) -> None:
-        self._notes -= 1
-        if not self._notes and self._missed:
-            missed, self._missed = self._missed, 0
-            self._enqueue({"kind": "missed", "count": missed})
+        if not self._outgoing.send(channel):
+            self._read()  # what the coordinator said last counts; a new channel repeats what it did not acknowledge
+            return
+        if self._watching_out != bool(self._outgoing):
+            self._watching_out = bool(self._outgoing)
+            self._loop.modify(channel.fileno(), IN | OUT if self._watching_out else IN)
 
     def _sent(self, number: int) -> None:
         event = self._events.get(number)
@@ -238,7 +185,7 @@ class Reporter:
 
     def _take(self, packet: packets.CoordinatorPacket) -> None:
         if packet["kind"] == "placed":
-            self._due.append(partial(self._answer_place, packet["request"], packet))
+            self._due.append(self._transfers.answered(packet))
         elif packet["kind"] == "ack":
             for event in range(packet["first"], packet["event"] + 1):
                 self._acknowledge(event)
@@ -249,25 +196,9 @@ class Reporter:
         elif packet["kind"] == "trouble":
             self.trouble = packet["reason"]
         elif packet["kind"] == "recall":
-            self._recall(packet["request"])
+            self._transfers.recall(packet["request"])
         else:
             self._hooks_ran(packet["event"])
-
-    def _answer_place(self, request: int, packet: packets.Placed) -> None:
-        place = self._places.get(request)  # it may have been abandoned
-        if place is not None and place.answer is not None:
-            answer, place.answer = place.answer, None
-            answer(packet)
-
-    def _recall(self, request: int) -> None:
-        """Give back a transfer, at once or with the object under way."""
-        place = self._places.get(request)
-        if place is None:
-            return
-        if place.idle:
-            self.abandoned(request)
-        else:
-            place.recalled = True
 
     def _hooks_ran(self, number: int) -> None:
         notice = self._awaiting_hooks.pop(number, None)
@@ -328,46 +259,13 @@ class Reporter:
         association = self._associations[name]
         association.closed = {"kind": "closed", "association": name, "how": how, "stored": stored, "refused": refused,
                               "octets": octets}
-        kept = self._kept.pop(name, None)
-        if kept is not None:
-            del self._places[kept]  # the coordinator knows that it ends with its association
+        self._transfers.left(name)
         self._put(association.closed)
         self._forget(name)
 
     def place(self, name: str, study: str, patient: str, charset: str, answer: Answer) -> int:
         """Ask where an object of ``study`` goes; ``answer`` is called with the reply. Returns the request."""
-        self._request_number += 1
-        packet: packets.Place = {
-            "kind": "place", "request": self._request_number, "association": name,
-            "study": packets.bounded(study), "patient": packets.bounded(patient),
-            "charset": packets.bounded(charset),
-        }
-        self._places[self._request_number] = ToldPlace(packet, answer)
-        self._put(packet)
-        return self._request_number
-
-    def begin_again(self, request: int) -> bool:
-        """Begin another object under a transfer that was kept; False where it was given back meanwhile."""
-        if not self.is_kept(request):
-            return False
-        self._places[request].idle = False
-        return True
-
-    def is_kept(self, request: int) -> bool:
-        """Tell whether a transfer is kept: another object may begin under it."""
-        place = self._places.get(request)
-        return place is not None and place.idle
-
-    def may_keep(self, request: int) -> bool:
-        """Tell whether a transfer may go on after its object."""
-        return not self._places[request].recalled
-
-    def abandoned(self, request: int) -> None:
-        """Tell that the transfer of a ``place`` request failed, or that it is not kept any longer."""
-        place = self._places.pop(request, None)
-        if place is not None:
-            self._kept.pop(place.packet["association"], None)
-        self._put({"kind": "abandoned", "request": request})
+        return self._transfers.begin(name, study, patient, charset, answer)
 
     def next_event(self) -> int:
         """Return the number of the next event, for its packet."""
@@ -384,13 +282,7 @@ class Reporter:
         """
         number = packet["event"]
         octets = packets.encode(packet)
-        if packet["request"] is not None:
-            if packet["keeps"]:
-                self._places[packet["request"]].idle = True
-                self._kept[packet["association"]] = packet["request"]
-            else:
-                self._places.pop(packet["request"], None)
-                self._kept.pop(packet["association"], None)
+        self._transfers.stored(packet)
         association = self._associations.get(packet["association"])
         kept = (on_acknowledged is not None and self._journal is not None and association is not None
                 and self._journal.keep(packet["association"], association.octets, octets))
@@ -402,7 +294,7 @@ class Reporter:
             return
         self._due.append(on_acknowledged)
         if self._channel is not None:
-            self._queue.append((octets, number))
+            self._outgoing.put(octets, number)
             if on_ran is None and on_sent is None:
                 self._gather()
             else:
@@ -411,11 +303,8 @@ class Reporter:
 
     def note(self, packet: notes.Note) -> None:
         """Tell something to the event stream that nothing follows from."""
-        if self._notes >= MOST_NOTES:
-            self._missed += 1
+        if not self._outgoing.note(packets.encode(packet)):
             return
-        self._notes += 1
-        self._enqueue(packet, _NOTE)
         self._flush()
 
     @property
@@ -424,9 +313,14 @@ class Reporter:
         return self._channel is not None
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing is queued or unacknowledged."""
+        return not self.waiting
+
+    @property
     def waiting(self) -> int:
         """How much is queued or unacknowledged."""
-        return len(self._queue) + len(self._events)
+        return len(self._outgoing) + len(self._events)
 
     def close(self) -> None:
         """Tell what is left and close the channel: end of file tells the coordinator that this worker is gone."""
@@ -444,8 +338,3 @@ def _next_packet(channel: socket.socket) -> bytes | None:
         return None
     except ConnectionResetError:  # once, in front of the last answers of a coordinator that died
         return _next_packet(channel)
-
-
-def new_incarnation(now: float) -> str:
-    """Name one worker process for life; unique also after pids are used again."""
-    return f"{os.getpid()}-{int(now * 1000):x}"

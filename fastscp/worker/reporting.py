@@ -13,8 +13,9 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fastscp.dicom import uid_value
 from fastscp.process import packets
@@ -23,7 +24,8 @@ from fastscp.worker.context import Reporter, ServiceContext
 from fastscp.worker.dialogue import Dialogue
 
 if TYPE_CHECKING:
-    from fastscp.core import Lane, Told
+    from fastscp._core import Told
+    from fastscp.core import Lane
     from fastscp.worker.service import StorageService
 
 _MOST_DIRECTORIES: Final = 32  #: that are open; of a worker
@@ -63,19 +65,31 @@ class OpenDirectories:
             os.close(found[0])
 
 
+class Speaker(Dialogue, Protocol):
+    """The connection."""
+
+    storage: StorageService
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What a lane needs to tell of objects. ``syntaxes`` are those of the files, by presentation context."""
+
+    reporter: Reporter
+    directories: OpenDirectories
+    syntaxes: dict[int, str]
+
+
 class ReportingLane:
     """The express lane of one association."""
 
-    def __init__(self, lane: Lane, storage: StorageService, connection: Dialogue, context: ServiceContext, reporter: Reporter,
-                 directories: OpenDirectories, syntaxes: dict[int, str]) -> None:
-        """``syntaxes`` are those of the files, by presentation context."""
+    def __init__(self, lane: Lane, connection: Speaker, context: ServiceContext, telling: Telling) -> None:
         self._lane = lane
-        self._storage = storage
         self._connection = connection
         self._context = context
-        self._reporter = reporter
-        self._directories = directories
-        self._syntaxes = syntaxes
+        self._reporter = telling.reporter
+        self._directories = telling.directories
+        self._syntaxes = telling.syntaxes
         self.directory = lane.directory  #: of these files
         self._waiting = 0  #: objects of the last take that are not safe yet
 
@@ -116,7 +130,7 @@ class ReportingLane:
 
     def _enter(self) -> bool:
         """Have the directory of the association's study open; False where it has none now."""
-        kept = self._storage.kept
+        kept = self._connection.storage.lodging.kept
         if kept is None or not self._reporter.is_kept(kept[1]["request"]):
             return False
         study, placed = kept
@@ -129,7 +143,7 @@ class ReportingLane:
 
     def _tell(self, told: list[Told], each_s: float, answers: bytearray, output: bytearray) -> None:
         reporter, durable = self._reporter, self._context.durable
-        kept = self._storage.kept if self._context.places else None
+        kept = self._connection.storage.lodging.kept if self._context.places else None
         request = None if kept is None else kept[1]["request"]
         self._waiting = len(told)
         safe = partial(self._safe, answers, output)
@@ -140,7 +154,7 @@ class ReportingLane:
             else:
                 reporter.stored(packet, on_sent=safe)
         if self._waiting:
-            self._storage.waiting = durable
+            self._connection.storage.waiting = durable
             self._connection.block()
 
     def _packet(self, told: Told, event: int, request: int | None, duration_s: float) -> packets.Stored:
@@ -162,11 +176,11 @@ class ReportingLane:
             return
         output += answers
         if self._connection.blocked:
-            self._storage.waiting = False
+            self._connection.storage.waiting = False
             self._connection.flow.enter(self._connection.resume)
 
     def _unsure(self) -> None:
-        self._connection.flow.enter(self._storage.give_up)
+        self._connection.flow.enter(self._connection.storage.give_up)
 
 
 def _prefix(file: bytes) -> str:

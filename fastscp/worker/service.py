@@ -29,11 +29,12 @@ from fastscp.process import packets
 from fastscp.worker import telling
 from fastscp.worker.context import Reporter, ServiceContext
 from fastscp.worker.dialogue import Dialogue
+from fastscp.worker.lodging import Lodging
 from fastscp.worker.narration import log_begun, log_published, log_request, log_response
 from fastscp.worker.outcome import Caller, Outcomes, error_comment
 from fastscp.worker.publication import Published
 from fastscp.worker.quarantine import new_reception
-from fastscp.worker.reception import PATIENT_NAME, SPECIFIC_CHARACTER_SET, STUDY_INSTANCE_UID, Kept, Reception
+from fastscp.worker.reception import Kept, Reception
 from fastscp.worker.turn import Steps
 from fastscp.worker.turnstile import Turnstile
 
@@ -53,9 +54,7 @@ class StorageService:
         self._steps = Steps(connection.flow)
         self._reception: Reception | None = None
         self._published: Published | None = None  #: what the reception has become
-        self._placed: packets.Placed | None = None
-        self._place_request: int | None = None
-        self.kept: tuple[str, packets.Placed] | None = None  #: study, and the answer to a transfer that is kept for it
+        self.lodging = Lodging(context.reporter, connection.name)
         self._awaiting_place = False
         self.waiting = False  #: for the coordinator, which ought to answer at once
         self.turnstile = Turnstile(connection, context.intake)
@@ -84,7 +83,7 @@ class StorageService:
         self._steps.stop()
         self.turnstile.leave()
         if reception is not None:
-            self._abandon()
+            self.lodging.abandon()
             reception.discard()
             if self._published is None:
                 self.outcomes.cut_off(reception, why, self._duration_s())
@@ -112,7 +111,8 @@ class StorageService:
             return
         log_request(item.command, item.context)
         self._started = time.monotonic()
-        self._placed = self._place_request = self._published = None
+        self._published = None
+        self.lodging.begin()
         self._reception = reception = new_reception(context.reception, item.context, command, self.caller.calling_aet)
         log_begun(command, reception.prefix, self._connection.peer.name, cleaned=reception.cleaned_uid,
                   padded=command.uid_padding and not context.reception.store.uid_padding)
@@ -139,7 +139,7 @@ class StorageService:
             rest = reception.feed(rest, self._connection.flow.turn.over)
 
     def _after_data(self, reception: Reception, _result: None = None, *, late: bool = False) -> None:
-        if self._place_request is None and self._context.places and reception.failure is None:
+        if self._context.places and reception.failure is None:
             self._ask_for_place(reception)
         if self._context.faults.sleep_during_s:
             self._sleep(self._context.faults.sleep_during_s)
@@ -154,9 +154,8 @@ class StorageService:
     def _complete(self, reception: Reception, _result: None) -> None:
         """Publish the object, as soon as it has a place."""
         if self._context.places and reception.failure is None:
-            if self._place_request is None:
-                self._ask_for_place(reception)
-            if self._place_request is not None and self._placed is None:
+            self._ask_for_place(reception)
+            if self.lodging.awaited:
                 self._awaiting_place = self.waiting = True
                 self._connection.block()
                 return
@@ -166,28 +165,14 @@ class StorageService:
 
     def _ask_for_place(self, reception: Reception) -> None:
         """Ask for the directory as soon as the study is known; the stream goes on meanwhile."""
-        study, reporter = reception.uid(STUDY_INSTANCE_UID), self._context.reporter
-        if study and reporter is not None and not self._place_again(study, reporter):
-            self._place_request = reporter.place(
-                self._connection.name, study, reception.raw_text(PATIENT_NAME),
-                reception.raw_text(SPECIFIC_CHARACTER_SET), partial(self._enter, self._take_place))
-
-    def _place_again(self, study: str, reporter: Reporter) -> bool:
-        """Use the place of the object before, where it is one of the same study; else that is kept no longer."""
-        kept, self.kept = self.kept, None
-        if kept is None or not reporter.begin_again(kept[1]["request"]):
-            return False
-        if kept[0] != study:
-            reporter.abandoned(kept[1]["request"])
-            return False
-        self._placed, self._place_request = kept[1], kept[1]["request"]
-        return True
+        if self.lodging.request is None:
+            self.lodging.ask(reception, partial(self._enter, self._take_place))
 
     def _take_place(self, packet: packets.Placed) -> None:
         reception = self._reception
         if reception is None:
             return
-        self._placed = packet
+        self.lodging.placed = packet
         if packet["status"]:
             failed = StorageError if packet["status"] >> 8 == status.OUT_OF_RESOURCES >> 8 else InstanceError
             reception.fail(failed(packet["message"], status=packet["status"]))
@@ -232,11 +217,10 @@ class StorageService:
 
     def _publishing(self, reception: Reception) -> Generator[None, None, Published | Kept | None]:
         """Publish; where it counts whether the object changes anything, find that out first."""
-        placed, reporter = self._placed, self._context.reporter
-        directory = None if placed is None else placed["directory"]
+        directory, reporter = self.lodging.directory, self._context.reporter
         if self._context.durable and reporter is not None and reporter.trouble:
             reception.fail(StorageError(reporter.trouble))
-        if self._context.durable and (placed is None or placed["late"]):
+        if self._context.durable and self.lodging.late:
             yield from reception.comparing(directory)
         published = yield from reception.publishing(directory, datetime.datetime.now())  # noqa: DTZ005 - names carry local time
         if reception.failure is None:
@@ -253,7 +237,7 @@ class StorageService:
                 self.outcomes.kept(reception, became, self._duration_s())
             else:
                 self.outcomes.refused(reception, self._duration_s())
-            self._abandon()
+            self.lodging.abandon()
             self._answer(reception)
             return
         published = became if isinstance(became, Published) else None
@@ -268,20 +252,18 @@ class StorageService:
 
     def _report(self, reception: Reception, published: Published, reporter: Reporter) -> None:
         """Tell the coordinator; the answer follows when the event is in its channel, or durable."""
-        context, placed = self._context, self._placed
+        context = self._context
         self._connection.block()
         self.waiting = context.durable
-        keeps = placed is not None and placed["lasting"] and reporter.may_keep(placed["request"])
-        if keeps and placed is not None:
-            self.kept = reception.uid(STUDY_INSTANCE_UID), placed
+        keeps = self.lodging.keep(reception)
 
         def answer() -> None:
             if self._reception is reception:
                 self._confirm(reception, published)
 
         reporter.stored(
-            telling.stored(reception, published, self._connection.name, (reporter.next_event(), self._place_request),
-                           self._duration_s(), keeps=keeps),
+            telling.stored(reception, published, self._connection.name, telling.Numbers(reporter.next_event(), self.lodging.request, keeps),
+                           self._duration_s()),
             on_sent=None if context.durable else partial(self._enter, answer),
             on_acknowledged=partial(self._enter, answer) if context.durable else None,
             on_failed=partial(self._enter, self.give_up) if context.durable else None,
@@ -352,12 +334,6 @@ class StorageService:
     def _duration_s(self) -> float:
         """Return how long the object under way has taken so far."""
         return time.monotonic() - self._started
-
-    def _abandon(self) -> None:
-        """Take back what was asked of the coordinator for the object under way."""
-        if self._place_request is not None and self._context.reporter is not None:
-            self._context.reporter.abandoned(self._place_request)
-            self._place_request = None
 
 
 _HANDLERS: dict[type, Callable[[StorageService, Any], None]] = {

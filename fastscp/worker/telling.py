@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from fastscp.process import packets
 from fastscp.worker.publication import Published
 from fastscp.worker.reception import MODALITY, SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, Reception
 
 
-def stored(reception: Reception, published: Published, association: str, numbers: tuple[int, int | None],
-           duration_s: float, *, keeps: bool) -> packets.Stored:
-    """Return the packet of an object; ``numbers`` are those of its event and of the request for its place.
+class Numbers(NamedTuple):
+    """The number of an event, and of the request for the place of its object; ``keeps``: its transfer goes on."""
 
-    ``keeps``: the transfer of that request goes on.
-    """
+    event: int
+    request: int | None = None
+    keeps: bool = False
+
+
+def stored(reception: Reception, published: Published, association: str, numbers: Numbers, duration_s: float) -> packets.Stored:
+    """Return the packet of an object."""
     command = reception.command
-    event, request = numbers
+    event, request, keeps = numbers
     return {
         "kind": "stored", "event": event, "request": request, "keeps": keeps, "association": association,
         "directory": published.directory, "file": published.file,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastscp.process import packets
+from fastscp.process.journal import Journal
 
 Answer = Callable[[packets.Placed], None]
 Notice = Callable[[], None]
@@ -43,3 +45,19 @@ class ToldEvent:
     on_acknowledged: Notice | None
     on_ran: Notice | None
     on_failed: Notice | None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What outlives a reporter: the last number of an event that an earlier life used, and where events are kept.
+
+    Without a ``journal`` they are safe with their acknowledgement only.
+    """
+
+    events: int = 0
+    journal: Journal | None = None
+
+
+def new_incarnation(now: float) -> str:
+    """Name one worker process for life; unique also after pids are used again."""
+    return f"{os.getpid()}-{int(now * 1000):x}"

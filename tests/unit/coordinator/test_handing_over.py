@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastscp.coordinator.guests import DECIDES_WITHIN_S
+from fastscp.coordinator.inheriting import FORGET_WORKERS_S, RECOVERY_S
 from fastscp.coordinator.operators import REQUESTS_S
-from fastscp.coordinator.process import FORGET_WORKERS_S, RECOVERY_S
 from fastscp.coordinator.state import SqliteState
 from fastscp.process.loop import IN
 from fastscp.study.policy import HookPolicy, StudyPolicy

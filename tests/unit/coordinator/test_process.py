@@ -14,12 +14,11 @@ from fastscp.config.network import NetworkPolicy, ProcessMode
 from fastscp.coordinator import heir, opening, process, requests
 from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.finishing import RENAMES_PER_STEP
+from fastscp.coordinator.inheriting import FORGET_WORKERS_S, RECOVERY_S
 from fastscp.coordinator.operators import REQUESTS_S
 from fastscp.coordinator.process import (
-    FORGET_WORKERS_S,
     ORPHAN_GRACE_S,
     PAUSE_S,
-    RECOVERY_S,
     Coordinator,
 )
 from fastscp.coordinator.rounds import RETRY_S

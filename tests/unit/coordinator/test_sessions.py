@@ -63,7 +63,7 @@ class Bench:
         self.loop.fire(worker.fd, IN)
 
     def told(self, worker: FakeSocket) -> list[dict[str, Any]]:
-        self.sessions.send_answers()
+        self.sessions.answers.send()
         return worker.take_sent()
 
     def do_next(self) -> Task:
@@ -429,10 +429,10 @@ def test_workers_are_told_to_hold_objects_back_new_ones_too(tmp_path: Path) -> N
     first = bench.connect("w")
     bench.sessions.hold_objects(on=True)
     second = bench.connect("v")
-    bench.sessions.send_answers()
+    bench.sessions.answers.send()
     assert first.take_sent() == second.take_sent() == [{"kind": "hold", "on": True}]
     bench.sessions.hold_objects(on=False)
     third = bench.connect("u")
-    bench.sessions.send_answers()
+    bench.sessions.answers.send()
     assert first.take_sent() == second.take_sent() == [{"kind": "hold", "on": False}]
     assert third.take_sent() == []

@@ -50,7 +50,7 @@ def lane(tmp_path: Path, output: OutputOptions) -> core.Lane | None:
     made = service(tmp_path)
     event = Answers(NEGOTIATION).to(wire.RQ[6:]).event
     made = replace(made, reception=replace(made.reception, output=output))
-    return lane_of(depot_of(made), made, None, None, event, 16384)  # type: ignore[arg-type, return-value]
+    return lane_of(depot_of(made), made, None, event, 16384)  # type: ignore[arg-type, return-value]
 
 
 def test_nothing_is_written_undeflated_that_is_to_be_deflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

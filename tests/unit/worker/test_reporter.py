@@ -4,14 +4,17 @@ import inspect
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from fastscp.process import fdpass, notes, packets
+from fastscp.process.journal import Journal, Journals
 from fastscp.process.loop import Loop
-from fastscp.worker.reporter import MOST_NOTES, MOST_PACKETS, Reporter
+from fastscp.worker.outgoing import MOST_NOTES, MOST_PACKETS
+from fastscp.worker.reporter import MOST_GATHERED, Reporter
 from tests.support import said
 
 
@@ -67,7 +70,7 @@ def test_answers_behind_a_reset_are_taken(coordinator: Coordinator) -> None:
     coordinator.channel.close()
     coordinator.turn()
     assert told == ["ack"]
-    assert not coordinator.reporter.waiting
+    assert coordinator.reporter.idle
 
 
 def test_answers_that_are_there_when_the_channel_turns_out_to_be_closed_are_taken(coordinator: Coordinator) -> None:
@@ -111,7 +114,7 @@ def test_association_whose_end_finds_the_channel_closed_behind_the_last_acknowle
     coordinator.reporter.closed("a", "released", stored=1, refused=0, octets=1)
     coordinator.connect()
     assert [packet["kind"] for packet in coordinator.heard()] == ["hello"]
-    assert not coordinator.reporter.waiting
+    assert coordinator.reporter.idle
 
 
 def opened(name: str) -> packets.Opened:
@@ -139,7 +142,7 @@ def test_event_is_sent_before_its_notice(coordinator: Coordinator) -> None:
     assert notices == ["sent"]
     coordinator.answer({"kind": "ack", "first": 1, "event": 1})
     assert notices == ["sent", "durable"]
-    assert not coordinator.reporter.waiting
+    assert coordinator.reporter.idle
 
 
 def test_nothing_is_lost_while_there_is_no_coordinator(coordinator: Coordinator) -> None:
@@ -364,7 +367,7 @@ def test_note_leaves_at_once_and_is_not_repeated(coordinator: Coordinator) -> No
     coordinator.connect()
     coordinator.reporter.note(note(1))
     assert kinds(coordinator.heard()) == ["hello", "refused"]
-    assert not coordinator.reporter.waiting
+    assert coordinator.reporter.idle
     coordinator.connect()
     assert kinds(coordinator.heard()) == ["hello"]
 
@@ -375,7 +378,7 @@ def test_notes_wait_for_a_coordinator_and_follow_what_counts(coordinator: Coordi
     reporter.note(note(1))
     reporter.stored(stored(reporter.next_event()))
     reporter.closed("a", "released", stored=1, refused=1, octets=5)
-    assert reporter.waiting
+    assert not reporter.idle
     coordinator.connect()
     heard = coordinator.heard()
     assert kinds(heard) == ["hello", "opened", "stored", "refused", "closed"]
@@ -386,10 +389,10 @@ def test_notes_without_a_coordinator_are_bounded_and_the_rest_is_counted(coordin
     reporter = coordinator.reporter
     for number in range(MOST_NOTES + 5):
         reporter.note(note(number))
-    assert len(reporter._queue) == MOST_NOTES
+    assert len(reporter._outgoing) == MOST_NOTES
     coordinator.connect()
     heard: list[dict[str, Any]] = []
-    while reporter.waiting:
+    while not reporter.idle:
         heard += coordinator.heard()
         coordinator.turn()
     heard += coordinator.heard()
@@ -404,8 +407,8 @@ def test_what_a_new_coordinator_hears_anyway_does_not_pile_up_meanwhile(coordina
     for number in range(50):
         reporter.opened(opened(str(number)))
         reporter.closed(str(number), "released", stored=0, refused=0, octets=0)
-    assert not reporter.waiting
-    assert not reporter._queue
+    assert reporter.idle
+    assert not reporter._outgoing
 
 
 def test_trouble_of_the_state_is_known_until_it_is_over_or_the_coordinator_is_another(coordinator: Coordinator) -> None:
@@ -431,7 +434,7 @@ def test_event_that_the_coordinator_cannot_take_over_is_told_and_not_repeated(co
     came = stored_with(coordinator, 1, "on_acknowledged", "on_failed", "on_ran")
     coordinator.answer({"kind": "failed", "event": 1})
     assert came == ["on_failed"]
-    assert not coordinator.reporter.waiting
+    assert coordinator.reporter.idle
     coordinator.reporter.closed("a", "aborted", stored=1, refused=0, octets=1)
     coordinator.heard()
     coordinator.connect()
@@ -486,3 +489,101 @@ def test_packets_that_nobody_reads_hold_objects_back_until_half_of_them_are_read
             assert heard < told
         coordinator.turn()
     assert coordinator.full == [("packets", True), ("packets", False)]
+
+
+# -- the journal --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def journal(coordinator: Coordinator, tmp_path: Path) -> Journal:
+    coordinator.reporter._journal = made = Journal(tmp_path, "worker-1")
+    return made
+
+
+def kept(tmp_path: Path) -> list[str]:
+    return [orjson.loads(line)["kind"] for line in Journals(tmp_path).read("worker-1")]
+
+
+def test_event_in_the_journal_is_safe_at_once_and_gathers_with_others(coordinator: Coordinator, journal: Journal, tmp_path: Path) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    coordinator.heard()
+    told: list[int] = []
+    for number in (1, 2):
+        coordinator.reporter.stored(stored(number), on_acknowledged=lambda number=number: told.append(number))  # type: ignore[misc]
+        assert told[-1] == number
+    assert kept(tmp_path) == ["opened", "stored", "stored"]
+    assert coordinator.heard() == []
+    assert not coordinator.reporter.idle
+    for _ in range(3):
+        coordinator.turn()
+    assert coordinator.channel is not None
+    octets = coordinator.channel.recv(1 << 16)
+    assert [orjson.loads(line)["event"] for line in octets.split(b"\n")] == [1, 2], "together"
+    coordinator.answer({"kind": "ack", "first": 1, "event": 2})
+    assert coordinator.reporter.idle
+    assert told == [1, 2]
+
+
+def test_what_comes_behind_gathered_events_does_not_overtake_them(coordinator: Coordinator, journal: Journal) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    coordinator.reporter.stored(stored(1), on_acknowledged=lambda: None)
+    coordinator.reporter.place("a", "1.2", "P", "", lambda _packet: None)
+    assert kinds(coordinator.heard()) == ["hello", "opened", "stored", "place"]
+
+
+def test_many_events_do_not_wait_for_more(coordinator: Coordinator, journal: Journal) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    coordinator.heard()
+    for number in range(1, MOST_GATHERED + 1):
+        coordinator.reporter.stored(stored(number), on_acknowledged=lambda: None)
+    assert len(coordinator.heard()) == MOST_GATHERED
+
+
+def test_event_that_the_journal_does_not_take_waits_for_the_coordinator(coordinator: Coordinator, journal: Journal) -> None:
+    journal._given_up = True
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    told: list[str] = []
+    coordinator.reporter.stored(stored(1), on_acknowledged=lambda: told.append("safe"))
+    assert kinds(coordinator.heard()) == ["hello", "opened", "stored"]
+    assert told == []
+    coordinator.answer({"kind": "ack", "first": 1, "event": 1})
+    assert told == ["safe"]
+
+
+def test_event_that_was_answered_and_fails_concerns_nobody(coordinator: Coordinator, journal: Journal) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    told: list[str] = []
+    coordinator.reporter.stored(stored(1), on_acknowledged=lambda: told.append("safe"), on_failed=lambda: told.append("failed"))
+    coordinator.answer({"kind": "failed", "event": 1})
+    assert told == ["safe"]
+
+
+def test_nobody_waits_for_a_dead_coordinator_and_the_next_one_hears_all(coordinator: Coordinator, journal: Journal) -> None:
+    coordinator.reporter.opened(opened("a"))
+    told: list[int] = []
+    for number in (1, 2):
+        coordinator.reporter.stored(stored(number), on_acknowledged=lambda number=number: told.append(number))  # type: ignore[misc]
+    assert told == [1, 2]
+    coordinator.connect()
+    assert kinds(coordinator.heard()) == ["hello", "opened", "stored", "stored"]
+
+
+def test_journal_is_removed_at_the_end_when_everything_is_acknowledged(coordinator: Coordinator, journal: Journal, tmp_path: Path) -> None:
+    coordinator.connect()
+    coordinator.reporter.opened(opened("a"))
+    coordinator.reporter.stored(stored(1), on_acknowledged=lambda: None)
+    coordinator.reporter.close()
+    assert coordinator.channel is not None
+    told = [orjson.loads(coordinator.channel.recv(1 << 16))["kind"] for _ in range(3)]
+    assert told == ["hello", "opened", "stored"], "nothing is left untold"
+    assert kept(tmp_path) == ["opened", "stored"]
+    coordinator.reporter._events.clear()
+    coordinator.reporter._journal = other = Journal(tmp_path, "other")
+    other.keep("a", b"A", b"1")
+    coordinator.reporter.close()
+    assert Journals(tmp_path).incarnations() == ["worker-1"]

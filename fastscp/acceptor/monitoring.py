@@ -1,6 +1,7 @@
 """The monitor process, which serves the metrics, as the acceptor process has it: one more child that is replaced when it dies.
 
-Strategy: what it shows is in memory that everybody counts in, so there is nothing to tell it. It ends with its channel.
+Strategy: what it shows is in memory that everybody counts in, so there is nothing to tell it. It ends with its channel:
+it accepts nothing more then, and finishes what it has begun.
 Invariant: the service never waits for it, and ends without it.
 """
 
@@ -25,11 +26,12 @@ class Monitoring:
         self._start_child = start_child
         self._channel: socket.socket | None = None
         self.pid = 0
+        self.resting = False  #: a successor has one
 
     @property
     def missing(self) -> bool:
         """Whether there is to be one, and is none."""
-        return self._monitor is not None and not self.pid
+        return self._monitor is not None and not (self.pid or self.resting)
 
     def start(self) -> None:
         """Start it. Raises OSError."""
@@ -48,6 +50,12 @@ class Monitoring:
         self.pid = 0
         self.close()
         return True
+
+    def rest(self, *, on: bool) -> None:
+        """Leave it to a successor, which listens at the same socket, or no more."""
+        self.resting = on
+        if on:
+            self.close()
 
     def end(self, *, others_listen: bool) -> None:
         """Have it end, and start none again. Its port is free at once, unless it belongs to a successor, too."""

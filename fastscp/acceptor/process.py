@@ -189,6 +189,9 @@ class AcceptorProcess:
         """Listen while there is room, if it is our turn."""
         self._listening.update()
         self._succession.look()
+        if self._supervisor.monitoring.resting is not self._succession.away:
+            self._supervisor.monitoring.rest(on=self._succession.away)
+            self._supervisor.launch_monitor()
         if self._succession.our_turn and not self._announced and self._pool.up_count == self._policy.workers:
             self._announced = True
             self._notify("READY=1", f"STATUS=receiving with {self._policy.workers} workers", f"MAINPID={os.getpid()}")

@@ -185,8 +185,9 @@ class Supervisor:
         if pid in self._pool.slots:
             self._bury_worker(pid, exit_code, lifetime_s)
         elif self.monitoring.bury(pid):
-            _log.error("monitor ended (%s), starting another", describe_exit(exit_code))
-            self._replace(_MONITOR, lifetime_s, self.monitoring.start, lambda: self.monitoring.missing)
+            if self.monitoring.missing:
+                _log.error("monitor ended (%s), starting another", describe_exit(exit_code))
+                self._replace(_MONITOR, lifetime_s, self.monitoring.start, lambda: self.monitoring.missing)
         elif self.coordination.bury(pid):
             self._replace_coordinator(exit_code, lifetime_s)
 

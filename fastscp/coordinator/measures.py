@@ -128,9 +128,7 @@ class Measures:
         if not self._changed:
             return
         self._changed = False
-        most = MOST_OPEN
-        while not self._ledger.report({"studies": list(self._open.values())[-most:], "completed": list(self._completed),
-                                       "running": list(self._running.values())[-most:], "ended": list(self._ended)}):
-            most //= 2
-            self._completed.popleft()
-            self._ended.popleft()
+        lists = {"studies": list(self._open.values())[-MOST_OPEN:], "completed": list(self._completed),
+                 "running": list(self._running.values())[-MOST_OPEN:], "ended": list(self._ended)}
+        while not self._ledger.report(lists):  # the paths are long: the latest half of each will do
+            lists = {name: rows[(len(rows) + 1) // 2 :] for name, rows in lists.items()}

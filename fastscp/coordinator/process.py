@@ -35,8 +35,8 @@ from fastscp.coordinator.heir import Heir
 from fastscp.coordinator.hooks import HookProcesses, HookRunner, Processes
 from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.inheriting import Inheriting, Returning
-from fastscp.coordinator.opening import open_hook_state, open_state
 from fastscp.coordinator.measures import Measures, depths, measures_of
+from fastscp.coordinator.opening import open_hook_state, open_state
 from fastscp.coordinator.operators import Operators
 from fastscp.coordinator.patience import Patience
 from fastscp.coordinator.placing import Placer

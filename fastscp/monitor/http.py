@@ -28,6 +28,7 @@ MOST_CONNECTIONS = 32
 MOST_STREAMS = 16
 LIMIT_S = 10.0  #: for a request to come, and for a response to be taken
 IDLE_S = 60.0  #: between two requests
+_FINISH_S = 1.0  #: for answers that were begun, at the end
 HEADER_OCTETS = 16384
 _READ_OCTETS = 16384
 _STREAM_OCTETS = 1 << 18  #: that wait for a slow reader of a stream
@@ -76,11 +77,28 @@ class Server:
         self._listener = listener
         self._respond = respond
         self._connections: dict[int, _Connection] = {}
+        self._done: Callable[[], None] | None = None  #: it ends, and this is called when it has
 
     def start(self) -> None:
         """Accept connections from now on."""
         self._listener.setblocking(False)
         self._loop.register(self._listener.fileno(), IN, lambda _mask: self._accept())
+
+    def finish(self, done: Callable[[], None]) -> None:
+        """Accept nothing more; ``done`` is called as soon as every answer that was begun is sent, or in a second."""
+        self._done = done
+        self._loop.unregister(self._listener.fileno())
+        self._listener.close()
+        self._loop.call_later(_FINISH_S, done)
+        for connection in list(self._connections.values()):
+            if connection.streams or not connection.output:
+                self._close(connection)
+            connection.closing = True
+        self._look_done()
+
+    def _look_done(self) -> None:
+        if self._done is not None and not self._connections:
+            self._done()
 
     @property
     def streams(self) -> int:
@@ -243,3 +261,4 @@ class Server:
         self._loop.unregister(fd)
         del self._connections[fd]
         connection.sock.close()
+        self._look_done()

@@ -3,7 +3,7 @@
 Strategy: it reads memory that the others write; none of them is asked or told anything, so nothing here can hold them up.
 It is replaced when it dies or hangs, as a worker is, and is the one process that nobody waits for.
 
-Invariants: it ends when the acceptor process does, at the end of file of its channel. What it does not do: change anything.
+Invariants: it ends at the end of file of its channel, when the acceptor process ends or has left this to another. What it does not do: change anything.
 """
 
 from __future__ import annotations
@@ -56,7 +56,12 @@ def main(channel: socket.socket, listener: socket.socket, settings: MonitorSetti
         return 1
     if heartbeat is not None:
         heartbeat.beat_in(loop)
-    loop.register(channel.fileno(), IN, lambda _mask: loop.stop())
+
+    def leave(_mask: int) -> None:
+        loop.unregister(channel.fileno())
+        monitor.server.finish(loop.stop)
+
+    loop.register(channel.fileno(), IN, leave)
     monitor.start()
     loop.run()
     return 0

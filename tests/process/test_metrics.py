@@ -235,7 +235,6 @@ def test_another_program_goes_on_counting(tmp_path: Path) -> None:
         for _ in range(3):
             store_one(server.port)
         before = scraper.samples()
-        server.upgrade()
         server.upgraded()
         wait_until(lambda: answers(scraper), "metrics of the new program")
         assert not went_back(before, scraper.samples())

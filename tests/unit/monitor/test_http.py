@@ -209,3 +209,22 @@ def test_a_reader_that_goes_is_forgotten(service: Service) -> None:
     client.close()
     wait_until(lambda: service.turn() or not service.server.streams, "forgotten")
     service.server.publish(b"x")
+
+
+def test_at_the_end_answers_that_were_begun_are_sent(service: Service) -> None:
+    service.body = b"x" * (8 << 20)
+    client, idle = service.connect(), service.connect()
+    client.send(get())
+    wait_until(lambda: service.turn() or service.asked, "the request")
+    done: list[bool] = []
+    service.server.finish(lambda: done.append(True))
+    assert not done
+    assert service.closed(idle)
+    received = 0
+    while received < 8 << 20:
+        service.turn()
+        with contextlib.suppress(BlockingIOError):
+            received += len(client.recv(1 << 20))
+    wait_until(lambda: service.turn() or done, "the end")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(service.address)

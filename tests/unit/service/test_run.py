@@ -262,8 +262,8 @@ def test_worker_that_cannot_go_on_says_so(monkeypatch, caplog, error):
 def test_coordinator_gets_its_channel_and_the_configuration(monkeypatch):
     from fastscp.coordinator import process as coordinator
 
-    monkeypatch.setattr(coordinator, "main", lambda control, config, heartbeat: (control, config, heartbeat))
-    assert module.children(CONFIG, WorkerSettings()).coordinator("channel", "heart") == ("channel", CONFIG, "heart")
+    monkeypatch.setattr(coordinator, "main", lambda *given: given)
+    assert module.children(CONFIG, WorkerSettings()).coordinator("channel", "heart") == ("channel", CONFIG, "heart", None)
 
 
 # -- the order of a start -------------------------------------------------------------------------

@@ -87,7 +87,9 @@ def test_file_in_the_place_of_the_directory_refuses_objects_as_long_as_it_is_the
         shutil.rmtree(directory)
         directory.write_text("in the way")
         assert store(scu, "7.2") == 0xA700
-        assert f"cannot make study directory {directory}: it is a file" in server.log().decode()
+        assert f"cannot open directory {directory}: Not a directory" in server.log().decode()
+        assert store(scu, "7.2") == 0xA700
+        assert f"cannot make study directory {directory}: it is a file" in server.log().decode(), "it was asked for again"
         directory.unlink()
         assert store(scu, "7.3") == 0
         assert os.listdir(directory) == ["CT.7.3"]

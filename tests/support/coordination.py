@@ -36,6 +36,7 @@ class ScriptedWorker:
         self.events = itertools.count(1)
         self.requests = itertools.count(1)
         self.channel: socket.socket | None = None
+        self._heard: list[dict[str, Any]] = []
 
     def attach(self, channel: socket.socket, unacknowledged: int = 0) -> None:
         channel.settimeout(TIMEOUT_S)
@@ -47,11 +48,17 @@ class ScriptedWorker:
         self.channel.send(packets.encode(packet))  # type: ignore[arg-type]
 
     def hear(self) -> dict[str, Any]:
-        """Return the coordinator's next packet."""
-        assert self.channel is not None
-        octets = self.channel.recv(fdpass.PACKET_OCTETS)
-        assert octets, "the coordinator closed the channel"
-        return dict(packets.decode_coordinator(octets))
+        """Return the coordinator's next packet; of acknowledgements that came together one by one."""
+        if not self._heard:
+            assert self.channel is not None
+            octets = self.channel.recv(fdpass.PACKET_OCTETS)
+            assert octets, "the coordinator closed the channel"
+            packet = packets.decode_coordinator(octets)
+            if packet["kind"] == "ack":
+                self._heard += [{**packet, "first": event, "event": event} for event in range(packet["first"], packet["event"] + 1)]
+            else:
+                self._heard.append(dict(packet))
+        return self._heard.pop(0)
 
     def hears_nothing(self) -> bool:
         """Whether nothing has arrived."""

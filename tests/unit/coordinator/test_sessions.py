@@ -28,7 +28,7 @@ SYNCHRONOUS = HookPolicy(on_reception="r", synchronous=True)
 
 class Bench:
     def __init__(self, output: Path, hooks: HookPolicy = SYNCHRONOUS, *, tracks: bool = True,
-                 known: Mapping[str, int] | None = None) -> None:
+                 known: Mapping[str, int] | None = None, **more: Any) -> None:
         self.output = output
         self.loop = FakeLoop()
         self.lanes = Lanes()
@@ -42,7 +42,7 @@ class Bench:
             self.studies = Studies(BY_UID, hooks, self.state, self.lanes, placer, finisher, self.sink)
         self.backlog = Backlog(self.lanes, self.state)
         self.sessions = Sessions(self.loop, self.lanes, self.studies, self.backlog, self.sink, hooks, str(output),
-                                 known=known or {}, changed=self.change)
+                                 known=known or {}, changed=self.change, **more)
 
     def change(self) -> None:
         self.changes += 1
@@ -436,3 +436,47 @@ def test_workers_are_told_to_hold_objects_back_new_ones_too(tmp_path: Path) -> N
     bench.sessions.answers.send()
     assert first.take_sent() == second.take_sent() == [{"kind": "hold", "on": False}]
     assert third.take_sent() == []
+
+
+# -- transfers that are kept --------------------------------------------------------------------------
+
+
+def test_several_packets_may_come_as_one(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    together = b"\n".join(json.dumps(packet).encode() for packet in (
+        said.stored(1, "1.1", f"{tmp_path}/1.1", "CT.1"), said.stored(2, "1.1", f"{tmp_path}/1.1", "CT.2"), said.place(1, "1.1")))
+    worker._received.append((together, None))
+    bench.loop.fire(worker.fd, IN)
+    told = bench.told(worker)
+    assert {"kind": "ack", "first": 1, "event": 2} in told
+    assert told[-1]["kind"] == "placed"
+
+
+def test_acknowledgements_with_something_between_them_are_not_joined(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    first, second = bench.connect("v"), bench.connect("w")
+    for event in (1, 2):
+        for worker in (first, second):
+            bench.say(worker, said.stored(event, "1.1", f"{tmp_path}/1.1", f"CT.{worker.fd}.{event}"))
+    assert [packet for packet in bench.told(first) if packet["kind"] == "ack"] == [ack(1), ack(2)]
+
+
+def test_worker_is_told_to_give_back_what_it_keeps(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker, other = bench.connect("v"), bench.connect("w")
+    bench.sessions.recall([("w", 7)])
+    assert bench.told(other) == [{"kind": "recall", "request": 7}]
+    assert bench.told(worker) == []
+
+
+def test_association_that_ends_gives_back_what_it_keeps(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.place(1, "1.1"), said.stored(1, "1.1", f"{tmp_path}/1.1", "CT.1", request=1, keeps=True))
+    assert bench.studies is not None
+    study = bench.studies._tracker.find("1.1")
+    assert study is not None
+    assert study.transfers == len(study.kept) == 1
+    bench.say(worker, said.closed("a"))
+    assert study.transfers == len(study.kept) == 0

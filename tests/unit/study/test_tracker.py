@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -290,3 +291,83 @@ def test_of_a_great_many_studies_only_some_end_at_once() -> None:
         tracker.stored(study, "a", None, float(number))
     ended = [[study.number for study in tracker.due(100.0, 2)] for _ in range(4)]
     assert ended == [[0, 1], [2, 3], [4], []]
+
+
+# -- transfers that are kept --------------------------------------------------------------------------
+
+
+def keeping(driver: Driver, association: str, uid: str, request: int = 1, *, keeps: bool = True) -> list[str]:
+    """Store an object under a transfer that goes on."""
+    study, transfer = driver.study(uid), ("w", request)
+    driver.tracker.begin(transfer, study)
+    return [other.uid for other in driver.tracker.stored(study, association, transfer, driver.now, keeps=keeps)]
+
+
+def test_study_whose_time_is_over_ends_when_what_it_keeps_has_come_back() -> None:
+    driver = Driver(timeout_s=5)
+    keeping(driver, "a", "S")
+    assert driver.tracker.deadline() == 5
+    driver.now = 5
+    assert driver.due() == []
+    assert driver.tracker.recalls() == [("w", 1)]
+    assert driver.tracker.recalls() == [], "once"
+    assert driver.due() == []
+    assert driver.tracker.recalls() == []
+    assert driver.tracker.deadline() is None, "nothing can be done before it comes back"
+    driver.now = 5.5
+    driver.tracker.cancel(("w", 1), driver.now)
+    assert driver.tracker.deadline() == 5, "giving back is no activity"
+    assert driver.due() == ["S"]
+
+
+def test_object_that_comes_under_a_recalled_transfer_keeps_its_study_open() -> None:
+    driver = Driver(timeout_s=5)
+    keeping(driver, "a", "S")
+    driver.now = 5
+    driver.due()
+    driver.now = 5.1
+    keeping(driver, "a", "S", keeps=False)
+    assert driver.due() == []
+    assert driver.tracker.deadline() == pytest.approx(10.1)
+    driver.now = 10.2
+    assert driver.due() == ["S"]
+
+
+def test_kept_transfer_of_the_association_that_moved_on_does_not_hold_its_study() -> None:
+    driver = Driver()
+    keeping(driver, "a", "S", 1)
+    driver.tracker.cancel(("w", 1), driver.now)
+    assert keeping(driver, "a", "T", 2) == ["S"]
+
+
+def test_kept_transfer_of_another_association_holds_the_study_as_its_last_object_does() -> None:
+    driver = Driver()
+    keeping(driver, "a", "S", 1)
+    keeping(driver, "b", "S", 2)
+    driver.tracker.cancel(("w", 1), driver.now)
+    assert keeping(driver, "a", "T", 3) == []
+
+
+def test_study_that_is_too_old_has_its_transfers_recalled_and_ends_with_the_last() -> None:
+    driver = Driver(max_age_s=10)
+    keeping(driver, "a", "S", 1)
+    keeping(driver, "b", "S", 2)
+    driver.now = 10
+    assert driver.due() == []
+    assert sorted(driver.tracker.recalls()) == [("w", 1), ("w", 2)]
+    assert driver.tracker.find("S") is None, "new objects open a new study"
+    assert driver.tracker.cancel(("w", 1), driver.now) == []
+    assert [study.uid for study in driver.tracker.cancel(("w", 2), driver.now)] == ["S"]
+
+
+def test_transfer_of_another_study_is_not_kept_for_this_one() -> None:
+    driver = Driver(timeout_s=5)
+    study = driver.study("S")
+    driver.tracker.stored(study, "a", ("w", 9), driver.now, keeps=True)  # a transfer that nobody placed
+    driver.now = 5
+    assert driver.due() == ["S"]
+
+
+def test_literal_rule_keeps_nothing() -> None:
+    assert Driver().tracker.lasting
+    assert not Driver(literal_rule=True).tracker.lasting

@@ -427,3 +427,26 @@ def test_waiting_for_a_turn_has_no_time_limit(tmp_path: Path) -> None:
     bench.context.service.intake.release("hooks")
     bench.rounds()
     assert bench.statuses() == [0]
+
+
+def test_place_that_lasts_is_used_for_the_next_object_of_the_study(sorting: Bench, tmp_path: Path) -> None:
+    (tmp_path / "S_1").mkdir()
+    sorting.arrive(store(1, "1.1"))
+    sorting.reporter.placed(tmp_path / "S_1", lasting=True)
+    assert sorting.reporter.packets[1]["keeps"] is True
+    sorting.reporter.notify("on_acknowledged", 1)
+    sorting.arrive(store(2, "1.2"))
+    assert files(tmp_path) == ["S_1/CT.1.1", "S_1/CT.1.2"]
+    assert sorting.reporter.kinds == ["opened", "place", "stored", "again", "stored"]
+    assert [sorting.reporter.packets[number]["request"] for number in (1, 2)] == [1, 1]
+
+
+def test_object_that_fails_in_a_place_that_lasts_gives_it_back(sorting: Bench, tmp_path: Path) -> None:
+    sorting.arrive(store(1, "1.1"))
+    sorting.reporter.placed(tmp_path, lasting=True)
+    sorting.reporter.notify("on_acknowledged", 1)
+    sorting.arrive(store(2, "1.2", data_set("1.3")))
+    assert sorting.statuses() == [0, 0xA900]
+    assert sorting.reporter.kinds[-1] in {"again", "place", "abandoned"}
+    sorting.arrive(store(3, "1.4"))
+    assert sorting.reporter.told[-1] == ("place", "1.2.99")

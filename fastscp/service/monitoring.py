@@ -66,12 +66,13 @@ def monitor_child(metrics: Metrics, policy: MetricsPolicy, store: StorePolicy, s
     """Return what the acceptor process starts."""
     from fastscp.acceptor.policy import Monitor  # noqa: PLC0415 - an association from inetd has none
     from fastscp.monitor import process  # noqa: PLC0415 - only with --metrics
+    from fastscp.monitor.page import page  # noqa: PLC0415
     from fastscp.monitor.routes import Facts  # noqa: PLC0415
 
     build = __version__, platform.python_version(), "compiled" if core.ACTIVE else "pure"
     min_free = store.min_free
     facts = Facts(version=__version__, build=build,
-                  mark=(lambda _size: 0) if min_free is None else min_free.of, local=policy.local)
+                  mark=(lambda _size: 0) if min_free is None else min_free.of, local=policy.local, page=page())
     state = str(state_path(study.state_directory, store.output_directory))
     places = {"output": None if store.ignore else store.output_directory, "quarantine": store.quarantine, "state": state}
     settings = process.MonitorSettings(

@@ -114,7 +114,9 @@ def test_no_death_takes_anything_back(tmp_path: Path, options: list[str]) -> Non
         for title in ("worker", "monitor", "worker", "coordinator", "worker"):
             reached = sum(sender.confirmed for sender in senders)
             wait_until(lambda reached=reached: sum(sender.confirmed for sender in senders) > reached + 30, "objects")
-            server.role(title)[0].kill()
+            victim = server.role(title)[0]
+            victim.kill()
+            victim.wait(30)
             wait_until(lambda: answers(scraper), "metrics again")
             after = scraper.samples()
             backward += went_back(before, after)

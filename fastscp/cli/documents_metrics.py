@@ -31,12 +31,28 @@ An object is counted before it is answered: what a sender was told is never more
 While only this machine is listened to, a request has to name it (an address, `localhost` or its host name), so that a web page
 whose name leads to the loopback address reads nothing.
 
-## Prometheus
+## Live view
+
+Open `http://127.0.0.1:9100/` in a browser: throughput and associations of the last five minutes, who is connected and what is
+being received, studies, hooks, disks, the last refusals with their reasons. The page loads nothing from elsewhere.
+
+    fastscp-top
+    fastscp-top gateway:9100 --interval 5
+
+shows the same in a terminal; `--once` prints it once.
+
+## Prometheus and Grafana
 
     scrape_configs:
       - job_name: fastscp
         static_configs:
           - targets: ["127.0.0.1:9100"]
+    rule_files:
+      - fastscp-alerts.yml
+
+[docs/examples/monitoring/](examples/monitoring/) has alert rules
+([fastscp-alerts.yml](examples/monitoring/fastscp-alerts.yml), with a [test](examples/monitoring/fastscp-alerts-test.yml) that shows when they
+fire) and a dashboard for Grafana ([fastscp-dashboard.json](examples/monitoring/fastscp-dashboard.json)).
 
 ## Metrics
 

@@ -283,3 +283,13 @@ def test_a_scrape_each_second_costs_less_than_a_hundredth_of_a_cpu(tmp_path: Pat
 def cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
+
+
+def test_fastscp_top_shows_it(tmp_path: Path) -> None:
+    server, scraper = serve(tmp_path / "in")
+    with server:
+        store_one(server.port)
+        done = subprocess.run([sys.executable, "-m", "fastscp.cli.top", scraper.base, "--once"], capture_output=True, text=True,
+                              timeout=60, check=True, env={**os.environ, "COLUMNS": "140"})
+    assert "receiving" in done.stdout
+    assert "objects 1 " in done.stdout

@@ -162,3 +162,28 @@ def _no_room() -> Exception:
     from fastscp.errors import ProcessError
 
     return ProcessError("no room is left")
+
+
+def test_outcomes_are_counted_where_they_are_told(board: Board, measures: Measures, clock: Clock) -> None:
+    from fastscp.dimse.command import C_STORE_RQ
+    from fastscp.net.peer import Peer
+    from fastscp.worker.outcome import Caller, Outcomes
+
+    outcomes = Outcomes("a", Caller(Peer("10.0.0.1", 1)), None, None, measures)
+    request = SimpleNamespace(calling_ae_title="ONE", called_ae_title="US", max_pdu_length=16384)
+    outcomes.opened(request)  # type: ignore[arg-type]
+    outcomes.stored(10, reception=SimpleNamespace(context=CT, status=0))  # type: ignore[arg-type]
+    command = SimpleNamespace(field=C_STORE_RQ, affected_sop_class_uid="1.2", affected_sop_instance_uid="1.3")
+    outcomes.not_served(SimpleNamespace(context=CT, command=command, status=0x0122, comment="no", offending=()))  # type: ignore[arg-type]
+    outcomes.not_reached([SimpleNamespace(context=CT, command=command)], "gone")  # type: ignore[list-item]
+    clock.now += 20
+    outcomes.closed("aborted")
+    outcomes.rejected(request, "Reason: No Reason Given")  # type: ignore[arg-type]
+    assert {labels[2]: value for labels, value in values(board, table.OBJECTS).items()} == {"0000": 1, "0122": 1, "": 1}
+    assert values(board, table.TITLE_OBJECTS) == {("ONE", "stored"): 1, ("ONE", "refused"): 2}
+    assert values(board, table.ASSOCIATIONS_ENDED) == {("aborted",): 1}
+    assert values(board, table.ASSOCIATIONS_REJECTED) == {("No Reason Given",): 1}
+    series = next(series for series in board.block(0).series() if series.metric is table.ASSOCIATION_SECONDS)
+    assert board.block(0).cells[series.first + series.metric.cells - 1] == 20.0
+    facts = outcomes.facts(None, False)
+    assert (facts["calling_aet"], facts["stored"], facts["refused"], facts["octets"], facts["object"]) == ("ONE", 1, 2, 10, "")

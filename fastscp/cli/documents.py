@@ -176,7 +176,7 @@ def manual_page() -> str:
         ".SH LOGGING",
         roff(_LOGGING),
         *lists((("EXIT STATUS", _EXIT_STATUS), ("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES))),
-        *see_also("fastscp-conv (1)", "fastscp-ingest (1)", "fastscp-studies (1)", "storescp (1)", "storescu (1)", "hosts_access (5)"),
+        *see_also("fastscp-blast (1)", "fastscp-conv (1)", "fastscp-ingest (1)", "fastscp-studies (1)", "storescp (1)", "storescu (1)", "hosts_access (5)"),
     ]) + "\n"
 
 

@@ -40,7 +40,7 @@ VARIABLE = "FASTSCP_SUCCEEDS"
 _NOT_INHERITED = frozenset({"WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", VARIABLE})
 
 
-Of = Literal["hosts", "titles", "board", "metrics"]
+Of = Literal["hosts", "titles", "sections", "board", "metrics"]
 
 
 class Inherit(TypedDict):
@@ -66,7 +66,7 @@ class Key(TypedDict):
 
 
 class Place(TypedDict):
-    """The memory that counts the places of hosts or titles comes along, that of the metrics, or their listening socket."""
+    """The memory that counts the places of hosts, titles or sections comes along, that of the metrics, or their listening socket."""
 
     kind: Literal["place"]
     of: Of

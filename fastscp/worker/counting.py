@@ -8,16 +8,16 @@ from fastscp.dicom.uids import VERIFICATION
 from fastscp.ul.events import Established
 from fastscp.ul.pdu import AcceptedContext
 from fastscp.worker.flow import Lane
-from fastscp.worker.measures import Measures
+from fastscp.worker.measures import Measures, Who
 
 _CONTEXT_AT = 10  #: of the first PDV of a P-DATA-TF: its presentation context (PS3.8 §9.3.5)
 
 
-def measured(lane: Lane | None, event: Established, measures: Measures | None) -> Lane | None:
+def measured(lane: Lane | None, event: Established, measures: Measures | None, who: Who) -> Lane | None:
     """Have the objects of a lane counted, where anything is."""
     if lane is None or measures is None:
         return lane
-    return CountedLane(lane, event.contexts, measures, event.request.calling_ae_title)
+    return CountedLane(lane, event.contexts, measures, who)
 
 
 class CountedLane:
@@ -27,12 +27,12 @@ class CountedLane:
     begin, and nowhere in what the lane tells.
     """
 
-    def __init__(self, lane: Lane, contexts: Mapping[int, AcceptedContext], measures: Measures, title: str) -> None:
+    def __init__(self, lane: Lane, contexts: Mapping[int, AcceptedContext], measures: Measures, who: Who) -> None:
         self._lane = lane
         self.directory = lane.directory
         self._contexts = {number: context for number, context in contexts.items() if context.abstract_syntax != VERIFICATION}
         self._measures = measures
-        self._title = title
+        self._who = who
 
     @property
     def stored(self) -> int:
@@ -63,6 +63,6 @@ class CountedLane:
         if taken:
             self.directory = lane.directory
             duration_s = (measures.clock() - began) / max(1, lane.stored)
-            measures.stored(self._contexts[octets[_CONTEXT_AT]], 0, lane.written, self._title, objects=lane.stored)
+            measures.stored(self._contexts[octets[_CONTEXT_AT]], 0, lane.written, self._who, lane.stored)
             measures.answered(duration_s, lane.stored)
         return taken

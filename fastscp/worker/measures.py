@@ -40,6 +40,13 @@ class Timers(Protocol):
         """Call back once."""
 
 
+class Who(Protocol):
+    """Whose objects are counted."""
+
+    calling_aet: str
+    sender: str  #: section of the configuration file
+
+
 class Measured(Protocol):
     """What a report says of an association; () of a connection that has none."""
 
@@ -84,18 +91,18 @@ class Measures:
 
     # -- objects ----------------------------------------------------------------------------------
 
-    def stored(self, context: AcceptedContext, status: int, octets: int, title: str, *, objects: int = 1) -> None:
+    def stored(self, context: AcceptedContext, status: int, octets: int, who: Who, objects: int = 1) -> None:
         """Count objects that have their names."""
         sop_class, syntax = names(context)
-        self.ledger.add(table.OBJECTS, sop_class, syntax, f"{status:04X}", "", by=objects)
-        self.ledger.add(table.OBJECT_BYTES, sop_class, syntax, "", by=octets)
-        self.ledger.add(table.TITLE_OBJECTS, self._title(title), "stored", by=objects)
+        self.ledger.add(table.OBJECTS, sop_class, syntax, f"{status:04X}", who.sender, by=objects)
+        self.ledger.add(table.OBJECT_BYTES, sop_class, syntax, who.sender, by=octets)
+        self.ledger.add(table.TITLE_OBJECTS, self._title(who.calling_aet), "stored", by=objects)
 
     def refused(self, context: AcceptedContext, status: int | None, caller: Caller, reason: str) -> None:
         """Count an object that is not stored; without a status it was cut off."""
         sop_class, syntax = names(context)
         code = "" if status is None else f"{status:04X}"
-        self.ledger.add(table.OBJECTS, sop_class, syntax, code, "")
+        self.ledger.add(table.OBJECTS, sop_class, syntax, code, caller["sender"])
         self.ledger.add(table.TITLE_OBJECTS, self._title(caller["calling_aet"]), "refused")
         self._refused(caller, f"{sop_class} refused" if code else f"{sop_class} cut off", reason, code)
 

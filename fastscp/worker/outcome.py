@@ -47,11 +47,12 @@ class Caller:
     calling_aet: str = ""
     called_aet: str = ""
     introduced: bool = False
+    sender: str = ""  #: section of the configuration file
 
     def fields(self) -> event_types.Caller:
         """Return what packets and events say of it."""
         return {"calling_aet": self.calling_aet, "called_aet": self.called_aet, "peer": self.peer.address,
-                "peer_host": self.peer.name, "port": self.peer.port}
+                "peer_host": self.peer.name, "port": self.peer.port, "sender": self.sender}
 
     def introduce(self, request: AAssociateRQ) -> None:
         """Take the titles from an association request."""
@@ -178,7 +179,7 @@ class Outcomes:
         self.tally.stored += objects
         self.tally.octets += size
         if self.measures is not None and reception is not None:
-            self.measures.stored(reception.context, reception.status, size, self.caller.calling_aet)
+            self.measures.stored(reception.context, reception.status, size, self.caller)
 
     def refused(self, reception: Reception, duration_s: float) -> None:
         """Tell of an object that is answered with the failure of its reception."""

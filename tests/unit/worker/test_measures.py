@@ -13,7 +13,8 @@ from tests.support.fakes import Clock
 
 CT = AcceptedContext(1, "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1")
 PRIVATE = AcceptedContext(3, "1.2.3.4", "1.2.3.5")
-CALLER = {"calling_aet": "ONE", "called_aet": "US", "peer": "10.0.0.1", "peer_host": "10.0.0.1", "port": 1}
+CALLER = {"calling_aet": "ONE", "called_aet": "US", "peer": "10.0.0.1", "peer_host": "10.0.0.1", "port": 1, "sender": "CT"}
+WHO = SimpleNamespace(calling_aet="ONE", sender="")
 
 
 @pytest.fixture
@@ -45,22 +46,22 @@ class Association:
 
 
 def test_objects_are_counted_by_the_names_of_class_and_syntax(board: Board, measures: Measures) -> None:
-    measures.stored(CT, 0, 100, "ONE")
-    measures.stored(CT, 0xB000, 50, "ONE", objects=2)
+    measures.stored(CT, 0, 100, WHO)
+    measures.stored(CT, 0xB000, 50, WHO, 2)
     measures.refused(PRIVATE, 0xC000, CALLER, "why")  # type: ignore[arg-type]
     measures.refused(PRIVATE, None, CALLER, "why")  # type: ignore[arg-type]
     counted = values(board, table.OBJECTS)
     (ct, syntax, _, _) = next(iter(counted))
     assert ct.startswith("CT")
-    assert counted == {(ct, syntax, "0000", ""): 1, (ct, syntax, "B000", ""): 2, ("other", "other", "C000", ""): 1,
-                       ("other", "other", "", ""): 1}
+    assert counted == {(ct, syntax, "0000", ""): 1, (ct, syntax, "B000", ""): 2, ("other", "other", "C000", "CT"): 1,
+                       ("other", "other", "", "CT"): 1}
     assert values(board, table.OBJECT_BYTES) == {(ct, syntax, ""): 150}
     assert values(board, table.TITLE_OBJECTS) == {("ONE", "stored"): 3, ("ONE", "refused"): 2}
 
 
 def test_titles_beyond_the_first_are_one(board: Board, measures: Measures) -> None:
     for title in ("A", "B", "C", "D", "A"):
-        measures.stored(CT, 0, 1, title)
+        measures.stored(CT, 0, 1, SimpleNamespace(calling_aet=title, sender=""))
     assert values(board, table.TITLE_OBJECTS) == {("A", "stored"): 2, ("B", "stored"): 1, ("other", "stored"): 2}
 
 
@@ -131,7 +132,7 @@ def message(context: int) -> bytes:
 
 def test_what_the_lane_stores_is_counted_under_its_context(board: Board, measures: Measures) -> None:
     lane = Lane()
-    counted = CountedLane(lane, {1: CT, 3: PRIVATE}, measures, "ONE")
+    counted = CountedLane(lane, {1: CT, 3: PRIVATE}, measures, WHO)
     octets = memoryview(message(3) + message(1) + message(1))
     assert counted.take(octets, bytearray(), 10) == 20
     assert counted.take(octets[20:], bytearray(), 10) == 20
@@ -143,7 +144,7 @@ def test_what_the_lane_stores_is_counted_under_its_context(board: Board, measure
 def test_where_one_context_is_possible_the_lane_takes_all_at_once(board: Board, measures: Measures, clock: Clock) -> None:
     lane = Lane()
     verification = AcceptedContext(5, "1.2.840.10008.1.1", "1.2.840.10008.1.2")
-    counted = CountedLane(lane, {1: CT, 5: verification}, measures, "ONE")
+    counted = CountedLane(lane, {1: CT, 5: verification}, measures, WHO)
     assert counted.take(memoryview(message(1) * 3), bytearray(), 10) == 60
     assert lane.asked == [10]
     assert list(values(board, table.OBJECTS).values()) == [3]

@@ -458,8 +458,7 @@ cdef class Lane:
         while size - at >= 12:
             length = self._fragment(data + at, size - at)
             if length == 0:  # the last one here, and not whole; or nothing for us
-                length = big32(data + at + 2)
-                if data[at] != 4 or length + 6 <= size - at or (self._max_length and length > self._max_length):
+                if big32(data + at + 2) + <Py_ssize_t>6 <= size - at:
                     return 0
                 break
             if data[at + 10] != self._context or data[at + 11] & 3 or count == MOST_FRAGMENTS:
@@ -468,6 +467,8 @@ cdef class Lane:
             first = first or length
             got += length - 12
             at += length
+        if not self._may_be_fragment(data + at, size - at):
+            return 0  # what breaks a rule is answered now, not when all of it is there
         if self._depot._preserving or first == 0:
             return 1
         for shape in self._depot._shapes.recent(syntaxes):
@@ -514,6 +515,17 @@ cdef class Lane:
         if length < 6 or length > size - 6 or (self._max_length and length > self._max_length):
             return 0
         return length + 6 if <Py_ssize_t>big32(data + 6) == length - 4 else 0
+
+    cdef bint _may_be_fragment(self, const uint8_t *data, Py_ssize_t size) noexcept:
+        """Tell whether octets that are not all there may be, as far as they go, a fragment of the data set at hand."""
+        cdef Py_ssize_t length = big32(data + 2) if size >= 6 else 0
+        if size == 0:
+            return True
+        if data[0] != 4 or (size >= 6 and (length < 6 or (self._max_length and length > self._max_length))):
+            return False
+        if size >= 10 and <Py_ssize_t>big32(data + 6) != length - 4:
+            return False
+        return (size < 11 or data[10] == self._context) and (size < 12 or data[11] & 1 == 0)
 
     cdef bint _request(self, const uint8_t *command, Py_ssize_t size) noexcept:
         """Read a C-STORE-RQ with the elements that are required and no others (PS3.7 §9.3.1.1); False for others."""

@@ -1,5 +1,8 @@
 """Admits accepted connections: host names and access rules, before any worker sees the socket.
 
+Of a connection that a balancer passes on a worker has to read whose it is: it comes back as a ``Claim``, for which the same
+holds.
+
 Strategy: the access rules decide at once where they can. A connection waits here for its host name, without blocking
 anybody, only when a rule that is asked needs it; the resolver answers or gives up. Where others want names (hooks, the
 event log, log lines) the look-up begins here too, and the name follows the connection.
@@ -17,7 +20,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from fastscp.acceptor.pool import AcceptedConnection
@@ -46,6 +50,47 @@ def start_command(command: str) -> Command:
     """Start a command of a rule (hosts_access(5), shell commands). Raises OSError."""
     return subprocess.Popen(["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                             stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+class Applicant(Protocol):
+    """Who wants to be let in: an accepted connection, or a claim."""
+
+    peer: Peer
+
+    def arrived_at(self) -> tuple[str, int]:
+        """Return the address and port of ours that he came to."""
+
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """Return what a newly forked process must close."""
+
+    def turn_away(self) -> None:
+        """Let him go."""
+
+
+@dataclass
+class Claim:
+    """A peer whose connection a worker has. ``answer`` is told once whether he is let in."""
+
+    peer: Peer
+    server: tuple[str, int]
+    answer: Callable[[Peer, bool], None]
+
+    def arrived_at(self) -> tuple[str, int]:
+        """Return the address and port of ours that he came to."""
+        return self.server
+
+    @staticmethod
+    def sockets() -> tuple[socket.socket, ...]:
+        """Have none."""
+        return ()
+
+    def turn_away(self) -> None:
+        """Have his connection closed."""
+        self.answer(self.peer, False)
+
+    def let_in(self) -> None:
+        """Have him served."""
+        self.answer(self.peer, True)
 
 
 def read_rules(access: AccessPolicy) -> Rules:
@@ -80,7 +125,7 @@ class Admission:
         self._names_wanted = names_wanted
         self._start_command = start_command
         self._said = said or PeerLimit(time.monotonic, loop.call_later)
-        self._waiting: dict[str, list[AcceptedConnection]] = {}
+        self._waiting: dict[str, list[tuple[Applicant, Callable[[], None]]]] = {}
         self._followed: set[str] = set()  #: addresses whose name is told as soon as it is known
         self._rules: Rules | None = None
         self._commands: list[Command] = []
@@ -97,16 +142,19 @@ class Admission:
 
     @property
     def pending_count(self) -> int:
-        """Connections that wait for a host name."""
-        return sum(map(len, self._waiting.values()))
+        """Connections that wait for a host name, and that no worker has."""
+        return sum(1 for _ in self._sockets())
 
     def inherited_sockets(self) -> Iterable[socket.socket]:
         """Everything a newly forked process must close."""
         if self._resolver is not None:
             yield from self._resolver.sockets()
-        for connections in self._waiting.values():
-            for connection in connections:
-                yield connection.sock
+        yield from self._sockets()
+
+    def _sockets(self) -> Iterable[socket.socket]:
+        for waiting in self._waiting.values():
+            for applicant, _let_in in waiting:
+                yield from applicant.sockets()
 
     @property
     def names_to_come(self) -> bool:
@@ -115,19 +163,26 @@ class Admission:
 
     def admit(self, connection: AcceptedConnection) -> None:
         """Let a connection in, refuse it, or keep it until its host name is known."""
-        resolver, address = self._resolver, connection.peer.address
+        self._apply(connection, partial(self._submit, connection))
+
+    def judge(self, claim: Claim) -> None:
+        """Answer a claim, now or when the host name is known."""
+        self._apply(claim, claim.let_in)
+
+    def _apply(self, applicant: Applicant, let_in: Callable[[], None]) -> None:
+        resolver, address = self._resolver, applicant.peer.address
         if resolver is None:
-            self._decide(connection, HostName())
+            self._decide(applicant, HostName(), let_in)
             return
         name = resolver.request(address) if self._names_wanted else None
-        if self._decide(connection, name):
+        if self._decide(applicant, name, let_in):
             return
         if not self._names_wanted:
             name = resolver.request(address)
         if name is None:
-            self._waiting.setdefault(address, []).append(connection)
+            self._waiting.setdefault(address, []).append((applicant, let_in))
         else:
-            self._decide(connection, name)
+            self._decide(applicant, name, let_in)
 
     def answers(self) -> None:
         """Take what the resolver has found."""
@@ -144,44 +199,43 @@ class Admission:
             if address in self._followed:
                 self._followed.discard(address)
                 self._on_name(address, name)
-            for connection in self._waiting.pop(address, []):
-                self._decide(connection, name)
+            for applicant, let_in in self._waiting.pop(address, []):
+                self._decide(applicant, name, let_in)
 
-    def _decide(self, connection: AcceptedConnection, name: HostName | None) -> bool:
+    def _decide(self, applicant: Applicant, name: HostName | None, let_in: Callable[[], None]) -> bool:
         """Let the access rules decide; without rules everybody is let in. False when they have to have the name."""
         if self._rules is not None:
-            decision = self._judge(connection, name)
+            decision = self._judge(applicant, name)
             if decision.needs_host_name:
                 return False
             for command in decision.commands:
                 self._spawn(command)
             if not decision.allowed:
-                peer = replace(connection.peer, host=name or "")
+                peer = replace(applicant.peer, host=name or "")
                 rule = decision.rule or "the access rules"
                 with self._said.about(peer.address):
                     _log.warning("access denied to %s by %s", peer.name, rule)
-                connection.sock.close()
+                applicant.turn_away()
                 self._on_refused(peer, f"access denied by {rule}")
                 return True
         if name:
-            connection.peer = replace(connection.peer, host=name)
+            applicant.peer = replace(applicant.peer, host=name)
         elif name is None and self._names_wanted:
-            self._followed.add(connection.peer.address)
-            connection.peer = replace(connection.peer, host_follows=True)
-        self._submit(connection)
+            self._followed.add(applicant.peer.address)
+            applicant.peer = replace(applicant.peer, host_follows=True)
+        let_in()
         return True
 
-    def _judge(self, connection: AcceptedConnection, name: HostName | None) -> Decision:
+    def _judge(self, applicant: Applicant, name: HostName | None) -> Decision:
         from fastscp.access.rules import ClientInfo, Decision, ServerInfo  # noqa: PLC0415 - as the rules
 
         if self._rules is not None and not self._rules.is_current():
             self.reload()  # as tcp wrappers do: the tables are in force as soon as they are written
         if self._rules is None:
             return Decision(allowed=True)
-        peer = connection.peer
+        peer = applicant.peer
         client = ClientInfo(peer.address, name, confirmed=name is None or name.confirmed, port=peer.port)
-        address, port = connection.sock.getsockname()[:2]
-        return self._rules.decide(client, ServerInfo(str(address), int(port), os.getpid()))
+        return self._rules.decide(client, ServerInfo(*applicant.arrived_at(), os.getpid()))
 
     def _spawn(self, command: str) -> None:
         """Start a command of a rule and leave it alone."""
@@ -206,10 +260,10 @@ class Admission:
     def stop(self) -> None:
         """Refuse what still waits."""
         waiting, self._waiting = self._waiting, {}
-        for connections in waiting.values():
-            for connection in connections:
-                connection.sock.close()
-                self._on_refused(connection.peer, "the service stops")
+        for applicants in waiting.values():
+            for applicant, _let_in in applicants:
+                applicant.turn_away()
+                self._on_refused(applicant.peer, "the service stops")
 
     def close(self) -> None:
         """End the resolver."""

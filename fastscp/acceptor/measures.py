@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from fastscp.acceptor.pool import Pool
 from fastscp.metrics import table
 from fastscp.metrics.board import Ledger
 from fastscp.metrics.table import Metric
@@ -22,6 +23,13 @@ class Timers(Protocol):
 
     def call_later(self, delay_s: float, callback: Callable[[], None], /) -> object:
         """Call back once."""
+
+
+def gauges(pool: Pool, workers: int, untaken: int, *, draining: bool) -> dict[Metric, float]:
+    """Return how it stands with a process that is to have so many ``workers``, 0 while it is another's turn."""
+    up = pool.up_count if workers else 0
+    return {table.RECEIVING: up > 0 and not draining, table.DRAINING: draining, table.CONNECTIONS_WAITING: untaken,
+            table.WORKERS_UP: up, table.WORKERS_WANTED: workers}
 
 
 class Measures:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from fastscp.access.policy import AccessPolicy
 from fastscp.process.heartbeat import Heartbeat
+from fastscp.proxy.policy import ProxyPolicy
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class AcceptorPolicy:
     drain_timeout_s: float = 30.0  #: a drain waits that long for associations, and as long again for hooks
     names_wanted: bool = False  #: hooks, the event log or log lines want the host names of peers
     access: AccessPolicy = field(default_factory=AccessPolicy)
+    proxies: ProxyPolicy = field(default_factory=ProxyPolicy)  #: whose connections begin with the address of their peer
     tells_events: bool = False  #: somebody wants to know of refused connections
 
 

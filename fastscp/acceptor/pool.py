@@ -35,6 +35,20 @@ class AcceptedConnection:
     sock: socket.socket
     peer: Peer
     handed_out: float = 0.0  #: when it was sent to a worker, monotonic seconds
+    proxied: bool = False  #: ``peer`` is a balancer, whose header says who the peer is
+
+    def arrived_at(self) -> tuple[str, int]:
+        """Return the address and port of ours that it came to."""
+        address, port = self.sock.getsockname()[:2]
+        return str(address), int(port)
+
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """Return what a newly forked process must close."""
+        return (self.sock,)
+
+    def turn_away(self) -> None:
+        """Close it."""
+        self.sock.close()
 
 
 @dataclass
@@ -53,6 +67,7 @@ class WorkerSlot:
     suspect: bool = False  #: something was taken back from it, and it has given no sign of life since
     untaken: dict[int, AcceptedConnection] = field(default_factory=dict)
     open_numbers: set[int] = field(default_factory=set)
+    verdicts: deque[packets.Verdict] = field(default_factory=deque)  #: not told yet: its channel is full
 
     @property
     def load(self) -> int:
@@ -82,6 +97,7 @@ class Pool:
         self._next_number = 1
         self._on_change = on_change
         self.on_unconnected: Callable[[WorkerSlot, int], None] = lambda _slot, _number: None  #: an event channel ended
+        self.on_claim: Callable[[WorkerSlot, packets.Claim], None] = lambda _slot, _claim: None  #: a balancer said whose it is
 
     @property
     def held_count(self) -> int:
@@ -136,6 +152,27 @@ class Pool:
         for connection in (*self._waiting, *(c for slot in self.slots.values() for c in slot.untaken.values())):
             if connection.peer.host_follows and connection.peer.address == address:
                 connection.peer = replace(connection.peer, host=name, host_follows=False)
+        for verdict in (verdict for slot in self.slots.values() for verdict in slot.verdicts):
+            if verdict["host_follows"] and verdict["address"] == address:
+                verdict["host"], verdict["host_follows"] = name, False
+
+    def tell_verdict(self, slot: WorkerSlot, verdict: packets.Verdict) -> None:
+        """Tell a worker who is let in, as soon as its channel takes it; one that has died has nobody any more."""
+        if self.slots.get(slot.pid) is slot:
+            slot.verdicts.append(verdict)
+            self._send_verdicts(slot)
+
+    @staticmethod
+    def _send_verdicts(slot: WorkerSlot) -> None:
+        while slot.verdicts:
+            try:
+                slot.channel.send(packets.encode(slot.verdicts[0]))
+            except BlockingIOError:
+                return
+            except (BrokenPipeError, ConnectionResetError):
+                slot.verdicts.clear()
+                return
+            slot.verdicts.popleft()
 
     def _hand_out(self) -> None:
         while self._waiting:
@@ -155,7 +192,7 @@ class Pool:
         number = self._next_number
         peer = connection.peer
         packet = packets.encode({"kind": "connection", "number": number, "address": peer.address, "port": peer.port,
-                                 "host": peer.host, "host_follows": peer.host_follows})
+                                 "host": peer.host, "host_follows": peer.host_follows, "proxied": connection.proxied})
         try:
             fdpass.send_with_descriptor(slot.channel, packet, connection.sock.fileno())
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
@@ -176,6 +213,8 @@ class Pool:
             slot = self.slots.get(pid)
             if slot is not None:
                 slot.suspect = False
+        for slot in self.slots.values():
+            self._send_verdicts(slot)
         now = self._clock()
         usable = any(slot.up and self._has_room(slot) and not slot.stalled(now) for slot in self.slots.values())
         if usable:
@@ -230,6 +269,7 @@ class Pool:
                 _log.error("internal error, a packet of worker %d is left out", slot.index + 1, exc_info=True)
         if news:
             slot.suspect = False
+            self._send_verdicts(slot)
             self._hand_out()  # a channel has room again, or a worker
             self._on_change()
 
@@ -245,6 +285,8 @@ class Pool:
             self._take_back(slot, news["number"])
         elif news["kind"] == "unconnected":
             self.on_unconnected(slot, news["number"])
+        elif news["kind"] == "claim":
+            self.on_claim(slot, news)
         else:
             raise ProcessError(f"unexpected packet of a worker: {news}")
 

@@ -21,12 +21,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from fastscp.acceptor.admission import Admission
+from fastscp.acceptor.admission import Admission, Claim
 from fastscp.acceptor.listening import Listening
-from fastscp.acceptor.measures import Measures
+from fastscp.acceptor.measures import Measures, gauges
 from fastscp.acceptor.notices import Notices
 from fastscp.acceptor.policy import AcceptorPolicy, Bequest, Children
-from fastscp.acceptor.pool import AcceptedConnection, Pool
+from fastscp.acceptor.pool import AcceptedConnection, Pool, WorkerSlot
 from fastscp.acceptor.predecessor import Predecessor
 from fastscp.acceptor.resolver import Resolver
 from fastscp.acceptor.succession import Succession
@@ -35,7 +35,6 @@ from fastscp.acceptor.watch import Watch
 from fastscp.errors import FastscpError
 from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION, NETWORK
-from fastscp.metrics import table
 from fastscp.metrics.table import Metric
 from fastscp.net.peer import Peer
 from fastscp.net.systemd import notify
@@ -78,6 +77,7 @@ class AcceptorProcess:
                                       clock=clock)
         self._succession = Succession(self, loop, processes, self._pool, self._supervisor, policy=policy,
                                       predecessor=predecessor, start_program=start_program, notify=notify)
+        self._pool.on_claim = self._judge
         self._watchdog_s = watchdog_s
         self._children = children
         self._measures = measures
@@ -127,11 +127,7 @@ class AcceptorProcess:
         self._loop.call_later(limit_s / 2, lambda: self._tell_watchdog(limit_s))
 
     def _gauges(self) -> dict[Metric, float]:
-        """Return what the metrics say of this process."""
-        pool, ours = self._pool, self._succession.our_turn
-        return {table.RECEIVING: ours and not self._draining and pool.up_count > 0, table.DRAINING: self._draining,
-                table.CONNECTIONS_WAITING: self.untaken(), table.WORKERS_UP: pool.up_count if ours else 0,
-                table.WORKERS_WANTED: self._policy.workers if ours else 0}
+        return gauges(self._pool, self._policy.workers if self._succession.our_turn else 0, self.untaken(), draining=self._draining)
 
     def finish(self) -> int:
         """Give everything back after the loop has stopped; return the exit status."""
@@ -213,7 +209,20 @@ class AcceptorProcess:
     def _admit(self, connection: AcceptedConnection) -> None:
         if self._measures is not None:
             self._measures.accepted()
-        self._admission.admit(connection)
+        if self._policy.proxies and self._policy.proxies.speaks(connection.peer.address):
+            connection.proxied = True  # whose it is a worker will read, and ask whether he is let in
+            self._pool.submit(connection)
+        else:
+            self._admission.admit(connection)
+
+    def _judge(self, slot: WorkerSlot, claim: packets.Claim) -> None:
+        """Decide about a peer behind a balancer."""
+        def answer(peer: Peer, allowed: bool) -> None:
+            self._pool.tell_verdict(slot, {"kind": "verdict", "number": claim["number"], "allowed": allowed,
+                                           "address": peer.address, "host": peer.host, "host_follows": peer.host_follows})
+
+        server = (claim["server_address"], claim["server_port"])
+        self._admission.judge(Claim(Peer(claim["address"], claim["port"]), server, answer))
 
     @property
     def goes_down(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from fastscp.access.policy import AccessPolicy
+from fastscp.cli.build_commitment import commitment_policy, with_commitment
 from fastscp.cli.sizes import octets, percent
 from fastscp.config.model import Config
 from fastscp.config.network import (
@@ -26,7 +27,8 @@ from fastscp.dicom.dictionary import environment_paths
 from fastscp.dicom.options import GroupLengths, OutputOptions, PrivateDictionary
 from fastscp.errors import UsageError
 from fastscp.log.policy import LogPolicy
-from fastscp.metrics.policy import MetricsPolicy
+from fastscp.metrics.policy import metrics_policy
+from fastscp.proxy.policy import ProxyPolicy, proxy_policy
 from fastscp.store.hidden import STATE_DIRECTORY, is_own
 from fastscp.store.policy import FileNames, MinFree, OnDuplicate, StorePolicy, Sync
 from fastscp.study import naming
@@ -92,17 +94,8 @@ def build(line: Settings) -> Config:
         log=log_policy(line),
         faults=fault_policy(line),
         metrics=metrics_policy(line.value("--metrics")),
+        commitment=commitment_policy(line),
     )
-
-
-def metrics_policy(value: str | None) -> MetricsPolicy | None:
-    """Return where metrics are served. Raises UsageError for what is no address and port."""
-    if value is None:
-        return None
-    try:
-        return MetricsPolicy.of(value)
-    except ValueError as error:
-        raise UsageError(f"Invalid value for option --metrics ({value}): {error}") from error
 
 
 def log_policy(line: Settings) -> LogPolicy:
@@ -119,7 +112,7 @@ def log_policy(line: Settings) -> LogPolicy:
 
 def network_policy(line: Settings) -> NetworkPolicy:
     """Describe the listening side, process mode and time limits."""
-    defaults = NetworkPolicy()
+    defaults, networks = NetworkPolicy(), line.value("--proxy-protocol")
     socket_timeout_s = _seconds(line, "--socket-timeout", 60.0)
     return NetworkPolicy(
         port=int(line.parameters[0]) if line.parameters else None,
@@ -134,6 +127,7 @@ def network_policy(line: Settings) -> NetworkPolicy:
         acse_timeout_s=_seconds(line, "--acse-timeout", defaults.acse_timeout_s),
         dimse_timeout_s=line.number("--dimse-timeout"),
         socket_timeout_s=socket_timeout_s if socket_timeout_s > 0 else None,
+        proxies=ProxyPolicy() if networks is None else proxy_policy(networks),
         lookup_hosts=not line.has("--disable-host-lookup"),
         umask=umask(line.value("--umask")),
         user=line.value("--user"),
@@ -203,6 +197,8 @@ def negotiation_policy(line: Settings) -> NegotiationPolicy:
 
         preference = line.effective("preference").removeprefix("--")
         policy = standard_policy(preference, promiscuous=line.has("--promiscuous"))
+    if line.has("--storage-commitment"):
+        policy = with_commitment(policy)
     title = line.value("--aetitle")
     max_pdu = line.number("--max-pdu")
     return replace(

@@ -1,7 +1,7 @@
 """A configuration file: TOML whose keys are the long options without their dashes.
 
 A flag is a boolean; an option with one argument has that as its value, one with several an array of them, one that may be
-repeated an array of values. ``port`` is the parameter. Tables ``[[sender]]`` have conditions beside options
+repeated an array of values. ``port`` is the parameter. Tables ``[[commitment-peer]]`` are another way to write that option. Tables ``[[sender]]`` have conditions beside options
 (``fastscp.config.senders``), ``[unmatched]`` says what becomes of everybody else.
 
 Nothing here judges values or combinations beyond what a file alone can be wrong in: ``fastscp.cli.check`` does. Every
@@ -13,7 +13,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,8 @@ from fastscp.cli.toml_lines import Place, key_lines
 from fastscp.config.senders import Conditions
 from fastscp.errors import UsageError
 
-PORT, SENDER, UNMATCHED = "port", "sender", "unmatched"
+PORT, SENDER, UNMATCHED, PEER = "port", "sender", "unmatched", "commitment-peer"
+_PEER_KEYS = {"aet": str, "host": str, "port": int, "tls": bool}
 NAME, ACCEPT, CALLING, CALLED, NETWORK = "name", "accept", "calling-aet", "called-aet", "network"
 _SIZES = frozenset({Kind.SIZE, Kind.SHARE})
 _LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
@@ -84,6 +85,10 @@ def read_text(path: str, text: str) -> File:
     return _Reader(path, key_lines(text)).file(content)
 
 
+def _are_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(table, dict) for table in value)
+
+
 class _Reader:
     """Makes options of tables."""
 
@@ -95,8 +100,9 @@ class _Reader:
         tables = {SENDER, UNMATCHED}
         port = self._port(content[PORT]) if PORT in content else None
         options = {key: value for key, value in content.items() if key not in {*tables, PORT}}
+        peers = self._peers(options.pop(PEER)) if _are_tables(options.get(PEER)) else ()
         occurrences, _ = self._options(("", 0), options, in_file, frozenset({*tables, PORT}))
-        return File(occurrences, port, self._sections(content.get(SENDER, [])), self._unmatched(content.get(UNMATCHED, {})))
+        return File((*occurrences, *peers), port, self._sections(content.get(SENDER, [])), self._unmatched(content.get(UNMATCHED, {})))
 
     def _port(self, value: Any) -> str:
         if type(value) is not int:
@@ -166,6 +172,22 @@ class _Reader:
         if isinstance(value, str) and "\0" in value:
             raise self._mistake(place, "a NUL is in it")
         return str(value)
+
+    def _peers(self, tables: Iterable[Mapping[str, Any]]) -> Iterator[Occurrence]:
+        """Yield an option for each table about a peer; its value is judged like one of the command line."""
+        for number, table in enumerate(tables):
+            for key, value in table.items():
+                if key not in _PEER_KEYS:
+                    raise self._mistake((PEER, number, key), "unknown key")
+                if type(value) is not _PEER_KEYS[key]:
+                    wanted = {str: "a string", int: "an integer", bool: "true or false"}[_PEER_KEYS[key]]
+                    raise self._mistake((PEER, number, key), f"{wanted} is wanted")
+            missing = [key for key in ("aet", "host", "port") if key not in table]
+            if missing:
+                raise self._mistake((PEER, number, ""), f"a peer without {missing[0]}")
+            host = f"[{table['host']}]" if ":" in table["host"] else table["host"]
+            value = f"{table['aet']}={host}:{table['port']}{',tls' if table.get('tls') else ''}"
+            yield Occurrence(FASTSCP.by_flag[f"--{PEER}"], (value,), self._where((PEER, number, "")))
 
     # -- sections ---------------------------------------------------------------------------------
 

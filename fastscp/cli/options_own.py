@@ -21,6 +21,7 @@ from fastscp.cli.option import (
 
 _GROUP = "fastscp options"
 _OWN = Origin.OWN
+_COMMITMENT = ("--storage-commitment",)
 _SORTING = ("--sort-conc-studies", "--sort-on-study-uid", "--sort-on-patientname")
 
 OWN = (
@@ -46,6 +47,8 @@ OWN = (
                "[s]econds: integer", seconds(), origin=_OWN),
         Option("--object-timeout", "", "abort an association whose object is not\ncomplete after s seconds (default: unlimited)",
                "[s]econds: integer", seconds(), origin=_OWN),
+        Option("--proxy-protocol", "", "expect the header of a balancer in front of\nconnections from networks n",
+               "[n]etworks: string (CIDR[,CIDR...])", text("networks"), origin=_OWN),
         Option("--hang-timeout", "", "kill and replace a process that hangs for\ns seconds (0: never)",
                "[s]econds: integer (default: 30)", seconds(0), origin=_OWN),
         Option("--umask", "", "set the mask of permissions that files and\ndirectories do not get (default: as it is)",
@@ -115,6 +118,19 @@ OWN = (
         _GROUP, "monitoring",
         Option("--metrics", "", "serve metrics, health, status and a live page\nover HTTP (needs fastscp[metrics])",
                "[p]ort: [address:]port (default address: 127.0.0.1)", text("port"), conflicts=("--inetd",), origin=_OWN),
+    ),
+    *grouped(
+        _GROUP, "storage commitment",
+        Option("--storage-commitment", "", "commit stored objects (Storage Commitment Push\nModel, SCP)",
+               conflicts=("--inetd", "--ignore"), origin=_OWN),
+        Option("--commitment-peer", "", "tell a peer there of its commitments when its\nassociation is gone (may be repeated)",
+               "[p]eer: string (aet=host:port[,tls])", text("peer"), requires=_COMMITMENT, repeatable=True, origin=_OWN),
+        Option("--commitment-wait", "", "wait up to s seconds for objects that are asked\nfor",
+               "[s]econds: integer (default: 30)", seconds(0), requires=_COMMITMENT, origin=_OWN),
+        Option("--commitment-retry-pause", "", "tell a peer that is away again after s seconds,\nthen after twice as many",
+               "[s]econds: integer (default: 60)", seconds(), requires=_COMMITMENT, origin=_OWN),
+        Option("--commitment-give-up", "", "give up s seconds after the request",
+               "[s]econds: integer (default: 86400)", seconds(0), requires=_COMMITMENT, origin=_OWN),
     ),
     *grouped(
         _GROUP, "logging",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from fastscp.access.policy import AccessPolicy
+from fastscp.commitment.policy import CommitmentPolicy
 from fastscp.config.network import FaultPolicy, NetworkPolicy, TLSPolicy
 from fastscp.config.senders import Senders
 from fastscp.dicom.options import OutputOptions
@@ -31,6 +32,7 @@ class Config:
     log: LogPolicy = field(default_factory=LogPolicy)
     faults: FaultPolicy = field(default_factory=FaultPolicy)
     metrics: MetricsPolicy | None = None
+    commitment: CommitmentPolicy | None = None  #: ``--storage-commitment``
     senders: Senders = field(default_factory=Senders)  #: the sections of a configuration file
     by_sender: Mapping[str, Config] = field(default_factory=dict)  #: what each section is served by, by its name
 
@@ -65,7 +67,7 @@ class Config:
     @property
     def needs_coordinator(self) -> bool:
         """Whether workers report objects to the coordinator at all."""
-        return self.keeps_studies or self.hooks.on_reception is not None or self.tells_events
+        return self.keeps_studies or self.hooks.on_reception is not None or self.tells_events or self.commitment is not None
 
     @property
     def tells_events(self) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from fastscp.proxy.policy import ProxyPolicy
 
 
 class AddressFamily(enum.Enum):
@@ -69,6 +71,7 @@ class NetworkPolicy:
     acse_timeout_s: float = 30.0  #: ``-ta``; also ARTIM and the TLS handshake
     dimse_timeout_s: float | None = None  #: ``-td``
     socket_timeout_s: float | None = 60.0  #: ``-ts``; 0 on the command line is None
+    proxies: ProxyPolicy = field(default_factory=ProxyPolicy)  #: ``--proxy-protocol``
     lookup_hosts: bool = True  #: False: ``-dhl``
     umask: int | None = None  #: ``--umask``: of every process and hook; None: as it is
     user: str | None = None  #: ``--user``: identity taken after the port is bound

@@ -37,6 +37,13 @@ class Answers:
                 return
         self.put(session, {"kind": "ack", "first": event, "event": event})
 
+    def report(self, association: str, file: str) -> bool:
+        """Have a worker tell the result of a request for commitment on an association, if that is there."""
+        sessions = [session for session in self._sessions() if association in session.associations]
+        for session in sessions:
+            self.put(session, {"kind": "report", "association": association, "file": file})
+        return bool(sessions)
+
     def send(self) -> None:
         """Send what is to be told; the caller has made it durable."""
         outgoing, self._outgoing = self._outgoing, []

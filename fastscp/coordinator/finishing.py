@@ -1,8 +1,7 @@
 """What is done to the files of a study that ended: repeats go, renames, the manifest, the move; then it is told.
 
-Strategy: the plan is in the durable state before anything is done, and changes with what was done; it is carried out
-a piece of a few milliseconds at a time, so that a study of ten thousand files does not keep the coordinator from its
-channels. A directory that is asked for again is made free for new objects first; who asked for it is answered then.
+Strategy: the plan is in the durable state before anything is done, and changes with what was done; it is carried out a piece of a few milliseconds
+at a time. A directory that is asked for again is made free for new objects first; who asked for it is answered then.
 
 Invariant: carrying a plan out twice, or the rest of it after a crash, changes nothing that was done.
 """
@@ -19,6 +18,7 @@ from typing import Any
 
 from fastscp.coordinator import beneath, repeats
 from fastscp.coordinator.descriptions import Descriptions, manifest_path
+from fastscp.coordinator.index import Index
 from fastscp.coordinator.moving import Mover, flush_logged
 from fastscp.coordinator.placing import remove_unused
 from fastscp.coordinator.progress import COMMIT_PAUSE_S, Progress
@@ -53,6 +53,7 @@ class Finisher:
                  has_hook: bool = False, sender: str = "", wall: Callable[[], float] = time.time) -> None:
         self._state = state
         self._sink = sink
+        self.index: Index | None = None  #: follows what is done to files
         self._sender = sender
         self._wall = wall
         self.use(policy, has_hook=has_hook)
@@ -142,6 +143,8 @@ class Finisher:
         if self._descriptions is not None:
             yield from self._descriptions.write(progress, progress.plan.directory)
         yield from self._mover.steps(progress)
+        if self.index is not None and progress.plan.move is not None:
+            self.index.moved(progress.plan.directory, progress.plan.final_directory)
         self._vacate(progress)
         yield from self._conclude(progress)
 
@@ -183,11 +186,7 @@ class Finisher:
             if more:
                 yield 0.0
         for count, (file, kept) in enumerate(plan.repeats, 1):
-            try:
-                beneath.remove(plan.directory, file)
-            except OSError as error:
-                if error.errno != errno.ENOENT:
-                    _log.error("cannot remove repeated %s/%s: %s", plan.directory, file, error.strerror)
+            self._remove_repeat(plan.directory, file)
             directory, name = os.path.split(kept)
             if self._appends and directory == plan.directory:
                 self._state.name_objects(study, [(file, name)])
@@ -200,6 +199,15 @@ class Finisher:
                 yield 0.0
         _log.info("study %s: %d repeated objects removed", plan.uid, len(plan.repeats))
         progress.keep(repeats=())  # an old name may come again with a late object
+
+    def _remove_repeat(self, directory: str, file: str) -> None:
+        try:
+            beneath.remove(directory, file)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                _log.error("cannot remove repeated %s/%s: %s", directory, file, error.strerror)
+        if self.index:
+            self.index.removed(directory, file)
 
     def _conclude_unchanged(self, progress: Progress) -> None:
         plan = progress.plan
@@ -261,6 +269,8 @@ class Finisher:
     def _keep_names(self, progress: Progress, told: int) -> int:
         """Note the names that files have got since the first ``told``; return how many have got one."""
         self._state.name_objects(progress.task.study, progress.renames[told:progress.renamed])
+        if self.index is not None:
+            self.index.renamed(progress.plan.directory, progress.renames[told:progress.renamed])
         return progress.renamed
 
     def _rename_one(self, progress: Progress) -> bool:

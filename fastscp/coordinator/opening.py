@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 
 from fastscp.config import Config
 from fastscp.config.network import ProcessMode
+from fastscp.coordinator.committing import Committing
 from fastscp.coordinator.deferred_state import DeferredState
 from fastscp.coordinator.engine import Engine
+from fastscp.coordinator.index import Index
 from fastscp.coordinator.state import FILE_NAME, SqliteState
 from fastscp.coordinator.state_directory import StateDirectory
 from fastscp.errors import ProcessError
+from fastscp.log.names import APPLICATION
+from fastscp.process.loop import Loop
 from fastscp.store.hidden import state_path
 from fastscp.study import naming
 from fastscp.study.policy import Sorting
@@ -36,6 +42,20 @@ def open_state(config: Config, pause: Callable[[float], None] = time.sleep) -> S
                                patience_s=2 * config.network.drain_timeout_s + DEATH_S)
     return SqliteState(directory.path, engine=partial(Engine, durable=config.study.durable, prepare=directory.make_again),
                        released=directory.release)
+
+
+def open_committing(config: Config, loop: Loop) -> Committing | None:
+    """Return the coordinator's part in storage commitment, where that is served."""
+    policy = config.commitment
+    if policy is None:
+        return None
+    directory = state_path(config.study.state_directory, config.store.output_directory)
+    tls = config.network.tls
+    return Committing(loop, Index(directory, durable=config.study.durable, wall=time.time), {
+        "kind": "begin", "directory": str(directory.absolute()), "peers": [astuple(peer) for peer in policy.peers],
+        "wait_s": policy.wait_s, "retry_pause_s": policy.retry_pause_s, "give_up_s": policy.give_up_s,
+        "durable": config.study.durable, "level": logging.getLogger(APPLICATION).getEffectiveLevel(),
+        "tls": ("", "", ()) if tls is None else (tls.certificate_file, tls.private_key_file, tls.ca_files)})
 
 
 def check_apart(directory: Path, config: Config) -> None:

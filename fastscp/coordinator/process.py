@@ -26,6 +26,7 @@ from fastscp.config.network import ProcessMode
 from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.by_sender import CommandsBySender, StudiesBySender
 from fastscp.coordinator.channels import Transport, adopt
+from fastscp.coordinator.committing import Committing
 from fastscp.coordinator.destination import Destination
 from fastscp.coordinator.dispatch import Dispatcher
 from fastscp.coordinator.event_log import EventLog
@@ -36,7 +37,7 @@ from fastscp.coordinator.hooks import HookProcesses, HookRunner, Processes
 from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.inheriting import Inheriting, Returning
 from fastscp.coordinator.measures import Measures, depths, measures_of
-from fastscp.coordinator.opening import open_hook_state, open_state
+from fastscp.coordinator.opening import open_committing, open_hook_state, open_state
 from fastscp.coordinator.operators import Operators
 from fastscp.coordinator.patience import Patience
 from fastscp.coordinator.reloading import Reloading
@@ -97,7 +98,7 @@ def _build(control: socket.socket, config: Config, loop: Loop, heartbeat: Heartb
             make_completed_directory(own.study.completed_directory, own.store.output_directory)
     processes = HookProcesses(sockets_as_output=config.network.mode is not ProcessMode.INETD)
     return Coordinator(control, config, loop=loop, state=state, hook_state=hook_state, event_log=event_log,
-                       processes=processes, adopt=adopt, measures=measures)
+                       processes=processes, adopt=adopt, committing=open_committing(config, loop), measures=measures)
 
 
 class Coordinator:
@@ -108,8 +109,8 @@ class Coordinator:
 
     def __init__(self, control: socket.socket, config: Config, *, loop: Loop, state: StudyState | None,
                  hook_state: HookState, event_log: EventLog | None, processes: Processes,
-                 adopt: Callable[[int], Transport], clock: Callable[[], float] = time.monotonic,
-                 measures: Measures | None = None) -> None:
+                 adopt: Callable[[int], Transport], committing: Committing | None = None,
+                 clock: Callable[[], float] = time.monotonic, measures: Measures | None = None) -> None:
         self._control = control
         self._loop = loop
         self._state = hook_state
@@ -117,6 +118,7 @@ class Coordinator:
         self._measures = measures
         stream = stream_to(event_log, measures)
         self._adopt = adopt
+        self._committing = committing
         self._round_pending = False
         self._draining = False
         self._orphan = False  #: the acceptor process is gone; the last worker's end is ours
@@ -134,14 +136,14 @@ class Coordinator:
         recovered = hook_state.recover()
         self._inheriting = Inheriting(Journals(hook_state.directory / journal.DIRECTORY if state and hook_state.directory else None))
         if state is not None:
-            self._studies = StudiesBySender(rules, state, self._lanes, stream)
+            self._studies = StudiesBySender(rules, state, self._lanes, stream, index=None if committing is None else committing.index)
             self._backlog = Backlog(self._lanes, hook_state, numbers=self._studies.numbers)
             self._studies.recover(recovered, loop.now)
         else:
             self._backlog = Backlog(self._lanes, hook_state, last_task=recovered.last_task)
             self._backlog.recover(recovered.tasks)
         self._sessions = Sessions(loop, self._lanes, self._studies, self._backlog, stream, rules, known=recovered.events,
-                                  changed=self._schedule_round, said=self._said, journal_of=self._inheriting.of)
+                                  changed=self._schedule_round, said=self._said, journal_of=self._inheriting.of, committing=committing)
         self._backlog.kept = self._sessions.hook_taken
         self._dispatcher = Dispatcher(
             loop, self._lanes, commands,
@@ -161,6 +163,10 @@ class Coordinator:
         Returning(loop, hook_state, self._sessions, lambda: self._handing_over.done, self._schedule_round).expect(
             recovered, self._inheriting.all(self._sessions.inherit), forget)
         self._operators.begin()
+        if committing is not None:
+            committing.report, committing.changed = self._sessions.answers.report, self._schedule_round
+            self._commits.index = committing.index
+            committing.begin()
 
     def run(self) -> None:
         """Serve until drained or stopped."""
@@ -180,6 +186,8 @@ class Coordinator:
         """Commit and give everything back. Raises StorageError when what is left cannot be committed."""
         self._said.detach()
         try:
+            if self._committing is not None:
+                self._committing.close()
             if not self._handing_over.done:
                 self._state.close()
         finally:
@@ -260,6 +268,8 @@ class Coordinator:
         if self._handing_over.done:
             self._guests.leave()
             self._operators.end()
+            if self._committing is not None:
+                self._committing.end()
 
     def _drain(self, *, with_studies: bool = True) -> None:
         """Take over what is still in the channels, end the open studies, or leave them to the next start, stop when every task is done."""

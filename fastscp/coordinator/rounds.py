@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable
 
 from fastscp.coordinator.answers import Answers
+from fastscp.coordinator.index import Index
 from fastscp.errors import StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
@@ -31,6 +32,7 @@ class Commits:
                  changed: Callable[[], None]) -> None:
         self._loop = loop
         self._state = state
+        self.index: Index | None = None  #: what is durable before objects are acknowledged, beside the state
         self._answers = answers
         self._last_task = last_task
         self._changed = changed
@@ -41,6 +43,8 @@ class Commits:
     def commit(self) -> bool:
         """Make durable what was written; False when that has to be tried again."""
         try:
+            if self.index is not None:
+                self.index.commit()
             self._state.commit()
         except StorageError as error:
             self._failed(str(error))

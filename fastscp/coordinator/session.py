@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
+
+import orjson
 
 from fastscp.coordinator.channels import Channel, Transport
 from fastscp.errors import PacketError
@@ -13,7 +15,7 @@ from fastscp.log.names import APPLICATION
 from fastscp.log.text import printable
 from fastscp.process import notes, packets
 from fastscp.process.loop import Loop
-from fastscp.study import events
+from fastscp.study import events, variables
 
 _log = logging.getLogger(APPLICATION)
 
@@ -68,6 +70,15 @@ class Session:
             self.kept.pop(packet["association"], None)
 
 
+def caller_of(session: Session, association: str) -> tuple[Mapping[str, Any], bytes]:
+    """Return the ``opened`` packet of an association and its octets."""
+    known = session.associations.get(association)
+    if known is not None:
+        return known
+    _log.error("object of association %s, which was never opened", association)
+    return variables.NOBODY, orjson.dumps(variables.NOBODY)
+
+
 def refusal(request: int, reason: str, status: int = _OUT_OF_RESOURCES) -> packets.Placed:
     """Answer that no object can be placed now."""
     return {"kind": "placed", "request": request, "directory": "", "status": status, "message": reason, "late": False,
@@ -92,8 +103,10 @@ def noted(sink: events.EventSink | None, now: float, packet: notes.Note | notes.
         sink.put(events.association_rejected(now, packet))
     elif packet["kind"] == "turned_away":
         sink.put(events.connection_refused(now, packet))
-    else:
+    elif packet["kind"] == "missed":
         sink.put(events.events_dropped(now, packet["count"]))
+    else:
+        raise PacketError(f"a packet of kind {packet['kind']} from a worker")
 
 
 def leave_out(octets: bytes) -> None:

@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 
@@ -23,10 +23,12 @@ from fastscp.coordinator.answers import Answers
 from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.by_sender import StudiesBySender
 from fastscp.coordinator.channels import Transport
+from fastscp.coordinator.committing import Committing
 from fastscp.coordinator.rules import AllRules
 from fastscp.coordinator.session import (
     PROCESSING_FAILURE,
     Session,
+    caller_of,
     leave_out,
     noted,
     peer_of,
@@ -49,15 +51,16 @@ _log = logging.getLogger(APPLICATION)
 class Sessions:
     """The workers that are connected.
 
-    ``studies`` is None where none are tracked; objects then go into the output directory, their hooks into the
-    ``backlog``. ``known`` holds the highest event taken over from each worker of an earlier coordinator, ``changed`` is called when a
-    round has work, ``said`` counts what is logged for each peer, ``journal_of`` returns what a worker that died had not told any more.
+    ``studies`` is None where none are tracked; objects then go into the output directory, their hooks into the ``backlog``. ``known`` holds the
+    highest event taken over from each worker of an earlier coordinator, ``changed`` is called when a round has work, ``said`` counts what is
+    logged for each peer, ``journal_of`` returns what a worker that died had not told any more.
     """
 
     def __init__(self, loop: Loop, lanes: Lanes, studies: StudiesBySender | None, backlog: Backlog,
                  sink: events.EventSink | None, rules: AllRules, *, known: Mapping[str, int],
                  changed: Callable[[], None], said: PeerLimit | None = None,
-                 journal_of: Callable[[str], Iterable[bytes]] = lambda _incarnation: (), wall: Callable[[], float] = time.time) -> None:
+                 journal_of: Callable[[str], Iterable[bytes]] = lambda _name: (), committing: Committing | None = None,
+                 wall: Callable[[], float] = time.time) -> None:
         self._loop = loop
         self._lanes = lanes
         self._studies = studies
@@ -68,6 +71,7 @@ class Sessions:
         self._said = said or PeerLimit(time.monotonic, loop.call_later)
         self._wall = wall
         self._journal_of = journal_of
+        self._committing = committing
         self._events = dict(known)  #: highest event taken over, by incarnation
         self._sessions: dict[int, Session] = {}
         self._last_key = 0
@@ -170,7 +174,7 @@ class Sessions:
         elif packet["kind"] == "hello":
             session.incarnation = packet["incarnation"]
             session.highest_event = self._events.get(session.incarnation, 0)
-        else:
+        elif self._committing is None or not self._committing.heard(packet):
             noted(self._sink, self._wall(), packet)
 
     def _take_opened(self, session: Session, packet: packets.Opened, octets: bytes) -> None:
@@ -223,8 +227,10 @@ class Sessions:
             self._answer(session, {"kind": "ran", "event": event})
 
     def _store(self, session: Session, packet: packets.Stored, octets: bytes, cause: Cause) -> None:
-        opened, caller = self._caller(session, packet["association"])
+        opened, caller = caller_of(session, packet["association"])
         self._said.credit()
+        if self._committing is not None:
+            self._committing.index.stored(packet)
         if self._sink is not None:
             self._sink.put(events.object_stored(self._wall(), opened, packet))
         rules = self._rules.of(opened.get("sender", ""))
@@ -238,15 +244,6 @@ class Sessions:
                 self._backlog.settle()
         if self._studies is not None:
             self._events[session.incarnation] = packet["event"]
-
-    @staticmethod
-    def _caller(session: Session, association: str) -> tuple[Mapping[str, Any], bytes]:
-        """Return the ``opened`` packet of an association and its octets."""
-        known = session.associations.get(association)
-        if known is not None:
-            return known
-        _log.error("object of association %s, which was never opened", association)
-        return variables.NOBODY, orjson.dumps(variables.NOBODY)
 
     def _take_closed(self, session: Session, packet: packets.Closed) -> None:
         self._close_association(session, packet["association"])
@@ -303,7 +300,7 @@ class Sessions:
                 session.associations.setdefault(packet["association"], (dict(packet), octets))
                 if self._studies is not None:
                     self._studies.opened(packet["association"], packet.get("sender", ""))
-            elif packet["kind"] == "stored" and packet["event"] > session.highest_event:
+            elif packet["kind"] == "stored":
                 self._take_one(session, octets)
 
     def unheard(self, associations: Iterable[str]) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 VERIFICATION = "1.2.840.10008.1.1"
+STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"  #: Push Model (PS3.4 Annex J)
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 
 IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"

@@ -48,6 +48,8 @@ OFFENDING_ELEMENT = 0x0901
 ERROR_COMMENT = 0x0902
 AFFECTED_SOP_INSTANCE_UID = 0x1000
 REQUESTED_SOP_INSTANCE_UID = 0x1001
+EVENT_TYPE_ID = 0x1002
+ACTION_TYPE_ID = 0x1008
 MOVE_ORIGINATOR_AE_TITLE = 0x1030
 MOVE_ORIGINATOR_MESSAGE_ID = 0x1031
 
@@ -84,6 +86,7 @@ class Command:
     message_id_being_responded_to: int | None = None
     move_originator_ae_title: str = ""
     move_originator_message_id: int | None = None
+    action_type_id: int | None = None
     uid_padding: bool = False
     malformed: tuple[int, ...] = ()
 
@@ -106,6 +109,7 @@ _NUMBERS = {
     STATUS: "status",
     MESSAGE_ID_BEING_RESPONDED_TO: "message_id_being_responded_to",
     MOVE_ORIGINATOR_MESSAGE_ID: "move_originator_message_id",
+    ACTION_TYPE_ID: "action_type_id",
 }
 _UIDS = {
     AFFECTED_SOP_CLASS_UID: "affected_sop_class_uid",
@@ -220,6 +224,17 @@ def _comment_element(comment: str) -> bytes:
     value = comment.encode("ascii", "replace").replace(b"\\", b"/")[:_ERROR_COMMENT_OCTETS]
     value += b" " * (len(value) & 1)
     return _HEADER.pack(0, ERROR_COMMENT, len(value)) + value
+
+
+def encode_event_report_command(message_id: int, event_type: int, sop_class: str, sop_instance: str) -> bytes:
+    """Return the command set of an N-EVENT-REPORT-RQ, whose Event Information follows (PS3.7 §10.3.1.1)."""
+    body = b"".join((
+        _uid_element(AFFECTED_SOP_CLASS_UID, sop_class),
+        *(_HEADER.pack(0, element, 2) + _US.pack(value) for element, value in (
+            (COMMAND_FIELD, N_EVENT_REPORT_RQ), (MESSAGE_ID, message_id), (COMMAND_DATA_SET_TYPE, 1))),
+        _uid_element(AFFECTED_SOP_INSTANCE_UID, sop_instance),
+        _HEADER.pack(0, EVENT_TYPE_ID, 2) + _US.pack(event_type)))
+    return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + body
 
 
 def encode_response_command(command: Command, status: int, *, comment: str = "",

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from fastscp.dicom.uids import VERIFICATION
+from fastscp.dicom.uids import STORAGE_COMMITMENT, VERIFICATION
 from fastscp.dimse import status
 from fastscp.dimse.command import (
     AFFECTED_SOP_CLASS_UID,
@@ -24,6 +24,9 @@ from fastscp.dimse.command import (
     C_ECHO_RQ,
     C_STORE_RQ,
     COMMAND_DATA_SET_TYPE,
+    N_ACTION_RQ,
+    N_EVENT_REPORT_RQ,
+    RESPONSE,
     Command,
     decode_command,
     encode_response_command,
@@ -41,11 +44,16 @@ from fastscp.ul.pdu import (
 #: Largest command set that is collected; a C-STORE-RQ has less than 400 octets.
 MAX_COMMAND_OCTETS = 1 << 16
 
+#: Largest data set of an N-ACTION that is collected: some 30,000 objects.
+MAX_ACTION_OCTETS = 1 << 22
+
 _COMMAND = 1  # message control header: command, else data set
 _LAST = 2  # message control header: last fragment
 _PDV_OVERHEAD = 6
 #: Shortest P-DATA-TF with anything in it, fragments being of even length (PS3.8 Annex E.2).
 SHORTEST_DATA = 8
+_LONGEST_DATA = 1 << 17  #: for a peer that takes any
+_NOT_STORAGE = {VERIFICATION: "Verification", STORAGE_COMMITMENT: "Storage Commitment"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +98,40 @@ class DataEnd:
     command: Command
 
 
-Item = EchoRequest | StoreRequest | UnrecognizedRequest | DataFragments | DataEnd
+@dataclass(frozen=True, slots=True)
+class ActionRequest:
+    """N-ACTION-RQ of storage commitment with its Action Information (PS3.7 §10.1.4.1)."""
+
+    context: AcceptedContext
+    command: Command
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAnswer:
+    """N-EVENT-REPORT-RSP to what we have told; its data set, if any, is passed over (PS3.7 §10.1.1.1)."""
+
+    context: AcceptedContext
+    command: Command
+
+
+Item = ActionRequest | ReportAnswer | EchoRequest | StoreRequest | UnrecognizedRequest | DataFragments | DataEnd
 
 
 class Provider:
     """Performer of C-ECHO and C-STORE on the accepted presentation contexts of one association.
 
-    ``peer_max_length`` is the longest P-DATA-TF (value of its length field) the peer takes, 0 for any.
+    ``peer_max_length`` is the longest P-DATA-TF (value of its length field) the peer takes, 0 for any; ``commits``: storage
+    commitment is served, too.
     """
 
-    __slots__ = ("_command", "_contexts", "_data_end", "_data_id", "_partial", "_partial_id", "_skipping",
+    __slots__ = ("_action", "_command", "_commits", "_contexts", "_data_end", "_data_id", "_partial", "_partial_id", "_skipping",
                  "peer_max_length")
 
-    def __init__(self, contexts: Mapping[int, AcceptedContext], peer_max_length: int = 0) -> None:
+    def __init__(self, contexts: Mapping[int, AcceptedContext], peer_max_length: int = 0, *, commits: bool = False) -> None:
         self._contexts = contexts
+        self._commits = commits
+        self._action: bytearray | None = None  #: Action Information at hand
         self.peer_max_length = peer_max_length
         self._partial = bytearray()  #: fragments of an incomplete command
         self._partial_id = -1  #: context of that command; -1: none is open
@@ -137,6 +165,8 @@ class Provider:
                     raise self._unexpected_data(context_id)
                 if not self._skipping:
                     items.append(DataFragments(views))
+                elif self._action is not None:
+                    self._collect(self._action, views)
                 if flags & _LAST:
                     self._on_data_end(items)
         except PeerError as error:
@@ -165,9 +195,10 @@ class Provider:
 
     def _on_request(self, context: AcceptedContext, command: Command, items: list[Item]) -> None:
         """Report a request now, or when its data set has been passed over."""
-        if command.is_response:
+        item = self._served_besides(context, command) if self._commits else None
+        if item is None and command.is_response:
             raise protocol_error(f"response {command.field:04X}H to nothing that was asked")
-        item = _judge(context, command)
+        item = item or _judge(context, command)
         if isinstance(item, StoreRequest):
             items.append(item)
             self._data_id, self._skipping = context.id, False
@@ -175,12 +206,33 @@ class Provider:
         elif command.has_data_set:
             self._data_id, self._skipping = context.id, True
             self._data_end = item
+            self._action = bytearray() if isinstance(item, ActionRequest) else None
         elif item is not None:
             items.append(item)
 
+    @staticmethod
+    def _served_besides(context: AcceptedContext, command: Command) -> Item | None:
+        """Return what a message of storage commitment is."""
+        if context.abstract_syntax != STORAGE_COMMITMENT:
+            return None
+        if command.field == N_ACTION_RQ:
+            return ActionRequest(context, command)
+        return ReportAnswer(context, command) if command.field == N_EVENT_REPORT_RQ | RESPONSE else None
+
+    def _collect(self, action: bytearray, views: list[memoryview]) -> None:
+        if len(action) + sum(map(len, views)) <= MAX_ACTION_OCTETS:
+            action += b"".join(views)
+            return
+        self._action, request = None, self._data_end
+        if isinstance(request, ActionRequest):
+            self._data_end = UnrecognizedRequest(request.context, request.command, status.RESOURCE_LIMITATION,
+                                                 "too many objects in one request")
+
     def _on_data_end(self, items: list[Item]) -> None:
         item = self._data_end
-        self._data_id, self._data_end = -1, None
+        if self._action is not None and isinstance(item, ActionRequest):
+            item = ActionRequest(item.context, item.command, bytes(self._action))
+        self._data_id, self._data_end, self._action = -1, None, None
         if item is not None:
             items.append(item)
 
@@ -201,17 +253,24 @@ class Provider:
 
         Raises ``PeerError`` when the peer's maximum length is too short for any fragment.
         """
-        octets = encode_response_command(command, code, comment=comment, offending=offending)
+        return self._encode(context_id, _COMMAND, encode_response_command(command, code, comment=comment, offending=offending))
+
+    def encode_request(self, context_id: int, command: bytes, data: bytes) -> bytes:
+        """Return a request of ours with its data set, as ``encode_response`` does."""
+        return self._encode(context_id, _COMMAND, command) + self._encode(context_id, 0, data)
+
+    def _encode(self, context_id: int, kind: int, octets: bytes) -> bytes:
         limit = self.peer_max_length
-        if not limit or len(octets) + _PDV_OVERHEAD <= limit:
-            return encode_data(context_id, _COMMAND | _LAST, octets)
+        if len(octets) + _PDV_OVERHEAD <= (limit or _LONGEST_DATA):
+            return encode_data(context_id, kind | _LAST, octets)
+        limit = limit or _LONGEST_DATA
         if limit < SHORTEST_DATA:
             raise protocol_error(f"peer takes P-DATA-TF of at most {limit} octets, which carries no message")
         size = (limit - _PDV_OVERHEAD) & ~1
         last = (len(octets) - 1) // size * size
-        parts = [encode_data(context_id, _COMMAND, octets[start : start + size])
+        parts = [encode_data(context_id, kind, octets[start : start + size])
                  for start in range(0, last, size)]
-        parts.append(encode_data(context_id, _COMMAND | _LAST, octets[last:]))
+        parts.append(encode_data(context_id, kind | _LAST, octets[last:]))
         return b"".join(parts)
 
 
@@ -228,9 +287,9 @@ def _judge(context: AcceptedContext, command: Command) -> Item | None:
 
 
 def _judge_store(context: AcceptedContext, command: Command) -> Item:
-    if context.abstract_syntax == VERIFICATION:
+    if context.abstract_syntax in _NOT_STORAGE:
         return UnrecognizedRequest(context, command, status.SOP_CLASS_NOT_SUPPORTED,
-                                   "no C-STORE on the Verification SOP Class")
+                                   f"no C-STORE on the {_NOT_STORAGE[context.abstract_syntax]} SOP Class")
     if not command.has_data_set:
         return UnrecognizedRequest(context, command, status.CANNOT_UNDERSTAND, "C-STORE without a data set",
                                    (COMMAND_DATA_SET_TYPE,))

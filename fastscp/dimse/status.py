@@ -19,6 +19,7 @@ DUPLICATE_INVOCATION = 0x0210
 UNRECOGNIZED_OPERATION = 0x0211
 MISTYPED_ARGUMENT = 0x0212
 RESOURCE_LIMITATION = 0x0213
+NO_SUCH_ACTION = 0x0123
 
 OUT_OF_RESOURCES = 0xA700
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS = 0xA900
@@ -39,6 +40,7 @@ _NAMES = {
     UNRECOGNIZED_OPERATION: "Unrecognized operation",
     MISTYPED_ARGUMENT: "Mistyped argument",
     RESOURCE_LIMITATION: "Resource limitation",
+    NO_SUCH_ACTION: "No such action",
 }
 
 # Storage statuses name ranges (PS3.4 Table B.2-1): (mask, value, name).

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
+from fastscp.errors import UsageError
+
 _LAST_PORT = 65535
 
 
@@ -31,3 +33,13 @@ class MetricsPolicy:
         if ":" in address and not (address.startswith("[") and address.endswith("]")):
             raise ValueError(f"an IPv6 address is written [{address}]:{port}")
         return cls(int(port), str(ipaddress.ip_address(address.strip("[]"))))
+
+
+def metrics_policy(value: str | None) -> MetricsPolicy | None:
+    """Return where metrics are served; None: nowhere. Raises UsageError for what is no address and port."""
+    if value is None:
+        return None
+    try:
+        return MetricsPolicy.of(value)
+    except ValueError as error:
+        raise UsageError(f"Invalid value for option --metrics ({value}): {error}") from error

@@ -64,6 +64,10 @@ class Transport(Protocol):
     def peek(self) -> int:
         """Return the next octet that has come, WOULD_BLOCK where there is none or nobody can know. Never raises."""
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has come yet: a peer that leaves then has only looked whether we are there."""
+
     def expect(self, octets: int) -> None:
         """Have the socket report when about so many octets are there, or the end, rather than some; 1: with each."""
 
@@ -96,7 +100,7 @@ class PlainTransport:
         self._sock = sock
         self._recv_into = sock.recv_into
         self._send = sock.send
-        self._fresh = True  #: nothing has been received
+        self.silent = True  #: nothing has been received
         self._expected = 1
 
     def fileno(self) -> int:
@@ -118,8 +122,8 @@ class PlainTransport:
             return WOULD_BLOCK
         except OSError as error:
             raise lost(error) from error
-        if self._fresh and count:
-            self._fresh = False
+        if self.silent and count:
+            self.silent = False
             if looks_like_tls(bytes(buffer[: min(count, 2)])):
                 raise TransportError("the peer wants TLS, this port is without TLS")
         return count

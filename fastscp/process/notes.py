@@ -72,6 +72,22 @@ class TurnedAway(TypedDict):
     reason: str
 
 
+class CommitmentAsked(TypedDict):
+    """There is another request for commitment."""
+
+    kind: Literal["commitment_asked"]
+    association: str
+
+
+class CommitmentReported(TypedDict):
+    """How a ``report`` ended: the peer's status, or None where it was not told, or has not answered."""
+
+    kind: Literal["commitment_reported"]
+    association: str
+    file: str
+    status: int | None
+
+
 class Missed(TypedDict):
     """So many notes were dropped before this packet, because nobody took them."""
 
@@ -79,4 +95,4 @@ class Missed(TypedDict):
     count: int
 
 
-Note = Refused | Quarantined | Rejected | TurnedAway
+Note = Refused | Quarantined | Rejected | TurnedAway | CommitmentAsked | CommitmentReported

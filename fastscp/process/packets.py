@@ -165,6 +165,14 @@ class Trouble(TypedDict):
     reason: str
 
 
+class Report(TypedDict):
+    """Tell a requestor the result of its request for commitment, which is in that file."""
+
+    kind: Literal["report"]
+    association: str
+    file: str
+
+
 class Worker(TypedDict):
     """A worker's event channel comes along as one descriptor."""
 
@@ -193,6 +201,29 @@ class NewConnection(TypedDict):
     port: int
     host: str
     host_follows: bool  #: it is being looked up, and told as soon as it is known
+    proxied: bool  #: it begins with a header that says whose it is
+
+
+class Verdict(TypedDict):
+    """Whether a peer that a ``claim`` told of is let in."""
+
+    kind: Literal["verdict"]
+    number: int
+    allowed: bool
+    address: str
+    host: str
+    host_follows: bool
+
+
+class Claim(TypedDict):
+    """Whose a proxied connection is: whether he is let in is the acceptor process's to decide."""
+
+    kind: Literal["claim"]
+    number: int
+    address: str
+    port: int
+    server_address: str  #: where the connection came in
+    server_port: int
 
 
 class Host(TypedDict):
@@ -238,13 +269,13 @@ class Unconnected(TypedDict):
 
 
 WorkerPacket = Hello | Opened | Closed | Place | Abandoned | Stored | Note | Missed
-CoordinatorPacket = Placed | Recall | Ack | Failed | Ran | Hold | Trouble
+CoordinatorPacket = Placed | Recall | Ack | Failed | Ran | Hold | Trouble | Report
 #: between the acceptor process and the coordinator
 ControlPacket = Worker | Order | Host | Ready | Guest | HandedOver | Unable | Lent | HookEnded
 #: from the acceptor process to a worker
-WorkerOrder = NewConnection | EventChannel | Host | Order
+WorkerOrder = NewConnection | Verdict | EventChannel | Host | Order
 #: from a worker to the acceptor process
-WorkerNews = Up | Progress | Declined | Unconnected
+WorkerNews = Up | Progress | Declined | Unconnected | Claim
 Packet = WorkerPacket | CoordinatorPacket | ControlPacket | WorkerOrder | WorkerNews
 
 

@@ -15,7 +15,7 @@ import select
 import socket
 from collections.abc import Callable
 
-from fastscp.acceptor.admission import Admission
+from fastscp.acceptor.admission import Admission, Claim
 from fastscp.acceptor.pool import AcceptedConnection
 from fastscp.acceptor.resolver import Resolver
 from fastscp.config import Config
@@ -31,6 +31,7 @@ from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.titles import set_title
 from fastscp.service.privileges import drop_privileges
 from fastscp.service.tidying import remove_leftovers
+from fastscp.worker.entrance import Verdict
 from fastscp.worker.process import Worker, WorkerSettings
 
 _log = logging.getLogger(APPLICATION)
@@ -76,13 +77,28 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
         config.access, worker.loop, lambda accepted: worker.adopt(1, accepted.sock, accepted.peer),
         on_refused=turn_away, on_name=tell_name, resolver=resolver, names_wanted=config.names_wanted)
     admission.start()
-    admission.admit(AcceptedConnection(sock, peer))
+    open_door(worker, admission, AcceptedConnection(sock, peer, proxied=config.network.proxies.speaks(peer.address)))
     status = worker.run()
     if helper is not None and resolver is not None:
         await_names(admission, resolver)
     admission.close()
     remove_leftovers(config.store)
     return status if helper is None else helper.finish() or status
+
+
+def open_door(worker: Worker, admission: Admission, connection: AcceptedConnection) -> None:
+    """Have the connection served, if its peer is let in; whose it is it may have to say itself."""
+    def judge(number: int, peer: Peer, server: tuple[str, int]) -> None:
+        def answer(known: Peer, allowed: bool) -> None:
+            worker.decide(number, Verdict(allowed, known.host, known.host_follows))
+
+        admission.judge(Claim(peer, server, answer))
+
+    if not connection.proxied:
+        admission.admit(connection)
+        return
+    worker.judge = judge
+    worker.admit(1, connection.sock, connection.peer)
 
 
 def await_names(admission: Admission, resolver: Resolver) -> None:

@@ -153,6 +153,7 @@ def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
         drain_timeout_s=network.drain_timeout_s,
         names_wanted=config.names_wanted,
         access=config.access,
+        proxies=network.proxies,
         tells_events=config.tells_events,
     )
 

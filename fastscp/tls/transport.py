@@ -70,6 +70,11 @@ class TLSTransport:
         return self._sock.fileno()
 
     @property
+    def silent(self) -> bool:
+        """Whether nothing has come yet."""
+        return not self._first_octets
+
+    @property
     def wants_write(self) -> bool:
         """Whether ciphertext waits that no ``send`` will be called for."""
         return not self._unacknowledged and bool(self._ciphertext)

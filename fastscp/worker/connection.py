@@ -33,9 +33,9 @@ from fastscp.ul import describe
 from fastscp.ul.association import Association
 from fastscp.ul.events import Aborted, Established, Rejected, ReleaseRequested
 from fastscp.ul.pdu import P_DATA_TF
+from fastscp.worker import committing
 from fastscp.worker.choosing import DENIED, answers_to
 from fastscp.worker.context import ConnectionContext
-from fastscp.worker.counting import measured
 from fastscp.worker.express import lane_of
 from fastscp.worker.flow import Flow, Lane
 from fastscp.worker.limits import PEER_LEFT, Admittance, Patience
@@ -65,9 +65,10 @@ class Connection:
         self._admittance = Admittance(context.places, peer) if context.places or context.sections else None
         self._association = Association(answers_to(context, self._admittance, peer, self._join))
         self.flow = Flow(self, context, self._stream, self._association)
-        self._patience = Patience(context.loop, context.network, partial(self.flow.enter, self._timed_out),
-                                  partial(self.flow.enter, self._expired))
+        enter = self.flow.enter
+        self._patience = Patience(context.loop, context.network, partial(enter, self._timed_out), partial(enter, self._expired))
         self.storage = StorageService(self, context.service)
+        self.commitment = committing.on(self, context.service, self.storage.caller)
         self._denied = False  #: the address is to blame
         self._watched = True  #: whether the end of the connection is looked for while the peer waits for a hook
 
@@ -77,6 +78,7 @@ class Connection:
         if context is not None:
             self._context = context
             self.storage = StorageService(self, context.service, context.sender)
+            self.commitment = committing.on(self, context.service, self.storage.caller)
             self._patience.use(context.network)
 
     def name_peer(self, host: str) -> None:
@@ -85,13 +87,13 @@ class Connection:
 
     # -- life -------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin: the time to a complete A-ASSOCIATE-RQ is limited by the ACSE timeout."""
+    def start(self, waited_s: float = 0.0) -> None:
+        """Begin: the time to a complete A-ASSOCIATE-RQ is limited by the ACSE timeout, of which ``waited_s`` have passed."""
         if self._admittance is not None and self._admittance.flooding:
             _log.warning("too many connections of %s, closing", self.peer.name)
             self._close("failed", "too many connections of the host")
             return
-        self._patience.step(self._context.network.acse_timeout_s)
+        self._patience.begin(waited_s)
         self._stream.open()
 
     def ready(self, mask: int) -> None:
@@ -121,10 +123,6 @@ class Connection:
             self.storage.handle(item)
         else:
             handler(self, item)
-
-    def facts(self) -> dict[str, object]:
-        """Describe the association for a report; {} while there is none."""
-        return {} if self.flow.inbox.provider is None else self.storage.outcomes.facts(self.storage.under_way, self.flow.blocked)
 
     @property
     def blocked(self) -> bool:
@@ -224,8 +222,7 @@ class Connection:
         self.storage.outcomes.opened(request)
         log_established(event, self.storage.caller, with_contexts=self._context.log_contexts)
         if self._context.depot is not None:
-            lane = lane_of(self._context.depot, self._context.service, self, event, self._context.answers.policy.max_pdu_length)
-            self.flow.lane = measured(lane, event, self._context.service.measures, self.storage.caller)
+            self.flow.lane = lane_of(self._context.depot, self._context.service, self, event, self._context.answers.policy.max_pdu_length)
         if 0 < request.max_pdu_length < SHORTEST_DATA:
             why = f"takes PDUs of at most {request.max_pdu_length} octets, no answer fits"
             _log.error("%s %s; aborting association", self.storage.caller, why)
@@ -270,13 +267,15 @@ class Connection:
         if self.flow.inbox.provider is not None:
             _application_log.info("Association Aborted: connection closed by %s", self.storage.caller)
         elif not self._association.over:
-            _log.info("connection closed by %s before an association was requested", self.peer.name)
+            _log.log(logging.DEBUG if self._stream.transport.silent else logging.INFO,
+                     "connection closed by %s before an association was requested", self.peer.name)
         self._close("failed", "connection closed by the peer")
 
     def lost(self, reason: str) -> None:
         """End: the transport failed."""
         if self.flow.inbox.provider is not None or not self._association.over:
-            _log.error("connection to %s lost: %s", self.storage.caller, reason)
+            _log.log(logging.DEBUG if self._stream.transport.silent else logging.ERROR,
+                     "connection to %s lost: %s", self.storage.caller, reason)
         self._close("failed", f"connection lost: {reason}")
 
     def failed(self) -> None:
@@ -303,8 +302,10 @@ class Connection:
     def _give_back(self, how: str, why: str) -> None:
         """Drop the object under way and what waits behind it, and tell how the association ended."""
         self.flow.blocked = self.flow.working = False
-        if self._admittance is not None:
-            self._admittance.give_back()
+        held: tuple[Admittance | committing.Committing | None, ...] = (self._admittance, self.commitment)
+        for one in held:
+            if one is not None:
+                one.give_back()
         self.storage.drop(why, self.flow.inbox.take_unserved())
         self._tell_closed(how)
 
@@ -345,4 +346,5 @@ _HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
     ReleaseRequested: Connection._on_release,  # noqa: SLF001
     Aborted: Connection._on_aborted,  # noqa: SLF001
     PeerError: Connection._on_violation,  # noqa: SLF001
+    **committing.HANDLERS,
 }

@@ -9,8 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from fastscp.commitment.requests import DIRECTORY
 from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.config.senders import Senders
 from fastscp.dicom.options import OutputOptions
@@ -21,6 +23,7 @@ from fastscp.metrics.board import Board
 from fastscp.process import notes, packets
 from fastscp.process.flag import Flag
 from fastscp.process.loop import Loop
+from fastscp.store.hidden import state_path
 from fastscp.store.own_paths import OwnPaths
 from fastscp.store.policy import StorePolicy, Sync
 from fastscp.store.quarantine import Quarantine
@@ -95,6 +98,16 @@ class ReceptionContext:
 
 
 @dataclass(frozen=True)
+class CommitmentContext:
+    """What storage commitment uses."""
+
+    directory: Path  #: of requests
+    note: Callable[[notes.Note], None]  #: tells the coordinator
+    durable: bool = False
+    wall: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True)
 class ServiceContext:
     """What the Verification and Storage services of every association use."""
 
@@ -109,6 +122,7 @@ class ServiceContext:
     listener: Reporter | None = None  #: None: nobody reads events
     group: Group | None = None  #: None: objects are not flushed together
     measures: Measures | None = None  #: None: nothing is counted
+    commitment: CommitmentContext | None = None  #: None: objects are not committed
 
 
 @dataclass(frozen=True)
@@ -157,6 +171,13 @@ def _group(store: StorePolicy, loop: Loop) -> Group | None:
     return Group(loop, store.output_directory) if store.sync is Sync.GROUP and not store.ignore else None
 
 
+def _commitment(config: Config, reporter: Reporter) -> CommitmentContext | None:
+    if config.commitment is None:
+        return None
+    directory = state_path(config.study.state_directory, config.store.output_directory) / DIRECTORY
+    return CommitmentContext(directory, reporter.note, durable=config.study.durable)
+
+
 def _room(store: StorePolicy, short: Flag | None) -> Room | None:
     if store.min_free is None or store.ignore:
         return None
@@ -167,7 +188,8 @@ def reception_context(config: Config, directory: OutputDirectory, short: Flag | 
     """Compose what objects are received with; their temporaries are made in ``directory``."""
     return ReceptionContext(
         output=config.output, store=config.store, directory=directory, shapes=Shapes(),
-        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest, quarantine=_quarantine(config),
+        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest or config.commitment is not None,
+        quarantine=_quarantine(config),
         own=OwnPaths(files=(*config.own_files, *log.files())), room=_room(config.store, short))
 
 
@@ -176,7 +198,7 @@ def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: 
     """Compose what a worker's connections use, those of each section what is for it."""
     shared = shared or Shared()
     common = Common(loop, reporter, incarnation, Intake(loop, _BUFFER_OCTETS), PeerLimit(time.monotonic, loop.call_later),
-                    shared, measures_of(shared.board, config.network.workers))
+                    shared, measures_of(shared.board, config.network.workers), _commitment(config, reporter))
     context = _context_of(config, common, "")
     if not config.senders:
         return context
@@ -195,6 +217,7 @@ class Common:
     said: PeerLimit
     shared: Shared
     measures: Measures | None
+    commitment: CommitmentContext | None  #: of the service: its directory is one for all
 
 
 def _context_of(config: Config, common: Common, sender: str) -> ConnectionContext:
@@ -203,9 +226,9 @@ def _context_of(config: Config, common: Common, sender: str) -> ConnectionContex
                                   common.shared.short_of_room.get(sender))
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
-        durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,
+        durable=config.keeps_studies or config.commitment is not None, places=reception.sorted and config.keeps_studies,
         hooks_first=config.hooks.synchronous, faults=config.faults, intake=common.intake,
-        listener=reporter if config.tells_events else None, group=_group(config.store, loop),
+        listener=reporter if config.tells_events else None, group=_group(config.store, loop), commitment=common.commitment,
         measures=common.measures)
     return ConnectionContext(
         loop=loop, answers=Answers(config.negotiation),

@@ -9,15 +9,16 @@ from fastscp.ul.events import Established
 from fastscp.ul.pdu import AcceptedContext
 from fastscp.worker.flow import Lane
 from fastscp.worker.measures import Measures, Who
+from fastscp.worker.reporting import Speaker
 
 _CONTEXT_AT = 10  #: of the first PDV of a P-DATA-TF: its presentation context (PS3.8 §9.3.5)
 
 
-def measured(lane: Lane | None, event: Established, measures: Measures | None, who: Who) -> Lane | None:
+def measured(lane: Lane, event: Established, measures: Measures | None, connection: Speaker) -> Lane:
     """Have the objects of a lane counted, where anything is."""
-    if lane is None or measures is None:
+    if measures is None:
         return lane
-    return CountedLane(lane, event.contexts, measures, who)
+    return CountedLane(lane, event.contexts, measures, connection.storage.caller)
 
 
 class CountedLane:

@@ -84,7 +84,7 @@ class Flow:
     """The order of what happens to one connection."""
 
     def __init__(self, owner: Owner, context: ConnectionContext, stream: Stream, association: Association) -> None:
-        self.inbox = Inbox()
+        self.inbox = Inbox(commits=context.service.commitment is not None)
         self.lane: Lane | None = None  #: where C-STORE requests that need no decision go, while the association is open
         self.turn = Turn(context.loop, context.clock)
         self.blocked = False
@@ -99,6 +99,23 @@ class Flow:
         self._gathering = Gathering(context.service.intake)
         self._expecting = False
         self._fresh = 0  #: octets that were read last into the receive buffer
+
+    @property
+    def between_messages(self) -> bool | None:
+        """Whether no message of the peer is under way; None once the association is over."""
+        if self.inbox.provider is None:
+            return None
+        return not (self.blocked or self.inbox.items or self.inbox.inside_message or self._association.inside_pdu)
+
+    def request(self, context_id: int, command: bytes, data: bytes) -> None:
+        """Send a request of ours, between two messages of the peer."""
+        if self.inbox.provider is not None:
+            self._stream.output += self.inbox.provider.encode_request(context_id, command, data)
+            self.enter(self._flush)
+
+    def _flush(self) -> None:
+        self._stream.flush()
+        self._owner.update()
 
     def enter(self, step: Callable[..., None], *arguments: Any) -> None:
         """Do something for the connection, within its turn."""

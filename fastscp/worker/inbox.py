@@ -20,9 +20,11 @@ _NOTHING = memoryview(b"")
 class Inbox:
     """The items of one association. ``provider`` is there while the association is open, for its answers too."""
 
-    __slots__ = ("_fresh", "borrowed", "items", "provider", "unread")
+    __slots__ = ("_commits", "_fresh", "borrowed", "items", "provider", "unread")
 
-    def __init__(self) -> None:
+    def __init__(self, *, commits: bool = False) -> None:
+        """``commits``: storage commitment is served, too."""
+        self._commits = commits
         self.unread = _NOTHING  #: octets that were received, and are not made items yet
         self.borrowed = False  #: they are in a receive buffer
         self._fresh = False  #: there may be items whose views are
@@ -68,7 +70,7 @@ class Inbox:
                 fragments = []
             items.append(event)
             if type(event) is Established:
-                self.provider = Provider(event.contexts, event.request.max_pdu_length)
+                self.provider = Provider(event.contexts, event.request.max_pdu_length, commits=self._commits)
         if fragments:
             self._assemble(fragments)
 

@@ -109,6 +109,12 @@ class Patience:
             reason = f"a message takes longer than {network.object_timeout_s:g} seconds"
             self._message = Deadline(self._loop, lambda: self._expired(reason))
 
+    def begin(self, waited_s: float) -> None:
+        """Give the association request the time that is left after ``waited_s``; an association has lasted that long, too."""
+        self._step.set(self._network.acse_timeout_s - waited_s)
+        if self._association is not None and self._network.association_timeout_s is not None and waited_s:
+            self._association.set(self._network.association_timeout_s - waited_s)
+
     def step(self, limit_s: float | None) -> None:
         """Give the next step so long, from now on."""
         self._step.set(limit_s)

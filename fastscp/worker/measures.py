@@ -9,11 +9,12 @@ is never more than what was counted.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,11 +48,8 @@ class Who(Protocol):
     sender: str  #: section of the configuration file
 
 
-class Measured(Protocol):
-    """What a report says of an association; () of a connection that has none."""
-
-    def facts(self) -> dict[str, object]:
-        """Describe it, {} where there is no association yet."""
+#: describes an association
+Facts = Callable[[], dict[str, object]]
 
 
 @dataclass(slots=True)
@@ -121,21 +119,15 @@ class Measures:
 
     # -- the report -------------------------------------------------------------------------------
 
-    def watch(self, loop: Timers, associations: Callable[[], Iterable[Measured]], waiting: Callable[[], int]) -> None:
+    def watch(self, loop: Timers, associations: Callable[[], Collection[Facts]], waiting: Callable[[], int]) -> None:
         """Write down now and once a second what is under way; ``waiting`` is what the coordinator has not acknowledged."""
         self.look(associations(), waiting())
         loop.call_later(LOOK_S, lambda: self.watch(loop, associations, waiting))
 
-    def look(self, associations: Iterable[Measured], waiting: int) -> None:
+    def look(self, associations: Collection[Facts], waiting: int) -> None:
         """Write down what is under way."""
         self.ledger.set(table.REPORTS_WAITING, waiting)
-        described: list[dict[str, object]] = []
-        total = 0
-        for association in associations:
-            facts = association.facts()
-            total += bool(facts)
-            if facts and len(described) < MOST_ASSOCIATIONS:
-                described.append(facts)
+        described = [facts() for facts in itertools.islice(associations, MOST_ASSOCIATIONS)]
         if not (described or self._stale):
             return
         octets = {str(facts["association"]): float(str(facts["octets"])) for facts in described}
@@ -143,7 +135,7 @@ class Measures:
             name = str(facts["association"])
             facts["octets_per_second"] = (octets[name] - self._octets.get(name, octets[name])) / LOOK_S
         self._octets, self._stale = octets, bool(described)  # once more, when the last of them is gone
-        while not self.ledger.report({"associations": described, "open": total, "refusals": list(self._refusals)}):
+        while not self.ledger.report({"associations": described, "open": len(associations), "refusals": list(self._refusals)}):
             described = described[: len(described) // 2]
             for _ in range(len(self._refusals) // 2):
                 self._refusals.popleft()

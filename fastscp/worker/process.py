@@ -18,7 +18,9 @@ import signal
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
@@ -34,6 +36,7 @@ from fastscp.store.hidden import state_path
 from fastscp.store.policy import Sync
 from fastscp.worker.connection import Connection
 from fastscp.worker.context import Shared, worker_context
+from fastscp.worker.entrance import Entrances, Verdict
 from fastscp.worker.express import with_lanes
 from fastscp.worker.reporter import Reporter
 from fastscp.worker.told import Memory, new_incarnation
@@ -75,6 +78,7 @@ class Worker:
         incarnation = new_incarnation(time.time())
         self.reporter = Reporter(self.loop, incarnation, self._unconnected, self._hold, Memory(journal=_journal(config, incarnation)))
         context = worker_context(config, self.loop, self.reporter, incarnation, settings.shared)
+        self.reporter.on_report = self._report
         self._context = with_lanes(context)
         self._reports = any(own.needs_coordinator for own in config.every)
         self._network = config.network
@@ -86,6 +90,9 @@ class Worker:
         self._news_blocked = False
         self._tls_context = settings.tls_context
         self._connections: set[Connection] = set()
+        self._entrances = Entrances(self.loop, self, config.network.acse_timeout_s, context.said)
+        #: has it decided whether a peer behind a balancer may use a server
+        self.judge: Callable[[int, Peer, tuple[str, int]], None] = self._claim
         self._draining = False
         self._ending = False  #: the process ends with its last connection
 
@@ -104,7 +111,7 @@ class Worker:
             self.loop.register(self._channel.fileno(), IN, self._control_ready)
             self._tell({"kind": "up"})
         if self._context.service.measures is not None:
-            self._context.service.measures.watch(self.loop, lambda: list(self._connections), lambda: self.reporter.waiting)
+            self._context.service.measures.watch(self.loop, self._associations, lambda: self.reporter.waiting)
         self._context.said.attach()
         try:
             self.loop.run()
@@ -134,14 +141,9 @@ class Worker:
 
     def _follow(self, order: packets.WorkerOrder, descriptor: int | None) -> None:
         if order["kind"] == "connection":
-            if descriptor is None:  # no number left for it: the acceptor process still has the socket
-                self._tell({"kind": "declined", "number": order["number"]})
-                return
-            self._tell({"kind": "taken", "number": order["number"]})
-            peer = Peer(order["address"], order["port"], order["host"], order["host_follows"])
-            # what the descriptor is, is known: asking the kernel would cost three calls per association
-            family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
-            self.adopt(order["number"], socket.socket(family, socket.SOCK_STREAM, 0, descriptor), peer)
+            self._take(order, descriptor)
+        elif order["kind"] == "verdict":
+            self.decide(order["number"], Verdict(order["allowed"], order["host"], order["host_follows"]))
         elif order["kind"] == "event_channel":
             self._event_channel = order["number"]
             if descriptor is None:
@@ -158,6 +160,18 @@ class Worker:
             self._retire()
         elif descriptor is not None:
             os.close(descriptor)
+
+    def _take(self, order: packets.NewConnection, descriptor: int | None) -> None:
+        """Take a connection, if there was a number left for its descriptor; else the acceptor process still has the socket."""
+        if descriptor is None:
+            self._tell({"kind": "declined", "number": order["number"]})
+            return
+        self._tell({"kind": "taken", "number": order["number"]})
+        peer = Peer(order["address"], order["port"], order["host"], order["host_follows"])
+        # what the descriptor is, is known: asking the kernel would cost three calls per association
+        family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM, 0, descriptor)
+        (self.admit if order["proxied"] else self.adopt)(order["number"], sock, peer)
 
     def _hold(self, reason: str, on: bool) -> None:
         intake = self._context.service.intake
@@ -209,18 +223,51 @@ class Worker:
 
     # -- connections ------------------------------------------------------------------------------
 
-    def adopt(self, number: int, sock: socket.socket, peer: Peer) -> None:
-        """Serve a connected socket from now on."""
+    def adopt(self, number: int, sock: socket.socket, peer: Peer, waited_s: float = 0.0) -> None:
+        """Serve a connected socket from now on, whose peer has waited for so long."""
         sock.setblocking(False)
         connection = Connection(self._context, number, self._transport(sock), peer, self._finished)
         self._connections.add(connection)
-        connection.flow.enter(connection.start)
+        connection.flow.enter(connection.start, waited_s)
+
+    def admit(self, number: int, sock: socket.socket, balancer: Peer) -> None:
+        """Serve a socket that a balancer passes on as soon as it is known whose it is, if he is let in."""
+        sock.setblocking(False)
+        self._entrances.add(number, sock, balancer)
+
+    def decide(self, number: int, verdict: Verdict) -> None:
+        """Follow what was decided about a peer behind a balancer."""
+        self._entrances.decide(number, verdict)
+
+    def _claim(self, number: int, peer: Peer, server: tuple[str, int]) -> None:
+        self._tell({"kind": "claim", "number": number, "address": peer.address, "port": peer.port,
+                    "server_address": server[0], "server_port": server[1]})
+
+    def turned_away(self, number: int, peer: Peer, reason: str) -> None:
+        """Forget a socket that was not let in; where somebody is to know it he is told."""
+        listener = self._context.service.listener
+        if reason and listener is not None:
+            listener.note(packets.turned_away(peer.address, peer.name, peer.port, reason))
+        self._gone(number)
+
+    def _associations(self) -> list[Callable[[], dict[str, object]]]:
+        """Return what describes each association that is open."""
+        return [partial(connection.storage.outcomes.facts, connection.storage.under_way, connection.blocked)
+                for connection in self._connections if connection.flow.inbox.provider is not None]
 
     def name_peers(self, address: str, name: str) -> None:
         """Take note of the host name of an address, "" when it has none."""
         for connection in self._connections:
             if connection.peer.host_follows and connection.peer.address == address:
                 connection.name_peer(name)
+
+    def _report(self, association: str, file: str) -> None:
+        """Have an association told what became of its request for commitment."""
+        for connection in self._connections:
+            if connection.name == association and connection.commitment is not None:
+                connection.commitment.report(file)
+                return
+        self.reporter.note({"kind": "commitment_reported", "association": association, "file": file, "status": None})
 
     def _transport(self, sock: socket.socket) -> Transport:
         if self._tls_context is None:
@@ -233,11 +280,19 @@ class Worker:
     def _finished(self, connection: Connection) -> None:
         """Forget a closed connection."""
         self._connections.discard(connection)
-        self._tell({"kind": "finished", "number": connection.number})
-        if self._ending and not self._connections:
+        self._gone(connection.number)
+
+    def _gone(self, number: int) -> None:
+        self._tell({"kind": "finished", "number": number})
+        if self._ending and not self._occupied:
             self.loop.call_later(0, self._stop_when_told)
         elif self._only_one:
             self.drain()
+
+    @property
+    def _occupied(self) -> bool:
+        """Whether anybody is here."""
+        return bool(self._connections or self._entrances)
 
     # -- ending -----------------------------------------------------------------------------------
 
@@ -252,7 +307,7 @@ class Worker:
     def _retire(self) -> None:
         """End with the last connection; no other comes, and none of them is told or hurried."""
         self._ending = True
-        if not self._connections:
+        if not self._occupied:
             self._stop_when_told()
 
     def _end_idle(self) -> None:
@@ -263,14 +318,15 @@ class Worker:
             busy = (connection.blocked and not storage.turnstile.held) or storage.busy or connection.flow.gathering
             if not busy and now - storage.idle_since >= _IDLE_S:
                 connection.abort("the service stops", source=2, reason=0)
-        if self._connections:
+        self._entrances.close_silent(now - _IDLE_S)
+        if self._occupied:
             self.loop.call_later(_IDLE_S / 4, self._end_idle)
         else:
             self._stop_when_told()
 
     def _stop_when_told(self) -> None:
         """Stop once the coordinator has every event: a last answer may have been sent before its ack."""
-        if self._connections:
+        if self._occupied:
             return
         if self.reporter.idle or not self._reports:
             self.loop.stop()
@@ -281,4 +337,6 @@ class Worker:
         for connection in list(self._connections):
             connection.abort("the service stops", source=2, reason=0)
             connection.close("the service stops")
+        for number in list(self._entrances):
+            self._entrances.close(number, "the service stops")
         self.loop.stop()

@@ -44,6 +44,7 @@ class Reporter:
         Its argument is what waits: ``HOOKS`` or ``PACKETS`` of ``fastscp.worker.intake``.
         """
         memory = memory or Memory()
+        self.on_report: Callable[[str, str], None] = lambda _association, _file: None  #: a result is to be told
         self.trouble = ""  #: why nothing can be kept in the durable state now
         self._on_full = on_full
         self._loop = loop
@@ -197,6 +198,8 @@ class Reporter:
             self.trouble = packet["reason"]
         elif packet["kind"] == "recall":
             self._transfers.recall(packet["request"])
+        elif packet["kind"] == "report":
+            self.on_report(packet["association"], packet["file"])
         else:
             self._hooks_ran(packet["event"])
 

@@ -4,6 +4,7 @@
     negotiation  the body of an A-ASSOCIATE-RQ, its answer, what the log says of both
     commands     a command set, its response
     datasets     a data set in some transfer syntax under some output options
+    proxies      what comes first on a connection of a balancer
     lane         C-STORE requests: a connection with an express lane beside one without
 
 Every oracle: only the documented exceptions, the same result however the octets are cut, no more output than the input
@@ -35,6 +36,7 @@ from fastscp.dimse.describe import command as describe_command
 from fastscp.dimse.describe import response as describe_response
 from fastscp.dimse.provider import DataFragments, EchoRequest, Provider, UnrecognizedRequest
 from fastscp.errors import ObjectError, PeerError
+from fastscp.proxy.header import Header, HeaderError, HeaderReader
 from fastscp.ul.answers import Answers
 from fastscp.ul.association import Association, Established
 from fastscp.ul.decode import decode_associate_ac, decode_associate_rq
@@ -48,6 +50,7 @@ from tests.support import datasets as ds
 from tests.support.harm_data import DATA_SETS
 from tests.support.memory import MemorySink, rewritten
 from tests.support.options import OPTION_SETS, output_options
+from tests.support.proxy import binary, tlv, version_1, version_2
 from tests.support.rawscu import IMPLICIT, read_instance
 
 Target = Callable[[bytes], None]
@@ -242,6 +245,27 @@ def datasets(data: bytes) -> None:
         rewritten(got, options.transfer_syntax or syntax, OutputOptions())
 
 
+def _header(parts: list[bytes]) -> tuple[Header | None, int] | str:
+    """Read the header of a balancer; return it and how many octets were its, or why there is none."""
+    reader, taken = HeaderReader(), 0
+    try:
+        for part in parts:
+            if reader.header is None:
+                taken += reader.receive(part)
+    except HeaderError as error:
+        return str(error)
+    return reader.header, taken
+
+
+def proxies(data: bytes) -> None:
+    """Read the header of a balancer."""
+    whole = _header([data])
+    assert whole == _header(pieces(data, _sizes(data)))
+    if isinstance(whole, tuple) and whole[0] is not None:
+        assert _header([data[:whole[1] - 1]]) == (None, whole[1] - 1)
+        assert whole[1] <= (107 if data[:1] == b"P" else 16 + 65535)
+
+
 def _in_time(target: Target) -> Target:
     """Bound the work for an input: CPU time, so that it is no matter what else a machine does."""
     def bounded(data: bytes) -> None:
@@ -258,7 +282,7 @@ def lane(data: bytes) -> None:
 
 
 TARGETS: dict[str, Target] = {
-    target.__name__: _in_time(target) for target in (pdus, negotiation, commands, datasets, *((lane,) if core.ACTIVE else ()))}
+    target.__name__: _in_time(target) for target in (pdus, negotiation, commands, datasets, proxies, *((lane,) if core.ACTIVE else ()))}
 
 
 def seeds(name: str) -> list[bytes]:
@@ -274,6 +298,9 @@ def seeds(name: str) -> list[bytes]:
     if name == "commands":
         return [wire.store_command(), wire.echo_command(), *(wire.other_command(field) for field in (0x20, 0x8001, 0x0FFF, 0x140)),
                 wire.command(*wire.store_elements(1, "1.2 ", "1.2\0\0").values())]
+    if name == "proxies":
+        return [version_1(), version_1("2001:db8::7", destination="2001:db8::1") + wire.RQ, b"PROXY UNKNOWN\r\n", binary(0x20, 0),
+                version_2() + wire.RQ, version_2("2001:db8::7", destination="::1", tlvs=tlv(2, b"pacs"))]
     if name == "lane":
         return express.seeds()
     return _data_set_seeds()

@@ -87,10 +87,10 @@ def test_line_of_perf() -> None:
 def test_calls_are_counted_or_it_is_said_why_not() -> None:
     if measure.why_no_calls():
         pytest.skip(measure.why_no_calls())
-    line = [sys.executable, "-u", "-c", "import os, sys\nfor _ in sys.stdin:\n    [os.getppid() for _ in range(500)]\n    print('done')"]
+    line = [sys.executable, "-u", "-c", "import os, sys\nprint('ready')\nfor _ in sys.stdin:\n    [os.getppid() for _ in range(500)]\n    print('done')"]
     with subprocess.Popen([sys.executable, KEEPER, *line], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as kept:
         process = psutil.Process(kept.pid)
-        wait_until(lambda: measure.tree(process), "it was started")
+        assert kept.stdout.readline() == b"ready\n"
         try:
             with measure.counted_calls(process) as calls:
                 kept.stdin.write(b"\n")

@@ -360,3 +360,45 @@ def test_clients_of_dcmtk_under_several_titles(site: Site) -> None:
         wait_until(lambda: site.stored("mr"), "stored")
     assert site.stored("mr") == {f"CT.{uid}.dcm"}
     assert len(site.stored("ct")) == 1
+
+
+def test_program_that_takes_over_reads_the_file_and_counts_the_places_of_sections(site: Site) -> None:
+    site.write('[[sender]]\nname = "ct"\ncalling-aet = ["CT*"]\nmax-associations = 1\noutput-directory = "{root}/ct"\n')
+    with site.server() as server, RawSCU("127.0.0.1", server.port) as held:
+        held.associate(CT_CONTEXT, calling="CT1")
+        site.write('[[sender]]\nname = "ct"\ncalling-aet = ["CT*"]\nmax-associations = 1\noutput-directory = "{root}/new"\n')
+        server.signal(signal.SIGUSR2)
+        wait_until(lambda: b"READY=1" in notifications(server), "another program serves")
+        assert answer(server, "CT2") == rejected(2, result=2, source=3), "the place is held in the program before"
+        uid = fresh_uid()
+        assert held.store(1, CT, uid, data_set(uid)) == 0
+        held.release()
+        wait_until(lambda: answer(server, "CT2")[:1] == b"\x02", "a place is free")
+        new, = send_when_free(server)
+        os.kill(successor(server), signal.SIGTERM)
+        wait_until(lambda: not server.alive(), "the first process ends")
+    assert site.stored("ct") == {f"CT.{uid}"}
+    assert site.stored("new") == {f"CT.{new}"}
+
+
+def send_when_free(server: Server) -> list[str]:
+    """Send an object as CT3, as soon as the one place is free."""
+    sent: list[str] = []
+
+    def tried() -> bool:
+        try:
+            sent.extend(send(server, "CT3"))
+        except Aborted:
+            return False
+        return True
+
+    wait_until(tried, "a place is free")
+    return sent
+
+
+def successor(server: FastscpServer) -> int:
+    """Return the process that listens in place of the first."""
+    found = [process.pid for process in server.family() if process.pid != server.process.pid  # type: ignore[union-attr]
+             and "acceptor" in " ".join(process.cmdline())]
+    assert len(found) == 1
+    return found[0]

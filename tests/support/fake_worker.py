@@ -31,6 +31,7 @@ class FakeTransport:
         self.fd = fd
         self.connected = True
         self.wants_write = False
+        self.silent = True
         self.handshake_states: list[HandshakeState] = []
         self.arriving: list[bytes | TransportError] = []
         self.inside = 0  #: what ``pending`` says
@@ -52,6 +53,7 @@ class FakeTransport:
         if not self.arriving:
             return -1
         octets = self.arriving.pop(0)
+        self.silent = self.silent and not (isinstance(octets, bytes) and octets)
         if isinstance(octets, TransportError):
             raise octets
         taken = octets[: len(buffer)]

@@ -204,6 +204,30 @@ def test_what_is_unusual_is_left_alone(tmp_path: Path, octets: bytes, changes: d
     assert not yard.answers
 
 
+DATA = ONE.index(encode_data(3, 2, b"")[10:12] + data_set()[:8]) - 10  #: where the P-DATA-TF of the data set begins
+
+
+@pytest.mark.parametrize("cut", [DATA + 600, DATA + 12 + len(HEAD) + 30, len(ONE) - 1])
+def test_no_more_is_missing_than_what_is_missing(tmp_path: Path, cut: int) -> None:
+    many = message(fragment=400)
+    assert Yard(tmp_path, preserving=True).lane.missing(memoryview(ONE[:cut])) == 1
+    assert 0 <= Yard(tmp_path).lane.missing(memoryview(many[:cut])) <= len(many) - cut
+
+
+@pytest.mark.parametrize(("at", "octets", "size"), [
+    (0, b"\x07", 1), (0, b"\x07", 400),  # a PDU of another type
+    (2, b"\0\1\0\0", 6), (2, b"\0\0\0\5", 6),  # too long, or too short for a PDV
+    (6, b"\0\0\0\1", 10), (6, b"\0\0\0\1", 400),  # a PDV that does not fill its PDU
+    (10, b"\5", 11), (10, b"\5", 400),  # another context
+    (11, b"\3", 12), (11, b"\1", 400),  # a command inside of a data set
+])
+def test_nothing_is_waited_for_behind_what_breaks_a_rule(tmp_path: Path, at: int, octets: bytes, size: int) -> None:
+    lane = Yard(tmp_path, preserving=True).lane
+    begun = ONE[: DATA + size]
+    assert lane.missing(memoryview(begun)) == 1
+    assert lane.missing(memoryview(begun[: DATA + at] + octets + begun[DATA + at + len(octets) :])) == 0
+
+
 def test_directory_that_went_away_is_left_to_the_usual_way(tmp_path: Path) -> None:
     place = tmp_path / "out"
     place.mkdir()

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from fastscp.acceptor.admission import Admission
+from fastscp.acceptor.admission import Admission, Claim
 from fastscp.acceptor.pool import AcceptedConnection
 from fastscp.acceptor.resolver import HostName
 from fastscp.access.policy import AccessPolicy
@@ -306,3 +306,55 @@ def test_connection_that_comes_in_while_answers_are_handed_out(door):
     assert waiting.admission.pending_count == 1
     resolver.answer(waiting.loop, "192.0.2.7", "pacs.example")
     assert waiting.let_in == [first, *arrived]
+
+
+def claim(door, address="192.0.2.7", server=("127.0.0.1", 104)):
+    """Have a worker tell whose connection a balancer has passed on; return the list of answers."""
+    answers = []
+    door.admission.judge(Claim(Peer(address, 40000), server, lambda peer, allowed: answers.append((peer, allowed))))
+    return answers
+
+
+def test_claim_is_answered_and_no_connection_submitted(door):
+    open_door = door()
+    assert claim(open_door) == [(Peer("192.0.2.7", 40000), True)]
+    assert open_door.let_in == []
+
+
+def test_claim_of_a_peer_whom_a_rule_refuses_is_told_of(door):
+    closed = door(rules="ALL: 192.0.2.\n")
+    ((_, allowed),) = claim(closed)
+    assert not allowed
+    assert [name for name, _ in closed.refused] == ["192.0.2.7"]
+    assert claim(closed, "198.51.100.1")[0][1]
+
+
+def test_rules_for_a_port_see_where_the_connection_came_in(door):
+    closed = door(rules="11112: ALL\n")
+    assert [claim(closed, server=("127.0.0.1", port))[0][1] for port in (11112, 104)] == [False, True]
+
+
+def test_claim_waits_for_the_name_that_a_rule_needs_and_is_no_pending_connection(door):
+    resolver = FakeResolver()
+    closed = door(rules=BY_NAME, resolver=resolver)
+    answers = claim(closed)
+    assert (answers, closed.admission.pending_count) == ([], 0)
+    resolver.answer(closed.loop, "192.0.2.7", "ct.evil.example")
+    assert [allowed for _, allowed in answers] == [False]
+    again = claim(closed, "192.0.2.8")
+    resolver.answer(closed.loop, "192.0.2.8", "ct.good.example")
+    assert again == [(Peer("192.0.2.8", 40000, "ct.good.example"), True)]
+
+
+def test_claim_does_not_wait_for_a_name_that_nobody_needs_to_decide(door):
+    watched = door(resolver=FakeResolver(), names_wanted=True)
+    assert claim(watched) == [(Peer("192.0.2.7", 40000, host_follows=True), True)]
+    watched.resolver.answer(watched.loop, "192.0.2.7", "ct.example")
+    assert watched.names == [("192.0.2.7", "ct.example")]
+
+
+def test_claim_that_waits_when_the_service_stops_is_refused(door):
+    closed = door(rules=BY_NAME, resolver=FakeResolver())
+    answers = claim(closed)
+    closed.admission.stop()
+    assert [allowed for _, allowed in answers] == [False]

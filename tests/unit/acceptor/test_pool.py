@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
+from typing import Any
 
 import orjson
 import pytest
@@ -442,3 +444,61 @@ def test_worker_that_declines_though_it_has_nothing_costs_one_connection(
     assert "worker 2 has no descriptor for a connection of 127.0.0.1, closing it" in caplog.messages
     pool.submit(connection())
     assert worker.take() == 2
+
+
+def verdict(number: int, address: str = "192.0.2.7", *, host_follows: bool = False) -> packets.Verdict:
+    return {"kind": "verdict", "number": number, "allowed": True, "address": address, "host": "", "host_follows": host_follows}
+
+
+def fill(worker: FakeWorker) -> None:
+    """Leave no room in the channel."""
+    filler = packets.encode({"kind": "host", "address": "", "host": "x" * 2000})
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            worker.slot.channel.send(filler)
+
+
+def verdicts(worker: FakeWorker) -> list[Any]:
+    found = []
+    while True:
+        try:
+            packet = orjson.loads(worker.channel.recv(fdpass.PACKET_OCTETS))
+        except BlockingIOError:
+            return found
+        if packet["kind"] == "verdict":
+            found.append((packet["number"], packet["host"]))
+
+
+def test_verdict_waits_for_a_channel_that_is_full_and_learns_the_name_meanwhile(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    fill(worker)
+    pool.tell_verdict(worker.slot, verdict(1))
+    pool.tell_verdict(worker.slot, verdict(2, host_follows=True))
+    pool.tell_verdict(worker.slot, verdict(3, "192.0.2.8", host_follows=True))
+    pool.name_peers("192.0.2.7", "ct.example")
+    assert verdicts(worker) == []
+    pool.reclaim([])
+    assert verdicts(worker) == [(1, ""), (2, "ct.example"), (3, "")]
+
+
+def test_verdict_that_waits_is_told_when_the_worker_reads_again(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    fill(worker)
+    pool.tell_verdict(worker.slot, verdict(1))
+    assert verdicts(worker) == []
+    worker.say("up")
+    assert verdicts(worker) == [(1, "")]
+
+
+def test_verdict_for_a_dead_worker_is_nobodys(pool: Pool) -> None:
+    worker = FakeWorker(pool, 1)
+    pool.remove(1)
+    pool.tell_verdict(worker.slot, verdict(1))
+    assert not worker.slot.verdicts
+
+
+def test_claim_is_handed_on(pool: Pool) -> None:
+    worker, claims = FakeWorker(pool, 1), []
+    pool.on_claim = lambda slot, claim: claims.append((slot, claim["number"]))
+    worker.say("claim", 5)
+    assert claims == [(worker.slot, 5)]

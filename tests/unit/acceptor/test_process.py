@@ -19,6 +19,7 @@ from fastscp.access.policy import AccessPolicy
 from fastscp.errors import UsageError
 from fastscp.process import fdpass, packets
 from fastscp.process.loop import IN
+from fastscp.proxy.policy import proxy_policy
 from tests.support.fake_processes import (
     FakeChildren,
     FakeListener,
@@ -210,7 +211,8 @@ def test_connection_goes_to_a_worker(service):
     running = service().start()
     sock = running.connect("::ffff:192.0.2.7")
     assert running.far.workers[0].hear() == [{"kind": "connection", "number": 1, "address": "192.0.2.7", "port": 40000,
-                                              "host": "", "host_follows": False, "descriptor": True}]
+                                              "host": "", "host_follows": False, "proxied": False,
+                                               "descriptor": True}]
     assert not sock.getblocking()
     running.work_off(0, 1)
     assert sock.fileno() == -1
@@ -821,3 +823,40 @@ def test_rules_that_were_read_again_go_to_the_coordinator(service):
     with open(descriptor, "rb") as file:
         file.seek(0)
         assert file.read() == b"the rules"
+
+
+
+def proxies(text="10.0.0.0/8"):
+    return proxy_policy(text)
+
+
+def test_connection_of_a_balancer_goes_to_a_worker_past_the_rules(service, tmp_path):
+    access = AccessPolicy(enabled=True, allow_file=str(tmp_path / "allow"), deny_file=str(tmp_path / "deny"))
+    (tmp_path / "deny").write_text("ALL: ALL\n")
+    running = service(proxies=proxies(), access=access).start()
+    running.connect("10.1.2.3")
+    (packet,) = running.far.workers[0].hear()
+    assert (packet["address"], packet["proxied"]) == ("10.1.2.3", True)
+
+
+def test_connection_of_somebody_else_is_judged_at_the_door(service, tmp_path):
+    access = AccessPolicy(enabled=True, allow_file=str(tmp_path / "allow"), deny_file=str(tmp_path / "deny"))
+    (tmp_path / "deny").write_text("ALL: ALL\n")
+    running = service(proxies=proxies(), access=access).start()
+    sock = running.arrive((FakeSocket(), ("192.0.2.7", 40000)))
+    assert sock.closed
+    assert [packet for worker in running.far.workers for packet in worker.hear()] == []
+
+
+@pytest.mark.parametrize(("address", "allowed"), [("192.0.2.7", True), ("192.0.2.8", False)])
+def test_claim_of_a_worker_is_answered(service, tmp_path, address, allowed):
+    access = AccessPolicy(enabled=True, allow_file=str(tmp_path / "allow"), deny_file=str(tmp_path / "deny"))
+    (tmp_path / "deny").write_text("ALL: 192.0.2.8\n")
+    running = service(proxies=proxies(), access=access).start()
+    running.connect("10.1.2.3")
+    worker = running.far.workers[0]
+    worker.hear()
+    worker.say("claim", number=1, address=address, port=40000, server_address="10.0.0.1", server_port=104)
+    pump(running.loop)
+    assert worker.hear() == [{"kind": "verdict", "number": 1, "allowed": allowed, "address": address, "host": "",
+                              "host_follows": False}]

@@ -555,13 +555,13 @@ def inherit(*sent):
 
 def test_what_is_left_is_inherited(monkeypatch):
     """Descriptors of the two ends are different ones of the same files."""
-    files = [os.memfd_create(name) for name in ("key", "hosts", "titles")]
+    files = [os.memfd_create(name) for name in ("key", "hosts", "titles", "sections")]
     both = Pair(monkeypatch)
     children = both.old.process._children
     both.old.process._children = dataclasses.replace(children, bequest=Bequest((), "secret", *files))
     both.start().begin()
     bequest = Predecessor(both.channel).inheritance.bequest
-    found = [bequest.key, bequest.hosts, bequest.titles]
+    found = [bequest.key, bequest.hosts, bequest.titles, bequest.sections]
     assert bequest.password == "secret"
     assert [os.fstat(descriptor).st_ino for descriptor in found] == [os.fstat(file).st_ino for file in files]
     for descriptor in (*found, *files):

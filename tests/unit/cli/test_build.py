@@ -9,9 +9,13 @@ from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from fastscp.cli.build import build
 from fastscp.cli.check import check
 from fastscp.cli.parse import parse
+from fastscp.commitment.policy import CommitmentPeer, CommitmentPolicy
 from fastscp.config.model import Config
 from fastscp.config.network import AddressFamily, PeerVerification, ProcessMode, TLSPolicy
 from fastscp.dicom.options import GroupLengths, PrivateDictionary
+from fastscp.dicom.uids import STORAGE_COMMITMENT
+from fastscp.errors import UsageError
+from fastscp.proxy.policy import proxy_policy
 from fastscp.store.policy import FileNames, MinFree, Sync
 from fastscp.study.policy import LateObjects, Sorting
 
@@ -58,6 +62,7 @@ def test_defaults_are_those_of_the_policies():
     ("-id", {"network.mode": ProcessMode.INETD}),
     ("--max-associations 7", {"network.max_associations": 7}),
     ("--workers 3", {"network.workers": 3}),
+    ("--proxy-protocol 10.1.0.0/16,::1", {"network.proxies.networks": proxy_policy("10.1.0.0/16,::1").networks}),
     ("-i6", {"network.address_family": AddressFamily.IPV6}),
     ("-i0", {"network.address_family": AddressFamily.DUAL}),
     ("-i0 -i4", {}),
@@ -241,3 +246,26 @@ def test_command_lines_of_the_field():
         "--fork -aet STORESCP --ignore 9000",
     ):
         assert config(text).network.port in (11112, 5001, 9000)
+
+
+def test_storage_commitment():
+    made = config("--storage-commitment --commitment-peer A=h:104 --commitment-peer B=[::1]:11112,tls --commitment-wait 0 "
+                  "--commitment-retry-pause 5 --commitment-give-up 60 11112")
+    peers = CommitmentPeer("A", "h", 104), CommitmentPeer("B", "::1", 11112, tls=True)
+    assert made.commitment == CommitmentPolicy(peers, 0, 5, 60)
+    assert config("--storage-commitment 11112").commitment == CommitmentPolicy()
+    rules = made.negotiation.rules
+    assert set(rules) - set(config("11112").negotiation.rules) == {STORAGE_COMMITMENT}
+    assert (rules[STORAGE_COMMITMENT].scu_role, rules[STORAGE_COMMITMENT].scp_role) == (True, False)
+
+
+@pytest.mark.parametrize("peer", ["A", "A=h", "A=h:0", "A=h:70000", "=h:1", "A=::1:1", "A=h:1,ssl", "ABCDEFGHIJKLMNOPQ=h:1"])
+def test_bad_commitment_peers(peer):
+    with pytest.raises(UsageError, match="--commitment-peer"):
+        config(f"--storage-commitment --commitment-peer {peer} 11112")
+
+
+@pytest.mark.parametrize("options", ["--commitment-wait 1", "--commitment-peer A=h:1", "--storage-commitment --ignore", "--storage-commitment --inetd"])
+def test_options_that_do_not_go_with_storage_commitment(options):
+    with pytest.raises(UsageError):
+        config(f"{options} 11112")

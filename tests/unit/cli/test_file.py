@@ -1,5 +1,7 @@
 """Configuration files: what they mean, what is wrong in them and on which line, and what counts more than they do."""
 
+from pathlib import Path
+
 import pytest
 
 from fastscp.cli import main as program
@@ -12,6 +14,7 @@ from fastscp.cli.option import Kind
 from fastscp.cli.options import OPTIONS
 from fastscp.cli.options_sections import PER_SENDER, in_file
 from fastscp.cli.parse import parse
+from fastscp.commitment.policy import CommitmentPeer
 from fastscp.config.senders import Refusal
 from fastscp.errors import UsageError
 from fastscp.store.policy import FileNames, OnDuplicate
@@ -321,3 +324,51 @@ def test_print_config(tmp_path, capfd):
     (tmp_path / "f.toml").write_text("workers = 2")
     assert program.main(["fastscp", "--config", str(tmp_path / "f.toml"), "--print-config", "-su", "x", "11112"]) == 0
     assert capfd.readouterr().out == 'port = 11112\nsort-on-study-uid = "x"\nworkers = 2\n'
+
+
+def test_examples_of_the_documents_are_good(loaded):
+    docs = Path(__file__).parents[3] / "docs"
+    page = (docs / "configuration.md").read_text(encoding="utf-8")
+    first = "\n".join(line[4:] for line in page.partition("\n\n")[2].partition("    $ ")[0].splitlines())
+    for text in ((docs / "examples" / "fastscp.toml").read_text(encoding="utf-8"), first):
+        config = configuration(loaded(text), verbose=True)
+        assert config.senders.sections[0].name == "ct-suite"
+        assert not config.senders.accepts_unmatched
+        assert config.network.port == 11112
+
+
+PEERS = """storage-commitment = true
+
+[[commitment-peer]]
+aet = "CT1"
+host = "ct1.example"
+port = 104
+
+[[commitment-peer]]
+aet = "CT2"
+host = "2001:db8::7"
+port = 11112
+tls = true
+"""
+
+
+def test_tables_about_commitment_peers(loaded):
+    one = loaded(PEERS, "11112")
+    made = configuration(one, verbose=True)
+    assert made.commitment.peers == (CommitmentPeer("CT1", "ct1.example", 104), CommitmentPeer("CT2", "2001:db8::7", 11112, tls=True))
+    again = loaded("storage-commitment = true\ncommitment-peer = ['CT1=ct1.example:104', 'CT2=[2001:db8::7]:11112,tls']\n", "11112")
+    assert configuration(again, verbose=True).commitment == made.commitment
+
+
+@pytest.mark.parametrize(("line", "complaint"), [
+    ("title = 'x'", "f.toml:8: title: unknown key"), ("port = '1'", "f.toml:8: port: an integer is wanted"),
+    ("tls = 1", "f.toml:8: tls: true or false is wanted"), ("host = 1", "f.toml:8: host: a string is wanted"),
+    ("", "f.toml:7: commitment-peer: a peer without aet")])
+def test_mistakes_in_tables_about_peers_have_their_line(refusal, line, complaint):
+    text = PEERS.split('\n\n[[commitment-peer]]\naet = "CT2"', maxsplit=1)[0] + "\n[[commitment-peer]]\n" + line + "\n"
+    assert refusal(text, "11112") == complaint
+
+
+def test_peer_whose_title_is_none_is_refused(refusal):
+    text = "storage-commitment = true\n[[commitment-peer]]\naet = ''\nhost = 'h'\nport = 104\n"
+    assert "--commitment-peer" in refusal(text, "11112")

@@ -273,6 +273,18 @@ def test_series_ends_at_an_object_of_another_unless_somebody_sends_it(bench: Ben
     assert [step for step in bench.do_all() if step.startswith("series")] == ["series 7.1"]
 
 
+@pytest.mark.parametrize("others", [False, True])
+def test_series_ends_though_its_association_keeps_the_place_of_the_study(bench: Bench, others: bool) -> None:
+    place = bench.place("1.1")
+    if others:
+        other = bench.place("1.1", "b")
+        bench.tell("1.1", other["directory"], "CT.9", request=other["request"], keeps=True, series="7.9", association="b")
+    for number in (1, 2):
+        bench.tell("1.1", place["directory"], f"CT.{number}", request=place["request"], keeps=True, series=f"7.{number}")
+    ended = [step for step in bench.do_all() if step.startswith("series")]
+    assert ended == ([] if others else ["series 7.1"]), "what others keep may bring an object of the series"
+
+
 def test_series_does_not_end_while_its_study_has_an_object_under_way(bench: Bench) -> None:
     bench.store("1.1", "CT.1", series="7.1")
     under_way = bench.place("1.1", "b")

@@ -79,3 +79,11 @@ def test_places_are_shared_with_whoever_gets_the_memory():
     assert other.take("a") == 0
     other.close()
     slots.close()
+
+
+def test_a_key_may_have_a_limit_of_its_own():
+    slots = Slots(10)
+    assert [slots.take("a", 2) for _ in range(3)] == [0, 1, None]
+    assert slots.take("a") == 2
+    assert slots.take("b", 1) == 0
+    slots.close()

@@ -41,8 +41,8 @@ class Association:
     def __init__(self, name: str, octets: int = 0, *, text: str = "") -> None:
         self.name, self.octets, self.text = name, octets, text
 
-    def facts(self) -> dict[str, object]:
-        return {"association": self.name, "octets": self.octets, "text": self.text} if self.name else {}
+    def __call__(self) -> dict[str, object]:
+        return {"association": self.name, "octets": self.octets, "text": self.text}
 
 
 def test_objects_are_counted_by_the_names_of_class_and_syntax(board: Board, measures: Measures) -> None:
@@ -77,7 +77,7 @@ def test_associations_are_counted_from_begin_to_end(board: Board, measures: Meas
 
 
 def test_a_report_has_rates_and_ends_with_the_last_association(board: Board, measures: Measures) -> None:
-    measures.look([Association("a", 1000), Association("")], 4)
+    measures.look([Association("a", 1000)], 4)
     assert values(board, table.REPORTS_WAITING) == {(): 4}
     measures.look([Association("a", 5000), Association("b", 7)], 0)
     report = board.block(0).report()

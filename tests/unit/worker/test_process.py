@@ -62,13 +62,13 @@ class Acceptor:
             fdpass.send_with_descriptor(self.channel, octets, descriptor)
         self.loop.fire(self.control, IN)
 
-    def connect(self, number: int, address: str = "127.0.0.1", *, host_follows: bool = False) -> socket.socket:
+    def connect(self, number: int, address: str = "127.0.0.1", *, host_follows: bool = False, proxied: bool = False) -> socket.socket:
         listener = socket.create_server(("127.0.0.1", 0))
         peer = socket.create_connection(listener.getsockname())
         accepted, _ = listener.accept()
         listener.close()
         self.order(accepted.fileno(), kind="connection", number=number, address=address, port=1, host="",
-                   host_follows=host_follows)
+                   host_follows=host_follows, proxied=proxied)
         accepted.close()
         peer.settimeout(10)
         self.peers.append(peer)

@@ -1,0 +1,103 @@
+"""The process that carries out requests for commitment: started by the coordinator when there are some, ends when there are none.
+
+    python -m fastscp.commitment.program DESCRIPTOR
+
+The descriptor is a packet channel to the coordinator. The first packet says what to do (``begin``); ``look``: there is another
+request; ``reported``: how a report on the association of a request ended. It sends ``report``. End of file ends it.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from fastscp.commitment.carrying import Carrier, World
+from fastscp.commitment.lookup import Lookup, secure
+from fastscp.commitment.messages import Result
+from fastscp.commitment.outward import NotToldError, context_for, tell
+from fastscp.commitment.policy import CommitmentPeer, CommitmentPolicy
+from fastscp.commitment.requests import DIRECTORY
+from fastscp.errors import ProcessError
+from fastscp.log.names import APPLICATION
+
+_log = logging.getLogger(APPLICATION)
+
+IDLE_S = 10.0  #: without a request it ends
+_PACKET_OCTETS = 1 << 20
+_FAULT_S = 5.0  #: between two tries after a fault of the disk
+
+
+def main(descriptor: int) -> int:
+    """Carry out what there is; return the exit status."""
+    channel = socket.socket(fileno=descriptor)
+    begin = orjson.loads(channel.recv(_PACKET_OCTETS))
+    logging.basicConfig(stream=sys.stderr, level=begin["level"], format="%(levelname).1s: %(message)s")
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    carrier = carrier_of(begin, channel)
+    channel.setblocking(False)
+    idle_since = time.monotonic()
+    while True:
+        try:
+            pause = carrier.step()
+        except (OSError, ProcessError) as error:
+            _log.error("commitment: %s; trying again", error)
+            pause = _FAULT_S
+        if pause is None:
+            pause = IDLE_S - (time.monotonic() - idle_since)
+            if pause <= 0:
+                return 0
+        else:
+            idle_since = time.monotonic()
+        select.select([channel], [], [], pause)
+        if not _hear(channel, carrier):
+            return 0
+
+
+def _hear(channel: socket.socket, carrier: Carrier) -> bool:
+    """Take every packet that is there; False at the end of file."""
+    while True:
+        try:
+            octets = channel.recv(_PACKET_OCTETS)
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            return False
+        if not octets:
+            return False
+        packet = orjson.loads(octets)
+        if packet["kind"] == "reported":
+            carrier.reported(packet["file"], packet["status"])
+
+
+def carrier_of(begin: dict[str, Any], channel: socket.socket) -> Carrier:
+    """Make it of what the coordinator says."""
+    directory = Path(begin["directory"])
+    peers = tuple(CommitmentPeer(*peer) for peer in begin["peers"])
+    policy = CommitmentPolicy(peers, begin["wait_s"], begin["retry_pause_s"], begin["give_up_s"])
+
+    def tell_peer(peer: CommitmentPeer, our_title: str, result: Result) -> None:
+        try:
+            context = context_for(*begin["tls"]) if peer.tls else None
+        except OSError as error:
+            raise NotToldError(f"TLS: {error}") from error
+        tell(peer, our_title, result, context)
+
+    def report(association: str, file: str) -> None:
+        try:
+            channel.send(orjson.dumps({"kind": "report", "association": association, "file": file}))
+        except BlockingIOError:
+            _log.debug("the coordinator does not read, the report waits")
+
+    world = World(Lookup(directory).find, secure, tell_peer, report, time.time)
+    return Carrier(directory / DIRECTORY, policy, world, durable=begin["durable"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

@@ -1,0 +1,1 @@
+"""The PROXY protocol, by which a balancer says whose connection it passes on (sans-IO)."""

@@ -89,15 +89,15 @@ def test_scripts_of_the_sdist_can_be_run(unpacked: Path) -> None:
 def test_wheel_holds_the_package_and_nothing_else_of_the_tree(wheel: zipfile.ZipFile) -> None:
     names = {name for name in wheel.namelist() if not name.startswith(f"fastscp-{__version__}.")}
     compiled = {name for name in names if re.fullmatch(r"fastscp/_core\.[\w-]+\.so", name)}  # where there is a compiler
-    assert names - compiled == sources(ROOT, "fastscp/**/*.py", "fastscp/py.typed", "fastscp/_core.pyi", "fastscp/data/*")
+    assert names - compiled == sources(ROOT, "fastscp/**/*.py", "fastscp/py.typed", "fastscp/_core.pyi", "fastscp/data/*", "fastscp/monitor/page.html")
 
 
 def test_wheel_installs_manual_pages_and_completions(wheel: zipfile.ZipFile) -> None:
     installed = {name.removeprefix(f"{DATA}/"): name for name in wheel.namelist() if name.startswith(DATA)}
     assert set(installed) == {
-        *(f"man/man1/{name}.1" for name in ("fastscp", "fastscp-blast", "fastscp-conv", "fastscp-index", "fastscp-ingest", "fastscp-studies")),
-        *(f"bash-completion/completions/{name}" for name in ("fastscp", "fastscp-blast", "fastscp-index", "fastscp-ingest", "fastscp-studies")),
-        *(f"zsh/site-functions/_{name}" for name in ("fastscp", "fastscp-blast", "fastscp-index", "fastscp-ingest", "fastscp-studies"))}
+        *(f"man/man1/{name}.1" for name in ("fastscp", "fastscp-blast", "fastscp-conv", "fastscp-index", "fastscp-ingest", "fastscp-studies", "fastscp-top")),
+        *(f"bash-completion/completions/{name}" for name in ("fastscp", "fastscp-blast", "fastscp-index", "fastscp-ingest", "fastscp-studies", "fastscp-top")),
+        *(f"zsh/site-functions/_{name}" for name in ("fastscp", "fastscp-blast", "fastscp-index", "fastscp-ingest", "fastscp-studies", "fastscp-top"))}
     assert wheel.read(installed["man/man1/fastscp-conv.1"]) == (ROOT / "docs" / "fastscp-conv.1").read_bytes()
 
 

@@ -13,6 +13,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from fastscp.acceptor.measures import Measures
 from fastscp.net.peer import Peer
 from fastscp.process import fdpass, packets
 from fastscp.process.loop import OUT, Loop
@@ -24,10 +25,12 @@ NAME = "acceptor"
 class Notices:
     """Notes on their way. ``introduce`` gives the coordinator its end of a new channel; it may raise OSError."""
 
-    def __init__(self, loop: Loop, introduce: Callable[[str, int], None], *, wanted: bool) -> None:
+    def __init__(self, loop: Loop, introduce: Callable[[str, int], None], *, wanted: bool,
+                 measures: Measures | None = None) -> None:
         self._loop = loop
         self._introduce = introduce
         self._wanted = wanted
+        self._measures = measures
         self._channel: socket.socket | None = None
         self._watching = False
         self._notes: deque[bytes] = deque()
@@ -51,6 +54,8 @@ class Notices:
 
     def turned_away(self, peer: Peer, reason: str) -> None:
         """Tell that a connection was closed before anything was read from it."""
+        if self._measures is not None:
+            self._measures.turned_away(peer, reason)
         if not self._wanted:
             return
         if len(self._notes) >= MOST_NOTES:

@@ -47,6 +47,16 @@ class Bequest:
     hosts: int | None = None  #: descriptors of what the workers count the associations of hosts and titles in
     titles: int | None = None
     sections: int | None = None  #: and those of sections
+    board: int | None = None  #: descriptor of the memory of the metrics
+    metrics: int | None = None  #: descriptor of the socket that they are served at
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """The process that serves the metrics."""
+
+    listener: socket.socket
+    run: Callable[[socket.socket, socket.socket, Heartbeat], int]  #: with a channel that ends with this process, and the listener
 
 
 @dataclass(frozen=True)
@@ -60,3 +70,4 @@ class Children:
     reload: Callable[[], bytes | None] = lambda: None
     #: what a successor inherits beside the listening sockets
     bequest: Bequest = Bequest(())
+    monitor: Monitor | None = None  #: None: there are no metrics

@@ -79,7 +79,7 @@ class Predecessor:
             raise ProcessError("there is no socket to listen on among what was to be inherited")
         return Inheritance(packet["pid"], Bequest(listeners, packet["password"], descriptors.get("key"),
                                                   descriptors.get("hosts"), descriptors.get("titles"),
-                                                  descriptors.get("sections")))
+                                                  descriptors.get("sections"), descriptors.get("board"), descriptors.get("metrics")))
 
     def _receive(self) -> tuple[succession.Packet, int | None]:
         try:

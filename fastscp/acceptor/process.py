@@ -23,6 +23,7 @@ from dataclasses import replace
 
 from fastscp.acceptor.admission import Admission, Claim
 from fastscp.acceptor.listening import Listening
+from fastscp.acceptor.measures import Measures, gauges
 from fastscp.acceptor.notices import Notices
 from fastscp.acceptor.policy import AcceptorPolicy, Bequest, Children
 from fastscp.acceptor.pool import AcceptedConnection, Pool, WorkerSlot
@@ -34,6 +35,7 @@ from fastscp.acceptor.watch import Watch
 from fastscp.errors import FastscpError
 from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION, NETWORK
+from fastscp.metrics.table import Metric
 from fastscp.net.peer import Peer
 from fastscp.net.systemd import notify
 from fastscp.process import packets
@@ -59,7 +61,7 @@ class AcceptorProcess:
                  resolver: Resolver | None = None, predecessor: Predecessor | None = None,
                  start_program: Callable[[socket.socket], int] = start_program, loop: Loop | None = None,
                  processes: Processes | None = None, notify: Callable[..., bool] = notify,
-                 watchdog_s: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+                 watchdog_s: float | None = None, measures: Measures | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._policy = policy
         self._loop = loop = loop or Loop()
         self._notify = notify
@@ -71,13 +73,15 @@ class AcceptorProcess:
                                     on_name=self._tell_name, resolver=resolver, names_wanted=policy.names_wanted)
         self._supervisor = Supervisor(children, processes, loop, self._pool, self._own_sockets,
                                       on_ready=self._coordinator_ready, on_look=self._admission.look, on_renewed=self._renewed,
-                                      on_start_failure=self._give_up, watch=Watch(policy.hang_timeout_s), clock=clock)
+                                      on_start_failure=self._give_up, watch=Watch(policy.hang_timeout_s), measures=measures,
+                                      clock=clock)
         self._succession = Succession(self, loop, processes, self._pool, self._supervisor, policy=policy,
                                       predecessor=predecessor, start_program=start_program, notify=notify)
         self._pool.on_claim = self._judge
         self._watchdog_s = watchdog_s
         self._children = children
-        self._notices = Notices(loop, self._supervisor.introduce, wanted=policy.tells_events)
+        self._measures = measures
+        self._notices = Notices(loop, self._supervisor.introduce, wanted=policy.tells_events, measures=measures)
         self._started = False  #: from here on workers are replaced, not started
         self._announced = False  #: the service manager knows that we serve
         self._draining = False
@@ -110,6 +114,9 @@ class AcceptorProcess:
         if not self._succession.follow():
             self._supervisor.start_coordinator()
         self._supervisor.watch()
+        self._supervisor.launch_monitor()
+        if self._measures is not None:
+            self._measures.watch(loop, self._gauges)
         if self._watchdog_s is not None:
             self._tell_watchdog(self._watchdog_s)
 
@@ -119,6 +126,9 @@ class AcceptorProcess:
             self._notify("WATCHDOG=1")
         self._loop.call_later(limit_s / 2, lambda: self._tell_watchdog(limit_s))
 
+    def _gauges(self) -> dict[Metric, float]:
+        return gauges(self._pool, self._policy.workers if self._succession.our_turn else 0, self.untaken(), draining=self._draining)
+
     def finish(self) -> int:
         """Give everything back after the loop has stopped; return the exit status."""
         self._close_waiting()
@@ -126,6 +136,7 @@ class AcceptorProcess:
         self._notices.close()
         self._succession.close()
         self._supervisor.coordination.close()
+        self._supervisor.monitoring.end(others_listen=self._succession.away)
         self._loop.close()
         self._admission.close()
         _application_log.info("stopped")
@@ -158,6 +169,8 @@ class AcceptorProcess:
         """Adapt to a worker that came up or went, or a connection that ended."""
         if self._pool.up_count == self._policy.workers:
             self._succession.workers_are_up()
+        if self._measures is not None:
+            self._measures.look(self._gauges())
         self._update_listening()
         self._supervisor.renewal.go_on()
 
@@ -172,6 +185,9 @@ class AcceptorProcess:
         """Listen while there is room, if it is our turn."""
         self._listening.update()
         self._succession.look()
+        if self._supervisor.monitoring.resting is not self._succession.away:
+            self._supervisor.monitoring.rest(on=self._succession.away)
+            self._supervisor.launch_monitor()
         if self._succession.our_turn and not self._announced and self._pool.up_count == self._policy.workers:
             self._announced = True
             self._notify("READY=1", f"STATUS=receiving with {self._policy.workers} workers", f"MAINPID={os.getpid()}")
@@ -191,6 +207,8 @@ class AcceptorProcess:
             held is None or self._pool.held_count + pending < held)
 
     def _admit(self, connection: AcceptedConnection) -> None:
+        if self._measures is not None:
+            self._measures.accepted()
         if self._policy.proxies and self._policy.proxies.speaks(connection.peer.address):
             connection.proxied = True  # whose it is a worker will read, and ask whether he is let in
             self._pool.submit(connection)
@@ -245,6 +263,8 @@ class AcceptorProcess:
             self.stop_now()
             return
         self._draining = True
+        if self._measures is not None:
+            self._measures.look(self._gauges())
         _application_log.info("draining: no further connections, %d may end within %g seconds", self._pool.open_count,
                               self._policy.drain_timeout_s)
         if not self._succession.away:  # else the service manager has another process to manage

@@ -127,12 +127,9 @@ class Successor:
         items: list[tuple[succession.Packet, int]] = [({"kind": "listener"}, sock.fileno()) for sock in bequest.listeners]
         if bequest.key is not None:
             items.append(({"kind": "key"}, bequest.key))
-        if bequest.hosts is not None:
-            items.append(({"kind": "place", "of": "hosts"}, bequest.hosts))
-        if bequest.titles is not None:
-            items.append(({"kind": "place", "of": "titles"}, bequest.titles))
-        if bequest.sections is not None:
-            items.append(({"kind": "place", "of": "sections"}, bequest.sections))
+        places: dict[succession.Of, int | None] = {"hosts": bequest.hosts, "titles": bequest.titles, "sections": bequest.sections,
+                                                   "board": bequest.board, "metrics": bequest.metrics}
+        items += [({"kind": "place", "of": of}, place) for of, place in places.items() if place is not None]
         channel.send(succession.encode({"kind": "inherit", "protocol": succession.PROTOCOL, "pid": self._own_pid,
                                         "items": len(items), "password": bequest.password}))
         for packet, descriptor in items:

@@ -29,6 +29,9 @@ from fastscp.acceptor.backoff import (
 )
 from fastscp.acceptor.coordination import Coordination
 from fastscp.acceptor.event_channels import EventChannels
+from fastscp.acceptor.measures import Measures
+from fastscp.acceptor.monitoring import TITLE as MONITOR
+from fastscp.acceptor.monitoring import Monitoring
 from fastscp.acceptor.policy import Children, WorkerStart
 from fastscp.acceptor.pool import Pool, WorkerSlot
 from fastscp.acceptor.renewal import Renewal
@@ -42,7 +45,9 @@ from fastscp.process.loop import IN, Loop
 
 _log = logging.getLogger(NETWORK)
 
-_COORDINATOR = -1  #: its place among the indexes of workers
+#: their places among the indexes of workers
+_COORDINATOR = -1
+_MONITOR = -2
 
 
 class Supervisor:
@@ -52,7 +57,7 @@ class Supervisor:
                  own_sockets: Callable[[], Iterable[socket.socket]], *,
                  on_ready: Callable[[], None], on_start_failure: Callable[[], None],
                  on_look: Callable[[], None] = lambda: None, on_renewed: Callable[[], None] = lambda: None,
-                 watch: Watch | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+                 watch: Watch | None = None, measures: Measures | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._children = children
         self._processes = processes
         self._loop = loop
@@ -63,6 +68,8 @@ class Supervisor:
         self._on_look = on_look
         self.coordination = Coordination(loop, children.coordinator, self._start, on_connected=self._connect_all,
                                          on_ready=on_ready, on_vacant=self._fill_vacancy)
+        self.monitoring = Monitoring(children.monitor, self._start)
+        self._measures = measures
         self._event_channels = EventChannels(loop, pool, self.introduce, lambda: self.coordination.takes_workers)
         self._born: dict[int, float] = {}
         self._backoffs: dict[int, Backoff] = {}
@@ -87,6 +94,10 @@ class Supervisor:
     def _fill_vacancy(self) -> None:
         """Start a coordinator at once, no matter how long it was to be waited for."""
         self._replace(_COORDINATOR, SHORT_LIFE_S, self.start_coordinator, self._needs_coordinator)
+
+    def launch_monitor(self) -> None:
+        """Start the monitor, where there is to be one, as soon as the system has what it needs."""
+        self._attempt(_MONITOR, self.monitoring.start, lambda: self.monitoring.missing)
 
     def launch_worker(self, index: int) -> None:
         """Start worker ``index`` as soon as the system has what it needs."""
@@ -117,7 +128,7 @@ class Supervisor:
             ours.close()
             raise
         belonging: list[Closeable] = [self._loop, ours, *self._own_sockets(), *self._pool.inherited_sockets(),
-                                      *self.coordination.sockets()]
+                                      *self.coordination.sockets(), *self.monitoring.sockets()]
 
         def run_unnoticed() -> int:
             hide_from_children()
@@ -131,6 +142,8 @@ class Supervisor:
             raise
         self._born[pid] = self._clock()
         self._watch.add(pid, heartbeat)
+        if self._measures is not None:
+            self._measures.started(title)
         return pid
 
     def introduce(self, name: str, descriptor: int) -> None:
@@ -156,6 +169,8 @@ class Supervisor:
 
     def _name(self, pid: int) -> str:
         slot = self._pool.slots.get(pid)
+        if slot is None and pid == self.monitoring.pid:
+            return MONITOR
         return "coordinator" if slot is None else f"worker {slot.index + 1}"
 
     def reap(self) -> None:
@@ -169,6 +184,10 @@ class Supervisor:
     def _bury(self, pid: int, exit_code: int, lifetime_s: float) -> None:
         if pid in self._pool.slots:
             self._bury_worker(pid, exit_code, lifetime_s)
+        elif self.monitoring.bury(pid):
+            if self.monitoring.missing:
+                _log.error("monitor ended (%s), starting another", describe_exit(exit_code))
+                self._replace(_MONITOR, lifetime_s, self.monitoring.start, lambda: self.monitoring.missing)
         elif self.coordination.bury(pid):
             self._replace_coordinator(exit_code, lifetime_s)
 
@@ -201,6 +220,8 @@ class Supervisor:
     def _replace(self, index: int, lifetime_s: float, start: Callable[[], None], wanted: Callable[[], bool],
                  longest_s: float = LONGEST_DELAY_S) -> None:
         """Start another child after a while."""
+        if self._measures is not None:
+            self._measures.replaced({_COORDINATOR: "coordinator", _MONITOR: MONITOR}.get(index, "worker"))
         delay_s = self._backoffs.setdefault(index, Backoff()).delay_s(lifetime_s, longest_s)
         self._loop.call_later(delay_s, lambda: self._attempt(index, start, wanted))
 
@@ -265,8 +286,8 @@ class Supervisor:
 
     @property
     def children(self) -> int:
-        """Children not reaped yet."""
-        return len(self._born)
+        """Children not reaped yet, but for the monitor, which nobody waits for."""
+        return len(self._born) - (self.monitoring.pid in self._born)
 
 
 def tell(channel: socket.socket, order: packets.Order | packets.Host) -> bool:

@@ -27,6 +27,7 @@ from fastscp.dicom.dictionary import environment_paths
 from fastscp.dicom.options import GroupLengths, OutputOptions, PrivateDictionary
 from fastscp.errors import UsageError
 from fastscp.log.policy import LogPolicy
+from fastscp.metrics.policy import metrics_policy
 from fastscp.proxy.policy import ProxyPolicy, proxy_policy
 from fastscp.store.hidden import STATE_DIRECTORY, is_own
 from fastscp.store.policy import FileNames, MinFree, OnDuplicate, StorePolicy, Sync
@@ -92,6 +93,7 @@ def build(line: Settings) -> Config:
         access=access_policy(line),
         log=log_policy(line),
         faults=fault_policy(line),
+        metrics=metrics_policy(line.value("--metrics")),
         commitment=commitment_policy(line),
     )
 

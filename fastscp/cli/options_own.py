@@ -115,6 +115,11 @@ OWN = (
                (Argument("dictionary", Kind.CHOICE, choices=("pydicom", "none")),), origin=_OWN),
     ),
     *grouped(
+        _GROUP, "monitoring",
+        Option("--metrics", "", "serve metrics, health, status and a live page\nover HTTP (needs fastscp[metrics])",
+               "[p]ort: [address:]port (default address: 127.0.0.1)", text("port"), conflicts=("--inetd",), origin=_OWN),
+    ),
+    *grouped(
         _GROUP, "storage commitment",
         Option("--storage-commitment", "", "commit stored objects (Storage Commitment Push\nModel, SCP)",
                conflicts=("--inetd", "--ignore"), origin=_OWN),

@@ -11,6 +11,7 @@ from fastscp.config.network import FaultPolicy, NetworkPolicy, TLSPolicy
 from fastscp.config.senders import Senders
 from fastscp.dicom.options import OutputOptions
 from fastscp.log.policy import LogPolicy
+from fastscp.metrics.policy import MetricsPolicy
 from fastscp.store.policy import StorePolicy
 from fastscp.study.commands import names_peer
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
@@ -30,6 +31,7 @@ class Config:
     access: AccessPolicy = field(default_factory=AccessPolicy)
     log: LogPolicy = field(default_factory=LogPolicy)
     faults: FaultPolicy = field(default_factory=FaultPolicy)
+    metrics: MetricsPolicy | None = None
     commitment: CommitmentPolicy | None = None  #: ``--storage-commitment``
     senders: Senders = field(default_factory=Senders)  #: the sections of a configuration file
     by_sender: Mapping[str, Config] = field(default_factory=dict)  #: what each section is served by, by its name

@@ -80,6 +80,11 @@ class StudiesBySender:
                 studies.use(own.study, own.hooks, self._placer(own))
 
     @property
+    def open_count(self) -> int:
+        """How many are open."""
+        return sum(studies.open_count for studies in self._studies.values())
+
+    @property
     def last_task(self) -> int:
         """Number of the latest task."""
         return self.numbers.task

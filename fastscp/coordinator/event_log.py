@@ -43,6 +43,7 @@ class EventLog:
         self._octets = 0
         self._head_written = 0  #: octets of the first line that were written
         self._dropped = 0
+        self.dropped_ever = 0
         self._watching = False
         self._retry: Timer | None = None
         self._complained = False
@@ -60,6 +61,7 @@ class EventLog:
             self._append(events.events_dropped(self._wall(), dropped))
         if self._octets >= self._limit:
             self._dropped += 1
+            self.dropped_ever += 1
             return
         self._append(event)
 
@@ -68,6 +70,11 @@ class EventLog:
         line = bytes(memoryview(jsontext.dumps(event, orjson.OPT_APPEND_NEWLINE)))
         self._lines.append(line)
         self._octets += len(line)
+
+    @property
+    def waiting_octets(self) -> int:
+        """Octets that the destination has not taken."""
+        return self._octets - self._head_written
 
     def flush(self) -> None:
         """Write what the destination takes, unless it said that it takes nothing now."""

@@ -36,6 +36,7 @@ from fastscp.coordinator.heir import Heir
 from fastscp.coordinator.hooks import HookProcesses, HookRunner, Processes
 from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.inheriting import Inheriting, Returning
+from fastscp.coordinator.measures import Measures, depths, measures_of
 from fastscp.coordinator.opening import open_committing, open_hook_state, open_state
 from fastscp.coordinator.operators import Operators
 from fastscp.coordinator.patience import Patience
@@ -49,6 +50,7 @@ from fastscp.coordinator.valve import Valve
 from fastscp.errors import PacketError, ProcessError, StorageError
 from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION
+from fastscp.metrics.board import Board
 from fastscp.process import fdpass, journal, packets
 from fastscp.process.heartbeat import Heartbeat
 from fastscp.process.journal import Journals
@@ -63,7 +65,7 @@ PAUSE_S = 0.001  #: between two portions of renames, for a look at the channels
 _IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
-def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = None) -> int:
+def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = None, board: Board | None = None) -> int:
     """Run the process until it is drained or stopped; return its exit status. Owns ``control``.
 
     ``heartbeat`` gives the signs of life that its parent wants. A state directory or an event log that cannot be used is
@@ -73,7 +75,7 @@ def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = N
         signal.signal(number, signal.SIG_IGN)
     try:
         loop = Loop()
-        coordinator = _build(control, config, loop, heartbeat)
+        coordinator = _build(control, config, loop, heartbeat, measures_of(board))
         if heartbeat is not None:
             heartbeat.beat_in(loop)
         try:
@@ -86,7 +88,8 @@ def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = N
     return 0
 
 
-def _build(control: socket.socket, config: Config, loop: Loop, heartbeat: Heartbeat | None) -> Coordinator:
+def _build(control: socket.socket, config: Config, loop: Loop, heartbeat: Heartbeat | None,
+           measures: Measures | None) -> Coordinator:
     event_log = EventLog(Destination(config.hooks.event_log), loop) if config.hooks.event_log else None
     state = open_state(config, Patience(control, heartbeat)) if any(own.keeps_studies for own in config.every) else None
     hook_state = state or open_hook_state(config)
@@ -95,7 +98,7 @@ def _build(control: socket.socket, config: Config, loop: Loop, heartbeat: Heartb
             make_completed_directory(own.study.completed_directory, own.store.output_directory)
     processes = HookProcesses(sockets_as_output=config.network.mode is not ProcessMode.INETD)
     return Coordinator(control, config, loop=loop, state=state, hook_state=hook_state, event_log=event_log,
-                       processes=processes, adopt=adopt, committing=open_committing(config, loop))
+                       processes=processes, adopt=adopt, committing=open_committing(config, loop), measures=measures)
 
 
 class Coordinator:
@@ -107,12 +110,13 @@ class Coordinator:
     def __init__(self, control: socket.socket, config: Config, *, loop: Loop, state: StudyState | None,
                  hook_state: HookState, event_log: EventLog | None, processes: Processes,
                  adopt: Callable[[int], Transport], committing: Committing | None = None,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+                 clock: Callable[[], float] = time.monotonic, measures: Measures | None = None) -> None:
         self._control = control
         self._loop = loop
         self._state = hook_state
         self._event_log = event_log
-        stream = stream_to(event_log)
+        self._measures = measures
+        stream = stream_to(event_log, measures)
         self._adopt = adopt
         self._committing = committing
         self._round_pending = False
@@ -173,6 +177,8 @@ class Coordinator:
             pass
         with contextlib.suppress(BrokenPipeError):  # it has died meanwhile: end of file is read next, if it was not yet
             self._control.send(packets.encode({"kind": "ready"}))
+        if self._measures is not None:
+            self._measures.watch(self._loop, lambda: depths(self._studies, self._lanes, self._dispatcher, self._event_log))
         self._schedule_round()
         self._loop.run()
 

@@ -69,6 +69,11 @@ class Studies:
         self._forgot = 0.0  #: when the last look was
 
     @property
+    def open_count(self) -> int:
+        """How many are open."""
+        return len(self._tracker)
+
+    @property
     def last_task(self) -> int:
         """Number of the latest task."""
         return self._numbers.task

@@ -14,6 +14,7 @@ _OTHER_DESCRIPTORS = 32  #: channels, log files, spools
 #: a socket, a file, and beside it a spool for what is deflated and one for what is sorted
 _DESCRIPTORS_PER_CONNECTION = 4
 _DESCRIPTORS_PER_WORKER = 6  #: both ends of a control channel; as much again while it is replaced, and an event channel
+_SHORT_BACKLOG = 64
 _BACKLOG = 4096  #: the kernel caps it at net.core.somaxconn
 
 
@@ -39,6 +40,20 @@ def open_listener(port: int, family: AddressFamily) -> socket.socket:
     except OSError as error:
         listener.close()
         raise _cannot(port, error) from error
+    listener.setblocking(False)
+    return listener
+
+
+def open_service_listener(address: str, port: int) -> socket.socket:
+    """Bind and listen on one address, for those who look at the service. Raises ProcessError."""
+    listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(_SHORT_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ProcessError(f"cannot serve metrics on {address} port {port}: {os.strerror(error.errno or errno.EIO)}") from error
     listener.setblocking(False)
     return listener
 

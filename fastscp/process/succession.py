@@ -40,6 +40,9 @@ VARIABLE = "FASTSCP_SUCCEEDS"
 _NOT_INHERITED = frozenset({"WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", VARIABLE})
 
 
+Of = Literal["hosts", "titles", "sections", "board", "metrics"]
+
+
 class Inherit(TypedDict):
     """First packet: so many ``listener``, ``key`` and ``place`` packets follow it."""
 
@@ -63,10 +66,10 @@ class Key(TypedDict):
 
 
 class Place(TypedDict):
-    """The memory that counts the places of hosts, titles or sections comes along."""
+    """The memory that counts the places of hosts, titles or sections comes along, that of the metrics, or their listening socket."""
 
     kind: Literal["place"]
-    of: Literal["hosts", "titles", "sections"]
+    of: Of
 
 
 class Step(TypedDict):

@@ -36,6 +36,7 @@ from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.slots import MOST, Slots
 from fastscp.process.titles import set_title
 from fastscp.service.inheritance import adopt_predecessor, copy_of_key, with_inherited_key
+from fastscp.service.monitoring import Metrics, monitor_child, open_metrics
 from fastscp.service.tidying import remove_leftovers
 from fastscp.store.policy import StorePolicy
 from fastscp.worker.context import Shared
@@ -45,6 +46,7 @@ from fastscp.worker.process import Worker, WorkerSettings
 if TYPE_CHECKING:
     import socket
 
+    from fastscp.acceptor.measures import Measures
     from fastscp.acceptor.policy import AcceptorPolicy, Bequest, Children, WorkerStart
     from fastscp.acceptor.predecessor import Predecessor
     from fastscp.process.heartbeat import Heartbeat
@@ -104,9 +106,11 @@ def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | N
             raise ProcessError("no port to listen on")
         listeners = [open_listener(network.port, network.address_family)]
     descriptors = raise_descriptor_limit()
-    settings = replace(settings, shared=shared_by_workers(config.network, config.stores, inherited, sections=again is not None))
-    policy, started = acceptor_policy(config, descriptors), children(
-        config, settings, None if inherited is None else inherited.key, again)
+    metrics = open_metrics(config.metrics, inherited)
+    settings = replace(settings, shared=shared_by_workers(config.network, config.stores, inherited, metrics,
+                                                          sections=again is not None))
+    policy = acceptor_policy(config, descriptors)
+    started = children(config, settings, None if inherited is None else inherited.key, again, metrics)
     preload(config)  # all code and tables are read while the files they are in can be
     if network.user is not None:
         from fastscp.service.privileges import drop_privileges  # noqa: PLC0415 - only with --user
@@ -117,7 +121,7 @@ def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | N
              tls=network.tls is not None)
     resolver = Resolver() if config.looks_up_hosts else None
     return AcceptorProcess(policy, listeners, started, resolver=resolver, predecessor=predecessor,
-                           watchdog_s=watchdog_s()).run()
+                           measures=acceptor_measures(metrics), watchdog_s=watchdog_s()).run()
 
 
 def announce(addresses: list[str], workers: int, store: StorePolicy, *, tls: bool) -> None:
@@ -155,7 +159,7 @@ def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
 
 
 def children(config: Config, settings: WorkerSettings, key: int | None = None,
-             again: Callable[[], Config] | None = None) -> Children:
+             again: Callable[[], Config] | None = None, metrics: Metrics | None = None) -> Children:
     """Return what the acceptor process starts; ``key`` is an inherited copy of the TLS key.
 
     ``again`` reads the configuration again, where it can have changed.
@@ -170,7 +174,7 @@ def children(config: Config, settings: WorkerSettings, key: int | None = None,
         return run_worker(start, *current[0])
 
     def run_coordinator(control: socket.socket, heartbeat: Heartbeat) -> int:
-        return coordinator.main(control, current[0][0], heartbeat)
+        return coordinator.main(control, current[0][0], heartbeat, settings.shared.board)
 
     def reload() -> bytes | None:
         now, shared = current[0][0], current[0][1].shared
@@ -183,10 +187,13 @@ def children(config: Config, settings: WorkerSettings, key: int | None = None,
             _log.warning("%s stays as it was until the next start", name)
         return encoded_rules(now)
 
-    return Children(worker, run_coordinator, reload, bequest(config.network, settings.shared.places, key))
+    monitor = None
+    if metrics is not None and config.metrics is not None:
+        monitor = monitor_child(metrics, config.metrics, config.store, config.study)
+    return Children(worker, run_coordinator, reload, bequest(config.network, settings.shared.places, key, metrics), monitor)
 
 
-def bequest(network: NetworkPolicy, places: Places, key: int | None = None) -> Bequest:
+def bequest(network: NetworkPolicy, places: Places, key: int | None = None, metrics: Metrics | None = None) -> Bequest:
     """Return what a program that takes over inherits beside the listening sockets.
 
     ``key`` is the inherited copy of the TLS key. One is needed where the user changes, who may be able to read no other.
@@ -198,7 +205,9 @@ def bequest(network: NetworkPolicy, places: Places, key: int | None = None) -> B
     return Bequest((), password=None if network.tls is None else network.tls.password, key=key,
                    hosts=None if places.hosts is None else places.hosts.fileno(),
                    titles=None if places.titles is None else places.titles.fileno(),
-                   sections=None if places.sections is None else places.sections.fileno())
+                   sections=None if places.sections is None else places.sections.fileno(),
+                   board=None if metrics is None else metrics.board.fileno(),
+                   metrics=None if metrics is None else metrics.listener.fileno())
 
 
 def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> int:
@@ -245,8 +254,8 @@ def worker_settings(tls: TLSPolicy | None, key: int | None = None) -> WorkerSett
     return WorkerSettings(tls_context=build_context(with_inherited_key(tls, key)))
 
 
-def shared_by_workers(network: NetworkPolicy, stores: Mapping[str, StorePolicy], inherited: Bequest | None = None, *,
-                      sections: bool = False) -> Shared:
+def shared_by_workers(network: NetworkPolicy, stores: Mapping[str, StorePolicy], inherited: Bequest | None = None,
+                      metrics: Metrics | None = None, *, sections: bool = False) -> Shared:
     """Make what the workers share, as far as it is wanted: with the places of a predecessor, if there is one.
 
     ``stores`` are those of the service ("") and of each section; ``sections`` tells whether there can be some.
@@ -255,7 +264,7 @@ def shared_by_workers(network: NetworkPolicy, stores: Mapping[str, StorePolicy],
     places = Places(None if network.max_per_host is None else Slots(network.max_per_host, hosts),
                     None if network.max_per_title is None else Slots(network.max_per_title, titles),
                     Slots(MOST, counted) if sections else None)
-    return shared_anew(Shared(places), stores)
+    return shared_anew(Shared(places, board=None if metrics is None else metrics.board), stores)
 
 
 def shared_anew(shared: Shared, stores: Mapping[str, StorePolicy]) -> Shared:
@@ -263,6 +272,15 @@ def shared_anew(shared: Shared, stores: Mapping[str, StorePolicy]) -> Shared:
     flags = shared.short_of_room
     return replace(shared, short_of_room={name: flags[name] if name in flags else Flag() for name, store in stores.items()
                                           if store.min_free is not None})
+
+
+def acceptor_measures(metrics: Metrics | None) -> Measures | None:
+    """Return what the acceptor process counts with."""
+    if metrics is None:
+        return None
+    from fastscp.acceptor.measures import ROLE, Measures  # noqa: PLC0415 - as in serve
+
+    return Measures(metrics.board.claim(ROLE))
 
 
 def preload(config: Config) -> None:

@@ -221,8 +221,7 @@ class Connection:
         self.storage.outcomes.opened(request)
         log_established(event, self.storage.caller, with_contexts=self._context.log_contexts)
         if self._context.depot is not None:
-            self.flow.lane = lane_of(self._context.depot, self._context.service, self, event,
-                                     self._context.answers.policy.max_pdu_length)
+            self.flow.lane = lane_of(self._context.depot, self._context.service, self, event, self._context.answers.policy.max_pdu_length)
         if 0 < request.max_pdu_length < SHORTEST_DATA:
             why = f"takes PDUs of at most {request.max_pdu_length} octets, no answer fits"
             _log.error("%s %s; aborting association", self.storage.caller, why)

@@ -19,6 +19,7 @@ from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.rewrite import Shapes
 from fastscp.log import setup as log
 from fastscp.log.limit import PeerLimit
+from fastscp.metrics.board import Board
 from fastscp.process import notes, packets
 from fastscp.process.flag import Flag
 from fastscp.process.loop import Loop
@@ -32,6 +33,7 @@ from fastscp.ul.answers import Answers
 from fastscp.worker.flushing import Group
 from fastscp.worker.intake import Intake
 from fastscp.worker.limits import Places
+from fastscp.worker.measures import Measures, measures_of
 from fastscp.worker.room import Room
 
 if TYPE_CHECKING:
@@ -119,6 +121,7 @@ class ServiceContext:
     intake: Intake
     listener: Reporter | None = None  #: None: nobody reads events
     group: Group | None = None  #: None: objects are not flushed together
+    measures: Measures | None = None  #: None: nothing is counted
     commitment: CommitmentContext | None = None  #: None: objects are not committed
 
 
@@ -154,6 +157,7 @@ class Shared:
 
     places: Places = field(default_factory=Places)  #: of hosts and titles
     short_of_room: Mapping[str, Flag] = field(default_factory=dict)  #: by section; "" is the service
+    board: Board | None = None  #: what they count in; None: nothing is counted
 
 
 def _quarantine(config: Config) -> Quarantine | None:
@@ -194,7 +198,7 @@ def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: 
     """Compose what a worker's connections use, those of each section what is for it."""
     shared = shared or Shared()
     common = Common(loop, reporter, incarnation, Intake(loop, _BUFFER_OCTETS), PeerLimit(time.monotonic, loop.call_later),
-                    shared, _commitment(config, reporter))
+                    shared, measures_of(shared.board, config.network.workers), _commitment(config, reporter))
     context = _context_of(config, common, "")
     if not config.senders:
         return context
@@ -212,6 +216,7 @@ class Common:
     intake: Intake
     said: PeerLimit
     shared: Shared
+    measures: Measures | None
     commitment: CommitmentContext | None  #: of the service: its directory is one for all
 
 
@@ -223,7 +228,8 @@ def _context_of(config: Config, common: Common, sender: str) -> ConnectionContex
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies or config.commitment is not None, places=reception.sorted and config.keeps_studies,
         hooks_first=config.hooks.synchronous, faults=config.faults, intake=common.intake,
-        listener=reporter if config.tells_events else None, group=_group(config.store, loop), commitment=common.commitment)
+        listener=reporter if config.tells_events else None, group=_group(config.store, loop), commitment=common.commitment,
+        measures=common.measures)
     return ConnectionContext(
         loop=loop, answers=Answers(config.negotiation),
         network=config.network, incarnation=common.incarnation, log_contexts=config.log.presentation_contexts,

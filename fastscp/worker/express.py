@@ -23,6 +23,7 @@ from fastscp.log.names import APPLICATION
 from fastscp.store.policy import FileNames, OnDuplicate, Sync
 from fastscp.ul.events import Established
 from fastscp.worker.context import ConnectionContext, ServiceContext
+from fastscp.worker.counting import measured
 from fastscp.worker.flow import Lane
 from fastscp.worker.reporting import OpenDirectories, ReportingLane, Speaker, Telling
 
@@ -72,9 +73,10 @@ def lane_of(depot: core.Depot, service: ServiceContext, connection: Speaker, eve
                      peer_max_length=event.request.max_pdu_length, tells=reporter is not None, sorts=service.places)
     lane.directory = reception.store.output_directory
     if reporter is None:
-        return lane
+        return measured(lane, event, service.measures, connection)
     syntaxes = {number: out for number, (_, out) in contexts.items()}
-    return ReportingLane(lane, connection, service, Telling(reporter, _directories, syntaxes))
+    telling = ReportingLane(lane, connection, service, Telling(reporter, _directories, syntaxes))
+    return measured(telling, event, service.measures, connection)
 
 
 def _describer(contexts: dict[int, tuple[str, str]], calling_ae_title: str) -> Callable[[int, bytes], tuple[bytes, bytes, bytes]]:

@@ -24,6 +24,7 @@ from fastscp.process import notes, packets
 from fastscp.study import event_types, events
 from fastscp.ul.pdu import AAssociateRQ, AcceptedContext
 from fastscp.worker.context import Reporter
+from fastscp.worker.measures import Measures
 from fastscp.worker.quarantine import quarantined
 from fastscp.worker.reception import (
     MODALITY,
@@ -121,13 +122,16 @@ class Tally:
 class Outcomes:
     """Tells of ``association`` and of what became of each object of it.
 
-    ``reporter`` is None where nobody wants to know of objects, ``listener`` where nobody reads events.
+    ``reporter`` is None where nobody wants to know of objects, ``listener`` where nobody reads events, ``measures`` where
+    nothing is counted.
     """
 
     association: str
     caller: Caller
     reporter: Reporter | None
     listener: Reporter | None
+    measures: Measures | None = None
+    began: float = 0.0  #: when it was established, as the clock of the measures has it
     tally: Tally = field(default_factory=Tally)
 
     # -- the association --------------------------------------------------------------------------
@@ -135,6 +139,9 @@ class Outcomes:
     def opened(self, request: AAssociateRQ) -> None:
         """Tell that the association is established."""
         self.caller.introduce(request)
+        if self.measures is not None:
+            self.began = self.measures.clock()
+            self.measures.opened()
         if self.reporter is not None:
             host = "" if self.caller.peer.host_follows else self.caller.peer.name  # the coordinator is told it then, too
             self.reporter.opened({"kind": "opened", "association": self.association, **self.caller.fields(),
@@ -143,21 +150,36 @@ class Outcomes:
     def rejected(self, request: AAssociateRQ, reason: str) -> None:
         """Tell that the association was rejected."""
         self.caller.introduce(request)
+        if self.measures is not None:
+            self.measures.rejected(self.caller.fields(), reason)
         if self.listener is not None:
             self.listener.note({"kind": "rejected", **self.caller.fields(), "reason": reason})
 
     def closed(self, how: str) -> None:
         """Tell that the association ended; nothing is told of its objects afterwards."""
+        if self.measures is not None:
+            self.measures.closed(how, self.measures.clock() - self.began)
         if self.reporter is not None:
             tally = self.tally
             self.reporter.closed(self.association, how, stored=tally.stored, refused=tally.refused, octets=tally.octets)
 
+    def facts(self, reception: Reception | None, blocked: bool) -> dict[str, object]:
+        """Describe the association for a report; ``reception`` is of the object under way."""
+        tally, under_way = self.tally, 0 if reception is None else reception.octets_so_far()
+        sop_class = "" if reception is None else reception.context.abstract_syntax
+        return {"association": self.association, **self.caller.fields(), "stored": tally.stored, "refused": tally.refused,
+                "octets": tally.octets + under_way, "waiting": blocked,
+                "seconds": 0.0 if self.measures is None else self.measures.clock() - self.began,
+                "object": "" if reception is None else SOP_CLASS_NAMES.get(sop_class, sop_class), "object_octets": under_way}
+
     # -- its objects ------------------------------------------------------------------------------
 
-    def stored(self, size: int, objects: int = 1) -> None:
-        """Count an object that has its name, or several; the service tells of it."""
+    def stored(self, size: int, objects: int = 1, reception: Reception | None = None) -> None:
+        """Count an object that has its name, or several; the service tells of it. The express lane has no ``reception``."""
         self.tally.stored += objects
         self.tally.octets += size
+        if self.measures is not None and reception is not None:
+            self.measures.stored(reception.context, reception.status, size, self.caller)
 
     def refused(self, reception: Reception, duration_s: float) -> None:
         """Tell of an object that is answered with the failure of its reception."""
@@ -167,6 +189,8 @@ class Outcomes:
     def kept(self, reception: Reception, kept: Kept, duration_s: float) -> None:
         """Tell of an object that is kept in the quarantine; it counts as refused."""
         self.tally.refused += 1
+        if self.measures is not None:
+            self.measures.kept(reception.context, reception.status, self.caller.fields(), kept.refusal.reason)
         packet = quarantined(reception, kept, self.caller.fields(), self.association, duration_s)
         _log.warning("object of %s cannot be stored, quarantined as %s/%s: %s; %s", self.caller, kept.directory, kept.file,
                      printable(str(_verdict(kept.refusal)), _SHOWN), _Attempt(reception.context, reception.command, reception),
@@ -195,6 +219,8 @@ class Outcomes:
 
     def _tell(self, attempt: _Attempt, verdict: Verdict) -> None:
         self.tally.refused += 1
+        if self.measures is not None:
+            self.measures.refused(attempt.context, verdict.status, self.caller.fields(), verdict.told)
         packet = self._packet(attempt, verdict)
         answer = "cut off" if verdict.status is None else f"refused with status {verdict.status:04X}"
         _log.error("object of %s %s: %s; %s", self.caller, answer, printable(str(verdict), _SHOWN), attempt,

@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
@@ -109,6 +110,8 @@ class Worker:
         if self._channel is not None:
             self.loop.register(self._channel.fileno(), IN, self._control_ready)
             self._tell({"kind": "up"})
+        if self._context.service.measures is not None:
+            self._context.service.measures.watch(self.loop, self._associations, lambda: self.reporter.waiting)
         self._context.said.attach()
         try:
             self.loop.run()
@@ -246,6 +249,11 @@ class Worker:
         if reason and listener is not None:
             listener.note(packets.turned_away(peer.address, peer.name, peer.port, reason))
         self._gone(number)
+
+    def _associations(self) -> list[Callable[[], dict[str, object]]]:
+        """Return what describes each association that is open."""
+        return [partial(connection.storage.outcomes.facts, connection.storage.under_way, connection.blocked)
+                for connection in self._connections if connection.flow.inbox.provider is not None]
 
     def name_peers(self, address: str, name: str) -> None:
         """Take note of the host name of an address, "" when it has none."""

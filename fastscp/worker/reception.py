@@ -256,6 +256,11 @@ class Reception:
         """Return the descriptor of the temporary, None where there is none (any more)."""
         return None if self._sink is None else self._sink.fd
 
+    def octets_so_far(self) -> int:
+        """Return how long the temporary is."""
+        descriptor = self.descriptor()
+        return 0 if descriptor is None else os.fstat(descriptor).st_size
+
     def flush(self) -> None:
         """Have the temporary on the disk. Raises StorageError."""
         if self._sink is not None:

@@ -318,7 +318,12 @@ class Reporter:
     @property
     def idle(self) -> bool:
         """Whether nothing is queued or unacknowledged."""
-        return not self._outgoing and not self._events
+        return not self.waiting
+
+    @property
+    def waiting(self) -> int:
+        """How much is queued or unacknowledged."""
+        return len(self._outgoing) + len(self._events)
 
     def close(self) -> None:
         """Tell what is left and close the channel: end of file tells the coordinator that this worker is gone."""

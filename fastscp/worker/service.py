@@ -48,7 +48,7 @@ class StorageService:
     def __init__(self, connection: Dialogue, context: ServiceContext, sender: str = "") -> None:
         """``sender`` is the section of the configuration file that the association belongs to."""
         self.caller = Caller(connection.peer, sender=sender)
-        self.outcomes = Outcomes(connection.name, self.caller, context.reporter, context.listener)
+        self.outcomes = Outcomes(connection.name, self.caller, context.reporter, context.listener, context.measures)
         self.idle_since = context.loop.now
         self._connection = connection
         self._context = context
@@ -60,6 +60,11 @@ class StorageService:
         self.waiting = False  #: for the coordinator, which ought to answer at once
         self.turnstile = Turnstile(connection, context.intake)
         self._started = 0.0
+
+    @property
+    def under_way(self) -> Reception | None:
+        """What the object under way is received with."""
+        return self._reception
 
     @property
     def busy(self) -> bool:
@@ -238,7 +243,7 @@ class StorageService:
             return
         published = became if isinstance(became, Published) else None
         self._published = published or Published("", "", replaced=False)  # nowhere with --ignore
-        self.outcomes.stored(reception.size if self._published.written else 0)
+        self.outcomes.stored(reception.size if self._published.written else 0, reception=reception)
         if published is not None:
             log_published(published)
         if self._context.reporter is not None:
@@ -291,6 +296,8 @@ class StorageService:
     def _answer(self, reception: Reception) -> None:
         """Send the C-STORE-RSP, then go on, unless hooks or a delay come first."""
         context, connection = self._context, self._connection
+        if context.measures is not None:
+            context.measures.answered(self._duration_s())
         self._reception = None
         self.waiting = False
         if context.faults.abort_after:

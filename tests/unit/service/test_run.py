@@ -208,7 +208,7 @@ def test_configuration_that_was_reloaded_is_that_of_new_children(monkeypatch, ca
     begun = []
     monkeypatch.setattr(module, "renounce_new_privileges", lambda: None)
     monkeypatch.setattr(module, "run_worker", lambda start, config, settings: begun.append((config, settings)) or 0)
-    monkeypatch.setattr("fastscp.coordinator.process.main", lambda control, config, heartbeat: begun.append((config, None)) or 0)
+    monkeypatch.setattr("fastscp.coordinator.process.main", lambda control, config, heartbeat, board: begun.append((config, None)) or 0)
     old = replace(CONFIG, store=StorePolicy("/old"))
     new = replace(old, store=StorePolicy("/new"), network=replace(old.network, workers=99),
                   by_sender={"ct": replace(old, store=StorePolicy("/ct", min_free=MinFree("1", 1)))})
@@ -296,8 +296,8 @@ def test_worker_that_cannot_go_on_says_so(monkeypatch, caplog, error):
 def test_coordinator_gets_its_channel_and_the_configuration(monkeypatch):
     from fastscp.coordinator import process as coordinator
 
-    monkeypatch.setattr(coordinator, "main", lambda control, config, heartbeat: (control, config, heartbeat))
-    assert module.children(CONFIG, WorkerSettings()).coordinator("channel", "heart") == ("channel", CONFIG, "heart")
+    monkeypatch.setattr(coordinator, "main", lambda *given: given)
+    assert module.children(CONFIG, WorkerSettings()).coordinator("channel", "heart") == ("channel", CONFIG, "heart", None)
 
 
 # -- the order of a start -------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""What the service counts: the table of metrics, and the memory that all processes count in."""

@@ -1,0 +1,1 @@
+"""The monitor process: serves what the service counts, as metrics, health, status and a live page."""

@@ -1,0 +1,84 @@
+"""Puts together what ``--metrics`` needs: the memory to count in, the socket, and the monitor process."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastscp import __version__, core
+from fastscp.errors import ProcessError
+from fastscp.log.names import APPLICATION
+from fastscp.metrics.board import Board
+from fastscp.metrics.policy import MetricsPolicy
+from fastscp.net.listener import open_service_listener
+from fastscp.store.hidden import state_path
+from fastscp.store.policy import StorePolicy
+from fastscp.study.policy import StudyPolicy
+
+if TYPE_CHECKING:
+    from fastscp.acceptor.policy import Bequest, Monitor
+    from fastscp.process.heartbeat import Heartbeat
+
+_log = logging.getLogger(APPLICATION)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What is there before the first fork."""
+
+    board: Board
+    listener: socket.socket
+
+
+def open_metrics(policy: MetricsPolicy | None, inherited: Bequest | None = None) -> Metrics | None:
+    """Bind the port and make the memory, or take those of a predecessor. Raises ProcessError."""
+    if policy is None:
+        return None
+    try:
+        import fastscp.monitor.process  # noqa: F401, PLC0415 - read before the forks, and only where it is wanted
+    except ImportError as error:
+        raise ProcessError(f"--metrics needs the Python package {error.name}: install fastscp[metrics]") from error
+    listener = _inherited_listener(policy, None if inherited is None else inherited.metrics)
+    return Metrics(_board(None if inherited is None else inherited.board), listener)
+
+
+def _board(file: int | None) -> Board:
+    try:
+        return Board(file)
+    except ProcessError as error:
+        _log.warning("counting begins anew: %s", error)
+        return Board()
+
+
+def _inherited_listener(policy: MetricsPolicy, descriptor: int | None) -> socket.socket:
+    if descriptor is not None:
+        listener = socket.socket(fileno=descriptor)
+        if listener.getsockname()[:2] == (policy.address, policy.port):
+            return listener
+        listener.close()
+    return open_service_listener(policy.address, policy.port)
+
+
+def monitor_child(metrics: Metrics, policy: MetricsPolicy, store: StorePolicy, study: StudyPolicy) -> Monitor:
+    """Return what the acceptor process starts."""
+    from fastscp.acceptor.policy import Monitor  # noqa: PLC0415 - an association from inetd has none
+    from fastscp.monitor import process  # noqa: PLC0415 - only with --metrics
+    from fastscp.monitor.page import page  # noqa: PLC0415
+    from fastscp.monitor.routes import Facts  # noqa: PLC0415
+
+    build = __version__, platform.python_version(), "compiled" if core.ACTIVE else "pure"
+    min_free = store.min_free
+    facts = Facts(version=__version__, build=build,
+                  mark=(lambda _size: 0) if min_free is None else min_free.of, local=policy.local, page=page())
+    state = str(state_path(study.state_directory, store.output_directory))
+    places = {"output": None if store.ignore else store.output_directory, "quarantine": store.quarantine, "state": state}
+    settings = process.MonitorSettings(
+        metrics.board, facts, {name: path for name, path in places.items() if path is not None}, state)
+
+    def run(channel: socket.socket, listener: socket.socket, heartbeat: Heartbeat) -> int:
+        return process.main(channel, listener, settings, heartbeat)
+
+    return Monitor(metrics.listener, run)

@@ -27,6 +27,20 @@ STOP_WITHIN_S = 150.0
 
 
 @dataclass
+def _title(process: psutil.Process) -> str:
+    try:
+        return str((process.cmdline() or [""])[0])
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def _parent(process: psutil.Process) -> int:
+    try:
+        return int(process.ppid())
+    except psutil.NoSuchProcess:
+        return 0
+
+
 class Managed:
     """A server under fire. ``broken`` is told of every promise that the service itself breaks."""
 
@@ -115,15 +129,12 @@ class Managed:
         return found
 
     def role(self, role: str) -> list[psutil.Process]:
-        """Return the living processes of one kind."""
-        found = []
-        for process in self.family():
-            try:
-                if process.cmdline()[:1] and process.cmdline()[0].startswith(f"fastscp: {role}"):
-                    found.append(process)
-            except (psutil.NoSuchProcess, IndexError):
-                continue
-        return found
+        """Return the living processes of one kind.
+
+        A child that has not yet become what it is for has the name of its parent: a hook, say, that is about to be executed.
+        """
+        found = {process.pid: process for process in self.family() if _title(process).startswith(f"fastscp: {role}")}
+        return [process for process in found.values() if _parent(process) not in found]
 
     def kill_acceptor(self) -> None:
         """End the acceptor process alone, as the kernel would."""

@@ -26,7 +26,6 @@ START_WITHIN_S = 20.0
 STOP_WITHIN_S = 150.0
 
 
-@dataclass
 def _title(process: psutil.Process) -> str:
     try:
         return str((process.cmdline() or [""])[0])
@@ -41,6 +40,7 @@ def _parent(process: psutil.Process) -> int:
         return 0
 
 
+@dataclass
 class Managed:
     """A server under fire. ``broken`` is told of every promise that the service itself breaks."""
 

@@ -68,7 +68,8 @@ def leftovers(directory: Path) -> list[Path]:
 def test_object_that_has_its_name_is_never_answered_with_a_failure(tmp_path: Path, *, repeated: bool) -> None:
     output, ran = tmp_path / "output", tmp_path / "ran"
     output.mkdir()
-    options = ["--workers", "1", "-ta", "1", "-dhl", "-su", "S", "-xcr", f"echo r >> {ran}", "-xcs", f"echo s >> {ran}"]
+    options = ["--workers", "1", "-ta", "1", "-dhl", "-su", "S", "-xcr", f"echo r >> {ran}", "-xcs", f"echo s >> {ran}",
+               "--sync", "object"]  # without flushes nobody would wait for the coordinator
     with FastscpServer([*options, "-od", output]) as server:
         uid = fresh_uid()
         with associated(server.port) as scu:

@@ -212,15 +212,18 @@ class FastscpServer(Server):
         wait_until(ready, "fastscp ready")
 
     def role(self, title: str) -> list[psutil.Process]:
-        """Return the children whose process title begins with ``fastscp: <title>``."""
-        found = []
+        """Return the children whose process title begins with ``fastscp: <title>``.
+
+        A child of one of them has its name until it becomes what it is for: a hook that is about to be executed.
+        """
+        found: dict[int, tuple[psutil.Process, int]] = {}
         for process in self.family():
             try:
                 if " ".join(process.cmdline()).startswith(f"fastscp: {title}"):
-                    found.append(process)
+                    found[process.pid] = process, process.ppid()
             except psutil.NoSuchProcess:
                 continue
-        return found
+        return [process for process, parent in found.values() if parent not in found]
 
     def __exit__(self, *arguments: object) -> None:
         super().__exit__(*arguments)  # type: ignore[arg-type]

@@ -13,11 +13,15 @@ class FastscpError(Exception):
 
 
 class UsageError(FastscpError):
-    """The command line or a configuration file is wrong; the process ends with ``exit_status``."""
+    """The command line or a configuration file is wrong; the process ends with ``exit_status``.
 
-    def __init__(self, message: str, exit_status: int = 1) -> None:
+    ``option`` is the long flag of the option to blame, where that is not known from whom it was raised by.
+    """
+
+    def __init__(self, message: str, exit_status: int = 1, *, option: str = "") -> None:
         super().__init__(message)
         self.exit_status = exit_status
+        self.option = option
 
 
 class PeerError(FastscpError):

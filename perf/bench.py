@@ -1,344 +1,180 @@
 #!/usr/bin/env python3
-"""Compare fastscp with the real storescp and pynetdicom's, in interleaved rounds of the same run.
+"""Compare fastscp with other receivers, in interleaved rounds of the same run.
 
-Light sender processes send pre-encoded objects; per server and load it prints objects/s, MB/s, server
-CPU per object (whole process tree, reaped children included), peak memory of the tree, and the ratio to its peer:
-the same server of ``--before``, else storescp. Output goes to a tmpfs unless ``--directory`` names a disk. The server "floor" is perf/floor.c, which
-only copies from sockets to files; it takes part where there is a C compiler.
+Light sender processes send pre-encoded objects; per row and server it prints objects/s, MB/s, CPU per object (whole process
+tree, reaped children included), latencies, peak memory of the tree (PSS), and the ratio of CPU to its peer, which is
+the same server of ``--before``, else storescp. Output goes to a tmpfs unless ``--directory`` names a disk.
 
-    python perf/bench.py                  the whole table
-    python perf/bench.py --rounds 1 --objects 200 --servers fastscp,storescp
-    python perf/bench.py --before ../old --servers fastscp,"fastscp +B"     this checkout beside another one
+    python perf/bench.py --list                            every row, what it is compared with, what is wanted of it
+    python perf/bench.py ct mr sr --rounds 5               three rows
+    python perf/bench.py 'sorted-*' --json sorted.json     rows by pattern, every figure in a file
+    python perf/bench.py mr --senders 1,4,16 --peers fastscp,storescp,floor
+    python perf/bench.py ct --rounds 1 --objects 200 --calls        system calls as well
+    python perf/bench.py mr --before ../old --peers fastscp         this checkout beside another one
 """
 
 from __future__ import annotations
 
 import argparse
-import atexit
-import functools
-import json
-import multiprocessing
+import contextlib
 import os
-import platform
 import shutil
-import socket
-import statistics
-import subprocess
 import sys
 import tempfile
-import threading
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent.parent))
+from perf import paced
+from perf.measure import why_no_calls
+from perf.peers import BEFORE, PEERS, why_not
+from perf.plot import draw
+from perf.report import Report, Round
+from perf.rows import ROWS, Row, chosen
+from perf.running import Running, Traffic
+from perf.tls import Identity
 
-from loads import Load, associate_request, instance_uid, loads, store_message
-
-#: name -> (parallel associations, objects per association or 0 for all in one)
-SHAPES = {"1 association": (1, 0), "4 associations": (4, 0), "1 object per association": (4, 1)}
-
-
-#: begins the name of a server that runs from the checkout ``--before`` names
-BEFORE = "before: "
-
-
-@functools.cache
-def dcmtk_storescp() -> str:
-    """Return the path of DCMTK's storescp; pynetdicom installs a program of that name, too."""
-    for directory in os.get_exec_path():
-        path = os.path.join(directory, "storescp")
-        if os.access(path, os.X_OK) and subprocess.run([path, "--version"], capture_output=True, check=False).stdout.startswith(b"$dcmtk"):
-            return path
-    raise SystemExit("needs DCMTK's storescp (apt-get install dcmtk)")
+_WARM_UP = 40  #: objects of the first round, which does not count
 
 
-@functools.cache
-def floor_program() -> str | None:
-    """Compile perf/floor.c; None without a compiler."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        return None
-    directory = tempfile.mkdtemp(prefix="floor-")
-    atexit.register(shutil.rmtree, directory)
-    program = os.path.join(directory, "floor")
-    subprocess.run([compiler, "-O2", "-o", program, str(Path(__file__).with_name("floor.c"))], check=True)
-    return program
+class Bench:
+    """A run: rows one after another, in each the servers in turn."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        self._resources = contextlib.ExitStack()
+        self._identity: Identity | None = None
+        self._paced_why: str | None = None
+        self.report = Report(arguments.directory)
+
+    def run(self, rows: Sequence[Row]) -> None:
+        """Measure every row; what was found until then is written after each."""
+        with self._resources:
+            for row in rows:
+                self._say(row.name)
+                if row.paced and self._no_pace():
+                    self.report.skip(row.name, "all", self._no_pace())
+                    continue
+                self._row(row)
+                if self._arguments.json:
+                    self.report.write(self._arguments.json)
+
+    def _no_pace(self) -> str:
+        if self._paced_why is None:
+            self._paced_why = paced.why_not()
+        return self._paced_why
+
+    def _names(self, row: Row) -> list[str]:
+        """Return the servers that take part; enter why the others do not."""
+        names = []
+        for name in self._arguments.peers.split(",") if self._arguments.peers else row.peers:
+            why = why_not(name, row)
+            if why:
+                self.report.skip(row.name, name, why)
+            else:
+                names.append(name)
+        before = [BEFORE + name for name in names if name.startswith("fastscp")] if self._arguments.before else []
+        return names + before
+
+    def _row(self, row: Row) -> None:
+        """Run one row."""
+        if row.tls and self._identity is None:
+            self._identity = Identity(self._resources.enter_context(tempfile.TemporaryDirectory()))
+        tls = self._identity if row.tls else None
+        results: dict[str, list[Round]] = {}
+        calls: dict[str, object] = {}
+        with contextlib.ExitStack() as stack:
+            network = stack.enter_context(paced.Network()) if row.paced else None
+            traffic: dict[str, Traffic] = {}
+            for name in self._names(row):
+                server = Running(name, row, self._arguments.directory, before=self._arguments.before, tls=tls.options if tls else ())
+                stack.callback(server.stop)
+                traffic[name] = Traffic(server, host=network.host if network else "127.0.0.1", tls=tls.context if tls else None,
+                                        enter=network.enter if network else None)
+                stack.callback(traffic[name].close)
+            for number in range(self._arguments.rounds + 1):  # the first one warms up
+                for name, one in traffic.items():
+                    objects = one.objects(self._arguments.objects)
+                    figures = one.round(objects if number else max(row.senders, min(objects, _WARM_UP)))
+                    if number:
+                        results.setdefault(name, []).append(figures)
+                self._say(f"{row.name}: round {number} of {self._arguments.rounds}")
+            if self._arguments.calls:
+                self._count_calls(row, traffic, calls)
+        self.report.add(row, results, calls)
+
+    def _count_calls(self, row: Row, traffic: dict[str, Traffic], calls: dict[str, object]) -> None:
+        """Count system calls, or enter why not."""
+        for name, one in traffic.items():
+            why = why_no_calls()
+            if not why:
+                try:
+                    calls[name] = one.calls(max(row.senders, min(200, one.objects(self._arguments.objects))))
+                except RuntimeError as error:
+                    why = str(error)
+            if why:
+                self.report.skip(row.name, name, f"system calls: {why}")
+
+    def _say(self, text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
 
 
-def server_command(name: str, port: int, directory: str) -> list[str]:
-    """Return the command line of a server under test."""
-    if name == "floor":
-        return [floor_program() or "", directory, str(port)]
-    name = name.removeprefix(BEFORE)
-    commands = {
-        "fastscp": [sys.executable, "-m", "fastscp", "-od", directory, str(port)],
-        "fastscp +B": [sys.executable, "-m", "fastscp", "+B", "-pdu", "131072", "-od", directory, str(port)],
-        "fastscp --quarantine": [sys.executable, "-m", "fastscp", "-od", directory, "--quarantine", os.path.dirname(directory),
-                                 str(port)],
-        "storescp": [dcmtk_storescp(), "--fork", "-od", directory, str(port)],
-        "storescp +B": [dcmtk_storescp(), "--fork", "+B", "-pdu", "131072", "-od", directory, str(port)],
-        "pynetdicom": [sys.executable, "-m", "pynetdicom", "storescp", "-q", "-od", directory, str(port)],
-    }
-    return commands[name]
+def _listing() -> str:
+    lines = []
+    for row in ROWS:
+        wanted = ", ".join(f"{target.figure} {target.ours}{' / ' if target.theirs else ''}{target.theirs} <= {target.most:.2f}"
+                           for target in row.wanted)
+        what = " ".join((f"{row.senders} senders", *(["TLS"] if row.tls else []), *(["paced"] if row.paced else []),
+                         *([f"{row.idle} idle"] if row.idle else []), *([f"{row.per_association} per association"]
+                                                                       if row.per_association else []), *row.options))
+        lines.append(f"{row.name:18}{'+'.join(row.loads):14}{what}\n{'':18}beside {', '.join(row.peers)}" + (f"\n{'':18}wanted {wanted}" if wanted else ""))
+    return "\n".join(lines)
 
 
-def receive_pdu(sock: socket.socket) -> bytes:
-    """Receive one whole PDU."""
-    data = b""
-    while len(data) < 6 or len(data) < 6 + int.from_bytes(data[2:6], "big"):
-        piece = sock.recv(65536)
-        if not piece:
-            raise ConnectionError("connection closed")
-        data += piece
-    return data
-
-
-def send_all(load: Load, port: int, sender: int, count: int, per_association: int, first: int) -> None:
-    """Send ``count`` objects; every one must be answered with success."""
-    number = first
-    end = first + count
-    while number < end:
-        with socket.create_connection(("127.0.0.1", port), timeout=120) as sock:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.sendall(associate_request(load.sop_class))
-            answer = receive_pdu(sock)
-            if answer[0] != 2:
-                raise ConnectionError(f"association refused: {answer!r}")
-            max_pdu = int.from_bytes(answer[answer.index(b"\x51\x00\x00\x04") + 4 :][:4], "big")
-            for _ in range(per_association or count):
-                message = store_message(load, instance_uid(sender, number), 1, max_pdu)
-                sock.sendall(b"".join(message))
-                response = receive_pdu(sock)
-                status = response[response.index(b"\x00\x00\x00\x09\x02\x00\x00\x00") + 8 :][:2]
-                if status != b"\0\0":
-                    raise ConnectionError(f"status {status!r}")
-                number += 1
-            sock.sendall(b"\x05\0\0\0\0\x04\0\0\0\0")
-            receive_pdu(sock)
-
-
-def tree(process: psutil.Process) -> list[psutil.Process]:
-    """Return the living processes of a server."""
-    try:
-        return [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def cpu_seconds(process: psutil.Process) -> float:
-    """Return the CPU time of the tree, of children that ended and were reaped too."""
-    total = 0.0
-    for member in tree(process):
-        try:
-            times = member.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
-
-
-def memory_octets(process: psutil.Process) -> int:
-    """Return the proportional set size of the tree now."""
-    total = 0
-    for member in tree(process):
-        try:
-            rollup = Path(f"/proc/{member.pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        total += next((int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:")), 0)
-    return total
-
-
-class MemoryWatch(threading.Thread):
-    """Samples the tree's memory while a round runs."""
-
-    def __init__(self, process: psutil.Process) -> None:
-        super().__init__(daemon=True)
-        self.process, self.peak, self.done = process, 0, threading.Event()
-
-    def run(self) -> None:
-        done = False
-        while not done:
-            done = self.done.wait(0.2)
-            self.peak = max(self.peak, memory_octets(self.process))
-
-
-def find_memory(directory: str, octets: int) -> None:
-    """Write and remove a file, so that the pages the next ones get have been used before; see ``Collector``."""
-    with tempfile.TemporaryFile(dir=directory) as file:
-        for _ in range(octets >> 20):
-            file.write(bytes(1 << 20))
-
-
-class Collector(threading.Thread):
-    """Takes away what was received, a moment after it came, as the next program behind a gateway would.
-
-    So a round works in the same few megabytes of page cache from begin to end. Files left to pile up take pages
-    that a virtual machine has never used or has given back, and the host's page faults on those (some 2 µs for
-    4 kB) are then most of what is measured, for every server alike.
-    """
-
-    def __init__(self, directory: str) -> None:
-        super().__init__(daemon=True)
-        self.directory, self.collected, self.done = directory, 0, threading.Event()
-
-    def run(self) -> None:
-        settled: set[str] = set()  # seen before: complete, so removing them costs the server nothing
-        done = False
-        while not done:
-            done = self.done.wait(0.05)
-            names = {name for name in os.listdir(self.directory) if not name.startswith(".")}
-            for name in names if done else names & settled:
-                os.unlink(os.path.join(self.directory, name))
-                self.collected += 1
-            settled = names
-
-    def stop(self) -> int:
-        """Take the rest; return how many files there were in all."""
-        self.done.set()
-        self.join()
-        return self.collected
-
-
-class Running:
-    """One server under test."""
-
-    def __init__(self, name: str, base: str, before: str | None = None) -> None:
-        self.name = name
-        self.directory = tempfile.mkdtemp(prefix="bench-", dir=base)
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            self.port = sock.getsockname()[1]
-        checkout = before if before and name.startswith(BEFORE) else str(Path(__file__).parent.parent)
-        environment = {**os.environ, "TCP_NODELAY": "1", "PYTHONPATH": checkout}
-        self.popen = subprocess.Popen(server_command(name, self.port, self.directory), env=environment,
-                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=checkout)
-        self.process = psutil.Process(self.popen.pid)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                break
-            except OSError:
-                if time.monotonic() > end or self.popen.poll() is not None:
-                    raise RuntimeError(f"{name} does not start") from None
-                time.sleep(0.05)
-
-    def stop(self) -> None:
-        self.popen.terminate()
-        try:
-            self.popen.wait(20)
-        except subprocess.TimeoutExpired:
-            self.popen.kill()
-            self.popen.wait()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def settled_cpu(process: psutil.Process) -> float:
-    """Return the tree's CPU time once it stopped rising (children being reaped)."""
-    last = cpu_seconds(process)
-    for _ in range(100):
-        time.sleep(0.1)
-        now = cpu_seconds(process)
-        if now <= last:
-            return now
-        last = now
-    return last
-
-
-def one_round(server: Running, load: Load, shape: str, objects: int) -> dict[str, float]:
-    """Send one load in one shape to one server; return its figures."""
-    senders, per_association = SHAPES[shape]
-    each = objects // senders
-    watch, collector = MemoryWatch(server.process), Collector(server.directory)
-    before = settled_cpu(server.process)
-    watch.start()
-    collector.start()
-    processes = [multiprocessing.get_context("fork").Process(target=send_all, args=(load, server.port, n, each, per_association, 0))
-                 for n in range(senders)]
-    start = time.monotonic()
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    seconds = time.monotonic() - start
-    watch.done.set()
-    watch.join()
-    if any(process.exitcode for process in processes):
-        raise RuntimeError(f"{server.name}: a sender failed")
-    cpu = settled_cpu(server.process) - before
-    stored = collector.stop()
-    if stored != each * senders:
-        raise RuntimeError(f"{server.name}: {stored} files of {each * senders} objects")
-    return {"objects_per_s": stored / seconds, "mb_per_s": stored * len(load.data_set) / seconds / 1e6,
-            "cpu_us": cpu / stored * 1e6, "peak_mb": watch.peak / 1e6}
-
-
-def count_for(load: Load, shape: str, objects: int | None) -> int:
-    """Choose enough objects that CPU ticks of 10 ms do not matter."""
-    if objects:
-        return objects
-    if SHAPES[shape][1]:
-        return 400
-    return 800 if len(load.data_set) > 200_000 else 2000
+def parser() -> argparse.ArgumentParser:
+    """Return the options."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("rows", nargs="*", metavar="ROW", help="names or patterns of rows (default: all, which takes hours)")
+    made.add_argument("--list", action="store_true", help="show the rows and end")
+    made.add_argument("--rounds", type=int, default=3)
+    made.add_argument("--objects", type=int, help="objects per round (default: by row and load)")
+    made.add_argument("--senders", default="", metavar="N[,N...]", help="so many at once (default: as the row says)")
+    made.add_argument("--peers", "--servers", default="", help=f"of {', '.join(PEERS)} (default: as the row says)")
+    made.add_argument("--directory", default="/dev/shm", help="where files go (default: a tmpfs); a disk for ext4")
+    made.add_argument("--before", default="", metavar="CHECKOUT", help="run each fastscp from there as well, in turn with this one")
+    made.add_argument("--calls", action="store_true", help="count system calls, in a round of its own (strace or perf)")
+    made.add_argument("--json", default="", help="write every figure to this file")
+    made.add_argument("--svg", default="", help="draw CPU per object into this file")
+    return made
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--objects", type=int, help="objects per round (default: by load)")
-    parser.add_argument("--servers", default="fastscp,storescp,pynetdicom,fastscp +B,storescp +B,floor")
-    parser.add_argument("--shapes", default=",".join(SHAPES))
-    parser.add_argument("--loads", default="", help="only loads whose name contains this")
-    parser.add_argument("--directory", default="/dev/shm", help="where files go (default: a tmpfs)")
-    parser.add_argument("--before", metavar="CHECKOUT", help="run each fastscp from there as well, in turn with this one")
-    parser.add_argument("--json", help="write every figure to this file")
-    arguments = parser.parse_args()
-    names = [name for name in arguments.servers.split(",") if name != "floor" or floor_program()]
-    if arguments.before:
-        names += [BEFORE + name for name in names if name.startswith("fastscp")]
-        arguments.before = os.path.abspath(arguments.before)
-    results: dict[tuple[str, str, str], list[dict[str, float]]] = {}
-    servers: list[Running] = []
+    """Measure and print."""
+    made = parser()
+    arguments = made.parse_args()
+    if arguments.list:
+        print(_listing())
+        return 0
+    arguments.before = os.path.abspath(arguments.before) if arguments.before else ""
     try:
-        servers += (Running(name, arguments.directory, arguments.before) for name in names)  # those before one that fails are stopped
-        for shape in arguments.shapes.split(","):
-            for load in loads():
-                if arguments.loads not in load.name:
-                    continue
-                for round_number in range(arguments.rounds + 1):  # the first one warms up
-                    for server in servers:
-                        objects = count_for(load, shape, arguments.objects)
-                        if server.name == "pynetdicom":
-                            objects = min(objects, 200)
-                        figures = one_round(server, load, shape, objects if round_number else min(objects, 40))
-                        if round_number:
-                            results.setdefault((shape, load.name, server.name), []).append(figures)
-    finally:
-        for server in servers:
-            server.stop()
-    report(results, arguments.json)
+        rows = chosen(arguments.rows, [int(word) for word in arguments.senders.split(",") if word])
+    except ValueError as error:
+        made.error(str(error))
+    unknown = [name for name in arguments.peers.split(",") if name and name not in PEERS]
+    if unknown:
+        made.error(f"no server is called {', '.join(unknown)}; there are {', '.join(PEERS)}")
+    if arguments.directory == "/dev/shm" and shutil.disk_usage("/dev/shm").free < 4 << 30:
+        print("/dev/shm has less than 4 GiB", file=sys.stderr)
+    bench = Bench(arguments)
+    bench.run(rows)
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+    print(bench.report.text(), end="")
+    if arguments.svg:
+        Path(arguments.svg).write_text(draw(bench.report), encoding="utf-8")
     return 0
-
-
-def report(results: dict[tuple[str, str, str], list[dict[str, float]]], path: str | None) -> None:
-    """Print medians and ratios as a table; write everything as JSON."""
-    print(f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}; medians\n")
-    print("| load | shape | server | objects/s | MB/s | server CPU µs/object | CPU / peer | peak MB |")
-    print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |")
-    for (shape, load, server), rounds in results.items():
-        median = {key: statistics.median(figures[key] for figures in rounds) for key in rounds[0]}
-        base = results.get((shape, load, BEFORE + server)) or results.get(
-            (shape, load, "storescp +B" if server.endswith("+B") else "storescp"))
-        ratio = statistics.median(a["cpu_us"] / b["cpu_us"] for a, b in zip(rounds, base, strict=True)) if base else float("nan")
-        print(f"| {load} | {shape} | {server} | {median['objects_per_s']:.0f} | {median['mb_per_s']:.1f} "
-              f"| {median['cpu_us']:.0f} | {ratio:.2f} | {median['peak_mb']:.0f} |")
-    if path:
-        rows = [{"shape": key[0], "load": key[1], "server": key[2], "rounds": rounds} for key, rounds in results.items()]
-        Path(path).write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,84 +12,65 @@ there is nothing to flush.
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
-import os
-import platform
-import statistics
+import contextlib
 import sys
-import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import send_all
-from coordinator import Server
-from loads import Load, loads
+from perf.report import Report, Round, median, ratio
+from perf.rows import Row
+from perf.running import Running, Traffic
 
 SYNC = ("none", "object", "group")
-SORTING = {"plain": [], "-su P": ["-su", "P"]}
+SORTING: dict[str, tuple[str, ...]] = {"plain": (), "-su P": ("-su", "P")}
 SENDERS = (1, 16)
 
 
-def objects_per_second(server: Server, load: Load, senders: int, objects: int, first: int) -> float:
-    """Send ``objects`` over so many associations at once."""
-    fork = multiprocessing.get_context("fork")
-    each = max(1, objects // senders)
-    processes = [fork.Process(target=send_all, args=(load, server.port, number, each, 0, first)) for number in range(senders)]
-    start = time.monotonic()
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    seconds = time.monotonic() - start
-    if any(process.exitcode for process in processes):
-        raise RuntimeError("a sender failed")
-    return each * senders / seconds
+def rows() -> list[Row]:
+    """Return a row for each combination; its name has all of them."""
+    return [Row(f"{sorting} | {senders} | {sync}", ("mr",), senders=senders, options=("-dhl", "--workers", "1", "--sync", sync, *options),
+                peers=("fastscp",))
+            for sorting, options in SORTING.items() for senders in SENDERS for sync in SYNC]
 
 
 def main() -> int:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--objects", type=int, default=640)
     parser.add_argument("--directory", default="/var/tmp", help="where files go (default: /var/tmp)")
     parser.add_argument("--json", help="write every figure to this file")
     arguments = parser.parse_args()
-    load = next(load for load in loads() if "38 kB" in load.name)
-    servers = {(sorting, sync): Server("fastscp", ["--workers", "1", "--sync", sync, *options], arguments.directory)
-               for sorting, options in SORTING.items() for sync in SYNC}
-    results: dict[tuple[str, int, str], list[float]] = {}
-    try:
+    results: dict[Row, list[Round]] = {}
+    with contextlib.ExitStack() as stack:
+        traffic = {}
+        for row in rows():
+            server = Running("fastscp", row, arguments.directory)
+            stack.callback(server.stop)
+            traffic[row] = Traffic(server)
         for number in range(arguments.rounds + 1):  # the first one warms up
-            for (sorting, sync), server in servers.items():
-                for senders in SENDERS:
-                    objects = arguments.objects if number else 2 * senders
-                    rate = objects_per_second(server, load, senders, objects, number * arguments.objects)
-                    if number:
-                        results.setdefault((sorting, senders, sync), []).append(rate)
-    finally:
-        for server in servers.values():
-            server.stop()
-    report(load, results)
+            for row, one in traffic.items():
+                figures = one.round(max(row.senders, arguments.objects) if number else 2 * row.senders)
+                if number:
+                    results.setdefault(row, []).append(figures)
+    report = Report(arguments.directory)
+    for row, rounds in results.items():
+        report.add(row, {"fastscp": rounds}, {})
+    print(text(report), end="")
     if arguments.json:
-        rows = [{"mode": mode, "senders": senders, "sync": sync, "objects_per_s": rates}
-                for (mode, senders, sync), rates in results.items()]
-        Path(arguments.json).write_text(json.dumps(rows, indent=1) + "\n")
+        report.write(arguments.json)
     return 0
 
 
-def report(load: Load, results: dict[tuple[str, int, str], list[float]]) -> None:
-    """Print medians, and the ratio to ``none`` of the same round."""
-    print(f"{load.name}, {os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}; medians\n")
-    print("| mode | senders | `--sync` | objects/s | beside none |")
-    print("| --- | ---: | --- | ---: | ---: |")
-    for mode in SORTING:
-        for senders in SENDERS:
-            for sync in SYNC:
-                rates, base = results[mode, senders, sync], results[mode, senders, "none"]
-                ratio = statistics.median(rate / none for rate, none in zip(rates, base, strict=True))
-                print(f"| {mode} | {senders} | {sync} | {statistics.median(rates):.0f} | {ratio:.2f} |")
+def text(report: Report) -> str:
+    """Return medians, and the ratio to ``none`` of the same round."""
+    lines = ["| mode | senders | `--sync` | objects/s | beside none |", "| --- | ---: | --- | ---: | ---: |"]
+    for found in report.rows:
+        base = report.rounds(f"{found['row'].rpartition(' ')[0]} none", "fastscp")
+        lines.append(f"| {found['row']} | {median(found['rounds'], 'objects_per_s'):.0f} "
+                     f"| {ratio(found['rounds'], base, 'objects_per_s'):.2f} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

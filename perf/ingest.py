@@ -5,7 +5,7 @@ Each round does all three with the same files, whose octets are in the page cach
 ratios of the medians. Files are in directories of 500. Everything is on a tmpfs unless ``--directory`` names a disk.
 
     python perf/ingest.py                                  every load
-    python perf/ingest.py --rounds 1 --objects 500 --loads CT
+    python perf/ingest.py --rounds 1 --objects 500 --loads ct
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import os
 import shutil
 import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from loads import UID_OCTETS, Load, associate_request, instance_uid, loads, store_message
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fastscp.dicom import filemeta
+from perf.loads import UID_OCTETS, Load, instance_uid, study_uid
+from perf.loads import load as encoded
+from perf.running import free_port
+from perf.sender import Association, Message
 
 PER_DIRECTORY = 500
 
@@ -53,28 +53,17 @@ def timed(command: list[str]) -> float:
 
 def send(load: Load, count: int, port: int) -> float:
     """Send the objects over one association, each as soon as the one before is answered; return how long it takes."""
-    with socket.create_connection(("127.0.0.1", port)) as sock:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.sendall(associate_request(load.sop_class))
-        read_pdu(sock)
+    with Association("127.0.0.1", port, [load.sop_class]) as association:
+        message = Message(load, 1, association.max_pdu)
         began = time.perf_counter()
         for number in range(count):
-            sock.sendall(b"".join(store_message(load, instance_uid(1, number), number % 65535 + 1, 16384)))
-            read_pdu(sock)
+            association.store(message, instance_uid(1, number), study_uid(1, 0))
         return time.perf_counter() - began
-
-
-def read_pdu(sock: socket.socket) -> bytes:
-    """Read one PDU."""
-    head = sock.recv(6, socket.MSG_WAITALL)
-    return sock.recv(struct.unpack(">I", head[2:])[0], socket.MSG_WAITALL)
 
 
 def over_the_network(load: Load, count: int, options: list[str], out: Path) -> float:
     """Start a service, send, stop it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen([sys.executable, "-m", "fastscp", *options, "-od", str(out), str(port)])
     try:
         while True:
@@ -119,15 +108,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--objects", type=int, help="of each load (default: 4000, of large ones 1000)")
-    parser.add_argument("--loads", default="SR,MR,CT")
+    parser.add_argument("--loads", default="sr,mr,ct", help="names of perf/loads.py")
     parser.add_argument("--directory", default="/dev/shm")
     parser.add_argument("--json", help="write the figures to this file")
     arguments = parser.parse_args()
     print("| load | what | objects/s | / cp -r | / network |\n| --- | --- | ---: | ---: | ---: |")
     figures = {}
-    for load in loads():
-        if load.name.split()[0] not in arguments.loads.split(","):
-            continue
+    for load in map(encoded, arguments.loads.lower().split(",")):
         count = arguments.objects or (1000 if len(load.data_set) > 100_000 else 4000)
         figures[load.name] = found = measure(load, count, arguments.rounds, arguments.directory)
         for name, rate in found.items():
@@ -137,4 +124,5 @@ def main() -> None:
         Path(arguments.json).write_text(json.dumps({"cpus": os.cpu_count(), "objects_per_s": figures}, indent=2) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Measure what the upper layer and the message provider cost for one read full of P-DATA-TF.
 
     python perf/wire.py [--pdu OCTETS] [--read OCTETS]
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fastscp.config.negotiation import standard_policy
 from fastscp.dimse.provider import Provider
@@ -50,7 +51,7 @@ def main() -> None:
     count = max(1, arguments.read // len(pdu))
     read = memoryview(pdu * count)
     fragments = association.receive(read)
-    assert len(fragments) == count
+    assert sum(len(views) for _, _, views in fragments) == count
     association_us = best_us(lambda: association.receive(read))
     provider_us = best_us(lambda: provider.receive(fragments))
     copy_us = best_us(lambda: bytes(read))

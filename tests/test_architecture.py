@@ -125,6 +125,7 @@ def test_no_module_or_class_has_two_jobs(path: Path) -> None:
 #: what a process begins with, or puts one together; beside these nobody is handed the whole configuration
 ROOTS_OF_PROCESSES = {
     "service/run.py": {"run", "completed", "serve", "acceptor_policy", "children", "run_worker", "preload"},
+    "service/trial.py": {"try_out", "_check_paths"},
     "service/inetd.py": {"serve_descriptor", "run_coordinator", "start_coordinator"},
 }
 

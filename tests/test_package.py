@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import stat
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -19,10 +21,16 @@ import pytest
 from fastscp import __version__
 from tests.test_documents import dead_links
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest needs it there, too
+
 ROOT = Path(__file__).parent.parent
 #: of the checkout, what is no source
 NO_SOURCE = shutil.ignore_patterns(".git", ".venv*", "*.egg-info", "build", "dist", "received", "__pycache__", ".*_cache",
                                    ".hypothesis", "_core.c", "*.so")
+CIBUILDWHEEL = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cibuildwheel"]
 DATA = f"fastscp-{__version__}.data/data/share"
 
 
@@ -91,6 +99,58 @@ def test_wheel_installs_manual_pages_and_completions(wheel: zipfile.ZipFile) -> 
         *(f"bash-completion/completions/{name}" for name in ("fastscp", "fastscp-blast", "fastscp-ingest", "fastscp-studies")),
         *(f"zsh/site-functions/_{name}" for name in ("fastscp", "fastscp-blast", "fastscp-ingest", "fastscp-studies"))}
     assert wheel.read(installed["man/man1/fastscp-conv.1"]) == (ROOT / "docs" / "fastscp-conv.1").read_bytes()
+
+
+@pytest.mark.slow
+def test_wheel_works_in_an_environment_of_its_own_with_its_core(distributions: Path, tmp_path: Path) -> None:
+    """What cibuildwheel does with each wheel: install it, copy the test sources beside it, run the commands there."""
+    if shutil.which("cc") is None:
+        pytest.skip("there is no C compiler: the core is left out")
+    (found,) = distributions.glob(f"fastscp-{__version__}-*.whl")
+    assert not found.name.endswith("-any.whl"), "the core was not built"
+    environment = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib"), "PATH": f"{tmp_path}/venv/bin:{os.environ['PATH']}"}
+    for line in ([sys.executable, "-m", "venv", tmp_path / "venv"],
+                 [tmp_path / "venv/bin/python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", found]):
+        subprocess.run(line, check=True)
+    place = tmp_path / "sources"
+    place.mkdir()
+    for name in CIBUILDWHEEL["test-sources"]:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, place / name, ignore=NO_SOURCE)
+        else:
+            shutil.copy(ROOT / name, place / name)
+    says_compiled, runs_tests = CIBUILDWHEEL["test-command"]
+    where = subprocess.run(["python", "-c", "import fastscp._core; print(fastscp._core.__file__)"], capture_output=True, text=True,
+                           check=True, cwd=place, env=environment)
+    assert where.stdout.startswith(f"{tmp_path}/venv/"), "not that of the checkout"
+    for command in (says_compiled, runs_tests.partition("tests/unit/dicom")[0]):  # the rest is run with every other test
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, cwd=place, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_wheels_are_built_for_every_python_that_is_supported_on_both_machines() -> None:
+    """As far as that can be told without building one."""
+    lowest, *supported = re.findall(r"Python :: (3\.\d+)$", (ROOT / "setup.cfg").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    wanted = {f"cp{version.replace('.', '')}-*" for version in (lowest, *supported)}
+    assert set(CIBUILDWHEEL["build"].split()) == wanted
+    assert len(wanted) == 4
+    assert set(CIBUILDWHEEL["linux"]["archs"]) == {"x86_64", "aarch64"}
+    assert {f"{libc}-{machine}-image" for libc in ("manylinux", "musllinux") for machine in ("x86_64", "aarch64")} <= set(CIBUILDWHEEL["linux"])
+
+
+def test_wheels_are_tested_with_what_is_there() -> None:
+    assert [name for name in CIBUILDWHEEL["test-sources"] if not (ROOT / name).exists()] == []
+    _, runs_tests = CIBUILDWHEEL["test-command"]
+    assert [name for name in re.findall(r"tests/\S+", runs_tests) if not (ROOT / name).exists()] == []
+    extra = re.search(r"^test =\n((?: .*\n)+)", (ROOT / "setup.cfg").read_text(encoding="utf-8"), flags=re.MULTILINE)[1]
+    assert set(CIBUILDWHEEL["test-requires"]) <= set(re.findall(r"^ +([\w-]+)", extra, flags=re.MULTILINE))
+
+
+def test_cibuildwheel_understands_the_settings() -> None:
+    pytest.importorskip("cibuildwheel", reason="cibuildwheel is not installed (pip install -e '.[wheels]')")
+    done = subprocess.run([sys.executable, "-m", "cibuildwheel", "--platform", "linux", "--archs", "x86_64 aarch64", "--print-build-identifiers"],
+                          capture_output=True, text=True, check=True, cwd=ROOT)
+    assert len(done.stdout.split()) == 4 * 2 * 2
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,16 @@ def start_command(command: str) -> Command:
                             stderr=subprocess.DEVNULL, start_new_session=True)
 
 
+def read_rules(access: AccessPolicy) -> Rules:
+    """Read the access rules, and log what is odd in them. Raises UsageError for bad ones."""
+    from fastscp.access.rules import load_rules  # noqa: PLC0415 - most set-ups have no rules
+
+    rules = load_rules(access)
+    for warning in rules.warnings:
+        _log.warning("%s", warning)
+    return rules
+
+
 class Admission:
     """Stands between accept(2) and whoever serves.
 
@@ -83,11 +93,7 @@ class Admission:
             self._loop.register(self._resolver.fileno(), IN, lambda _mask: self.answers())
 
     def _load_rules(self) -> None:
-        from fastscp.access.rules import load_rules  # noqa: PLC0415 - most set-ups have no rules
-
-        self._rules = load_rules(self._access)
-        for warning in self._rules.warnings:
-            _log.warning("%s", warning)
+        self._rules = read_rules(self._access)
 
     @property
     def pending_count(self) -> int:

@@ -233,11 +233,26 @@ class Coordination:
             return True
         return self._send(order)
 
-    def _send(self, packet: packets.Order | packets.Host | HookEnded) -> bool:
+    def reload(self, rules: bytes | None) -> bool:
+        """Have files read again; ``rules`` are what it is to go by from now on, None for what it has."""
+        if rules is None:
+            return self.tell({"kind": "reload"})
+        if self.channel is None or self._borrowed:
+            return True
+        memory = os.memfd_create("fastscp-rules", os.MFD_CLOEXEC)
+        with open(memory, "wb") as file:
+            file.write(rules)
+            file.flush()
+            return self._send({"kind": "reload"}, memory)
+
+    def _send(self, packet: packets.Order | packets.Host | HookEnded, descriptor: int | None = None) -> bool:
         if self.channel is None:
             return False
         try:
-            self.channel.send(packets.encode(packet))
+            if descriptor is None:
+                self.channel.send(packets.encode(packet))
+            else:
+                fdpass.send_with_descriptor(self.channel, packets.encode(packet), descriptor)
         except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
             _log.warning("coordinator did not take the order to %s: %s", packet["kind"], error)
             return False

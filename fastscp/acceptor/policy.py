@@ -44,6 +44,7 @@ class Bequest:
     key: int | None = None  #: descriptor of a copy of the TLS key, where only another user may have been able to read it
     hosts: int | None = None  #: descriptors of what the workers count the associations of hosts and titles in
     titles: int | None = None
+    sections: int | None = None  #: and those of sections
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Children:
 
     worker: Callable[[WorkerStart], int]
     coordinator: Callable[[socket.socket, Heartbeat], int]  #: owns its end of the control channel
-    #: reads again what workers begin with; raises FastscpError or OSError, and leaves it as it was then
-    reload: Callable[[], None] = lambda: None
+    #: reads again what the children begin with, and returns what the coordinator that runs has to know of it, if anything;
+    #: raises FastscpError or OSError, and leaves it as it was then
+    reload: Callable[[], bytes | None] = lambda: None
     #: what a successor inherits beside the listening sockets
     bequest: Bequest = Bequest(())

@@ -78,7 +78,8 @@ class Predecessor:
         if not listeners:
             raise ProcessError("there is no socket to listen on among what was to be inherited")
         return Inheritance(packet["pid"], Bequest(listeners, packet["password"], descriptors.get("key"),
-                                                  descriptors.get("hosts"), descriptors.get("titles")))
+                                                  descriptors.get("hosts"), descriptors.get("titles"),
+                                                  descriptors.get("sections")))
 
     def _receive(self) -> tuple[succession.Packet, int | None]:
         try:

@@ -279,15 +279,16 @@ class AcceptorProcess:
         if self._succession.away:
             _application_log.info("nothing to reload: another process has taken over")
             return
-        _application_log.info("reloading access rules, certificates and the event log")
+        _application_log.info("reloading configuration, access rules, certificates and the event log")
         if self._succession.our_turn:
             self._notify("RELOADING=1")
         self._admission.reload()
+        rules = None
         try:
-            self._children.reload()
+            rules = self._children.reload()
         except (FastscpError, OSError) as error:  # new workers begin with what there was
-            _log.error("certificates not reloaded: %s", error)
-        self._supervisor.tell_coordinator({"kind": "reload"})
+            _log.error("not reloaded, what was in force stays: %s", error)
+        self._supervisor.coordination.reload(rules)
         self._succession.reload_successor()
         self._supervisor.renewal.begin()
 

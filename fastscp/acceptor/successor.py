@@ -131,6 +131,8 @@ class Successor:
             items.append(({"kind": "place", "of": "hosts"}, bequest.hosts))
         if bequest.titles is not None:
             items.append(({"kind": "place", "of": "titles"}, bequest.titles))
+        if bequest.sections is not None:
+            items.append(({"kind": "place", "of": "sections"}, bequest.sections))
         channel.send(succession.encode({"kind": "inherit", "protocol": succession.PROTOCOL, "pid": self._own_pid,
                                         "items": len(items), "password": bequest.password}))
         for packet, descriptor in items:

@@ -136,7 +136,7 @@ def umask(value: str | None) -> int | None:
     if value is None:
         return None
     if not re.fullmatch("0*[0-7]{1,3}", value):
-        raise UsageError(f"Invalid value for option --umask: {value} is not an octal number up to 777")
+        raise UsageError(f"Invalid value for option --umask: {value} is not an octal number up to 777", option="--umask")
     return int(value, 8)
 
 
@@ -182,7 +182,10 @@ def negotiation_policy(line: Settings) -> NegotiationPolicy:
         from fastscp.config.profiles import load_profile  # noqa: PLC0415 - only needed with -xf
 
         path, profile = line.last("--config-file")
-        policy = load_profile(path, profile)
+        try:
+            policy = load_profile(path, profile)
+        except UsageError as error:
+            raise UsageError(str(error), error.exit_status, option="--config-file") from error
     else:
         from fastscp.config.negotiation import standard_policy  # noqa: PLC0415 - loads the table of UIDs
 
@@ -195,6 +198,7 @@ def negotiation_policy(line: Settings) -> NegotiationPolicy:
         ae_title=policy.ae_title if title is None else title,
         max_pdu_length=policy.max_pdu_length if max_pdu is None else max_pdu,
         refuse=line.has("--refuse"),
+        require_called=line.has("--require-called-aet"),
         reject_without_implementation_class_uid=line.has("--reject"),
         implementation_class_uid=IMPLEMENTATION_CLASS_UID,
         implementation_version_name=IMPLEMENTATION_VERSION_NAME,
@@ -268,10 +272,11 @@ def study_policy(line: Settings) -> StudyPolicy:
     late = line.value("--on-late")
     completed = line.value("--completed-directory")
     if completed is not None and late is not None and LateObjects(late.lower()) is LateObjects.APPEND:
-        raise UsageError("--completed-directory not allowed with --on-late append")
+        raise UsageError("--completed-directory not allowed with --on-late append", option="--completed-directory")
     prefix = line.value("--sort-conc-studies") or line.value("--sort-on-study-uid") or ""
     if is_own(naming.last_component(prefix)):
-        raise UsageError(f"Invalid prefix {prefix}: names that begin with {STATE_DIRECTORY} are the service's own")
+        raise UsageError(f"Invalid prefix {prefix}: names that begin with {STATE_DIRECTORY} are the service's own",
+                         option=line.effective("sorting"))
     return StudyPolicy(
         sorting=_SORTING.get(line.effective("sorting"), Sorting.NONE),
         prefix=prefix,

@@ -31,8 +31,7 @@ def check(line: CommandLine, *, verbose: bool) -> None:
     # storescp comes to the TLS options last
     for option in sorted(line.table.options, key=lambda option: option.tls):
         for occurrence in _counting(line, option):
-            check_together(line, option)
-            check_values(occurrence)
+            _check_one(line, occurrence)
 
 
 def check_logging(line: CommandLine) -> None:
@@ -40,8 +39,22 @@ def check_logging(line: CommandLine) -> None:
     for long in _LOGGING:
         occurrence = line.given(long)
         if occurrence is not None:
-            check_together(line, occurrence.option)
-            check_values(occurrence)
+            _check_one(line, occurrence)
+
+
+def _check_one(line: CommandLine, occurrence: Occurrence) -> None:
+    try:
+        check_together(line, occurrence.option)
+        check_values(occurrence)
+    except UsageError as error:
+        raise located(error, occurrence) from None
+
+
+def located(error: UsageError, occurrence: Occurrence | None) -> UsageError:
+    """Return an error that begins with where the option to blame stands, if that is a file."""
+    if occurrence is None or not occurrence.source:
+        return error
+    return UsageError(f"{occurrence.source}: {occurrence.option.name}: {error}", error.exit_status)
 
 
 def _counting(line: CommandLine, option: Option) -> Iterator[Occurrence]:

@@ -10,12 +10,17 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from fastscp.cli.check import check, check_logging, check_parameters
 from fastscp.cli.help import IDENTIFICATION, header, usage, version
 from fastscp.cli.output import write
 from fastscp.cli.parse import CommandLine, parse
 from fastscp.errors import UsageError
+
+if TYPE_CHECKING:
+    from fastscp.cli.load import Loaded
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,12 +33,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = _report(line)
         if report is not None:
             return write(1, report)
+        from fastscp.cli.load import load, showing  # noqa: PLC0415 - not needed for --help
+
+        loaded = load(line)
+        line = loaded.line
         check_parameters(line)
         check_logging(line)
+        if line.has("--print-config"):
+            return write(1, showing(loaded))
         _occupy_standard_descriptors()
         if line.has("--inetd"):
             _discard_output()
-        return _start(line)
+        return _start(loaded)
     except UsageError as error:
         return _refuse(error)
 
@@ -58,39 +69,40 @@ def _report(line: CommandLine) -> str | None:
     return None
 
 
-def _start(line: CommandLine) -> int:
-    """Start logging, complete the checks and serve until told to stop."""
+def _start(loaded: Loaded) -> int:
+    """Start logging, complete the checks and serve until told to stop, or only say that all is well."""
     import logging  # noqa: PLC0415 - not needed for --help
 
-    from fastscp.cli.build import build, log_policy  # noqa: PLC0415 - likewise
-    from fastscp.cli.startup import complaint  # noqa: PLC0415 - not needed for --help
+    from fastscp.cli.build import log_policy  # noqa: PLC0415 - likewise
+    from fastscp.cli.load import complain, configuration, configured_again  # noqa: PLC0415 - likewise
     from fastscp.log import configure, names  # noqa: PLC0415 - not needed for --help
-    from fastscp.study.commands import Commands  # noqa: PLC0415 - likewise
 
+    line = loaded.line
     configure(log_policy(line))
     root = logging.getLogger()
     if line.has("--arguments"):
         # logged even when the level would not show it, as in storescp
         root.handle(root.makeRecord(root.name, names.INFO, "", 0, arguments_message(line), (), None))
+    verbose = logging.getLogger(names.APPLICATION).isEnabledFor(names.INFO)
     try:
-        check(line, verbose=logging.getLogger(names.APPLICATION).isEnabledFor(names.INFO))
+        check(line, verbose=verbose)
     except UsageError as error:
         return error.exit_status if not root.isEnabledFor(names.WARN) else _refuse(error)
     logger = logging.getLogger(names.APPLICATION)
     logger.debug("%s\n", IDENTIFICATION)
     try:
-        config = build(line)
-        Commands(config.hooks, ignore=config.store.ignore)  # refuses placeholders that no quoting makes safe
+        config = configuration(loaded, verbose=verbose)
+        complain(config)
     except UsageError as error:
         logger.critical("%s", error)
         return error.exit_status
-    reason = complaint(config.network, config.store, config.study, config.hooks)
-    if reason:
-        logger.critical("%s", reason)
-        return 1
+    if line.has("--check-config"):
+        from fastscp.service.trial import try_out  # noqa: PLC0415 - as the next
+
+        return try_out(config)
     from fastscp.service.run import run  # noqa: PLC0415 - nothing else needs sockets and processes
 
-    return run(config)
+    return run(config, partial(configured_again, loaded.given, verbose=verbose) if line.has("--config") else None)
 
 
 def arguments_message(line: CommandLine) -> str:

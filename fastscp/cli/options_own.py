@@ -25,6 +25,13 @@ _SORTING = ("--sort-conc-studies", "--sort-on-study-uid", "--sort-on-patientname
 
 OWN = (
     *grouped(
+        _GROUP, "configuration file",
+        Option("--config", "", "read options, and rules for senders, from f;\nthe command line counts more", "[f]ilename: string", file(),
+               origin=_OWN),
+        Option("--check-config", "", "do what a start does without listening, and exit\nwith 0 if all is well, else with 1", origin=_OWN),
+        Option("--print-config", "", "print what is in effect as a configuration file,\nand exit", origin=_OWN),
+    ),
+    *grouped(
         _GROUP, "processes",
         Option("--workers", "", "serve associations on n worker processes\n(default: number of usable CPUs)",
                "[n]umber: integer", count(), conflicts=("--single-process", "--inetd"), origin=_OWN),
@@ -34,6 +41,7 @@ OWN = (
                "[n]umber: integer", count(1, 65536), conflicts=("--inetd",), origin=_OWN),
         Option("--max-associations-per-aet", "", "limit parallel associations of one calling\napplication entity to n (default: unlimited)",
                "[n]umber: integer", count(1, 65536), conflicts=("--inetd",), origin=_OWN),
+        Option("--require-called-aet", "", "reject associations that call another title than\nthat of --aetitle", origin=_OWN),
         Option("--association-timeout", "", "abort an association after s seconds\n(default: unlimited)",
                "[s]econds: integer", seconds(), origin=_OWN),
         Option("--object-timeout", "", "abort an association whose object is not\ncomplete after s seconds (default: unlimited)",

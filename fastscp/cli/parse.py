@@ -9,7 +9,7 @@ no abbreviations. Nothing here judges values or combinations: ``fastscp.cli.chec
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from fastscp.cli.option import Option
@@ -24,10 +24,11 @@ _ALMOST_THE_SAME = 0.9
 
 @dataclass(frozen=True)
 class Occurrence:
-    """One option as given, with its values."""
+    """One option as given, with its values; ``source`` says where when it was not on the command line ("file:12")."""
 
     option: Option
     values: tuple[str, ...] = ()
+    source: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

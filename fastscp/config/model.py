@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from fastscp.access.policy import AccessPolicy
-from fastscp.config.network import FaultPolicy, NetworkPolicy
+from fastscp.config.network import FaultPolicy, NetworkPolicy, TLSPolicy
+from fastscp.config.senders import Senders
 from fastscp.dicom.options import OutputOptions
 from fastscp.log.policy import LogPolicy
 from fastscp.store.policy import StorePolicy
@@ -27,6 +29,23 @@ class Config:
     access: AccessPolicy = field(default_factory=AccessPolicy)
     log: LogPolicy = field(default_factory=LogPolicy)
     faults: FaultPolicy = field(default_factory=FaultPolicy)
+    senders: Senders = field(default_factory=Senders)  #: the sections of a configuration file
+    by_sender: Mapping[str, Config] = field(default_factory=dict)  #: what each section is served by, by its name
+
+    @property
+    def every(self) -> tuple[Config, ...]:
+        """The configuration of the service and that of each section: what a process does for all of them is asked of all."""
+        return (self, *self.by_sender.values())
+
+    @property
+    def stores(self) -> Mapping[str, StorePolicy]:
+        """Where objects go, by section; "" is the service."""
+        return {"": self.store, **{name: own.store for name, own in self.by_sender.items()}}
+
+    def settled(self, dictionary_paths: tuple[str, ...], tls: TLSPolicy | None) -> Config:
+        """Return this with what only the start can find out: usable dictionaries, and keys that can be read."""
+        return replace(self, output=replace(self.output, dictionary_paths=dictionary_paths), network=replace(self.network, tls=tls),
+                       by_sender={name: own.settled(dictionary_paths, tls) for name, own in self.by_sender.items()})
 
     @property
     def keeps_studies(self) -> bool:
@@ -53,7 +72,12 @@ class Config:
 
     @property
     def names_wanted(self) -> bool:
-        """Whether the host names of all peers are wanted: by a hook, the event log or the lines of associations."""
+        """Whether the host names of all peers are wanted: by a hook, the event log or the lines of associations.
+
+        Here a section counts, too: a name is looked up before it is known whose association it is.
+        """
+        if any(own.names_wanted for own in self.by_sender.values()):
+            return True
         hooks = self.hooks
         named = any(map(names_peer, (hooks.on_reception, hooks.on_end_of_series, hooks.on_end_of_study)))
         return named or hooks.event_log is not None or self.log.names_peers
@@ -65,9 +89,10 @@ class Config:
 
     @property
     def own_directories(self) -> tuple[str, ...]:
-        """Directories of the service itself; the durable state has a hidden one where it is given none."""
+        """Directories of the service itself, for all sections; the durable state has a hidden one where it is given none."""
         study = self.study
-        return tuple(filter(None, (study.state_directory, study.completed_directory, self.store.quarantine)))
+        return (*filter(None, (study.state_directory, study.completed_directory, self.store.quarantine)),
+                *(path for own in self.by_sender.values() for path in own.own_directories))
 
     @property
     def own_files(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from fastscp import jsontext
-from fastscp.coordinator.tasks import Cause, HookTask, Lanes, row_of, task_of
+from fastscp.coordinator.tasks import Cause, HookTask, Lanes, Numbers, row_of, task_of
 from fastscp.study.state import FailedRow, HookState, TaskRow
 from fastscp.study.variables import Call
 
@@ -24,18 +24,19 @@ from fastscp.study.variables import Call
 class Backlog:
     """Hooks between their cause and their end. ``kept`` is told of each that is in the state from now on."""
 
-    def __init__(self, lanes: Lanes, state: HookState, *, last_task: int = 0, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, lanes: Lanes, state: HookState, *, last_task: int = 0, numbers: Numbers | None = None,
+                 wall: Callable[[], float] = time.time) -> None:
         self._lanes = lanes
         self._state = state
-        self._last_task = last_task
+        self._numbers = numbers or Numbers(task=last_task)
         self._wall = wall
         self._new: dict[HookTask, str] = {}  #: neither started nor kept, in order, with the worker that caused it
         self.kept: Callable[[HookTask], None] = lambda _task: None
 
     def add(self, kind: str, call: Call, cause: Cause, incarnation: str) -> None:
         """Take the hook of an object that belongs to no study."""
-        self._last_task += 1
-        task = HookTask(kind, 0, call, self._last_task, cause, kept=False)
+        self._numbers.task += 1
+        task = HookTask(kind, 0, call, self._numbers.task, cause, kept=False)
         self._new[task] = incarnation
         self._lanes.add(task, lane=None)
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from fastscp.coordinator.backlog import Backlog
-from fastscp.coordinator.finishing import Finisher
+from fastscp.coordinator.finishing import Step
 from fastscp.coordinator.hooks import HookRunner
 from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.lending import Borrowed
@@ -37,6 +38,23 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0  #: for the system to have what a s
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 300.0  #: for whatever a hook failed by
 
 
+class AnyCommands(Protocol):
+    """Commands, of one section or of several."""
+
+    def of(self, call: variables.Call) -> Commands:
+        """Return the commands that a call is one of."""
+
+
+class AnyFinisher(Protocol):
+    """What finishes studies, of one section or of several."""
+
+    def hurry(self) -> bool:
+        """Do a piece of what somebody waits for; return whether there is more."""
+
+    def step(self, task: FinishTask) -> Step:
+        """Do some of a task that is due."""
+
+
 class Dispatcher:
     """Takes ready tasks from the lanes. ``finisher`` is None where no studies are tracked.
 
@@ -44,8 +62,8 @@ class Dispatcher:
     what turns are measured with, ``monotonic`` the time of the loop.
     """
 
-    def __init__(self, loop: Loop, lanes: Lanes, commands: Commands, runner: HookRunner, backlog: Backlog, *,
-                 names: HostNames, retries: int, finisher: Finisher | None, sink: events.EventSink | None,
+    def __init__(self, loop: Loop, lanes: Lanes, commands: AnyCommands, runner: HookRunner, backlog: Backlog, *,
+                 names: HostNames, retries: int, finisher: AnyFinisher | None, sink: events.EventSink | None,
                  started: Notice, finished: Notice, changed: Callable[[], None], last_recovered: int = 0,
                  monotonic: Clock = time.monotonic, clock: Clock = time.monotonic, wall: Clock = time.time) -> None:
         self._loop = loop
@@ -181,15 +199,17 @@ class Dispatcher:
     def _start(self, task: HookTask) -> None:
         if self.borrowed.take(task):
             return
-        if not self._commands.has(task.kind):  # kept by an earlier coordinator that had this hook
+        kept = self._backlog.call(task)
+        commands = self._commands.of(kept)
+        if not commands.has(task.kind):  # kept by an earlier coordinator that had this hook
             self._backlog.done(task)
             self._finish(task)
             return
-        call = self._with_host_name(task, self._backlog.call(task))
+        call = self._with_host_name(task, kept, commands)
         if call is None:
             return
         number = self._number + 1
-        arguments = self._commands.arguments(task.kind, call["values"])
+        arguments = commands.arguments(task.kind, call["values"])
         hook = _described(task.kind, call, number, arguments)
         began = self._monotonic()
 
@@ -214,13 +234,13 @@ class Dispatcher:
         self._backlog.started(task)
         self._started(task)
 
-    def _with_host_name(self, task: HookTask, call: variables.Call) -> variables.Call | None:
+    def _with_host_name(self, task: HookTask, call: variables.Call, commands: Commands) -> variables.Call | None:
         """Return the call as it is to be made; None when the hook waits for the name of its peer."""
         address = call.get("host_of")
         if address is None:
             return call
         name = self._names.get(address)
-        if name is None and self._commands.names_peer(task.kind):
+        if name is None and commands.names_peer(task.kind):
             self._nameless += 1
             self._names.when_known(address, lambda: self._named(task))
             return None
@@ -261,7 +281,8 @@ class Dispatcher:
 
     def _borrowed_ended(self, task: HookTask, status: int) -> None:
         """Go on after a hook that an earlier coordinator started."""
-        self._ended(task, self._commands.arguments(task.kind, self._backlog.call(task)["values"]), status)
+        call = self._backlog.call(task)
+        self._ended(task, self._commands.of(call).arguments(task.kind, call["values"]), status)
         self._changed()
 
     def _rest(self, task: HookTask) -> None:
@@ -284,7 +305,7 @@ class Dispatcher:
 def _described(kind: str, call: variables.Call, number: int, arguments: list[str]) -> event_types.Hook:
     """Return which hook is run, for which study, where, and by which command."""
     return {"hook": kind, "number": number, "study_uid": call["environment"].get("FASTSCP_STUDY_UID", ""),
-            "directory": call["values"].get("p", ""), "command": command_line(arguments)}
+            "directory": call["values"].get("p", ""), "command": command_line(arguments), "sender": variables.sender_of(call)}
 
 
 def _name(hook: event_types.Hook) -> str:

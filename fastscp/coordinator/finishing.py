@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastscp.coordinator import beneath, repeats
@@ -47,29 +47,34 @@ class Step:
 
 
 class Finisher:
-    """Finishes studies. ``has_hook`` tells whether a hook comes after the end of a study."""
+    """Finishes the studies of a ``sender``. ``has_hook`` tells whether a hook comes after the end of a study."""
 
     def __init__(self, policy: StudyPolicy, state: StudyState, sink: events.EventSink | None, *,
-                 has_hook: bool = False, wall: Callable[[], float] = time.time) -> None:
-        self._policy = policy
+                 has_hook: bool = False, sender: str = "", wall: Callable[[], float] = time.time) -> None:
         self._state = state
         self._sink = sink
-        self._has_hook = has_hook
+        self._sender = sender
         self._wall = wall
-        self._appends = policy.on_late is LateObjects.APPEND
-        self._descriptions = Descriptions(wall, durable=policy.durable) if policy.manifest else None
-        self._mover = Mover(policy.completed_directory, self._describe_again, durable=policy.durable)
+        self.use(policy, has_hook=has_hook)
         self._progress: dict[int, Progress] = {}  #: by task number
         self._waiting: dict[str, list[Progress]] = {}  #: that occupy a directory
         self._wanted: dict[str, list[Callable[[], None]]] = {}  #: directories, and whom to tell that they are free
 
+    def use(self, policy: StudyPolicy, *, has_hook: bool) -> None:
+        """Go by another policy from now on."""
+        self._policy = policy
+        self._has_hook = has_hook
+        self._appends = policy.on_late is LateObjects.APPEND
+        self._descriptions = Descriptions(self._wall, durable=policy.durable) if policy.manifest else None
+        self._mover = Mover(policy.completed_directory, self._describe_again, durable=policy.durable)
+
     def plan(self, study: Study, reason: str, *, caller: Mapping[str, Any], last: int) -> Plan:
         """Return what is to be done for a study that ends now: ``last`` is the number of its last object."""
-        uid, directory = study.uid, study.directory
-        if self._state.revision(uid):
-            return Plan(uid, directory, reason, caller=caller, last=last, decided=False, revision=0)
-        self._state.set_revision(uid, 1, self._wall())
-        return Plan(uid, directory, reason, caller=caller, last=last, named=not self._policy.rename)
+        plan = Plan(study.uid, study.directory, reason, caller=caller, last=last, sender=self._sender)
+        if self._state.revision(plan.key):
+            return replace(plan, decided=False, revision=0)
+        self._state.set_revision(plan.key, 1, self._wall())
+        return replace(plan, named=not self._policy.rename)
 
     def take(self, task: FinishTask) -> None:
         """Take note of a task to come."""
@@ -162,8 +167,8 @@ class Finisher:
         findings = yield from repeats.find(self._state, progress)
         plan, revision = progress.plan, 0
         if findings.changed:
-            revision = self._state.revision(plan.uid) + 1
-            self._state.set_revision(plan.uid, revision, self._wall())
+            revision = self._state.revision(plan.key) + 1
+            self._state.set_revision(plan.key, revision, self._wall())
         progress.keep(decided=True, revision=revision, repeats=tuple(findings.repeats),
                       named=not (revision and self._policy.rename))
         yield from progress.committed()
@@ -190,7 +195,7 @@ class Finisher:
                 self._state.forget_object(study, file)
             if self._sink is not None and file in instances:
                 self._sink.put(events.object_repeated(self._wall(), plan.uid, instances[file], kept=(directory, name),
-                                                      removed=f"{plan.directory}/{file}"))
+                                                      removed=f"{plan.directory}/{file}", sender=plan.sender))
             if not count % RENAMES_PER_STEP:
                 yield 0.0
         _log.info("study %s: %d repeated objects removed", plan.uid, len(plan.repeats))
@@ -290,7 +295,7 @@ class Finisher:
         objects: list[event_types.StudyObject] = []
         for page, more in progress.pages():
             count += len(page)
-            self._state.remember(plan.uid, [(stored["sop_instance"], f"{directory}/{row.name}") for row, stored in page])
+            self._state.remember(plan.key, [(stored["sop_instance"], f"{directory}/{row.name}") for row, stored in page])
             if self._sink is not None:
                 objects += [events.study_object(row.name, stored) for row, stored in page]
             if more:

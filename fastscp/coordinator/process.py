@@ -24,11 +24,11 @@ from collections.abc import Callable
 from fastscp.config import Config
 from fastscp.config.network import ProcessMode
 from fastscp.coordinator.backlog import Backlog
+from fastscp.coordinator.by_sender import CommandsBySender, StudiesBySender
 from fastscp.coordinator.channels import Transport, adopt
 from fastscp.coordinator.destination import Destination
 from fastscp.coordinator.dispatch import Dispatcher
 from fastscp.coordinator.event_log import EventLog
-from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.guests import Guests
 from fastscp.coordinator.handing_over import HandingOver
 from fastscp.coordinator.heir import Heir
@@ -38,23 +38,20 @@ from fastscp.coordinator.inheriting import Inheriting, Returning
 from fastscp.coordinator.opening import open_hook_state, open_state
 from fastscp.coordinator.operators import Operators
 from fastscp.coordinator.patience import Patience
-from fastscp.coordinator.placing import Placer
+from fastscp.coordinator.reloading import Reloading
 from fastscp.coordinator.rounds import Alarm, Commits
+from fastscp.coordinator.rules import rules_of
 from fastscp.coordinator.sessions import Sessions
 from fastscp.coordinator.state_directory import make_completed_directory
-from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes
 from fastscp.coordinator.valve import Valve
 from fastscp.errors import PacketError, ProcessError, StorageError
-from fastscp.log import setup as log
 from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass, journal, packets
 from fastscp.process.heartbeat import Heartbeat
 from fastscp.process.journal import Journals
 from fastscp.process.loop import IN, Loop
-from fastscp.store.own_paths import OwnPaths
-from fastscp.study.commands import Commands
 from fastscp.study.events import stream_to
 from fastscp.study.state import HookState, StudyState
 
@@ -90,10 +87,11 @@ def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = N
 
 def _build(control: socket.socket, config: Config, loop: Loop, heartbeat: Heartbeat | None) -> Coordinator:
     event_log = EventLog(Destination(config.hooks.event_log), loop) if config.hooks.event_log else None
-    state = open_state(config, Patience(control, heartbeat)) if config.keeps_studies else None
+    state = open_state(config, Patience(control, heartbeat)) if any(own.keeps_studies for own in config.every) else None
     hook_state = state or open_hook_state(config)
-    if config.study.completed_directory is not None:
-        make_completed_directory(config.study.completed_directory, config.store.output_directory)
+    for own in config.every:
+        if own.study.completed_directory is not None:
+            make_completed_directory(own.study.completed_directory, own.store.output_directory)
     processes = HookProcesses(sockets_as_output=config.network.mode is not ProcessMode.INETD)
     return Coordinator(control, config, loop=loop, state=state, hook_state=hook_state, event_log=event_log,
                        processes=processes, adopt=adopt)
@@ -125,30 +123,28 @@ class Coordinator:
         self._lanes = Lanes()
         self._valve = Valve(config.hooks.most_waiting)
         self._names = HostNames(loop)
-        self._studies: Studies | None = None
-        finisher = None
-        output_directory = config.store.output_directory
+        self._studies: StudiesBySender | None = None
+        rules = rules_of(config)
+        commands = CommandsBySender(rules)
         recovered = hook_state.recover()
         self._inheriting = Inheriting(Journals(hook_state.directory / journal.DIRECTORY if state and hook_state.directory else None))
-        self._backlog = Backlog(self._lanes, hook_state, last_task=recovered.last_task)
         if state is not None:
-            finisher = Finisher(config.study, state, stream, has_hook=config.hooks.on_end_of_study is not None)
-            placer = Placer(config.study, output_directory,
-                            OwnPaths(config.own_directories, (*config.own_files, *log.files())))
-            self._studies = Studies(config.study, config.hooks, state, self._lanes, placer, finisher, stream)
+            self._studies = StudiesBySender(rules, state, self._lanes, stream)
+            self._backlog = Backlog(self._lanes, hook_state, numbers=self._studies.numbers)
             self._studies.recover(recovered, loop.now)
         else:
+            self._backlog = Backlog(self._lanes, hook_state, last_task=recovered.last_task)
             self._backlog.recover(recovered.tasks)
-        self._sessions = Sessions(loop, self._lanes, self._studies, self._backlog, stream, config.hooks,
-                                  output_directory, known=recovered.events, changed=self._schedule_round,
-                                  said=self._said, journal_of=self._inheriting.of)
+        self._sessions = Sessions(loop, self._lanes, self._studies, self._backlog, stream, rules, known=recovered.events,
+                                  changed=self._schedule_round, said=self._said, journal_of=self._inheriting.of)
         self._backlog.kept = self._sessions.hook_taken
         self._dispatcher = Dispatcher(
-            loop, self._lanes, Commands(config.hooks, ignore=config.store.ignore),
+            loop, self._lanes, commands,
             HookRunner(loop, processes, jobs=config.hooks.jobs, timeout_s=config.hooks.timeout_s), self._backlog,
-            names=self._names, retries=config.hooks.retries, finisher=finisher, sink=stream,
+            names=self._names, retries=config.hooks.retries, finisher=self._studies, sink=stream,
             started=self._sessions.hook_taken, finished=self._sessions.task_finished, changed=self._schedule_round,
             last_recovered=recovered.last_task, monotonic=lambda: loop.now, clock=clock)
+        self._reloading = Reloading(event_log, self._schedule_round, commands, self._sessions, self._studies)
         self._commits = Commits(loop, hook_state, self._sessions.answers, lambda: self._studies.last_task if self._studies else 0,
                                 self._schedule_round)
         self._guests = Guests(loop, adopt, self._dispatcher.borrowed, hear=self._hear, stop=self._stop,
@@ -219,8 +215,8 @@ class Coordinator:
             self._stop()
         elif packet["kind"] == "hand_over":
             self._hand_over()
-        elif packet["kind"] == "reload" and self._event_log is not None:
-            self._event_log.reopen()
+        elif packet["kind"] == "reload":
+            self._reloading.take(descriptor)
         elif packet["kind"] == "guest" and descriptor is not None:
             self._guests.welcome(descriptor)
         else:

@@ -31,7 +31,7 @@ class Findings:
 def find(state: StudyState, progress: Progress) -> Generator[float, None, Findings]:
     """Look at the objects of a study that has ended before."""
     plan, findings = progress.plan, Findings()
-    known = state.remembered(plan.uid)
+    known = state.remembered(plan.key)
     pieces = 0
     for page, more in progress.pages():
         for row, stored in page:

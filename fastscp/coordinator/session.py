@@ -56,6 +56,17 @@ class Session:
         if transport is not None:
             self.channel = Channel(transport, loop, taken=partial(taken, self), lost=partial(lost, self))
 
+    def stored(self, packet: packets.Stored) -> None:
+        """Take note of the end of a transfer, or that it is kept."""
+        request = packet["request"]
+        if request is None:
+            return
+        if packet["keeps"]:
+            self.kept[packet["association"]] = request
+        else:
+            self.requests.discard(request)
+            self.kept.pop(packet["association"], None)
+
 
 def refusal(request: int, reason: str, status: int = _OUT_OF_RESOURCES) -> packets.Placed:
     """Answer that no object can be placed now."""

@@ -2,8 +2,7 @@
 
 Strategy: each worker's channel is a session. Its packets go to the studies and the event stream, or, where no
 study is tracked, straight to the backlog of hooks; answers gather until they are durable
-(``fastscp.coordinator.answers``). The host name of a peer may
-come after its association.
+(``fastscp.coordinator.answers``). The host name of a peer may come after its association.
 
 Invariants: a ``stored`` that a worker repeats after the death of an earlier coordinator counts once, by
 (incarnation, event); it is answered each time. When a worker dies its associations end and its transfers are void.
@@ -22,7 +21,9 @@ import orjson
 
 from fastscp.coordinator.answers import Answers
 from fastscp.coordinator.backlog import Backlog
+from fastscp.coordinator.by_sender import StudiesBySender
 from fastscp.coordinator.channels import Transport
+from fastscp.coordinator.rules import AllRules
 from fastscp.coordinator.session import (
     PROCESSING_FAILURE,
     Session,
@@ -31,7 +32,6 @@ from fastscp.coordinator.session import (
     peer_of,
     refusal,
 )
-from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Cause, Lanes, Task
 from fastscp.errors import PacketError, ProcessError
 from fastscp.log.limit import PeerLimit
@@ -41,7 +41,6 @@ from fastscp.process import packets
 from fastscp.process.loop import Loop
 from fastscp.study import events, variables
 from fastscp.study.commands import RECEPTION
-from fastscp.study.policy import HookPolicy
 from fastscp.study.tracker import Transfer
 
 _log = logging.getLogger(APPLICATION)
@@ -50,14 +49,13 @@ _log = logging.getLogger(APPLICATION)
 class Sessions:
     """The workers that are connected.
 
-    ``studies`` is None where none are tracked; objects then go into ``output_directory``, their hooks into the
-    ``backlog``. ``known`` holds the highest event taken over from each worker of an earlier coordinator, ``changed`` is
-    called when a round has work, ``said`` counts what is logged for each peer, ``journal_of`` returns what a worker that died had
-    not told any more.
+    ``studies`` is None where none are tracked; objects then go into the output directory, their hooks into the
+    ``backlog``. ``known`` holds the highest event taken over from each worker of an earlier coordinator, ``changed`` is called when a
+    round has work, ``said`` counts what is logged for each peer, ``journal_of`` returns what a worker that died had not told any more.
     """
 
-    def __init__(self, loop: Loop, lanes: Lanes, studies: Studies | None, backlog: Backlog,
-                 sink: events.EventSink | None, hooks: HookPolicy, output_directory: str, *, known: Mapping[str, int],
+    def __init__(self, loop: Loop, lanes: Lanes, studies: StudiesBySender | None, backlog: Backlog,
+                 sink: events.EventSink | None, rules: AllRules, *, known: Mapping[str, int],
                  changed: Callable[[], None], said: PeerLimit | None = None,
                  journal_of: Callable[[str], Iterable[bytes]] = lambda _incarnation: (), wall: Callable[[], float] = time.time) -> None:
         self._loop = loop
@@ -65,8 +63,7 @@ class Sessions:
         self._studies = studies
         self._backlog = backlog
         self._sink = sink
-        self._hooks = hooks
-        self._output_directory = output_directory
+        self._rules = rules
         self._changed = changed
         self._said = said or PeerLimit(time.monotonic, loop.call_later)
         self._wall = wall
@@ -93,6 +90,10 @@ class Sessions:
         self._holding = on
         for session in self._sessions.values():
             self._answer(session, {"kind": "hold", "on": on})
+
+    def use(self, rules: AllRules) -> None:
+        """Go by other rules from now on."""
+        self._rules = rules
 
     @property
     def connected(self) -> int:
@@ -174,19 +175,19 @@ class Sessions:
 
     def _take_opened(self, session: Session, packet: packets.Opened, octets: bytes) -> None:
         session.associations[packet["association"]] = dict(packet), octets
-        if self._hooks.configured:
+        if self._rules.of(packet.get("sender", "")).hooks.configured:
             for name, text, reduced in variables.reductions(packet):
                 _log.warning('Sanitized unusual characters in %s, converted from "%s" to "%s".', name,
                              printable(text), reduced)
         if self._studies is not None:
-            self._studies.opened(packet["association"])
+            self._studies.opened(packet["association"], packet.get("sender", ""))
         if self._sink is not None:
             self._sink.put(events.association_opened(self._wall(), packet))
 
     def _take_place(self, session: Session, packet: packets.Place) -> None:
         if self._studies is None:
             self._answer(session, {"kind": "placed", "request": packet["request"], "status": 0, "message": "",
-                                   "directory": self._output_directory, "late": False, "lasting": False})
+                                   "directory": self._rules.of("").output_directory, "late": False, "lasting": False})
         elif self.answers.trouble:
             self._answer(session, refusal(packet["request"], self.answers.trouble))
         else:
@@ -218,7 +219,7 @@ class Sessions:
             self._store(session, packet, octets, cause)
         if self._studies is not None or not self._lanes.caused(cause):
             self.answers.acknowledge(session, event)
-        if self._hooks.synchronous and not self._lanes.caused(cause):
+        if self._rules.synchronous and not self._lanes.caused(cause):
             self._answer(session, {"kind": "ran", "event": event})
 
     def _store(self, session: Session, packet: packets.Stored, octets: bytes, cause: Cause) -> None:
@@ -226,18 +227,17 @@ class Sessions:
         self._said.credit()
         if self._sink is not None:
             self._sink.put(events.object_stored(self._wall(), opened, packet))
-        if self._studies is not None:
-            if packet["request"] is not None:
-                if packet["keeps"]:
-                    session.kept[packet["association"]] = packet["request"]
-                else:
-                    session.requests.discard(packet["request"])
-                    session.kept.pop(packet["association"], None)
+        rules = self._rules.of(opened.get("sender", ""))
+        if self._studies is not None and (rules.keeps_studies or packet["request"] is not None):
+            session.stored(packet)
             self._studies.stored(packet, octets, opened, caller, session.incarnation,
-                                 cause if self._hooks.synchronous else None, self._loop.now)
-            self._events[session.incarnation] = packet["event"]
-        elif self._hooks.on_reception is not None:
+                                 cause if self._rules.synchronous else None, self._loop.now)
+        elif rules.hooks.on_reception is not None:
             self._backlog.add(RECEPTION, variables.reception(opened, packet), cause, session.incarnation)
+            if self._studies is not None:  # the events of others are in the state at the end of the round: so is this one
+                self._backlog.settle()
+        if self._studies is not None:
+            self._events[session.incarnation] = packet["event"]
 
     @staticmethod
     def _caller(session: Session, association: str) -> tuple[Mapping[str, Any], bytes]:
@@ -302,7 +302,7 @@ class Sessions:
             if packet["kind"] == "opened":
                 session.associations.setdefault(packet["association"], (dict(packet), octets))
                 if self._studies is not None:
-                    self._studies.opened(packet["association"])
+                    self._studies.opened(packet["association"], packet.get("sender", ""))
             elif packet["kind"] == "stored" and packet["event"] > session.highest_event:
                 self._take_one(session, octets)
 
@@ -325,12 +325,12 @@ class Sessions:
         """Acknowledge the event that caused a hook, where it was not at once: it was started, or is in the state."""
         if self._studies is None:
             self._answer_cause(task, "ack")
-            if not self._hooks.synchronous:
+            if not self._rules.synchronous:
                 self._lanes.forget_cause(task)
 
     def task_finished(self, task: Task) -> None:
         """With ``--exec-sync``: tell the worker when everything that its event caused is done."""
-        if task.cause is not None and self._hooks.synchronous and not self._lanes.caused(task.cause):
+        if task.cause is not None and self._rules.synchronous and not self._lanes.caused(task.cause):
             self._answer_cause(task, "ran")
         self._changed()
 

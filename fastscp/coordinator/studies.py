@@ -18,7 +18,7 @@ import orjson
 from fastscp import jsontext
 from fastscp.coordinator.finishing import Finisher
 from fastscp.coordinator.placing import Placer, remove_unused
-from fastscp.coordinator.tasks import Cause, FinishTask, HookTask, Lanes, Task, row_of, task_of
+from fastscp.coordinator.tasks import Cause, FinishTask, HookTask, Lanes, Numbers, Task, row_of, task_of
 from fastscp.errors import InstanceError, StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.process import packets
@@ -42,10 +42,14 @@ UNHEARD = ""
 
 
 class Studies:
-    """Every study that is open."""
+    """Every study of a ``sender`` that is open.
+
+    ``numbers`` are shared with others, ``elsewhere`` tells which directories their studies have.
+    """
 
     def __init__(self, policy: StudyPolicy, hooks: HookPolicy, state: StudyState, lanes: Lanes, placer: Placer,
-                 finisher: Finisher, sink: events.EventSink | None, *, wall: Callable[[], float] = time.time) -> None:
+                 finisher: Finisher, sink: events.EventSink | None, *, sender: str = "", numbers: Numbers | None = None,
+                 elsewhere: Callable[[], Collection[str]] = tuple, wall: Callable[[], float] = time.time) -> None:
         self._policy = policy
         self._hooks = hooks
         self._state = state
@@ -53,34 +57,47 @@ class Studies:
         self._placer = placer
         self._finisher = finisher
         self._sink = sink
+        self._sender = sender
+        self._numbers = numbers or Numbers()
+        self._elsewhere = elsewhere
         self._wall = wall
         self._tracker = Tracker(timeout_s=policy.timeout_s, max_age_s=policy.max_age_s,
                                 literal_rule=policy.literal_rule)
         self._series: Holders[tuple[int, str]] = Holders()
         self._series_of: dict[int, dict[str, bytes]] = {}  #: last caller of each open series, by study
         self._callers: dict[int, bytes] = {}  #: last caller by study
-        self._last_study = self._last_task = self._last_object = 0
         self._forgot = 0.0  #: when the last look was
 
     @property
     def last_task(self) -> int:
         """Number of the latest task."""
-        return self._last_task
+        return self._numbers.task
+
+    def use(self, policy: StudyPolicy, hooks: HookPolicy, placer: Placer) -> None:
+        """Go by other rules from now on; the studies that are open do, too."""
+        self._policy, self._hooks, self._placer = policy, hooks, placer
+        self._tracker.use(timeout_s=policy.timeout_s, max_age_s=policy.max_age_s)
+        self._finisher.use(policy, has_hook=hooks.on_end_of_study is not None)
+
+    def directories(self) -> Collection[str]:
+        """Return the directories in which there is something to come, or to be done."""
+        return {*self._tracker.directories(), *self._finisher.occupied}
 
     # -- recovery ---------------------------------------------------------------------------------
 
     def recover(self, recovered: Recovered, now: float) -> None:
         """Take over what an earlier coordinator left: open studies, their holders, tasks."""
-        self._last_study, self._last_task = recovered.last_study, recovered.last_task
-        self._last_object = recovered.last_object
+        numbers = self._numbers
+        numbers.study, numbers.task, numbers.object = recovered.last_study, recovered.last_task, recovered.last_object
         wall = self._wall()
         self._forget_ended(wall)
         if recovered.studies or recovered.events:
             self._tracker.open(UNHEARD)
         for row in recovered.studies:
             opened = now - max(0.0, wall - row.opened)
-            study = Study(row.number, row.uid, row.directory, opened, now, row.objects, directory_made=row.made,
-                          late=self._has_ended(row.uid))
+            uid = naming.of_study_key(row.uid)[1]
+            study = Study(row.number, uid, row.directory, opened, now, row.objects, directory_made=row.made,
+                          late=self._has_ended(uid))
             self._tracker.add(study)
             self._callers[study.number] = self._state.last_caller(study.number) or orjson.dumps(variables.NOBODY)
             self._recover_series(study)
@@ -89,7 +106,7 @@ class Studies:
             if held is not None:
                 self._tracker.hold(association, held)
         for task_row in recovered.tasks:
-            self._add(task_of(task_row), after=None)
+            self.take_back(task_of(task_row))
         if recovered.studies or recovered.tasks:
             _log.info("taking over %d open studies and %d pending tasks", len(self._tracker), len(recovered.tasks))
 
@@ -135,10 +152,10 @@ class Studies:
     def _open(self, uid: str, packet: packets.Place, now: float) -> Study:
         late = None
         if self._policy.on_late is LateObjects.APPEND:
-            late = self._state.ended_study(uid)
+            late = self._state.ended_study(self._key(uid))
         if late is not None:
             self._placer.ensure(late.directory)
-            study = Study(late.number, late.uid, late.directory, now, now, late=True)
+            study = Study(late.number, uid, late.directory, now, now, late=True)
         else:
             directory, made = self._placer.open_directory(uid, packet["patient"], packet["charset"], self._occupied())
             study = self._new_study(uid, directory, now, made=made)
@@ -147,23 +164,27 @@ class Studies:
 
     def _occupied(self) -> Collection[str]:
         """Return directories that no other study may share: what is in one moves away with it."""
+        elsewhere = self._elsewhere()
         if self._policy.completed_directory is None:
-            return ()
-        return {*self._tracker.directories(), *self._finisher.occupied}
+            return elsewhere
+        return {*self.directories(), *elsewhere}
+
+    def _key(self, uid: str) -> str:
+        return naming.study_key(self._sender, uid)
 
     def _has_ended(self, uid: str) -> bool:
-        return self._state.revision(uid) > 0
+        return self._state.revision(self._key(uid)) > 0
 
     def _new_study(self, uid: str, directory: str, now: float, *, made: bool) -> Study:
-        self._last_study += 1
-        return Study(self._last_study, uid, directory, now, now, directory_made=made, late=self._has_ended(uid))
+        self._numbers.study += 1
+        return Study(self._numbers.study, uid, directory, now, now, directory_made=made, late=self._has_ended(uid))
 
     def _keep_open(self, study: Study) -> None:
         wall = self._wall()
-        self._state.open_study(StudyRow(study.number, study.uid, study.directory, wall, study.directory_made))
+        self._state.open_study(StudyRow(study.number, self._key(study.uid), study.directory, wall, study.directory_made))
         self._tracker.add(study)
         if self._sink is not None:
-            self._sink.put(events.study_opened(wall, study.uid, study.directory))
+            self._sink.put(events.study_opened(wall, study.uid, study.directory, self._sender))
 
     def abandoned(self, transfer: Transfer, now: float) -> None:
         """Take note of a transfer that failed."""
@@ -188,10 +209,10 @@ class Studies:
         """Take over an object: keep it, and add the tasks it causes."""
         transfer = None if packet["request"] is None else (incarnation, packet["request"])
         study = self._study_of(packet, transfer, now)
-        self._last_object += 1
+        self._numbers.object += 1
         association = packet["association"]
         row = ObjectRow(packet["file"], packet["file"], association, caller, octets, not packet["unchanged"])
-        self._state.add_object(study.number, row, self._last_object, incarnation, packet["event"])
+        self._state.add_object(study.number, row, self._numbers.object, incarnation, packet["event"])
         self._callers[study.number] = caller
         first = None
         if self._hooks.on_reception is not None:
@@ -242,7 +263,7 @@ class Studies:
 
     def _tell_series(self, study: Study, series: str, last: bytes, cause: Cause | None, after: Task | None) -> None:
         if self._sink is not None:
-            self._sink.put(events.series_completed(self._wall(), study.uid, series, study.directory))
+            self._sink.put(events.series_completed(self._wall(), study.uid, series, study.directory, self._sender))
         if self._hooks.on_end_of_series is not None:
             call = variables.end_of_series(orjson.loads(last), study.directory, study.uid, series)
             self._add_hook(SERIES, study.number, call, cause=cause, after=after)
@@ -277,7 +298,7 @@ class Studies:
             for series in list(self._series_of.get(study.number, ())):
                 self._end_series(study, series, cause, after)
             self._series_of.pop(study.number, None)
-            plan = self._finisher.plan(study, reason, caller=caller, last=self._last_object)
+            plan = self._finisher.plan(study, reason, caller=caller, last=self._numbers.object)
             self._add_new(FinishTask(study.number, plan, self._next_task(), cause), after=after)
 
     def tidy(self) -> bool:
@@ -291,8 +312,8 @@ class Studies:
     # -- tasks ------------------------------------------------------------------------------------
 
     def _next_task(self) -> int:
-        self._last_task += 1
-        return self._last_task
+        self._numbers.task += 1
+        return self._numbers.task
 
     def _add_hook(self, kind: str, study: int, call: variables.Call, *, cause: Cause | None,
                   after: Task | None = None) -> Task:
@@ -302,6 +323,10 @@ class Studies:
         """Keep a task and add it."""
         self._state.add_task(row_of(task))
         return self._add(task, after=after)
+
+    def take_back(self, task: Task) -> None:
+        """Take a task that an earlier coordinator kept."""
+        self._add(task, after=None)
 
     def _add(self, task: Task, *, after: Task | None) -> Task:
         self._lanes.add(task, lane=task.study or None, after=after)

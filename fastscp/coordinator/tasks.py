@@ -16,12 +16,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastscp import jsontext
+from fastscp.study.naming import study_key
 from fastscp.study.state import NEAR, TaskRow
 from fastscp.study.variables import Call
 
 FINISH = "finish"  #: kind of a ``FinishTask`` in the durable state; hooks have theirs
 #: (key of a worker's session, event number): what a worker waits for
 Cause = tuple[int, int]
+
+
+@dataclass
+class Numbers:
+    """The numbers given last: of a study, a task and an object, whoever they belong to."""
+
+    study: int = 0
+    task: int = 0
+    object: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,12 @@ class Plan:
     revision: int = 1  #: 0: nothing changed
     repeats: tuple[tuple[str, str], ...] = ()  #: (file to be removed, path under which its octets are kept)
     move: Move | None = None
+    sender: str = ""  #: section of the configuration file that the study came through
+
+    @property
+    def key(self) -> str:
+        """What the study is kept under."""
+        return study_key(self.sender, self.uid)
 
     @property
     def final_directory(self) -> str:

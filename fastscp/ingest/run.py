@@ -49,7 +49,7 @@ from fastscp.service.tidying import remove_leftovers
 from fastscp.store.hidden import state_path
 from fastscp.store.policy import Sync
 from fastscp.study.policy import Sorting
-from fastscp.worker.context import Shared, reception_context
+from fastscp.worker.context import reception_context
 from fastscp.worker.outcome import Caller
 from fastscp.worker.reporter import Reporter
 from fastscp.worker.told import Memory, new_incarnation
@@ -200,7 +200,7 @@ def be_worker(channel: Channel, config: Config, policy: IngestPolicy, associatio
     # objects are published one after another: there are no others to be flushed together with
     sync = Sync.NONE if config.store.sync is Sync.NONE else Sync.OBJECT
     directory = kind(config.store.output_directory, sync)
-    context = reception_context(config, directory, Shared())
+    context = reception_context(config, directory, None)
     moves = policy.placement is Placement.MOVE
     publisher = Publisher(PublishingPolicy(association, config.needs_coordinator, config.keeps_studies, config.tells_events, moves), caller,
                           config.store.output_directory)

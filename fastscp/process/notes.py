@@ -17,6 +17,7 @@ class Unstored(TypedDict):
     peer: str
     peer_host: str
     port: int
+    sender: str
     sop_class: str
     sop_instance: str
     study: str
@@ -57,6 +58,7 @@ class Rejected(TypedDict):
     peer: str
     peer_host: str
     port: int
+    sender: str
     reason: str
 
 

@@ -45,6 +45,7 @@ class Opened(TypedDict):
     #: host name, the address where there is none or names are not looked up; empty when it is still to come
     peer_host: str
     port: int
+    sender: str  #: section of the configuration file, "" for none
     max_pdu: int
 
 

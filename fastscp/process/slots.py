@@ -31,11 +31,14 @@ class Slots:
         self._file = os.memfd_create("fastscp-slots", os.MFD_CLOEXEC) if file is None else file
         self._held: dict[str, set[int]] = {}
 
-    def take(self, key: str) -> int | None:
-        """Return the number of a place that is this process's now, None when all are taken."""
+    def take(self, key: str, limit: int | None = None) -> int | None:
+        """Return the number of a place that is this process's now, None when all are taken.
+
+        ``limit`` is how many there are of this key, where that is not the same for all.
+        """
         held = self._held.get(key, set())
         first = first_octet(key)
-        for number in range(self._limit):
+        for number in range(self._limit if limit is None else limit):
             if number in held:
                 continue
             try:

@@ -63,10 +63,10 @@ class Key(TypedDict):
 
 
 class Place(TypedDict):
-    """The memory that counts the places of hosts or titles comes along."""
+    """The memory that counts the places of hosts, titles or sections comes along."""
 
     kind: Literal["place"]
-    of: Literal["hosts", "titles"]
+    of: Literal["hosts", "titles", "sections"]
 
 
 class Step(TypedDict):

@@ -52,7 +52,7 @@ def serve_descriptor(config: Config, settings: WorkerSettings) -> int:
         drop_privileges(config.network.user)
     set_title(f"association with {peer.address}")
     helper = None
-    if config.needs_coordinator:
+    if any(own.needs_coordinator for own in config.every):
         helper = CoordinatorChild(lambda control: run_coordinator(control, config), SystemProcesses(), sock)
         helper.wait_ready()
     if not config.access.enabled:  # commands of access rules may need them, as hooks may, which the coordinator runs

@@ -12,11 +12,14 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
+from fastscp.config.renewal import renewed
+from fastscp.coordinator.rules import encoded_rules
 from fastscp.errors import FastscpError, ProcessError
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.log.text import printable
@@ -30,7 +33,7 @@ from fastscp.net.listener import (
 from fastscp.net.systemd import adopt_listeners, watchdog_s
 from fastscp.process.flag import Flag
 from fastscp.process.renounce import renounce_new_privileges
-from fastscp.process.slots import Slots
+from fastscp.process.slots import MOST, Slots
 from fastscp.process.titles import set_title
 from fastscp.service.inheritance import adopt_predecessor, copy_of_key, with_inherited_key
 from fastscp.service.tidying import remove_leftovers
@@ -50,8 +53,11 @@ _log = logging.getLogger(APPLICATION)
 _network_log = logging.getLogger(NETWORK)
 
 
-def run(config: Config) -> int:
-    """Serve until told to stop; return the exit status of the program."""
+def run(config: Config, again: Callable[[], Config] | None = None) -> int:
+    """Serve until told to stop; return the exit status of the program.
+
+    ``again`` reads the configuration again, for a reload; it raises FastscpError.
+    """
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until there is something that another program could take over
     try:
         predecessor = adopt_predecessor()
@@ -60,13 +66,14 @@ def run(config: Config) -> int:
         if config.network.umask is not None:
             os.umask(config.network.umask)
         if config.network.mode is not ProcessMode.INETD:
-            remove_leftovers(config.store)
+            for own in config.every:
+                remove_leftovers(own.store)
         settings = worker_settings(config.network.tls, None if inherited is None else inherited.key)
         if config.network.mode is ProcessMode.INETD:
             from fastscp.service.inetd import serve_descriptor  # noqa: PLC0415 - one mode's own module
 
             return serve_descriptor(config, settings)
-        return serve(config, settings, predecessor)
+        return serve(config, settings, predecessor, again)
     except ProcessError as error:
         _log.error("%s", error)
         return 1
@@ -78,11 +85,11 @@ def run(config: Config) -> int:
 def completed(config: Config, inherited: Bequest | None = None) -> Config:
     """Settle what only the start can: which dictionaries there are, and the password of the key, unless it is inherited."""
     dictionaries = usable_dictionaries(config.output.dictionary_paths)
-    return replace(config, output=replace(config.output, dictionary_paths=dictionaries),
-                   network=replace(config.network, tls=with_credentials(config.network.tls, inherited)))
+    return config.settled(dictionaries, with_credentials(config.network.tls, inherited))
 
 
-def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | None = None) -> int:
+def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | None = None,
+          again: Callable[[], Config] | None = None) -> int:
     """Listen and run the acceptor process with its workers and the coordinator; ``predecessor`` is whom it follows."""
     from fastscp.acceptor.process import AcceptorProcess  # noqa: PLC0415 - an association from inetd has none
     from fastscp.acceptor.resolver import Resolver  # noqa: PLC0415 - as the process that owns it
@@ -97,8 +104,9 @@ def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | N
             raise ProcessError("no port to listen on")
         listeners = [open_listener(network.port, network.address_family)]
     descriptors = raise_descriptor_limit()
-    settings = replace(settings, shared=shared_by_workers(network, config.store, inherited))
-    policy, started = acceptor_policy(config, descriptors), children(config, settings, None if inherited is None else inherited.key)
+    settings = replace(settings, shared=shared_by_workers(config.network, config.stores, inherited, sections=again is not None))
+    policy, started = acceptor_policy(config, descriptors), children(
+        config, settings, None if inherited is None else inherited.key, again)
     preload(config)  # all code and tables are read while the files they are in can be
     if network.user is not None:
         from fastscp.service.privileges import drop_privileges  # noqa: PLC0415 - only with --user
@@ -145,22 +153,34 @@ def acceptor_policy(config: Config, descriptors: int) -> AcceptorPolicy:
     )
 
 
-def children(config: Config, settings: WorkerSettings, key: int | None = None) -> Children:
-    """Return what the acceptor process starts; ``key`` is an inherited copy of the TLS key."""
+def children(config: Config, settings: WorkerSettings, key: int | None = None,
+             again: Callable[[], Config] | None = None) -> Children:
+    """Return what the acceptor process starts; ``key`` is an inherited copy of the TLS key.
+
+    ``again`` reads the configuration again, where it can have changed.
+    """
     from fastscp.acceptor.policy import Children  # noqa: PLC0415 - as in serve
     from fastscp.coordinator import process as coordinator  # noqa: PLC0415 - imported once, before the forks
 
-    current = [settings]  #: what a worker that is forked now begins with
+    current = [(config, settings)]  #: what a process that is forked now begins with
 
     def worker(start: WorkerStart) -> int:
         renounce_new_privileges()
-        return run_worker(start, config, current[0])
+        return run_worker(start, *current[0])
 
     def run_coordinator(control: socket.socket, heartbeat: Heartbeat) -> int:
-        return coordinator.main(control, config, heartbeat)
+        return coordinator.main(control, current[0][0], heartbeat)
 
-    def reload() -> None:
-        current[0] = replace(worker_settings(config.network.tls), shared=settings.shared)
+    def reload() -> bytes | None:
+        now, shared = current[0][0], current[0][1].shared
+        if again is None:
+            current[0] = now, replace(worker_settings(config.network.tls), shared=shared)
+            return None
+        now, kept = renewed(now, again())
+        current[0] = now, replace(worker_settings(config.network.tls), shared=shared_anew(shared, now.stores))
+        for name in kept:
+            _log.warning("%s stays as it was until the next start", name)
+        return encoded_rules(now)
 
     return Children(worker, run_coordinator, reload, bequest(config.network, settings.shared.places, key))
 
@@ -176,13 +196,15 @@ def bequest(network: NetworkPolicy, places: Places, key: int | None = None) -> B
         key = copy_of_key(network.tls)
     return Bequest((), password=None if network.tls is None else network.tls.password, key=key,
                    hosts=None if places.hosts is None else places.hosts.fileno(),
-                   titles=None if places.titles is None else places.titles.fileno())
+                   titles=None if places.titles is None else places.titles.fileno(),
+                   sections=None if places.sections is None else places.sections.fileno())
 
 
 def run_worker(start: WorkerStart, config: Config, settings: WorkerSettings) -> int:
     """Be a worker process; return its exit status."""
     if start.predecessor:
-        remove_leftovers(config.store)
+        for own in config.every:
+            remove_leftovers(own.store)
     try:
         return Worker(start.control, config, settings, heartbeat=start.heartbeat).run()
     except (FastscpError, OSError) as error:
@@ -222,23 +244,35 @@ def worker_settings(tls: TLSPolicy | None, key: int | None = None) -> WorkerSett
     return WorkerSettings(tls_context=build_context(with_inherited_key(tls, key)))
 
 
-def shared_by_workers(network: NetworkPolicy, store: StorePolicy, inherited: Bequest | None = None) -> Shared:
-    """Make what the workers share, as far as it is wanted: with the places of a predecessor, if there is one."""
-    hosts, titles = (None, None) if inherited is None else (inherited.hosts, inherited.titles)
+def shared_by_workers(network: NetworkPolicy, stores: Mapping[str, StorePolicy], inherited: Bequest | None = None, *,
+                      sections: bool = False) -> Shared:
+    """Make what the workers share, as far as it is wanted: with the places of a predecessor, if there is one.
+
+    ``stores`` are those of the service ("") and of each section; ``sections`` tells whether there can be some.
+    """
+    hosts, titles, counted = (None, None, None) if inherited is None else (inherited.hosts, inherited.titles, inherited.sections)
     places = Places(None if network.max_per_host is None else Slots(network.max_per_host, hosts),
-                    None if network.max_per_title is None else Slots(network.max_per_title, titles))
-    return Shared(places, None if store.min_free is None else Flag())
+                    None if network.max_per_title is None else Slots(network.max_per_title, titles),
+                    Slots(MOST, counted) if sections else None)
+    return shared_anew(Shared(places), stores)
+
+
+def shared_anew(shared: Shared, stores: Mapping[str, StorePolicy]) -> Shared:
+    """Return what the workers share, with what other ``stores`` need."""
+    flags = shared.short_of_room
+    return replace(shared, short_of_room={name: flags[name] if name in flags else Flag() for name, store in stores.items()
+                                          if store.min_free is not None})
 
 
 def preload(config: Config) -> None:
     """Load once, before the forks, what every worker would load for itself, and what may be another version later."""
     from fastscp.dicom.rewrite import shared_dictionary  # noqa: PLC0415 - an inetd start does not always need it
 
-    if not config.output.bit_preserving:
+    if not all(own.output.bit_preserving for own in config.every):
         shared_dictionary(config.output.dictionary_paths, config.output.private_dictionary)
     if config.network.tls is not None:
         import fastscp.tls.transport  # noqa: PLC0415 - ssl is slow to import
-    if config.study.names_by_character_set:
+    if any(own.study.names_by_character_set for own in config.every):
         import fastscp.study.transliterate  # noqa: F401, PLC0415 - imports pydicom
 
 

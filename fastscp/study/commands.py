@@ -39,6 +39,10 @@ class Commands:
             for kind, command, letters, option in configured if command is not None
         }
 
+    def of(self, call: variables.Call) -> Commands:  # noqa: ARG002 - where there are several, they differ by call
+        """Return the commands that a call is one of."""
+        return self
+
     def has(self, kind: str) -> bool:
         """Whether that hook is configured."""
         return kind in self._templates

@@ -22,6 +22,7 @@ class Caller(TypedDict):
     peer: str
     peer_host: str
     port: int
+    sender: str  #: section of the configuration file, "" for none
 
 
 class Instance(TypedDict):
@@ -137,6 +138,7 @@ class ObjectRepeated(Occurrence):
     directory: str
     file: str
     removed: str
+    sender: str
 
 
 class StudyOpened(Occurrence):
@@ -145,6 +147,7 @@ class StudyOpened(Occurrence):
     event: Literal["study.opened"]
     study_uid: str
     directory: str
+    sender: str
 
 
 class StudyEnd(TypedDict):
@@ -171,6 +174,7 @@ class SeriesCompleted(Occurrence):
     study_uid: str
     series_uid: str
     directory: str
+    sender: str
 
 
 class Hook(TypedDict):
@@ -181,6 +185,7 @@ class Hook(TypedDict):
     study_uid: str
     directory: str
     command: str
+    sender: str
 
 
 class HookStarted(Occurrence, Hook):

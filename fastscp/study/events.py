@@ -129,17 +129,18 @@ def object_quarantined(when: float, kept: Mapping[str, Any]) -> ObjectQuarantine
 
 
 def object_repeated(when: float, study_uid: str, instance_uid: str, *, kept: tuple[str, str],
-                    removed: str) -> ObjectRepeated:
+                    removed: str, sender: str = "") -> ObjectRepeated:
     """The file of an object was removed, because the study has it with the same octets in (directory, file)."""
     directory, file = kept
     return {"schema": SCHEMA_VERSION, "event": "object.repeated", "time": _time(when), "study_uid": study_uid,
-            "sop_instance_uid": instance_uid, "directory": directory, "file": file, "removed": removed}
+            "sop_instance_uid": instance_uid, "directory": directory, "file": file, "removed": removed,
+            "sender": sender}
 
 
-def study_opened(when: float, uid: str, directory: str) -> StudyOpened:
+def study_opened(when: float, uid: str, directory: str, sender: str = "") -> StudyOpened:
     """The first object of a study is on its way."""
     return {"schema": SCHEMA_VERSION, "event": "study.opened", "time": _time(when), "study_uid": uid,
-            "directory": directory}
+            "directory": directory, "sender": sender}
 
 
 def study_completed(when: float, end: StudyEnd, opened: Mapping[str, Any],
@@ -154,10 +155,10 @@ def study_object(file: str, stored: Mapping[str, Any]) -> StudyObject:
     return {"file": file, "series_uid": stored["series"], **instance(stored)}
 
 
-def series_completed(when: float, study_uid: str, series_uid: str, directory: str) -> SeriesCompleted:
+def series_completed(when: float, study_uid: str, series_uid: str, directory: str, sender: str = "") -> SeriesCompleted:
     """A series ended."""
     return {"schema": SCHEMA_VERSION, "event": "series.completed", "time": _time(when), "study_uid": study_uid,
-            "series_uid": series_uid, "directory": directory}
+            "series_uid": series_uid, "directory": directory, "sender": sender}
 
 
 def hook_started(when: float, hook: Hook, arguments: list[str]) -> HookStarted:
@@ -179,7 +180,7 @@ def events_dropped(when: float, count: int) -> EventsDropped:
 def caller(opened: Mapping[str, Any]) -> Caller:
     """Return who is at the other end of an association."""
     return {"calling_aet": opened["calling_aet"], "called_aet": opened["called_aet"], "peer": opened["peer"],
-            "peer_host": opened["peer_host"] or opened["peer"], "port": opened["port"]}
+            "peer_host": opened["peer_host"] or opened["peer"], "port": opened["port"], "sender": opened.get("sender", "")}
 
 
 def instance(stored: Mapping[str, Any]) -> Instance:

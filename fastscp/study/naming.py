@@ -59,6 +59,17 @@ def study_uid(value: str) -> str:
     return "".join(value.partition("\\")[0].partition("\0")[0].split())
 
 
+def study_key(sender: str, uid: str) -> str:
+    """Return what a study is kept under: one that arrives through two sections is two. No UID has white space."""
+    return f"{sender} {uid}" if sender else uid
+
+
+def of_study_key(key: str) -> tuple[str, str]:
+    """Return the section and the UID of what ``study_key`` made."""
+    sender, _, uid = key.rpartition(" ")
+    return sender, uid
+
+
 def first_value(text: str) -> str:
     """Return the first of values separated by backslashes, without trailing padding."""
     return text.partition("\\")[0].rstrip(" \0")

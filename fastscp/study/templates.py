@@ -88,9 +88,9 @@ def _parse_arguments(command: str, letters: str, option: str) -> Template:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise UsageError(f"{option}: {error}: {command}") from error
+        raise UsageError(f"{option}: {error}: {command}", option=option) from error
     if not words:
-        raise UsageError(f"{option}: the command is empty")
+        raise UsageError(f"{option}: the command is empty", option=option)
     return Template(tuple(tuple(_split_plain(word, letters)) for word in words), in_shell=False)
 
 
@@ -180,7 +180,7 @@ class _Lexer:
     def _refuse(self, at: int, where: str) -> None:
         raise UsageError(
             f"{self._option}: {self._text[at : at + 2]} {where} cannot be replaced safely; use the environment "
-            f"variable {VARIABLES[self._text[at + 1]]} there, in double quotes: {self._text}")
+            f"variable {VARIABLES[self._text[at + 1]]} there, in double quotes: {self._text}", option=self._option)
 
     # -- the shell's language ---------------------------------------------------------------------
 

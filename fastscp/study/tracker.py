@@ -101,6 +101,11 @@ class Tracker:
         self._alone: set[int] = set()  #: numbers of the studies that are open alone
         self._recalls: list[Transfer] = []
 
+    def use(self, *, timeout_s: float | None, max_age_s: float | None) -> None:
+        """Go by other times from now on."""
+        self._timeout_s = timeout_s
+        self._max_age_s = max_age_s
+
     def __len__(self) -> int:
         return len(self._open)
 

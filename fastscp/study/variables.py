@@ -61,6 +61,11 @@ def end_of_study(opened: Mapping[str, Any], directory: str, study_uid: str, *, r
     return call
 
 
+def sender_of(call: Call) -> str:
+    """Return the section of the configuration file that a call belongs to, "" for none."""
+    return call["environment"].get("FASTSCP_SENDER", "")
+
+
 def with_host_name(call: Call, name: str) -> Call:
     """Return the call with the peer's host name in it."""
     text = clean(name)
@@ -86,6 +91,8 @@ def _call(event: str, values: dict[str, str], opened: Mapping[str, Any], texts: 
     environment["FASTSCP_EVENT"] = event
     environment["FASTSCP_PEER_ADDRESS"] = clean(opened["peer"])
     environment.update((name, clean(text)) for name, text in texts.items())
+    if opened.get("sender"):
+        environment["FASTSCP_SENDER"] = opened["sender"]
     call: Call = {"values": values, "environment": environment}
     if opened["peer"] and not opened["peer_host"]:
         call["host_of"] = opened["peer"]

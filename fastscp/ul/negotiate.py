@@ -43,6 +43,7 @@ _INSIGNIFICANT_TRANSFER_SYNTAX = "1.2.840.10008.1.2"
 # Reasons of the two rejecting sources that occur here (PS3.8 Table 9-21).
 _NO_REASON_GIVEN = 1
 _APPLICATION_CONTEXT_NOT_SUPPORTED = 2
+_CALLED_TITLE_NOT_RECOGNIZED = 7
 _PROTOCOL_VERSION_NOT_SUPPORTED = 2
 
 
@@ -88,6 +89,8 @@ def _rejection(request: AAssociateRQ, policy: NegotiationPolicy) -> AAssociateRJ
         return AAssociateRJ(REJECTED_PERMANENT, REJECT_SOURCE_USER, _NO_REASON_GIVEN)
     if request.application_context != APPLICATION_CONTEXT_NAME:
         return AAssociateRJ(REJECTED_PERMANENT, REJECT_SOURCE_USER, _APPLICATION_CONTEXT_NOT_SUPPORTED)
+    if policy.require_called and request.called_ae_title != policy.ae_title.strip(" "):
+        return AAssociateRJ(REJECTED_PERMANENT, REJECT_SOURCE_USER, _CALLED_TITLE_NOT_RECOGNIZED)
     if (policy.reject_without_implementation_class_uid
             and not request.user_information.implementation_class_uid):
         return AAssociateRJ(REJECTED_PERMANENT, REJECT_SOURCE_USER, _NO_REASON_GIVEN)

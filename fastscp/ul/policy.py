@@ -34,6 +34,7 @@ class NegotiationPolicy:
     ae_title: str = "STORESCP"
     max_pdu_length: int = 16384
     refuse: bool = False  #: ``--refuse``
+    require_called: bool = False  #: ``--require-called-aet``: only ``ae_title`` may be called
     reject_without_implementation_class_uid: bool = False  #: ``--reject``
     implementation_class_uid: str = ""
     implementation_version_name: str = ""

@@ -33,10 +33,11 @@ from fastscp.ul import describe
 from fastscp.ul.association import Association
 from fastscp.ul.events import Aborted, Established, Rejected, ReleaseRequested
 from fastscp.ul.pdu import P_DATA_TF
+from fastscp.worker.choosing import DENIED, answers_to
 from fastscp.worker.context import ConnectionContext
 from fastscp.worker.express import lane_of
 from fastscp.worker.flow import Flow, Lane
-from fastscp.worker.limits import PEER_LEFT, Admittance, Patience, answers_within
+from fastscp.worker.limits import PEER_LEFT, Admittance, Patience
 from fastscp.worker.narration import log_established, log_late, log_published, silence
 from fastscp.worker.publication import Published
 from fastscp.worker.service import StorageService
@@ -60,13 +61,22 @@ class Connection:
         self._context = context
         self._finished = finished
         self._stream = Stream(context.loop, transport, self.ready)
-        self._admittance = Admittance(context.places, peer) if context.places else None
-        self._association = Association(answers_within(context.answers, self._admittance))
+        self._admittance = Admittance(context.places, peer) if context.places or context.sections else None
+        self._association = Association(answers_to(context, self._admittance, peer, self._join))
         self.flow = Flow(self, context, self._stream, self._association)
         self._patience = Patience(context.loop, context.network, partial(self.flow.enter, self._timed_out),
                                   partial(self.flow.enter, self._expired))
         self.storage = StorageService(self, context.service)
+        self._denied = False  #: the address is to blame
         self._watched = True  #: whether the end of the connection is looked for while the peer waits for a hook
+
+    def _join(self, context: ConnectionContext | None) -> None:
+        """Belong to a section, before anything else has happened: its rules count from here on. None: to nobody's."""
+        self._denied = context is None
+        if context is not None:
+            self._context = context
+            self.storage = StorageService(self, context.service, context.sender)
+            self._patience.use(context.network)
 
     def name_peer(self, host: str) -> None:
         """Take the host name that was looked up meanwhile; "" when there is none."""
@@ -217,8 +227,12 @@ class Connection:
             self.abort(why, source=0, reason=0)  # now, not after its first object was stored
 
     def _on_rejected(self, event: Rejected) -> None:
-        reason = describe.rejected(event)
+        reason = DENIED if self._denied else describe.rejected(event)
         self.storage.outcomes.rejected(event.request, reason)
+        if self._denied:  # as access rules do it: without a word
+            _log.warning("%s: %s", self.storage.caller, reason)
+            self._close("failed", reason)
+            return
         _application_log.info("Refusing Association from %s: %s", self.storage.caller, reason)
         self._await_close(self._context.network.acse_timeout_s)
 

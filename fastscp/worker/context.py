@@ -7,11 +7,12 @@ the ``ReceptionContext`` in that. ``worker_context`` makes all three once per pr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from fastscp.config.network import FaultPolicy, NetworkPolicy
+from fastscp.config.senders import Senders
 from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.rewrite import Shapes
 from fastscp.log import setup as log
@@ -120,7 +121,17 @@ class ConnectionContext:
     said: PeerLimit  #: counts what is logged for each peer
     places: Places = field(default_factory=Places)  #: of hosts and titles
     depot: Depot | None = None  #: where the express lanes put objects; None: there are none
+    sender: str = ""  #: the section of the configuration file that this is for
+    sections: Sections | None = None  #: which context an association gets, where that is not always this one
     clock: Callable[[], float] = time.monotonic  #: what turns are measured with, seconds
+
+
+@dataclass(frozen=True)
+class Sections:
+    """The sections of the configuration file, and what the connections of each use."""
+
+    senders: Senders
+    contexts: Mapping[str, ConnectionContext]
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,7 @@ class Shared:
     """What all workers share, made before the first is forked."""
 
     places: Places = field(default_factory=Places)  #: of hosts and titles
-    short_of_room: Flag | None = None
+    short_of_room: Mapping[str, Flag] = field(default_factory=dict)  #: by section; "" is the service
 
 
 def _quarantine(config: Config) -> Quarantine | None:
@@ -142,31 +153,55 @@ def _group(store: StorePolicy, loop: Loop) -> Group | None:
     return Group(loop, store.output_directory) if store.sync is Sync.GROUP and not store.ignore else None
 
 
-def _room(store: StorePolicy, shared: Shared) -> Room | None:
+def _room(store: StorePolicy, short: Flag | None) -> Room | None:
     if store.min_free is None or store.ignore:
         return None
-    return Room(store.output_directory or "/", store.min_free, shared.short_of_room)
+    return Room(store.output_directory or "/", store.min_free, short)
 
 
-def reception_context(config: Config, directory: OutputDirectory, shared: Shared) -> ReceptionContext:
+def reception_context(config: Config, directory: OutputDirectory, short: Flag | None) -> ReceptionContext:
     """Compose what objects are received with; their temporaries are made in ``directory``."""
     return ReceptionContext(
         output=config.output, store=config.store, directory=directory, shapes=Shapes(),
         sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest, quarantine=_quarantine(config),
-        own=OwnPaths(files=(*config.own_files, *log.files())), room=_room(config.store, shared))
+        own=OwnPaths(files=(*config.own_files, *log.files())), room=_room(config.store, short))
 
 
 def worker_context(config: Config, loop: Loop, reporter: Reporter, incarnation: str,
                    shared: Shared | None = None) -> ConnectionContext:
-    """Compose what a worker's connections use."""
+    """Compose what a worker's connections use, those of each section what is for it."""
     shared = shared or Shared()
-    reception = reception_context(config, OutputDirectory(config.store.output_directory or "/", config.store.sync), shared)
+    common = Common(loop, reporter, incarnation, Intake(loop, _BUFFER_OCTETS), PeerLimit(time.monotonic, loop.call_later),
+                    shared)
+    context = _context_of(config, common, "")
+    if not config.senders:
+        return context
+    contexts = {name: _context_of(own, common, name) for name, own in config.by_sender.items()}
+    return replace(context, sections=Sections(config.senders, contexts))
+
+
+@dataclass(frozen=True)
+class Common:
+    """What the contexts of all sections of a worker share."""
+
+    loop: Loop
+    reporter: Reporter
+    incarnation: str
+    intake: Intake
+    said: PeerLimit
+    shared: Shared
+
+
+def _context_of(config: Config, common: Common, sender: str) -> ConnectionContext:
+    loop, reporter = common.loop, common.reporter
+    reception = reception_context(config, OutputDirectory(config.store.output_directory or "/", config.store.sync),
+                                  common.shared.short_of_room.get(sender))
     service = ServiceContext(
         loop=loop, reception=reception, reporter=reporter if config.needs_coordinator else None,
         durable=config.keeps_studies, places=reception.sorted and config.keeps_studies,
-        hooks_first=config.hooks.synchronous, faults=config.faults, intake=Intake(loop, _BUFFER_OCTETS),
+        hooks_first=config.hooks.synchronous, faults=config.faults, intake=common.intake,
         listener=reporter if config.tells_events else None, group=_group(config.store, loop))
     return ConnectionContext(
         loop=loop, answers=Answers(config.negotiation),
-        network=config.network, incarnation=incarnation, log_contexts=config.log.presentation_contexts,
-        service=service, said=PeerLimit(time.monotonic, loop.call_later), places=shared.places)
+        network=config.network, incarnation=common.incarnation, log_contexts=config.log.presentation_contexts,
+        service=service, said=common.said, places=common.shared.places, sender=sender)

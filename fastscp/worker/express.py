@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from fastscp import core
 from fastscp.config.network import FaultPolicy
@@ -21,7 +22,7 @@ from fastscp.dicom.uids import VERIFICATION, file_name_prefix, transfer_syntax
 from fastscp.log.names import APPLICATION
 from fastscp.store.policy import FileNames, OnDuplicate, Sync
 from fastscp.ul.events import Established
-from fastscp.worker.context import ServiceContext
+from fastscp.worker.context import ConnectionContext, ServiceContext
 from fastscp.worker.flow import Lane
 from fastscp.worker.reporting import OpenDirectories, ReportingLane, Speaker, Telling
 
@@ -46,6 +47,14 @@ def depot_of(context: ServiceContext) -> core.Depot | None:
     return core.Depot(reception.directory, os.fsencode(reception.directory.path), os.fsencode(store.extension),
                       files=reception.output.file_format, preserving=reception.output.bit_preserving,
                       shapes=reception.shapes, most_octets=store.max_object_octets)
+
+
+def with_lanes(context: ConnectionContext) -> ConnectionContext:
+    """Return a context, and those of its sections, with where the express lanes put objects."""
+    sections = context.sections
+    if sections is not None:
+        sections = replace(sections, contexts={name: with_lanes(own) for name, own in sections.contexts.items()})
+    return replace(context, depot=depot_of(context.service), sections=sections)
 
 
 def lane_of(depot: core.Depot, service: ServiceContext, connection: Speaker, event: Established,

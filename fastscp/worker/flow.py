@@ -182,6 +182,11 @@ class Flow:
         """Whether something that the peer has begun is not complete."""
         return self._association.inside_pdu or self.inbox.inside_message or self._gathering.active
 
+    @property
+    def gathering(self) -> bool:
+        """Whether a message waits here until it is whole."""
+        return self._gathering.active
+
     def _gather(self, lane: Lane) -> bool:
         """Leave a message that the lane can take in the buffer until it is whole; False where that is of no use."""
         inbox = self.inbox

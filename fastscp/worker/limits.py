@@ -26,9 +26,10 @@ class Places:
 
     hosts: Slots | None = None
     titles: Slots | None = None
+    sections: Slots | None = None  #: each section of the configuration file has a number of its own
 
     def __bool__(self) -> bool:
-        """Whether anything is limited."""
+        """Whether hosts or titles are limited."""
         return self.hosts is not None or self.titles is not None
 
 
@@ -49,10 +50,14 @@ class Admittance:
         """Take the place of an association; False when there is none (PS3.8 Table 9-21, local limit exceeded)."""
         return not self._host_is_full and self._take(self._places.titles, f"title {request.calling_ae_title}")
 
-    def _take(self, slots: Slots | None, key: str) -> bool:
+    def may_join(self, section: str, limit: int | None) -> bool:
+        """Take a place of a section; False when there is none."""
+        return limit is None or self._take(self._places.sections, f"section {section}", limit)
+
+    def _take(self, slots: Slots | None, key: str, limit: int | None = None) -> bool:
         if slots is None:
             return True
-        number = slots.take(key)
+        number = slots.take(key, limit)
         if number is None:
             return False
         self._held.append((slots, key, number))
@@ -76,21 +81,33 @@ class Patience:
     ``late`` is called when the next step is overdue, ``expired`` (with a reason) when a total limit is.
     """
 
-    __slots__ = ("_association", "_mark", "_message", "_network", "_step")
+    __slots__ = ("_association", "_begun", "_expired", "_loop", "_mark", "_message", "_network", "_step")
 
     def __init__(self, loop: Loop, network: NetworkPolicy, late: Callable[[], None], expired: Callable[[str], None]) -> None:
+        self._loop = loop
         self._network = network
+        self._expired = expired
+        self._begun = loop.now
         self._step = Deadline(loop, late)
         self._association: Deadline | None = None
         self._message: Deadline | None = None
         self._mark: float | None = None
+        self._limit_totals()
+
+    def _limit_totals(self) -> None:
+        """Make the limits on an association and on a message anew."""
+        network = self._network
+        for deadline in (self._association, self._message):
+            if deadline is not None:
+                deadline.cancel()
+        self._association = self._message = self._mark = None
         if network.association_timeout_s is not None:
             why = f"the association takes longer than {network.association_timeout_s:g} seconds"
-            self._association = Deadline(loop, lambda: expired(why))
-            self._association.set(network.association_timeout_s)
+            self._association = Deadline(self._loop, lambda: self._expired(why))
+            self._association.set(max(0.0, self._begun + network.association_timeout_s - self._loop.now))
         if network.object_timeout_s is not None:
             reason = f"a message takes longer than {network.object_timeout_s:g} seconds"
-            self._message = Deadline(loop, lambda: expired(reason))
+            self._message = Deadline(self._loop, lambda: self._expired(reason))
 
     def step(self, limit_s: float | None) -> None:
         """Give the next step so long, from now on."""
@@ -112,6 +129,13 @@ class Patience:
         if message is not None and self._mark != (mark if inside else None):
             self._mark = mark if inside else None
             message.set(network.object_timeout_s if inside else None)
+
+    def use(self, network: NetworkPolicy) -> None:
+        """Keep to other limits from now on; the time that the association has had counts."""
+        if network == self._network:
+            return
+        self._network = network
+        self._limit_totals()
 
     def cancel(self) -> None:
         """Limit nothing any more."""

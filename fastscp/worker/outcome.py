@@ -46,11 +46,12 @@ class Caller:
     calling_aet: str = ""
     called_aet: str = ""
     introduced: bool = False
+    sender: str = ""  #: section of the configuration file
 
     def fields(self) -> event_types.Caller:
         """Return what packets and events say of it."""
         return {"calling_aet": self.calling_aet, "called_aet": self.called_aet, "peer": self.peer.address,
-                "peer_host": self.peer.name, "port": self.peer.port}
+                "peer_host": self.peer.name, "port": self.peer.port, "sender": self.sender}
 
     def introduce(self, request: AAssociateRQ) -> None:
         """Take the titles from an association request."""

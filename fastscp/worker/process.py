@@ -18,7 +18,7 @@ import signal
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastscp.config import Config
@@ -34,7 +34,7 @@ from fastscp.store.hidden import state_path
 from fastscp.store.policy import Sync
 from fastscp.worker.connection import Connection
 from fastscp.worker.context import Shared, worker_context
-from fastscp.worker.express import depot_of
+from fastscp.worker.express import with_lanes
 from fastscp.worker.reporter import Reporter
 from fastscp.worker.told import Memory, new_incarnation
 
@@ -56,7 +56,7 @@ class WorkerSettings:
 
 def _journal(config: Config, incarnation: str) -> Journal | None:
     """Return where events are kept that were answered; None where answers wait for the coordinator, or are of no interest to it."""
-    if not config.keeps_studies or config.store.sync is not Sync.NONE or config.network.mode is ProcessMode.INETD:
+    if not any(own.keeps_studies for own in config.every) or config.store.sync is not Sync.NONE or config.network.mode is ProcessMode.INETD:
         return None
     state = state_path(config.study.state_directory, config.store.output_directory)
     return Journal(state / journal.DIRECTORY, incarnation)
@@ -75,7 +75,8 @@ class Worker:
         incarnation = new_incarnation(time.time())
         self.reporter = Reporter(self.loop, incarnation, self._unconnected, self._hold, Memory(journal=_journal(config, incarnation)))
         context = worker_context(config, self.loop, self.reporter, incarnation, settings.shared)
-        self._context = replace(context, depot=depot_of(context.service))
+        self._context = with_lanes(context)
+        self._reports = any(own.needs_coordinator for own in config.every)
         self._network = config.network
         self._only_one = only_one
         self._heartbeat = heartbeat
@@ -168,7 +169,7 @@ class Worker:
 
     def _end_without_coordinator(self) -> None:
         """Nobody is left who could bring another coordinator: what needs one would wait for nothing, so its peers are told."""
-        if self._context.service.reporter is not None and not self.reporter.connected:
+        if self._reports and not self.reporter.connected:
             _log.error("neither acceptor process nor coordinator is left, ending every association")
             self._give_up()
 
@@ -256,8 +257,9 @@ class Worker:
         """End associations that have been asking for nothing; look again while others are under way."""
         now = self.loop.now
         for connection in list(self._connections):
-            busy = (connection.blocked and not connection.storage.turnstile.held) or connection.storage.busy or connection.flow.inside
-            if not busy and now - connection.storage.idle_since >= _IDLE_S:
+            storage = connection.storage
+            busy = (connection.blocked and not storage.turnstile.held) or storage.busy or connection.flow.gathering
+            if not busy and now - storage.idle_since >= _IDLE_S:
                 connection.abort("the service stops", source=2, reason=0)
         if self._connections:
             self.loop.call_later(_IDLE_S / 4, self._end_idle)
@@ -268,7 +270,7 @@ class Worker:
         """Stop once the coordinator has every event: a last answer may have been sent before its ack."""
         if self._connections:
             return
-        if self.reporter.idle or self._context.service.reporter is None:
+        if self.reporter.idle or not self._reports:
             self.loop.stop()
         else:
             self.loop.call_later(0.02, self._stop_when_told)

@@ -40,26 +40,24 @@ class OpenDirectories:
     def find(self, path: str) -> tuple[int, int, int] | None:
         """Return descriptor, device and inode number of a directory; None where the path leads to none, or to a link.
 
-        The descriptor is good until the next call.
+        The descriptor is good until the next call. The path may lead elsewhere meanwhile: who notices says so (``forget``).
         """
         found = self._open.get(path)
+        if found is not None:
+            self._open.move_to_end(path)
+            return found
         try:
-            status = os.lstat(path)
-            if found is not None and (status.st_dev, status.st_ino) == found[1:]:
-                self._open.move_to_end(path)
-                return found
-            self._close(path)
             fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
-            self._close(path)
             return None
         if len(self._open) == _MOST_DIRECTORIES:
-            self._close(next(iter(self._open)))
+            self.forget(next(iter(self._open)))
         status = os.fstat(fd)
         self._open[path] = opened = fd, status.st_dev, status.st_ino
         return opened
 
-    def _close(self, path: str) -> None:
+    def forget(self, path: str) -> None:
+        """Open a directory anew when it is wanted next."""
         found = self._open.pop(path, None)
         if found is not None:
             os.close(found[0])
@@ -120,6 +118,8 @@ class ReportingLane:
         begun = time.monotonic()
         taken = self._lane.take(octets, answers, most)
         told = self._lane.told
+        if context.places and not told:
+            self._directories.forget(self.directory)  # another may be there now
         if told:
             self._tell(told, (time.monotonic() - begun) / len(told), answers, output)
         return taken

@@ -45,8 +45,9 @@ _application_log = logging.getLogger(APPLICATION)
 class StorageService:
     """Serves the DIMSE items of one connection."""
 
-    def __init__(self, connection: Dialogue, context: ServiceContext) -> None:
-        self.caller = Caller(connection.peer)
+    def __init__(self, connection: Dialogue, context: ServiceContext, sender: str = "") -> None:
+        """``sender`` is the section of the configuration file that the association belongs to."""
+        self.caller = Caller(connection.peer, sender=sender)
         self.outcomes = Outcomes(connection.name, self.caller, context.reporter, context.listener)
         self.idle_since = context.loop.now
         self._connection = connection

@@ -56,6 +56,7 @@ OWN = """
 --association-timeout | --object-timeout | --umask | --user | --hosts-allow | --hosts-deny | --on-late | --study-max-age
 --study-manifest | --state-dir | --transliterate-names | --private-dictionary | --quarantine | --on-duplicate | --exec-on-eoseries
 --exec-argv | --hook-jobs | --hook-timeout | --event-log | --event-digest | --log-json | --completed-directory
+--config | --require-called-aet | --check-config | --print-config
 --hook-retries | --max-waiting-hooks | --max-object-size | --max-inflated-size | --min-free | --sync
 """
 

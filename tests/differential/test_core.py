@@ -40,13 +40,16 @@ def send(server: Server, directory: Path, instance: Instance) -> tuple[list[obje
         else:
             scu.release()
     files = {}
-    for entry in os.scandir(directory):
-        files[entry.name] = Path(entry.path).read_bytes()
-        os.unlink(entry.path)
+    for parent, _, names in os.walk(directory):  # a directory that never got an object goes meanwhile
+        if ".fastscp" not in Path(parent).parts:
+            for path in (Path(parent, name) for name in names):
+                files[str(path.relative_to(directory))] = path.read_bytes()
+                path.unlink()
     return answers, files
 
 
-@pytest.mark.parametrize("words", ["+xa", "+B +xa", "+ti", "+tb", "-F -fe .dcm +xa", "+g -e +xa", "+p 64 0 +xa"])
+@pytest.mark.parametrize("words", ["+xa", "+B +xa", "+ti", "+tb", "-F -fe .dcm +xa", "+g -e +xa", "+p 64 0 +xa",
+                                   "-su P +xa"])
 def test_every_real_file_is_answered_and_stored_alike(tmp_path: Path, words: str) -> None:
     directories = [tmp_path / "compiled", tmp_path / "pure"]
     for directory in directories:

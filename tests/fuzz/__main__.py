@@ -9,6 +9,7 @@ What it finds is written to ``crash-*`` in the working directory. It goes, made 
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -26,6 +27,7 @@ def main() -> None:
         from tests.fuzz.targets import TARGETS, seeds
     if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
         sys.exit(f"usage: scripts/fuzz {{{','.join(TARGETS)}}} [options of libFuzzer]")
+    logging.disable()  # what is refused is refused a million times
     name, *options = sys.argv[1:]
     corpus = tempfile.mkdtemp(prefix=f"fuzz-{name}-")
     if all(word.startswith("-") for word in options):

@@ -7,4 +7,5 @@ FOUND: dict[str, list[tuple[str, bytes]]] = {
     "negotiation": [],
     "commands": [],
     "datasets": [],
+    "lane": [],
 }

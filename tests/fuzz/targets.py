@@ -4,6 +4,7 @@
     negotiation  the body of an A-ASSOCIATE-RQ, its answer, what the log says of both
     commands     a command set, its response
     datasets     a data set in some transfer syntax under some output options
+    lane         C-STORE requests: a connection with an express lane beside one without
 
 Every oracle: only the documented exceptions, the same result however the octets are cut, no more output than the input
 is worth, bounded time, and the way back where there is one. Memory is bounded by who runs them.
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from fastscp import core
 from fastscp.config.negotiation import standard_policy
 from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.rewrite import Rewriter, Shapes
@@ -41,6 +43,7 @@ from fastscp.ul.describe import established as describe_established
 from fastscp.ul.encode import encode_associate_rq, encode_pdu
 from fastscp.ul.pdu import AcceptedContext
 from tests.corpus import wire
+from tests.fuzz import lane as express
 from tests.support import datasets as ds
 from tests.support.harm_data import DATA_SETS
 from tests.support.memory import MemorySink, rewritten
@@ -249,8 +252,13 @@ def _in_time(target: Target) -> Target:
     return bounded
 
 
+def lane(data: bytes) -> None:
+    """With the compiled core or without, the same files and answers."""
+    express.check(data[:LARGEST])
+
+
 TARGETS: dict[str, Target] = {
-    target.__name__: _in_time(target) for target in (pdus, negotiation, commands, datasets)}
+    target.__name__: _in_time(target) for target in (pdus, negotiation, commands, datasets, *((lane,) if core.ACTIVE else ()))}
 
 
 def seeds(name: str) -> list[bytes]:
@@ -266,6 +274,8 @@ def seeds(name: str) -> list[bytes]:
     if name == "commands":
         return [wire.store_command(), wire.echo_command(), *(wire.other_command(field) for field in (0x20, 0x8001, 0x0FFF, 0x140)),
                 wire.command(*wire.store_elements(1, "1.2 ", "1.2\0\0").values())]
+    if name == "lane":
+        return express.seeds()
     return _data_set_seeds()
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from fastscp import core
+from tests.fuzz import lane
 from tests.fuzz.found import FOUND
 from tests.fuzz.mutations import mutated
 from tests.fuzz.targets import TARGETS, seeds
@@ -23,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_target_has_seeds_and_a_place_for_what_is_found() -> None:
-    assert set(FOUND) == set(TARGETS)
+    assert set(FOUND) == {*TARGETS, "lane"}  # which is no target where the core is not compiled
     assert all(seeds(name) for name in TARGETS)
     assert len(seeds("datasets")) > 80, "pydicom's files among them"
 
@@ -34,6 +36,14 @@ def test_seeds_and_what_was_found(name: str) -> None:
         TARGETS[name](octets)
     for _, octets in FOUND[name]:
         TARGETS[name](octets)
+
+
+@pytest.mark.skipif(not core.ACTIVE, reason="the core is not compiled here")
+def test_the_lane_has_seeds_that_it_takes_and_others() -> None:
+    taken = [lane.check(octets) for octets in seeds("lane")]
+    assert sum(count > 0 for count in taken) > 20
+    assert sum(count == 0 for count in taken) > 5
+    assert max(taken) > 2 * len(lane.HEAD) + 2000, "two messages at once"
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -209,7 +209,7 @@ def test_start_reload_and_end_are_said_once_by_one_process(output: Path) -> None
         server.stop()
         lines = server.log().decode().splitlines()
     assert lines == [f"I: listening on 0.0.0.0:{server.port} (no TLS), 4 workers, output directory {output}",
-                     "I: reloading access rules, certificates and the event log",
+                     "I: reloading configuration, access rules, certificates and the event log",
                      "I: draining: no further connections, 0 may end within 30 seconds", "I: stopped"]
 
 

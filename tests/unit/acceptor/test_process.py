@@ -17,7 +17,7 @@ from fastscp.acceptor.process import AcceptorProcess
 from fastscp.acceptor.resolver import HostName
 from fastscp.access.policy import AccessPolicy
 from fastscp.errors import UsageError
-from fastscp.process import fdpass
+from fastscp.process import fdpass, packets
 from fastscp.process.loop import IN
 from tests.support.fake_processes import (
     FakeChildren,
@@ -794,7 +794,7 @@ def test_drain_stop_and_end_say_so(service, caplog):
 def test_reload_says_so(service, caplog):
     caplog.set_level(logging.INFO)
     service().start().loop.send_signal(signal.SIGHUP)
-    assert caplog.messages == ["reloading access rules, certificates and the event log"]
+    assert caplog.messages == ["reloading configuration, access rules, certificates and the event log"]
 
 
 def test_certificates_that_cannot_be_read_are_told_once(service, caplog):
@@ -806,4 +806,18 @@ def test_certificates_that_cannot_be_read_are_told_once(service, caplog):
     running.start()
     running.loop.send_signal(signal.SIGHUP)
     assert running.coordinator.kinds() == ["reload", "worker"]
-    assert caplog.messages == ["certificates not reloaded: no such certificate"]
+    assert caplog.messages == ["not reloaded, what was in force stays: no such certificate"]
+
+
+def test_rules_that_were_read_again_go_to_the_coordinator(service):
+    running = service()
+    running.process._children = dataclasses.replace(running.far.children, reload=lambda: b"the rules")
+    running.start()
+    running.coordinator.hear()
+    running.loop.send_signal(signal.SIGHUP)
+    octets, descriptor = fdpass.receive(running.coordinator.channel)
+    assert packets.decode_order(octets)["kind"] == "reload"
+    assert descriptor is not None
+    with open(descriptor, "rb") as file:
+        file.seek(0)
+        assert file.read() == b"the rules"

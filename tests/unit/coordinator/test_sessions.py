@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 
 from fastscp.coordinator.backlog import Backlog
-from fastscp.coordinator.finishing import Finisher
+from fastscp.coordinator.by_sender import StudiesBySender
 from fastscp.coordinator.placing import Placer
+from fastscp.coordinator.rules import AllRules, Rules
 from fastscp.coordinator.sessions import Sessions
 from fastscp.coordinator.state import SqliteState
-from fastscp.coordinator.studies import Studies
 from fastscp.coordinator.tasks import Lanes, Task
 from fastscp.errors import ProcessError
 from fastscp.process.loop import IN
-from fastscp.store.own_paths import OwnPaths
 from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from tests.support import said
 from tests.support.fakes import FakeLoop, FakeSink, FakeSocket
@@ -36,12 +35,11 @@ class Bench:
         self.changes = 0
         self.state = SqliteState(None)
         self.studies = None
+        rules = AllRules({"": Rules(BY_UID, hooks, str(output), ignore=False, keeps_studies=tracks)}, (), ())
         if tracks:
-            finisher = Finisher(BY_UID, self.state, self.sink)
-            placer = Placer(BY_UID, str(output), OwnPaths())
-            self.studies = Studies(BY_UID, hooks, self.state, self.lanes, placer, finisher, self.sink)
-        self.backlog = Backlog(self.lanes, self.state)
-        self.sessions = Sessions(self.loop, self.lanes, self.studies, self.backlog, self.sink, hooks, str(output),
+            self.studies = StudiesBySender(rules, self.state, self.lanes, self.sink)
+        self.backlog = Backlog(self.lanes, self.state, numbers=None if self.studies is None else self.studies.numbers)
+        self.sessions = Sessions(self.loop, self.lanes, self.studies, self.backlog, self.sink, rules,
                                  known=known or {}, changed=self.change, **more)
 
     def change(self) -> None:
@@ -338,6 +336,36 @@ def test_hook_of_an_object_without_study_goes_into_the_backlog_with_its_worker(t
     assert bench.state.recover().events == {"w": 4}
 
 
+def test_hook_of_a_section_without_studies_is_in_the_state_before_a_later_object_of_another_is(tmp_path: Path) -> None:
+    """Else the death of the coordinator would lose it: what is told again up to the highest event in the state counts as known."""
+    bench = Bench(tmp_path)
+    rules = bench.studies._rules if bench.studies is not None else None
+    assert rules is not None
+    plain = Rules(StudyPolicy(), HookPolicy(on_reception="plain"), str(tmp_path), ignore=False, keeps_studies=False)
+    bench.sessions.use(AllRules({**rules.by_sender, "plain": plain}, (), ()))
+    worker = bench.connect()
+    bench.say(worker, {**said.opened("p"), "sender": "plain"}, said.stored(4, "1.1", str(tmp_path), association="p"))
+    recovered = bench.state.recover()
+    assert [task.kind for task in recovered.tasks] == ["reception"]
+    assert recovered.studies == []
+    assert recovered.events == {"w": 4}
+    bench.say(worker, said.stored(5, "1.2", str(tmp_path)))
+    assert [study.uid for study in bench.state.recover().studies] == ["1.2"]
+    numbers = [task.number for task in bench.state.recover().tasks]
+    assert numbers == sorted(set(numbers))
+
+
+def test_place_that_was_given_before_a_reload_is_a_studys_all_the_same(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    worker = bench.connect()
+    bench.say(worker, said.place(1, "1.1"))
+    directory = bench.told(worker)[-1]["directory"]
+    untracked = Rules(StudyPolicy(), HookPolicy(), str(tmp_path), ignore=False, keeps_studies=False)
+    bench.sessions.use(AllRules({"": untracked}, (), ()))
+    bench.say(worker, said.stored(1, "1.1", directory, request=1))
+    assert [study.objects for study in bench.state.recover().studies] == [1]
+
+
 def test_name_of_a_host_is_that_of_its_open_associations_from_then_on(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     worker = bench.connect()
@@ -475,7 +503,7 @@ def test_association_that_ends_gives_back_what_it_keeps(tmp_path: Path) -> None:
     worker = bench.connect()
     bench.say(worker, said.place(1, "1.1"), said.stored(1, "1.1", f"{tmp_path}/1.1", "CT.1", request=1, keeps=True))
     assert bench.studies is not None
-    study = bench.studies._tracker.find("1.1")
+    study = bench.studies.of("")._tracker.find("1.1")
     assert study is not None
     assert study.transfers == len(study.kept) == 1
     bench.say(worker, said.closed("a"))

@@ -13,12 +13,13 @@ from fastscp.acceptor.predecessor import Inheritance
 from fastscp.access.policy import AccessPolicy
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, ProcessMode, TLSPolicy
+from fastscp.coordinator.rules import decoded_rules
 from fastscp.dicom.options import OutputOptions, PrivateDictionary
 from fastscp.errors import ProcessError, StorageError, UsageError
 from fastscp.log.policy import LogPolicy
 from fastscp.service import run as module
 from fastscp.service import tidying
-from fastscp.store.policy import StorePolicy
+from fastscp.store.policy import MinFree, StorePolicy
 from fastscp.study.policy import HookPolicy, StudyPolicy
 from fastscp.worker.context import Shared
 from fastscp.worker.limits import Places
@@ -203,6 +204,39 @@ def test_workers_begin_with_what_was_reloaded(monkeypatch):
     assert all(settings.shared is shared for settings in begun)
 
 
+def test_configuration_that_was_reloaded_is_that_of_new_children(monkeypatch, caplog, tmp_path):
+    begun = []
+    monkeypatch.setattr(module, "renounce_new_privileges", lambda: None)
+    monkeypatch.setattr(module, "run_worker", lambda start, config, settings: begun.append((config, settings)) or 0)
+    monkeypatch.setattr("fastscp.coordinator.process.main", lambda control, config, heartbeat: begun.append((config, None)) or 0)
+    old = replace(CONFIG, store=StorePolicy("/old"))
+    new = replace(old, store=StorePolicy("/new"), network=replace(old.network, workers=99),
+                  by_sender={"ct": replace(old, store=StorePolicy("/ct", min_free=MinFree("1", 1)))})
+    answers = [new, UsageError("f:3: wrong"), new]
+
+    def again():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    children = module.children(old, WorkerSettings(shared=Shared()), again=again)
+    rules = children.reload()
+    assert decoded_rules(rules).of("ct").output_directory == "/ct"
+    assert caplog.messages == ["workers stays as it was until the next start"]
+    children.worker(WorkerStart(0, "channel"))
+    with pytest.raises(UsageError):
+        children.reload()
+    children.worker(WorkerStart(0, "channel"))
+    children.coordinator("channel", None)
+    assert {config.store.output_directory for config, _ in begun} == {"/new"}
+    assert all(config.network == old.network for config, _ in begun)
+    flag = begun[0][1].shared.short_of_room["ct"]
+    children.reload()
+    children.worker(WorkerStart(0, "channel"))
+    assert begun[-1][1].shared.short_of_room == {"ct": flag}, "who found out that there is no room tells later workers, too"
+
+
 def test_successor_tidies_up_the_quarantine(worker, tmp_path):
     config = replace(CONFIG, store=StorePolicy("/data", quarantine=str(tmp_path)))
     module.run_worker(WorkerStart(0, "channel", predecessor=4711), config, WorkerSettings())
@@ -227,7 +261,7 @@ def test_what_was_left_is_removed_and_told(tmp_path, caplog):
 def test_leftovers_are_removed_at_the_start_of_a_service(monkeypatch, mode, when):
     done = []
     monkeypatch.setattr(module, "remove_leftovers", lambda store: done.append("tidied"))
-    monkeypatch.setattr(module, "serve", lambda config, settings, predecessor: done.append("served") or 0)
+    monkeypatch.setattr(module, "serve", lambda config, settings, predecessor, again: done.append("served") or 0)
     monkeypatch.setattr("fastscp.service.inetd.serve_descriptor", lambda config, settings: done.append("served") or 0)
     assert module.run(replace(CONFIG, network=NetworkPolicy(port=1, mode=mode))) == 0
     assert done == when

@@ -16,7 +16,7 @@ DOCUMENT = (Path(__file__).parents[3] / "docs" / "events.md").read_text(encoding
 WHEN = 1_700_000_000.25
 CALLER = said.opened("a")
 NOTE = {**said.refused("a"), "reason": "why"}
-HOOK: event_types.Hook = {"hook": "study", "number": 1, "study_uid": "1.2", "directory": "/d", "command": "true"}
+HOOK: event_types.Hook = {"hook": "study", "number": 1, "study_uid": "1.2", "directory": "/d", "command": "true", "sender": "ct"}
 MADE: list[event_types.Event] = [
     events.association_opened(WHEN, CALLER), events.association_closed(WHEN, said.closed("a")),
     events.association_lost(WHEN, "a"), events.association_rejected(WHEN, NOTE), events.connection_refused(WHEN, NOTE),

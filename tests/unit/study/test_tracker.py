@@ -364,6 +364,7 @@ def test_transfer_of_another_study_is_not_kept_for_this_one() -> None:
     driver = Driver(timeout_s=5)
     study = driver.study("S")
     driver.tracker.stored(study, "a", ("w", 9), driver.now, keeps=True)  # a transfer that nobody placed
+    assert driver.tracker.deadline() == 5
     driver.now = 5
     assert driver.due() == ["S"]
 

@@ -101,6 +101,16 @@ def test_refuse_comes_before_the_application_context():
     assert propose(policy=policy, application_context="1.2") == pdu.AAssociateRJ(1, 1, 1)
 
 
+@pytest.mark.parametrize(("called", "reason"), [("STORESCP", None), ("storescp", 7), ("STORESCP2", 7), ("", 7)])
+def test_another_title_is_not_recognized_where_only_the_own_one_is_served(called, reason):
+    policy = dataclasses.replace(POLICY, ae_title="STORESCP ", require_called=True)
+    request = dataclasses.replace(associate_request([pdu.ProposedContext(1, CT, (IMPLICIT,))]),
+                                  called_ae_octets=called.encode().ljust(16))
+    answer = negotiate(request, policy)
+    assert not isinstance(negotiate(request, POLICY), pdu.AAssociateRJ)
+    assert answer == pdu.AAssociateRJ(1, 1, 7) if reason else not isinstance(answer, pdu.AAssociateRJ)
+
+
 def test_reject_without_implementation_class_uid():
     policy = dataclasses.replace(POLICY, reject_without_implementation_class_uid=True)
     anonymous = pdu.UserInformation(16384)

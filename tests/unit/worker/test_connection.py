@@ -54,7 +54,7 @@ def test_association_is_answered_told_and_released(durable: Bench) -> None:
     durable.established()
     assert durable.reporter.told[0][1] == {
         "kind": "opened", "association": "worker-1-7", "calling_aet": "MODALITY", "called_aet": "STORESCP",
-        "peer": "10.0.0.9", "peer_host": "10.0.0.9", "port": 4711, "max_pdu": 16384}
+        "peer": "10.0.0.9", "peer_host": "10.0.0.9", "port": 4711, "sender": "", "max_pdu": 16384}
     durable.arrive(wire.RELEASE_RQ)
     assert bytes(durable.transport.sent) == bytes.fromhex("06 00 00000004 00000000")
     assert durable.reporter.told[-1] == ("closed", "released")

@@ -67,7 +67,7 @@ def test_refused_object_is_named_in_full(told: Bench, caplog: pytest.LogCaptureF
     (note,) = told.reporter.notes
     assert {name: value for name, value in note.items() if name != "duration_s"} == {
         "kind": "refused", "association": "worker-1-7", "calling_aet": "MODALITY", "called_aet": "STORESCP",
-        "peer": "10.0.0.9", "peer_host": "10.0.0.9", "port": 4711, "directory": None, "file": None,
+        "peer": "10.0.0.9", "peer_host": "10.0.0.9", "port": 4711, "sender": "", "directory": None, "file": None,
         "sop_class": wire.CT, "sop_instance": wire.INSTANCE, "study": "1.2.99", "series": "", "modality": "",
         "transfer_syntax": wire.IMPLICIT, "status": 0xC000, "tag": "0010,0010", "offset": offset,
         "reason": "data set ends inside a value"}
@@ -367,7 +367,7 @@ def test_rejected_association_is_told_with_titles_and_reason(tmp_path: Path, cap
     bench.arrive(b"\1\0" + wire.RQ[2:6] + b"\0\0" + wire.RQ[8:])  # protocol version 0
     assert bench.reporter.notes == [{
         "kind": "rejected", "calling_aet": "MODALITY", "called_aet": "STORESCP", "peer": "10.0.0.9",
-        "peer_host": "10.0.0.9", "port": 4711,
+        "peer_host": "10.0.0.9", "port": 4711, "sender": "",
         "reason": "Rejected Permanent, Source: Service Provider (ACSE), Reason: Protocol Version Not Supported"}]
     assert "Refusing Association from 10.0.0.9 (MODALITY -> STORESCP): Rejected Permanent" in caplog.text
     assert bench.reporter.kinds == []

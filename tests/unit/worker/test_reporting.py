@@ -132,6 +132,19 @@ def test_directory_that_is_another_now_is_not_written(sorting: Bench, tmp_path: 
     assert len(received) == (instead != "other")
 
 
+def test_directory_that_was_made_again_has_the_lane_again(sorting: Bench, tmp_path: Path, received: list[Reception]) -> None:
+    sorting.arrive(store(2, "1.2.2"))
+    sorting.reporter.notify("on_acknowledged", 2)
+    assert not received
+    (tmp_path / "S_1").rename(tmp_path / "moved")
+    (tmp_path / "S_1").mkdir()
+    for number in (3, 4):
+        sorting.arrive(store(number, f"1.2.{number}"))
+        sorting.reporter.notify("on_acknowledged", number)
+    assert len(received) == 1
+    assert names(tmp_path / "S_1") == ["CT.1.2.3", "CT.1.2.4"]
+
+
 def test_object_that_is_there_is_replaced_and_told_so(sorting: Bench, tmp_path: Path, received: list[Reception],
                                                       caplog: pytest.LogCaptureFixture) -> None:
     sorting.arrive(store(2, "1.2.2"))
@@ -219,6 +232,8 @@ def test_open_directories_are_few_and_follow_their_paths(tmp_path: Path) -> None
         assert directories.find(str(tmp_path / str(number))) is not None
     assert len(directories._open) == 32
     (tmp_path / "39").rename(tmp_path / "x")
+    assert directories.find(str(tmp_path / "39")) is not None
+    directories.forget(str(tmp_path / "39"))
     assert directories.find(str(tmp_path / "39")) is None
     (tmp_path / "39").symlink_to("x")
     assert directories.find(str(tmp_path / "39")) is None

@@ -41,6 +41,9 @@ class Ammunition:
         pairs = dict.fromkeys((one.sop_class, one.transfer_syntax) for one in templates)
         self.contexts = {pair: 2 * index + 1 for index, pair in enumerate(pairs)}
         self.request = _request(plan, self.contexts)
+        self._context_ids = [self.contexts[one.sop_class, one.transfer_syntax] for one in templates]
+        self._octets = [one.octets_of(INSTANCE) for one in templates]
+        self._series, self._shared = -1, dict[int, bytes]()
         self._images: dict[tuple[int, int], Image] = {}
 
     def index(self, number: int) -> int:
@@ -49,7 +52,14 @@ class Ammunition:
 
     def uids(self, number: int) -> dict[int, bytes]:
         """Return the UIDs of an object."""
-        found = {INSTANCE: uid(self.run, INSTANCE, number, self.templates[self.index(number)].octets_of(INSTANCE))}
+        series = self.order.series_of(number)
+        if series != self._series:
+            self._series, self._shared = series, self._around(number)
+        return {INSTANCE: uid(self.run, INSTANCE, number, self._octets[number % len(self._octets)]), **self._shared}
+
+    def _around(self, number: int) -> dict[int, bytes]:
+        """Return the UIDs that an object shares with the others of its series."""
+        found = {}
         if self._lengths[SERIES]:
             found[SERIES] = uid(self.run, SERIES, self.order.series_of(number), self._lengths[SERIES])
         if self._lengths[STUDY]:
@@ -58,8 +68,7 @@ class Ammunition:
 
     def context_of(self, number: int) -> int:
         """Return the presentation context that an object goes in."""
-        one = self.templates[self.index(number)]
-        return self.contexts[one.sop_class, one.transfer_syntax]
+        return self._context_ids[number % len(self._context_ids)]
 
     def message(self, number: int, message_id: int, max_pdu: int) -> tuple[list[View], int]:
         """Return the message of an object for a peer that takes PDUs so long, and the octets of its data set."""

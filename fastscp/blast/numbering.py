@@ -13,6 +13,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 
 INSTANCE, SERIES, STUDY = 1, 2, 3
@@ -31,13 +32,19 @@ def new_run() -> str:
 
 def uid(run: str, kind: int, number: int, octets: int) -> bytes:
     """Return a UID of exactly so many octets, from ``SHORTEST`` to 64."""
+    return _frame(run, kind, octets) % number
+
+
+@lru_cache(maxsize=256)
+def _frame(run: str, kind: int, octets: int) -> bytes:
+    """Return what stands around the number, as a format."""
     room = octets - len(_ROOT)
     if room <= _UUID_DIGITS:
         digits, tail = room, ""
     else:
         digits = _UUID_DIGITS - 1
         tail = "." + "1" * (room - digits - 1)
-    return f"{_ROOT}{run[:digits - _NUMBER_DIGITS - 1]}{kind}{number:0{_NUMBER_DIGITS}d}{tail}".encode("ascii")
+    return f"{_ROOT}{run[:digits - _NUMBER_DIGITS - 1]}{kind}%0{_NUMBER_DIGITS}d{tail}".encode("ascii")
 
 
 def number_of(run: str, found: str) -> tuple[int, int] | None:

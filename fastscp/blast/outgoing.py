@@ -96,6 +96,9 @@ class Outgoing:
     def _drop(self, octets: int) -> None:
         """Take away what was sent."""
         views = self._views
+        if len(views) == 1 and len(views[0]) == octets:
+            self._views = []
+            return
         gone = 0
         for view in views:
             if len(view) > octets:

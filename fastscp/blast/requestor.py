@@ -9,6 +9,7 @@ Source: PS3.8 §9.3, PS3.7 §9.3.1.2
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 from fastscp.dimse.command import MESSAGE_ID_BEING_RESPONDED_TO, STATUS
@@ -112,7 +113,9 @@ class Reader:
             at = stop
 
 
+@lru_cache(maxsize=4096)
 def _response(command: bytes) -> Response:
+    """Read the two numbers of a response; peers that leave the UIDs out say the same again and again."""
     at, end = 0, len(command)
     message_id = status = -1
     unpack = _ELEMENT.unpack_from
@@ -130,12 +133,18 @@ def _response(command: bytes) -> Response:
     return Response(message_id, status)
 
 
+@lru_cache(maxsize=64)
+def _accepted(body: bytes) -> Accepted:
+    """Read an A-ASSOCIATE-AC; a peer says the same to every association of a run."""
+    accept = decode_associate_ac(body)
+    announced = accept.user_information.maximum_length
+    limit = DEFAULT_PDU if announced is None else announced or MOST_PDU
+    return Accepted(frozenset(context.id for context in accept.contexts if context.result == ACCEPTANCE), limit)
+
+
 def _other(kind: int, body: bytes) -> Said:
     if kind == A_ASSOCIATE_AC:
-        accept = decode_associate_ac(body)
-        announced = accept.user_information.maximum_length
-        limit = DEFAULT_PDU if announced is None else announced or MOST_PDU
-        return Accepted(frozenset(context.id for context in accept.contexts if context.result == ACCEPTANCE), limit)
+        return _accepted(body)
     if kind == A_ASSOCIATE_RJ:
         return Rejected(reject(decode_associate_rj(body)))
     if kind == A_RELEASE_RP:

@@ -69,7 +69,7 @@ class Slot:
             self._planned = association.planned
         if not reason:
             self._failures = 0
-            kit.loop.soon(self.begin)
+            self.begin()
             return
         kit.tally.failed_associations[reason] += 1
         self._failures = 0 if association is not None and association.established else self._failures + 1

@@ -38,6 +38,7 @@ _COMMAND_LAST, _DATA, _DATA_LAST = 3, 0, 2
 _DATA_FOLLOWS = 1
 #: data sets up to this size are laid out in one piece; of larger ones only the PDU headers are made
 _CONTIGUOUS: Final = 1 << 20
+_SMALL: Final = 16384  #: to copy so few octets costs less than to hand two pieces on
 _STORED_NOTHING: Final = b"\0\0\0\xff\xff"  #: an empty stored block of deflate
 
 View = bytes | bytearray | memoryview
@@ -75,7 +76,8 @@ class Image:
         #: (kind, first octet of the UID, past its last one, where they go)
         self._patches = [(INSTANCE, 0, len(instance), len(begin) - len(_padded(instance)))]
         differs = max(spot.offset + spot.octets for spot in template.spots)
-        #: octets of the data set in front of which are deflated anew for each copy
+        self._small = False  #: head and tail are worth joining
+        #: octets of the data set in front that are deflated anew for each copy
         self._inflated: int | None = None
         if template.deflated:
             self._deflate(begin, differs)
@@ -87,7 +89,8 @@ class Image:
             self._locate(spot.kind, spot.offset, spot.octets, len(begin))
         self._tail: list[View] = self._pdus(data[head_end:], last=True) if head_end < len(data) else []
         if len(data) <= _CONTIGUOUS and self._tail:
-            self._tail = [memoryview(b"".join(self._tail))]
+            self._tail = [b"".join(self._tail)]
+            self._small = len(data) <= _SMALL
 
     def _locate(self, kind: int, offset: int, octets: int, base: int) -> None:
         """Note where the octets of a UID go; a PDU may end inside it."""
@@ -122,6 +125,8 @@ class Image:
             head[at:at + end - start] = uids[kind][start:end]
         if self._inflated is not None:
             head += b"".join(self._pdus(self._deflated_head(uids), last=False))
+        if self._small:
+            return [head + self._tail[0]]
         return [head, *self._tail]
 
     def _deflated_head(self, uids: Mapping[int, bytes]) -> bytes:

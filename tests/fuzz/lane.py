@@ -167,7 +167,9 @@ class Receiver:
         return End(files, answers, bool(self._transport.closes))
 
     def close(self) -> None:
-        """Remove the directory."""
+        """End the connection, close the directory and remove it."""
+        self.connection.close("the end")
+        self._service.reception.directory.close()
         self._remove()
 
 

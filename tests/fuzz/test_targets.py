@@ -39,6 +39,17 @@ def test_seeds_and_what_was_found(name: str) -> None:
 
 
 @pytest.mark.skipif(not core.ACTIVE, reason="the core is not compiled here")
+def test_the_target_of_the_lane_leaves_nothing_open() -> None:
+    some = list(seeds("lane"))[:4]
+    for octets in some:
+        lane.check(octets)
+    before = len(os.listdir("/proc/self/fd"))
+    for octets in some:
+        lane.check(octets)
+    assert len(os.listdir("/proc/self/fd")) < before + 4
+
+
+@pytest.mark.skipif(not core.ACTIVE, reason="the core is not compiled here")
 def test_the_lane_has_seeds_that_it_takes_and_others() -> None:
     taken = [lane.check(octets) for octets in seeds("lane")]
     assert sum(count > 0 for count in taken) > 20

@@ -214,16 +214,18 @@ class FastscpServer(Server):
     def role(self, title: str) -> list[psutil.Process]:
         """Return the children whose process title begins with ``fastscp: <title>``.
 
-        A child of one of them has its name until it becomes what it is for: a hook that is about to be executed.
+        Those are none that have their parent's title until they become what they are for: a hook that is about to be executed.
         """
-        found: dict[int, tuple[psutil.Process, int]] = {}
+        titles: dict[int, str] = {}
+        found = []
         for process in self.family():
             try:
-                if " ".join(process.cmdline()).startswith(f"fastscp: {title}"):
-                    found[process.pid] = process, process.ppid()
+                titles[process.pid] = " ".join(process.cmdline())
+                if titles[process.pid].startswith(f"fastscp: {title}"):
+                    found.append((process, process.ppid()))
             except psutil.NoSuchProcess:
                 continue
-        return [process for process, parent in found.values() if parent not in found]
+        return [process for process, parent in found if titles.get(parent) != titles[process.pid]]
 
     def __exit__(self, *arguments: object) -> None:
         super().__exit__(*arguments)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from fastscp.config.network import AddressFamily
 from fastscp.errors import ProcessError
 
 _OTHER_DESCRIPTORS = 32  #: channels, log files, spools
+_OTHERS_OF_A_WORKER = 33  #: a journal, and study directories of the express lane (``fastscp.worker.reporting``)
 #: a socket, a file, and beside it a spool for what is deflated and one for what is sorted
 _DESCRIPTORS_PER_CONNECTION = 4
 _DESCRIPTORS_PER_WORKER = 6  #: both ends of a control channel; as much again while it is replaced, and an event channel
@@ -79,7 +80,7 @@ def raise_descriptor_limit() -> int:
 
 def connections_per_worker(limit: int) -> int:
     """Return how many connections ``limit`` descriptors serve at the worst, when all have such an object under way."""
-    return max(1, (limit - _OTHER_DESCRIPTORS) // _DESCRIPTORS_PER_CONNECTION)
+    return max(1, (limit - _OTHER_DESCRIPTORS - _OTHERS_OF_A_WORKER) // _DESCRIPTORS_PER_CONNECTION)
 
 
 def connections_held(limit: int, workers: int) -> int:

@@ -320,7 +320,8 @@ class Connection:
 
     def _tell_closed(self, how: str) -> None:
         if self.flow.inbox.provider is not None:
-            self.flow.inbox.provider = self.flow.lane = None
+            self.flow.close_lane()
+            self.flow.inbox.provider = None
             self.storage.outcomes.closed(how)
 
     def _close(self, how: str, why: str) -> None:

@@ -9,7 +9,7 @@ from fastscp.ul.events import Established
 from fastscp.ul.pdu import AcceptedContext
 from fastscp.worker.flow import Lane
 from fastscp.worker.measures import Measures, Who
-from fastscp.worker.reporting import Speaker
+from fastscp.worker.reporting import LaneAround, Speaker
 
 _CONTEXT_AT = 10  #: of the first PDV of a P-DATA-TF: its presentation context (PS3.8 §9.3.5)
 
@@ -21,7 +21,7 @@ def measured(lane: Lane, event: Established, measures: Measures | None, connecti
     return CountedLane(lane, event.contexts, measures, connection.storage.caller)
 
 
-class CountedLane:
+class CountedLane(LaneAround):
     """An express lane whose objects are counted, each under its own presentation context.
 
     Where several contexts may be used the lane is given one message at a time: which context it is for stands at its
@@ -29,30 +29,10 @@ class CountedLane:
     """
 
     def __init__(self, lane: Lane, contexts: Mapping[int, AcceptedContext], measures: Measures, who: Who) -> None:
-        self._lane = lane
-        self.directory = lane.directory
+        super().__init__(lane)
         self._contexts = {number: context for number, context in contexts.items() if context.abstract_syntax != VERIFICATION}
         self._measures = measures
         self._who = who
-
-    @property
-    def stored(self) -> int:
-        """Objects of the last ``take``."""
-        return self._lane.stored
-
-    @property
-    def written(self) -> int:
-        """Octets of their files."""
-        return self._lane.written
-
-    @property
-    def replaced(self) -> list[bytes]:
-        """Names of those in whose place an earlier file was."""
-        return self._lane.replaced
-
-    def missing(self, octets: memoryview) -> int:
-        """Return how many octets a message lacks that would be taken if it were whole."""
-        return self._lane.missing(octets)
 
     def take(self, octets: memoryview, answers: bytearray, most: int) -> int:
         """Store what can be stored of what was read, and count it; return how many octets that took."""

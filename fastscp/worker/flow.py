@@ -52,6 +52,9 @@ class Lane(Protocol):
     def missing(self, octets: memoryview) -> int:
         """Return how many octets, at least, a message lacks that would be taken if it were whole; 0 for others."""
 
+    def leave(self) -> None:
+        """Give back what is open: nothing further is stored."""
+
 
 class Owner(Protocol):
     """The connection."""
@@ -198,6 +201,12 @@ class Flow:
     def inside(self) -> bool:
         """Whether something that the peer has begun is not complete."""
         return self._association.inside_pdu or self.inbox.inside_message or self._gathering.active
+
+    def close_lane(self) -> None:
+        """Have nothing further taken by the express lane."""
+        if self.lane is not None:
+            self.lane.leave()
+            self.lane = None
 
     @property
     def gathering(self) -> bool:

@@ -22,26 +22,32 @@ from fastscp.process import packets
 from fastscp.store.policy import OnDuplicate
 from fastscp.worker.context import Reporter, ServiceContext
 from fastscp.worker.dialogue import Dialogue
+from fastscp.worker.flow import Lane
 
 if TYPE_CHECKING:
+    from fastscp import core
     from fastscp._core import Told
-    from fastscp.core import Lane
     from fastscp.worker.service import StorageService
 
-_MOST_DIRECTORIES: Final = 32  #: that are open; of a worker
+_MOST_DIRECTORIES: Final = 32  #: that are open; of a worker (``net.listener`` counts them)
 
 
 class OpenDirectories:
-    """The study directories that were used last, open."""
+    """The study directories that associations put objects into, open."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
+        self._used: dict[str, str] = {}  #: directory of each association
 
-    def find(self, path: str) -> tuple[int, int, int] | None:
+    def find(self, path: str, association: str) -> tuple[int, int, int] | None:
         """Return descriptor, device and inode number of a directory; None where the path leads to none, or to a link.
 
-        The descriptor is good until the next call. The path may lead elsewhere meanwhile: who notices says so (``forget``).
+        The association uses this one from here on, and no other. The descriptor is good until the next call. The path may
+        lead elsewhere meanwhile: who notices says so (``forget``).
         """
+        if self._used.get(association) != path:
+            self.leave(association)
+            self._used[association] = path
         found = self._open.get(path)
         if found is not None:
             self._open.move_to_end(path)
@@ -55,6 +61,12 @@ class OpenDirectories:
         status = os.fstat(fd)
         self._open[path] = opened = fd, status.st_dev, status.st_ino
         return opened
+
+    def leave(self, association: str) -> None:
+        """Close the directory of an association that uses it no more, unless another does."""
+        path = self._used.pop(association, None)
+        if path is not None and path not in self._used.values():
+            self.forget(path)
 
     def forget(self, path: str) -> None:
         """Open a directory anew when it is wanted next."""
@@ -78,18 +90,12 @@ class Telling:
     syntaxes: dict[int, str]
 
 
-class ReportingLane:
-    """The express lane of one association."""
+class LaneAround:
+    """An express lane around another."""
 
-    def __init__(self, lane: Lane, connection: Speaker, context: ServiceContext, telling: Telling) -> None:
+    def __init__(self, lane: Lane) -> None:
         self._lane = lane
-        self._connection = connection
-        self._context = context
-        self._reporter = telling.reporter
-        self._directories = telling.directories
-        self._syntaxes = telling.syntaxes
         self.directory = lane.directory  #: of these files
-        self._waiting = 0  #: objects of the last take that are not safe yet
 
     @property
     def stored(self) -> int:
@@ -106,6 +112,28 @@ class ReportingLane:
         """Names of those in whose place an earlier file was."""
         return self._lane.replaced
 
+    def missing(self, octets: memoryview) -> int:
+        """Return how many octets, at least, a message lacks that would be taken if it were whole; 0 for others."""
+        return self._lane.missing(octets)
+
+    def leave(self) -> None:
+        """Give back what is open."""
+        self._lane.leave()
+
+
+class ReportingLane(LaneAround):
+    """The express lane of one association."""
+
+    def __init__(self, lane: core.Lane, connection: Speaker, context: ServiceContext, telling: Telling) -> None:
+        super().__init__(lane)
+        self._core = lane
+        self._connection = connection
+        self._context = context
+        self._reporter = telling.reporter
+        self._directories = telling.directories
+        self._syntaxes = telling.syntaxes
+        self._waiting = 0  #: objects of the last take that are not safe yet
+
     def take(self, octets: memoryview, output: bytearray, most: int) -> int:
         """Store what can be stored of what was read, and tell of it; return how many octets that took.
 
@@ -117,7 +145,7 @@ class ReportingLane:
         answers = bytearray()
         begun = time.monotonic()
         taken = self._lane.take(octets, answers, most)
-        told = self._lane.told
+        told = self._core.told
         if context.places and not told:
             self._directories.forget(self.directory)  # another may be there now
         if told:
@@ -128,17 +156,22 @@ class ReportingLane:
         """Return how many octets, at least, a message lacks that would be taken if it were whole; 0 for others."""
         return 0 if self._context.intake.held else self._lane.missing(octets)
 
+    def leave(self) -> None:
+        """Give back what is open."""
+        super().leave()
+        self._directories.leave(self._connection.name)
+
     def _enter(self) -> bool:
         """Have the directory of the association's study open; False where it has none now."""
         kept = self._connection.storage.lodging.kept
         if kept is None or not self._reporter.is_kept(kept[1]["request"]):
             return False
         study, placed = kept
-        found = self._directories.find(placed["directory"])
+        found = self._directories.find(placed["directory"], self._connection.name)
         if found is None:
             return False
         self.directory = placed["directory"]
-        self._lane.enter(study.encode("latin-1"), os.fsencode(self.directory), *found)
+        self._core.enter(study.encode("latin-1"), os.fsencode(self.directory), *found)
         return True
 
     def _tell(self, told: list[Told], each_s: float, answers: bytearray, output: bytearray) -> None:

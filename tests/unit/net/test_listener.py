@@ -96,7 +96,7 @@ def test_port_in_use_is_an_error_and_leaves_no_socket(sockets):
     assert sockets.made[0].closed
 
 
-@pytest.mark.parametrize(("limit", "connections"), [(1032, 250), (1035, 250), (1036, 251), (128, 24), (20, 1), (0, 1)])
+@pytest.mark.parametrize(("limit", "connections"), [(1065, 250), (1068, 250), (1069, 251), (128, 15), (20, 1), (0, 1)])
 def test_each_connection_may_have_a_socket_a_file_and_two_spools(limit, connections):
     assert connections_per_worker(limit) == connections
 

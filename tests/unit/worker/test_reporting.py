@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -221,20 +222,55 @@ def test_without_state_the_answer_follows_the_event_into_the_channel(tmp_path: P
     assert bench.reporter.packets[2]["keeps"] is False
 
 
+def opened(directories: OpenDirectories, path: Path, association: str = "a") -> tuple[int, int, int] | None:
+    return directories.find(str(path), association)
+
+
 def test_open_directories_are_few_and_follow_their_paths(tmp_path: Path) -> None:
     directories = OpenDirectories()
     for number in range(40):
         (tmp_path / str(number)).mkdir()
-    first = directories.find(str(tmp_path / "0"))
+    first = opened(directories, tmp_path / "0")
     assert first is not None
-    assert directories.find(str(tmp_path / "0")) == first
+    assert opened(directories, tmp_path / "0") == first
     for number in range(1, 40):
-        assert directories.find(str(tmp_path / str(number))) is not None
+        assert opened(directories, tmp_path / str(number), f"a{number}") is not None
     assert len(directories._open) == 32
     (tmp_path / "39").rename(tmp_path / "x")
-    assert directories.find(str(tmp_path / "39")) is not None
+    assert opened(directories, tmp_path / "39", "a39") is not None
     directories.forget(str(tmp_path / "39"))
-    assert directories.find(str(tmp_path / "39")) is None
+    assert opened(directories, tmp_path / "39", "a39") is None
     (tmp_path / "39").symlink_to("x")
-    assert directories.find(str(tmp_path / "39")) is None
-    assert directories.find(str(tmp_path / "missing")) is None
+    assert opened(directories, tmp_path / "39", "a39") is None
+    assert opened(directories, tmp_path / "missing") is None
+    for number in range(1, 40):
+        directories.leave(f"a{number}")
+    assert directories._open == {}
+
+
+def test_directory_is_closed_when_nobody_uses_it_any_more(tmp_path: Path) -> None:
+    directories = OpenDirectories()
+    for name in ("0", "1"):
+        (tmp_path / name).mkdir()
+    opened(directories, tmp_path / "0", "a")
+    opened(directories, tmp_path / "0", "b")
+    opened(directories, tmp_path / "1", "a")
+    assert set(directories._open) == {str(tmp_path / "0"), str(tmp_path / "1")}
+    directories.leave("b")
+    assert set(directories._open) == {str(tmp_path / "1")}
+    directories.leave("b")
+    opened(directories, tmp_path / "0", "a")
+    assert set(directories._open) == {str(tmp_path / "0")}
+
+
+def test_association_that_ends_gives_its_directory_back(sorting: Bench, tmp_path: Path, received: list[Reception]) -> None:
+    sorting.arrive(store(2, "1.2.2"))
+    assert not received
+    sorting.reporter.notify("on_acknowledged", 2)
+
+    def links() -> list[str]:
+        return [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{name}")]
+
+    assert str(tmp_path / "S_1") in links()
+    sorting.hang_up()
+    assert str(tmp_path / "S_1") not in links()

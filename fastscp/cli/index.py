@@ -16,26 +16,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fastscp import __date__, __version__, jsontext
+from fastscp import jsontext
+from fastscp.cli.commands import STATE_OPTIONS, Commands, Options, help_text, read, version_text
 from fastscp.cli.output import write
 from fastscp.commitment.lookup import Lookup
 from fastscp.commitment.verdicts import Entry
 from fastscp.errors import FastscpError, UsageError
 from fastscp.log.text import printable
-from fastscp.store.hidden import state_path
 
 #: command, its parameters, help
-COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
+COMMANDS: Final[Commands] = (
     ("list", "", "list every object: SOP instance, SOP class, size, SHA-256 and path"),
     ("find", "UID", "list the files of the object with that SOP Instance UID"),
     ("check", "", "read every file, and list those that are missing, have another size or other octets"),
 )
 #: short flag, long flag, argument, help
-OPTIONS: Final[tuple[tuple[str, str, str, str], ...]] = (
+OPTIONS: Final[Options] = (
     ("-h", "--help", "", "print this help text and exit"),
     ("", "--version", "", "print version information and exit"),
-    ("-od", "--output-directory", "directory", "output directory of the service (default: the current one)"),
-    ("", "--state-dir", "directory", "state directory of the service, where it was started with one"),
+    *STATE_OPTIONS,
     ("", "--json", "", "print one JSON object a line"),
 )
 _PIECE_OCTETS = 1 << 20
@@ -50,41 +49,16 @@ class _Wanted:
 
 
 def _help() -> str:
-    lines = [_version(), "usage: fastscp-index [options] command [UID]", "", "commands:"]
-    lines += [f"  {f'{command} {parameters}':28} {text}" for command, parameters, text in COMMANDS]
-    lines += ["", "options:"]
-    lines += [f"  {short:5} {f'{long} {argument}':30} {text}" for short, long, argument, text in OPTIONS]
-    return "\n".join(lines) + "\n"
-
-
-def _version() -> str:
-    return f"$fastscp: fastscp-index v{__version__} {__date__} $\n"
+    return help_text("fastscp-index", "UID", COMMANDS, OPTIONS)
 
 
 def parse(arguments: Sequence[str]) -> _Wanted:
     """Return what is wanted. Raises UsageError."""
-    flags = {flag: (long, argument) for short, long, argument, _ in OPTIONS for flag in (short, long) if flag}
-    settings: dict[str, str] = {}
-    words: list[str] = []
-    rest = iter(arguments)
-    for word in rest:
-        if word in flags:
-            long, argument = flags[word]
-            value = next(rest, None) if argument else ""
-            if value is None:
-                raise UsageError(f"{word} needs a {argument}")
-            settings[long] = value
-        elif word.startswith("-") and len(word) > 1:
-            raise UsageError(f"unknown option {word}")
-        else:
-            words.append(word)
-    command, *parameters = words or [""]
-    if command not in {name for name, _, _ in COMMANDS}:
-        raise UsageError(f"no command {command}" if command else "a command is needed")
+    line = read(arguments, COMMANDS, OPTIONS)
+    command, parameters = line.command, line.parameters
     if len(parameters) != (command == "find"):
         raise UsageError("find needs one UID" if command == "find" else f"{command} takes no {parameters[0]}")
-    directory = state_path(settings.get("--state-dir"), settings.get("--output-directory", "."))
-    return _Wanted(command, "".join(parameters), directory, "--json" in settings)
+    return _Wanted(command, "".join(parameters), line.state, "--json" in line.settings)
 
 
 def problem_of(entry: Entry) -> str:
@@ -129,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
     if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
         return write(1, _help())
     if "--version" in arguments:
-        return write(1, _version())
+        return write(1, version_text("fastscp-index"))
     wanted = parse(arguments)
     if not wanted.directory.is_dir():
         raise UsageError(f"{wanted.directory} is no state directory of a service")

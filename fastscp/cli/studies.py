@@ -17,28 +17,26 @@ from typing import Final
 
 import orjson
 
-from fastscp import __date__, __version__
+from fastscp.cli.commands import STATE_OPTIONS, Commands, Options, help_text, read, version_text
 from fastscp.cli.output import write
 from fastscp.coordinator import requests
 from fastscp.coordinator.inspection import FailedHook, Inspection, OpenStudy
 from fastscp.errors import FastscpError, UsageError
 from fastscp.log.text import printable
-from fastscp.store.hidden import state_path
 
 _ALL: Final = "all"
 #: command, its parameters, help
-COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
+COMMANDS: Final[Commands] = (
     ("failed", "", "list the hooks that failed for good: number, hook, study, status, attempts, time, directory and command"),
     ("retry", "number ...", "have hooks executed again that failed for good; all stands for every one"),
     ("forget", "number ...", "drop hooks that failed for good; all stands for every one"),
     ("open", "", "list the studies that are open: UID, number of objects, times of the first and the last, directory"),
 )
 #: short flag, long flag, argument, help
-OPTIONS: Final[tuple[tuple[str, str, str, str], ...]] = (
+OPTIONS: Final[Options] = (
     ("-h", "--help", "", "print this help text and exit"),
     ("", "--version", "", "print version information and exit"),
-    ("-od", "--output-directory", "directory", "output directory of the service (default: the current one)"),
-    ("", "--state-dir", "directory", "state directory of the service, where it was started with one"),
+    *STATE_OPTIONS,
     ("", "--json", "", "print one JSON object a line instead of a table"),
 )
 _WITH_NUMBERS: Final = frozenset({requests.RETRY, requests.FORGET})
@@ -53,47 +51,21 @@ class _Wanted:
 
 
 def _help() -> str:
-    lines = [_version(), "usage: fastscp-studies [options] command [number ...]", "", "commands:"]
-    lines += [f"  {f'{command} {parameters}':28} {text}" for command, parameters, text in COMMANDS]
-    lines += ["", "options:"]
-    lines += [f"  {short:5} {f'{long} {argument}':30} {text}" for short, long, argument, text in OPTIONS]
-    return "\n".join(lines) + "\n"
-
-
-def _version() -> str:
-    return f"$fastscp: fastscp-studies v{__version__} {__date__} $\n"
+    return help_text("fastscp-studies", "number ...", COMMANDS, OPTIONS)
 
 
 def parse(arguments: Sequence[str]) -> _Wanted:
     """Return what is wanted. Raises UsageError."""
-    flags = {flag: (long, argument) for short, long, argument, _ in OPTIONS for flag in (short, long) if flag}
-    settings: dict[str, str] = {}
-    words: list[str] = []
-    rest = iter(arguments)
-    for word in rest:
-        if word in flags:
-            long, argument = flags[word]
-            value = next(rest, None) if argument else ""
-            if value is None:
-                raise UsageError(f"{word} needs a {argument}")
-            settings[long] = value
-        elif word.startswith(("-", "+")) and len(word) > 1:
-            raise UsageError(f"unknown option {word}")
-        else:
-            words.append(word)
-    directory = state_path(settings.get("--state-dir"), settings.get("--output-directory", "."))
-    command, *parameters = words or [""]
-    return _Wanted(command, _numbers(command, parameters), directory, "--json" in settings)
+    line = read(arguments, COMMANDS, OPTIONS)
+    return _Wanted(line.command, _numbers(line.command, line.parameters), line.state, "--json" in line.settings)
 
 
-def _numbers(command: str, words: list[str]) -> tuple[int, ...] | None:
-    if command not in {name for name, _, _ in COMMANDS}:
-        raise UsageError(f"no command {command}" if command else "a command is needed")
+def _numbers(command: str, words: Sequence[str]) -> tuple[int, ...] | None:
     if command not in _WITH_NUMBERS:
         if words:
             raise UsageError(f"{command} takes no {words[0]}")
         return ()
-    if words == [_ALL]:
+    if words == (_ALL,):
         return None
     if not words or not all(word.isascii() and word.isdigit() for word in words):
         raise UsageError(f"{command} needs the numbers of failed hooks, or {_ALL}")
@@ -163,7 +135,7 @@ def run(arguments: Sequence[str]) -> str:
     if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
         return _help()
     if "--version" in arguments:
-        return _version()
+        return version_text("fastscp-studies")
     wanted = parse(arguments)
     if not wanted.directory.parent.is_dir():  # without failed hooks and studies a service makes no state directory
         raise UsageError(f"{wanted.directory.parent} is no directory")

@@ -1,0 +1,77 @@
+"""The command line of the programs that have a few commands and options: fastscp-studies, fastscp-index.
+
+    fastscp-index -od /data/in find 1.2.3
+
+A program has two tables: commands, as (name, its parameters, help), and options, as (short flag, long flag, argument, help).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fastscp import __date__, __version__
+from fastscp.errors import UsageError
+from fastscp.store.hidden import state_path
+
+Commands = tuple[tuple[str, str, str], ...]
+Options = tuple[tuple[str, str, str, str], ...]
+
+#: where the state of a service is
+STATE_OPTIONS: Final[Options] = (
+    ("-od", "--output-directory", "directory", "output directory of the service (default: the current one)"),
+    ("", "--state-dir", "directory", "state directory of the service, where it was started with one"),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was given: the command, its parameters, and the options by their long flags."""
+
+    command: str
+    parameters: tuple[str, ...]
+    settings: dict[str, str]
+
+    @property
+    def state(self) -> Path:
+        """The state directory of the service."""
+        return state_path(self.settings.get("--state-dir"), self.settings.get("--output-directory", "."))
+
+
+def version_text(program: str) -> str:
+    """Return the line that says which program this is."""
+    return f"$fastscp: {program} v{__version__} {__date__} $\n"
+
+
+def help_text(program: str, parameters: str, commands: Commands, options: Options) -> str:
+    """Return what ``--help`` prints; ``parameters`` are those of any command."""
+    lines = [version_text(program), f"usage: {program} [options] command [{parameters}]", "", "commands:"]
+    lines += [f"  {f'{command} {parameters}':28} {text}" for command, parameters, text in commands]
+    lines += ["", "options:"]
+    lines += [f"  {short:5} {f'{long} {argument}':30} {text}" for short, long, argument, text in options]
+    return "\n".join(lines) + "\n"
+
+
+def read(arguments: Sequence[str], commands: Commands, options: Options) -> Line:
+    """Return what was given. Raises UsageError for an option or a command that is none."""
+    flags = {flag: (long, argument) for short, long, argument, _ in options for flag in (short, long) if flag}
+    settings: dict[str, str] = {}
+    words: list[str] = []
+    rest = iter(arguments)
+    for word in rest:
+        if word in flags:
+            long, argument = flags[word]
+            value = next(rest, None) if argument else ""
+            if value is None:
+                raise UsageError(f"{word} needs a {argument}")
+            settings[long] = value
+        elif word.startswith(("-", "+")) and len(word) > 1:
+            raise UsageError(f"unknown option {word}")
+        else:
+            words.append(word)
+    command, *parameters = words or [""]
+    if command not in {name for name, _, _ in commands}:
+        raise UsageError(f"no command {command}" if command else "a command is needed")
+    return Line(command, tuple(parameters), settings)

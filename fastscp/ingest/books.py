@@ -25,7 +25,8 @@ class Books:
 
     def __init__(self, journal: Journal | None, report: Report | None, placement: Placement) -> None:
         self.tally = Tally()
-        self.adopted: dict[tuple[str, int], tuple[Intent, str]] = {}  #: with the name of the file that is there
+        #: what an earlier run had begun to publish, with the name of the file that is there, None for none
+        self.adopted: dict[tuple[str, int], tuple[Intent, str | None]] = {}
         self._journal = journal
         self._report = report
         self._moves = placement is Placement.MOVE
@@ -56,15 +57,19 @@ class Books:
         return ranges
 
     def find_published(self) -> None:
-        """Find out which objects were published when the last run was cut off, and perhaps not told of."""
+        """Find out which objects were published when the last run was cut off, and perhaps not told of.
+
+        Where one object of a directory was, the others of that directory belong there too, also one whose file was
+        replaced by a later one since: they keep their places and the order of their events.
+        """
         if self._journal is None:
             return
         intents = self._journal.intents()
         files = {directory: _names_by_inode(directory) for directory in {one.directory for one in intents}}
+        used = {one.directory for one in intents if one.inode and one.inode in files[one.directory]}
         for one in intents:
-            name = files[one.directory].get(one.inode) if one.inode else None
-            if name is not None:
-                self.adopted[one.path, one.number] = one, name
+            if one.directory in used:
+                self.adopted[one.path, one.number] = one, files[one.directory].get(one.inode) if one.inode else None
 
     # -- this one ---------------------------------------------------------------------------------
 

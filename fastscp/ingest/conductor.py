@@ -176,14 +176,16 @@ class Conductor:
         """Return the index behind the objects that may be published at once."""
         if self._teller is None or not (self._places or self._teller.hooks_first):
             return len(part.facts)
-        study = None
+        first = None
         for index in range(begin, len(part.facts)):
             facts = part.facts[index]
             if not _publishable(facts):
                 continue
-            if study is not None and (self._teller.hooks_first or facts["study"] != study):
+            # the coordinator has to hear of what an earlier run placed before it is asked for another place of that study
+            alike = facts["study"], self._adopted(part, index) is None
+            if first is not None and (self._teller.hooks_first or alike != first):
                 return index
-            study = facts["study"]
+            first = alike
         return len(part.facts)
 
     def _ask_for_places(self, group: Group) -> None:
@@ -207,8 +209,8 @@ class Conductor:
         if not group.placing:
             self._publish(group)
 
-    def _adopted(self, part: Part, index: int) -> tuple[Intent, str] | None:
-        """Return what an earlier run had published already."""
+    def _adopted(self, part: Part, index: int) -> tuple[Intent, str | None] | None:
+        """Return what an earlier run meant for the object, and the file it is in; None as file: it has to be published there."""
         if not self._books.adopted:
             return None
         source, facts = part.sources[index], part.facts[index]
@@ -231,8 +233,12 @@ class Conductor:
                          "message": placed["message"]}
             inode = facts["inode"]
             if adopted is not None:
-                inode = adopted[0].inode
-                item |= {"directory": adopted[0].directory, "file": adopted[1], "inode": inode}
+                intent, file = adopted
+                if self._places or file is not None:
+                    item["directory"] = intent.directory
+                if file is not None:
+                    inode = intent.inode
+                    item |= {"file": file, "inode": inode}
             if self._teller is not None:
                 group.events[index] = self._teller.next_event() if adopted is None else adopted[0].event
             source = group.part.sources[index]

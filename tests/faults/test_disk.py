@@ -171,10 +171,11 @@ def test_state_directory_that_is_removed_is_made_again_with_all_that_was_in_it(t
         shutil.rmtree(output / ".fastscp")
         assert status_of(server, "1.2.1")[0] == 0
         assert server.role("coordinator")[0].pid == coordinator
+        # the answer did not wait for the state; to open it would make an empty one
+        wait_until(lambda: b"made again" in server.log(), "a state")
         database = sqlite3.connect(output / ".fastscp" / "state.sqlite3")
         wait_until(lambda: database.execute("SELECT count(*) FROM objects").fetchone() == (2,), "both objects")
         database.close()
-        assert b"made again" in server.log()
         server.role("coordinator")[0].kill()
         wait_until(lambda: [process.pid != coordinator for process in server.role("coordinator")] == [True], "the next one")
         assert status_of(server, "1.2.2")[0] == 0

@@ -17,7 +17,8 @@ from perf.report import FIGURES
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {path.stem for path in (ROOT / "perf").glob("*.py") if path.read_text().startswith("#!")} | {"compare"}
-TRIED = {"bench", "compare", "coordinator", "durability", "ingest", "plot", "profiled", "quarantine", "rewrite", "startup", "wire"}
+TRIED = {"bench", "compare", "coordinator", "durability", "ingest", "plot", "profiled", "quarantine", "receivers", "rewrite",
+         "startup", "wire"}
 
 pytestmark = pytest.mark.slow
 beside_storescp = pytest.mark.oracle
@@ -132,6 +133,13 @@ def test_ingest() -> None:
 def test_quarantine() -> None:
     lines = run("quarantine.py", "--rounds", 1, "--objects", 2).splitlines()
     assert [line.split()[0] for line in lines] == ["load", "SR", "MR", "CT"]
+
+
+@beside_storescp
+def test_receivers() -> None:
+    found = table(run("receivers.py", "--rounds", 1, "--objects", 8, "--loads", "sr", "--receivers", "fastscp,storescp --fork"))
+    assert [row["receiver"] for row in found] == ["fastscp", "storescp --fork"]
+    assert all(float(row["objects/s"]) > 0 for row in found)
 
 
 @beside_storescp

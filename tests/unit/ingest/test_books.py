@@ -229,7 +229,7 @@ def test_what_was_published_and_not_told_is_found_by_its_inode(tmp_path: Path, f
     kept.close()
     books = Books(journal(tmp_path, resume=True), None, Placement.COPY)
     books.find_published()
-    assert {key: (one.event, name) for key, (one, name) in books.adopted.items()} == {("a", -1): (5, "file")}
+    assert {key: (one.event, name) for key, (one, name) in books.adopted.items()} == {("a", -1): (5, "file"), ("b", -1): (6, None)}
 
 
 @pytest.mark.parametrize(("result", "done"), [("stored", True), ("not-dicom", True), ("refused", False)])

@@ -312,12 +312,30 @@ def test_what_an_earlier_run_published_is_only_told_of() -> None:
     bench.books.adopted["a1", -1] = Intent("a1", -1, "/out/old", 99, 41, "a1"), "CT.1"
     bench.books.adopted["a2", -1] = Intent("a2", -1, "/out/old", 98, 42, "another instance"), "CT.2"
     bench.prepare(1)
-    bench.teller.answer()
-    first, second = bench.publishing()[0]["items"]
+    (first,) = bench.publishing()[0]["items"]
     assert (first["directory"], first["file"], first["inode"]) == ("/out/old", "CT.1", 99)
+    bench.publish()
+    bench.teller.answer()
+    (second,) = bench.publishing()[1]["items"]
     assert (second["directory"], second.get("file")) == ("/out/a", None)
     bench.publish()
-    assert [entry for entry in bench.books.story if entry[0] == "stored"] == [("stored", "a1", 41, None), ("stored", "a2", 1, 1)]
+    # told before another place is asked for: the coordinator may know nothing of that directory
+    assert [entry for entry in bench.books.story if entry[0] in {"stored", "place"}] == [
+        ("stored", "a1", 41, None), ("place", "a"), ("stored", "a2", 1, 1)]
+
+
+@pytest.mark.parametrize("places", [True, False])
+def test_what_an_earlier_run_replaced_keeps_its_place_and_its_turn(places: bool) -> None:
+    bench = Bench(files("a1", "a2"), places=places, teller=True)
+    assert bench.teller is not None
+    bench.books.adopted["a1", -1] = Intent("a1", -1, "/out/old", 99, 41, "a1"), None
+    bench.books.adopted["a2", -1] = Intent("a2", -1, "/out/old", 98, 42, "a2"), "CT.2"
+    bench.prepare(1)
+    first, second = bench.publishing()[0]["items"]
+    assert (first.get("directory"), first.get("file"), second["directory"], second["file"]) == (
+        "/out/old" if places else None, None, "/out/old", "CT.2")
+    bench.publish()
+    assert [entry for entry in bench.books.story if entry[0] in {"stored", "place"}] == [("stored", "a1", 41, None), ("stored", "a2", 42, None)]
 
 
 def test_members_of_a_stream_come_in_parts() -> None:

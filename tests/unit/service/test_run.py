@@ -117,7 +117,7 @@ def test_policy_of_a_pool():
     config = Config(network=NetworkPolicy(workers=3, max_associations=7, drain_timeout_s=5.0), access=AccessPolicy(enabled=True))
     policy = module.acceptor_policy(config, descriptors=1032)
     assert (policy.workers, policy.max_associations, policy.drain_timeout_s) == (3, 7, 5.0)
-    assert (policy.connections_per_worker, policy.connections_held) == (250, 982)
+    assert (policy.connections_per_worker, policy.connections_held) == (241, 982)
     assert policy.access is config.access
 
 

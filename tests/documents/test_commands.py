@@ -13,6 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.data import get_testdata_file
@@ -45,6 +46,7 @@ class Reader:
     send: str = SEND
     after: tuple[str, ...] = ()
     directory: str = "/home/reader"
+    limit_s: float = 60.0  #: for each step
 
 
 READERS = {
@@ -83,29 +85,66 @@ def commands(directory: Path) -> Path:
 RUN = [page for page in PAGES if name_of(page) not in ELSEWHERE and any(block.is_command and not block.reason for block in blocks_of(page))]
 
 
+needs_root = pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="needs root: a machine of its own is made of namespaces")
+pytestmark = [pytest.mark.slow, pytest.mark.oracle]
+
+
 def test_every_page_with_a_reader_has_commands() -> None:
     assert set(READERS) <= {name_of(page) for page in RUN}
 
 
-@pytest.mark.slow
-@pytest.mark.oracle
-@pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="needs root: a machine of its own is made of namespaces")
-@pytest.mark.parametrize("page", RUN, ids=name_of)
-def test_commands_work_as_pasted(page: Path, tmp_path: Path) -> None:
-    reader = READERS.get(name_of(page), Reader())
-    steps = [{"where": str(block), "text": block.text, "file": block.file} for block in blocks_of(page)
-             if block.file or (block.is_command and not block.reason)]
-    work = tmp_path / "machine"
+def tried(reader: Reader, steps: list[dict[str, str | None]], directory: Path) -> dict[str, Any]:
+    """Run the steps on a machine of their own; return its report."""
+    work = directory / "machine"
     work.mkdir()
-    path = f"{commands(tmp_path / 'bin')}:{os.environ['PATH']}:/usr/sbin:/sbin"
+    path = f"{commands(directory / 'bin')}:{os.environ['PATH']}:/usr/sbin:/sbin"
     asked = {"before": reader.before, "send": reader.send, "after": reader.after, "directory": reader.directory, "steps": steps,
-             "work": str(work), "samples": SAMPLES, "kept": [str(ROOT), sys.prefix, sys.base_prefix, str(tmp_path), *SAMPLES],
+             "limit_s": reader.limit_s, "work": str(work), "samples": SAMPLES,
+             "kept": [str(ROOT), sys.prefix, sys.base_prefix, str(directory), *SAMPLES],
              "environment": {"HOME": "/root", "PATH": path, "FASTSCP_VENV": sys.prefix, "PYTHONPATH": str(ROOT)}}
     unshare = shutil.which("unshare")
     assert unshare is not None
     done = subprocess.run([unshare, "--mount", "--net", "--pid", "--fork", "--kill-child", sys.executable, "-m", "tests.support.machine"],
                           input=json.dumps(asked), capture_output=True, text=True, cwd=ROOT, timeout=240, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
-    report = json.loads(done.stdout.splitlines()[-1])
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return report
+
+
+def paste(text: str, file: str | None = None) -> dict[str, str | None]:
+    return {"where": "page:1", "text": text, "file": file}
+
+
+@needs_root
+@pytest.mark.parametrize("page", RUN, ids=name_of)
+def test_commands_work_as_pasted(page: Path, tmp_path: Path) -> None:
+    steps = [{"where": str(block), "text": block.text, "file": block.file} for block in blocks_of(page)
+             if block.file or (block.is_command and not block.reason)]
+    report = tried(READERS.get(name_of(page), Reader()), steps, tmp_path)
     assert report["problems"] == [], "\n".join(report["problems"])
     assert len(report["steps"]) >= len([step for step in steps if not step["file"]])
+
+
+@needs_root
+@pytest.mark.parametrize(("steps", "send", "noticed"), [
+    ([paste("ls /no/such\ntrue")], "", "page:1: status 2"),
+    ([paste("echo 'E: something' >&2")], "", "page:1: E: something"),
+    ([paste("sleep 100")], "", "page:1: neither ends nor serves"),
+    ([paste("fastscp -od /data/in --no-such-option 11112")], "", "page:1: status 1"),
+    ([paste("fastscp -od /data/in --refuse 11112")], SEND, "page:1, what is sent to it: status"),
+    ([paste("fastscp -od /data/in --quarantine /no/such 11112 & sleep 1")], "", "page:1: neither ends nor serves"),
+    ([paste("fastscp -od /data/in -xcr false 11112")], SEND, "hook"),
+    ([paste("port = 11112\nmistake = 1\n", "/etc/f.toml"), paste("fastscp --config /etc/f.toml")], "", "/etc/f.toml:2: mistake"),
+], ids=lambda value: value[-1]["text"] if isinstance(value, list) else "")
+def test_what_goes_wrong_is_noticed(steps: list[dict[str, str | None]], send: str, noticed: str, tmp_path: Path) -> None:
+    report = tried(Reader(send=send, limit_s=5), steps, tmp_path)
+    assert noticed in "\n".join(report["problems"]), report
+
+
+@needs_root
+def test_nothing_of_a_machine_stays(tmp_path: Path) -> None:
+    mark = f"/etc/fastscp-{tmp_path.name}"
+    report = tried(Reader(send=""), [paste(f"touch {mark} /data/in/file && fastscp -od /data/in 104"), paste(f"ls {mark}")],
+                   tmp_path)
+    assert report["problems"] == []
+    assert not Path(mark).exists()

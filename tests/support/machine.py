@@ -29,10 +29,9 @@ from typing import Any
 
 import psutil
 
-STEP_S = 60.0
 _SHELL = ("bash", "-euo", "pipefail", "-c")
 _STARTS_SERVICE = re.compile(r"^(?:.*&& )?(?:fastscp|scripts/serve)(?![\w-])(?!.*--check-config[^&]*$)", re.MULTILINE)
-_COMPLAINT = re.compile(r"^[EF]: .*|^error: .*|^Traceback .*", re.MULTILINE)
+_COMPLAINT = re.compile(r"^[EF]: .*|^W: .*\bhook\b.*|^error: .*|^Traceback .*", re.MULTILINE)
 _MS_BIND, _MS_REC = 4096, 16384
 _LIBC = ctypes.CDLL(None, use_errno=True)
 Pids = set[int]
@@ -177,7 +176,7 @@ class Machine:
 
     def _wait(self, where: str, step: Step) -> None:
         """Return when the paste has ended, or nothing but services is left of it."""
-        end, quiet = time.monotonic() + STEP_S, 0
+        end, quiet = time.monotonic() + self._page["limit_s"], 0
         behind = _STARTS_SERVICE.search(step.text) is not None  # what the shell has left behind is waited for
         while step.shell.poll() is None or (behind and not step.shell.returncode and not step.services):
             step.services += self._readiness.ready()
@@ -204,7 +203,7 @@ class Machine:
                     os.kill(pid, signal.SIGTERM)
             try:
                 # orphans are children of this process, which is the first of its namespace
-                statuses = [os.waitpid(pid, 0)[1] for pid in step.services] if step.ended else [step.shell.wait(STEP_S)]
+                statuses = [os.waitpid(pid, 0)[1] for pid in step.services] if step.ended else [step.shell.wait(60)]
             except (subprocess.TimeoutExpired, ChildProcessError) as error:
                 statuses = [str(error)]
             if any(statuses):

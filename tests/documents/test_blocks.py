@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 
 import pytest
 
-from tests.support.blocks import PAGES, blocks, blocks_of, name_of
+from tests.support.blocks import PAGES, ROOT, blocks, blocks_of, name_of
 
 #: Why commands are not run, and how many there are: whoever adds one says so here.
 NOT_RUN = {
@@ -64,3 +65,27 @@ def test_a_page_is_read_as_a_renderer_reads_it() -> None:
     assert found == [("", "indented\n", None, None), ("toml", "a = 1\n", "f.toml", None), ("sh", "x\n", None, "no"), ("sh", "y\n", None, None),
                      ("sh", "in a list\n", None, None), ("sh", "w\n", None, None)]
     assert blocks(page, "p")[2].line == 12
+
+
+def templates() -> list[re.Pattern[str]]:
+    """Return what the program can say: each text of its code, with anything in the place of what is put in."""
+    found = []
+    for path in (ROOT / "fastscp").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(part.value if isinstance(part, ast.Constant) else "%s" for part in node.values)
+            else:
+                text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            if len(re.sub(r"%\w|\W", "", text)) >= 6:
+                found.append(re.compile(re.sub(r"%\d*[a-z]", ".+?", re.escape(text)), re.DOTALL))
+    return found
+
+
+def test_lines_of_the_log_are_lines_of_the_log() -> None:
+    """They begin as a text of the program does, or one that begins with somebody's name ends them."""
+    said = templates()
+    quoted = [(block, line[3:]) for block in ALL if block.language == "text" for line in block.text.splitlines()
+              if re.match(r"[IWEF]: ", line)]
+    assert len(quoted) > 12
+    assert [f"{block}: {line}" for block, line in quoted if not any(
+        template.fullmatch(line) or (" " in template.pattern and template.match(line)) for template in said)] == []

@@ -112,13 +112,13 @@ def tried(reader: Reader, steps: list[dict[str, str | None]], directory: Path) -
 
 
 def paste(text: str, file: str | None = None) -> dict[str, str | None]:
-    return {"where": "page:1", "text": text, "file": file}
+    return {"where": "page:1", "text": text, "file": file, "language": "sh"}
 
 
 @needs_root
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_commands_work_as_pasted(page: Path, tmp_path: Path) -> None:
-    steps = [{"where": str(block), "text": block.text, "file": block.file} for block in blocks_of(page)
+    steps = [{"where": str(block), "text": block.text, "file": block.file, "language": block.language} for block in blocks_of(page)
              if block.file or (block.is_command and not block.reason)]
     report = tried(READERS.get(name_of(page), Reader()), steps, tmp_path)
     assert report["problems"] == [], "\n".join(report["problems"])

@@ -32,7 +32,7 @@ class Block:
 
     @property
     def is_command(self) -> bool:
-        return self.language == "sh" and self.file is None
+        return self.language in {"sh", "python"} and self.file is None
 
 
 def name_of(page: Path) -> str:

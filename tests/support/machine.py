@@ -29,8 +29,8 @@ from typing import Any
 
 import psutil
 
-_SHELL = ("bash", "-euo", "pipefail", "-c")
-_STARTS_SERVICE = re.compile(r"^(?:.*&& )?(?:fastscp|scripts/serve)(?![\w-])(?!.*--check-config[^&]*$)", re.MULTILINE)
+_PROGRAMS = {"sh": ("bash", "-euo", "pipefail", "-c"), "python": ("python3", "-c")}
+_STARTS_SERVICE = re.compile(r"^(?:.*&& )?(?:fastscp|scripts/serve)(?![\w-])(?!.*--check-config[^&]*$)|\bReceiver\(", re.MULTILINE)
 _COMPLAINT = re.compile(r"^[EF]: .*|^W: .*\bhook\b.*|^error: .*|^Traceback .*", re.MULTILINE)
 _MS_BIND, _MS_REC = 4096, 16384
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -105,6 +105,7 @@ class Step:
     """One paste: its shell, and what it wrote."""
 
     text: str
+    language: str
     shell: subprocess.Popen[bytes]
     output: Any
     services: list[int] = field(default_factory=list)
@@ -114,10 +115,12 @@ class Step:
         return os.pread(self.output.fileno(), 1 << 20, 0).decode(errors="replace")
 
     def others(self) -> Pids:
-        """Return the living processes of the paste that are neither shells nor part of a service."""
+        """Return the living processes of the paste that are neither shells nor part of a service, nor a program with a receiver of its own."""
         with contextlib.suppress(psutil.NoSuchProcess):
             shell = psutil.Process(self.shell.pid)
             services = {pid for service in self.services for pid in family(service)}
+            if self.language == "python":  # a shell, in contrast, becomes its last command
+                services |= {process.pid for service in self.services for process in psutil.Process(service).parents()}
             return {process.pid for process in (shell, *shell.children(recursive=True))
                     if process.pid not in services and process.name() != "bash" and process.status() != psutil.STATUS_ZOMBIE}
         return set()
@@ -150,19 +153,19 @@ class Machine:
                 path.write_text(step["text"], encoding="utf-8")
                 path.chmod(0o755)
             else:
-                self._step(step["where"], step["text"])
+                self._step(step["where"], step["text"], step["language"])
         self._stop_services()
         for number, text in enumerate(self._page["after"]):
             self._step(f"after {number}", text)
 
-    def _step(self, where: str, text: str, *, quiet: bool = False) -> None:
+    def _step(self, where: str, text: str, language: str = "sh", *, quiet: bool = False) -> None:
         if _STARTS_SERVICE.search(text):
             self._stop_services()
         begun = time.monotonic()
         output = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the step
-        shell = subprocess.Popen([*_SHELL, text], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._environment,
+        shell = subprocess.Popen([*_PROGRAMS[language], text], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._environment,
                                  cwd=self._page["directory"], start_new_session=True)
-        step = Step(text, shell, output)
+        step = Step(text, language, shell, output)
         self._wait(where, step)
         if step.services:
             self._serving.append(step)
@@ -198,7 +201,9 @@ class Machine:
     def _stop_services(self) -> None:
         while self._serving:
             step = self._serving.pop()
-            for pid in step.services:
+            # a program that has a service of its own is told, and ends it
+            told = [step.shell.pid] if step.language == "python" else step.services
+            for pid in told:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
             try:

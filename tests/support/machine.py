@@ -30,7 +30,7 @@ from typing import Any
 import psutil
 
 _PROGRAMS = {"sh": ("bash", "-euo", "pipefail", "-c"), "python": ("python3", "-c")}
-_STARTS_SERVICE = re.compile(r"^(?:.*&& )?(?:fastscp|scripts/serve)(?![\w-])(?!.*--check-config[^&]*$)|\bReceiver\(", re.MULTILINE)
+_STARTS_SERVICE = re.compile(r"^(?:.*&& )?(?:fastscp|scripts/serve)(?![\w-])(?!.*--check-config[^&]*$)|\bReceiver\(.*\.run\(\)", re.MULTILINE)
 _COMPLAINT = re.compile(r"^[EF]: .*|^W: .*\bhook\b.*|^error: .*|^Traceback .*", re.MULTILINE)
 _MS_BIND, _MS_REC = 4096, 16384
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -114,13 +114,20 @@ class Step:
     def told(self) -> str:
         return os.pread(self.output.fileno(), 1 << 20, 0).decode(errors="replace")
 
+    def serves(self) -> bool:
+        """Tell whether nothing but services is left; a program in Python is one when something of it listens, and ends that itself."""
+        if self.language == "python":
+            mine = family(self.shell.pid)
+            listening = any(one.status == psutil.CONN_LISTEN and one.pid in mine for one in psutil.net_connections("tcp"))
+            self.services = [self.shell.pid] if listening else []
+            return listening
+        return bool(self.services) and not self.others()
+
     def others(self) -> Pids:
-        """Return the living processes of the paste that are neither shells nor part of a service, nor a program with a receiver of its own."""
+        """Return the living processes of the paste that are neither shells nor part of a service."""
         with contextlib.suppress(psutil.NoSuchProcess):
             shell = psutil.Process(self.shell.pid)
             services = {pid for service in self.services for pid in family(service)}
-            if self.language == "python":  # a shell, in contrast, becomes its last command
-                services |= {process.pid for service in self.services for process in psutil.Process(service).parents()}
             return {process.pid for process in (shell, *shell.children(recursive=True))
                     if process.pid not in services and process.name() != "bash" and process.status() != psutil.STATUS_ZOMBIE}
         return set()
@@ -180,11 +187,12 @@ class Machine:
     def _wait(self, where: str, step: Step) -> None:
         """Return when the paste has ended, or nothing but services is left of it."""
         end, quiet = time.monotonic() + self._page["limit_s"], 0
-        behind = _STARTS_SERVICE.search(step.text) is not None  # what the shell has left behind is waited for
+        behind = step.language == "sh" and _STARTS_SERVICE.search(step.text) is not None  # what the shell has left behind is waited for
         while step.shell.poll() is None or (behind and not step.shell.returncode and not step.services):
             step.services += self._readiness.ready()
-            quiet = quiet + 1 if step.services and not step.others() else 0
-            if quiet > 20:  # a shell that goes from one command to the next has no child for a moment
+            quiet = quiet + 1 if step.serves() else 0
+            # a shell that goes from one command to the next has no child for a moment; a program may serve for a moment
+            if quiet > (50 if step.language == "python" else 20):
                 return
             if time.monotonic() > end:
                 self.problems.append(f"{where}: neither ends nor serves\n{step.told()}")
@@ -201,9 +209,7 @@ class Machine:
     def _stop_services(self) -> None:
         while self._serving:
             step = self._serving.pop()
-            # a program that has a service of its own is told, and ends it
-            told = [step.shell.pid] if step.language == "python" else step.services
-            for pid in told:
+            for pid in step.services:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
             try:

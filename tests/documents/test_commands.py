@@ -30,7 +30,7 @@ storescu -aec GATEWAY --invent-instance localhost "$port" *.dcm
 DIRECTORIES = "mkdir -p /data/in && chmod 777 /data/in"
 USER = "useradd --system dicom"
 #: scripts/serve as it is the second time
-SET_UP = f"cat setup.cfg pyproject.toml fastscp/_core.pyx | cksum >{sys.prefix}/.installed"
+SET_UP = "source scripts/environment && sources_state >$venv/.installed"
 
 
 def program(*names: str) -> str:

@@ -58,7 +58,7 @@ def main() -> None:
         options = ["-dhl", "-aet", "GATEWAY", "--workers", "2", "-od", name, "-su", "STUDY", "-tos", "5", "-xcs", "sleep 2", "--metrics", str(metrics)]
         with FastscpServer(options) as server, traffic(server.port, seconds + 30), sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": 1100, "height": 1180}, color_scheme="light")
+            page = browser.new_page(viewport={"width": 1100, "height": 880}, color_scheme="light")
             page.goto(Scraper(metrics).base)
             end = time.monotonic() + seconds
             wait_until(lambda: time.monotonic() > end - 10, "the plot has something to show", seconds + 30.0)

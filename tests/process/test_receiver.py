@@ -81,11 +81,10 @@ def test_a_refused_object_is_told_with_its_reason(out):
     refused = []
     uid = objects.fresh_uid()
     dataset = objects.data_set(uid)[:-100]  # the last value is not whole
-    with Receiver(port=0, output_directory=out, workers=1, on_refused=refused.append) as receiver:
-        with RawSCU("127.0.0.1", receiver.port) as scu:
-            scu.associate(objects.CT_CONTEXT)
-            assert scu.store(1, objects.CT, uid, dataset) == 0xC000
-            scu.release()
+    with Receiver(port=0, output_directory=out, workers=1, on_refused=refused.append) as receiver, RawSCU("127.0.0.1", receiver.port) as scu:
+        scu.associate(objects.CT_CONTEXT)
+        assert scu.store(1, objects.CT, uid, dataset) == 0xC000
+        scu.release()
     (one,) = refused
     assert (one.kind, one.status, one.sop_instance_uid, one.path) == ("object", 0xC000, uid, None)
     assert one.reason

@@ -720,3 +720,6 @@ cdef uint8_t *put_uid(uint8_t *at, const uint8_t *uid, Py_ssize_t size) noexcept
         at[size] = 0
         size += 1
     return at + size
+
+
+include "_walk.pxi"

@@ -39,13 +39,14 @@ NEVER_PADDED: Final = frozenset({"OW"})
 NEW_VRS: Final = frozenset({"UN", "UT", "UC", "UR", "OF", "OD", "OL", "OV", "SV", "UV"})
 
 
-def _kind_table(byteorder: Literal["little", "big"]) -> bytes:
-    """Return 65,536 kinds, indexed by the two VR octets read as one integer of that byte order."""
+def _table(numbers: dict[str, int], byteorder: Literal["little", "big"]) -> bytes:
+    """Return 65,536 numbers, indexed by the two VR octets read as one integer of that byte order."""
     table = bytearray(65536)
-    for name, kind in KINDS.items():
-        table[int.from_bytes(name.encode("ascii"), byteorder)] = kind
+    for name, number in numbers.items():
+        table[int.from_bytes(name.encode("ascii"), byteorder)] = number
     return bytes(table)
 
 
-KINDS_LITTLE: Final = _kind_table("little")
-KINDS_BIG: Final = _kind_table("big")
+KINDS_LITTLE: Final = _table(KINDS, "little")
+KINDS_BIG: Final = _table(KINDS, "big")
+WIDTHS_LITTLE: Final = _table(WIDTHS, "little")

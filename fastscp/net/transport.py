@@ -90,6 +90,21 @@ def looks_like_tls(first_octets: bytes) -> bool:
     return first_octets[:1] == _HANDSHAKE_RECORD and first_octets[1:2] in {b"", b"\x03"}
 
 
+class LowWater:
+    """The low-water mark of a socket (socket(7), SO_RCVLOWAT), set where that is worth a call."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._octets = 1
+
+    def set(self, octets: int) -> None:
+        """Have the socket report when so many octets are there, or the end."""
+        octets = min(octets, _MOST_EXPECTED) if octets >= _LEAST_EXPECTED else 1
+        if octets != self._octets:
+            self._octets = octets
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, octets)
+
+
 class PlainTransport:
     """A TCP socket, as it is."""
 
@@ -101,7 +116,7 @@ class PlainTransport:
         self._recv_into = sock.recv_into
         self._send = sock.send
         self.silent = True  #: nothing has been received
-        self._expected = 1
+        self.expect = LowWater(sock).set
 
     def fileno(self) -> int:
         """Descriptor to wait on."""
@@ -144,13 +159,6 @@ class PlainTransport:
         except OSError:
             octet = b""
         return octet[0] if octet else WOULD_BLOCK
-
-    def expect(self, octets: int) -> None:
-        """Set the low-water mark of the socket (socket(7), SO_RCVLOWAT), where that is worth a call."""
-        octets = min(octets, _MOST_EXPECTED) if octets >= _LEAST_EXPECTED else 1
-        if octets != self._expected:
-            self._expected = octets
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, octets)
 
     def pending(self) -> int:
         """Nothing is kept here."""

@@ -20,13 +20,14 @@ import sys
 
 from fastscp.log.names import NETWORK
 from fastscp.log.text import printable
-from fastscp.net.transport import WOULD_BLOCK, HandshakeState, TransportError, looks_like_tls, lost
+from fastscp.net.transport import WOULD_BLOCK, HandshakeState, LowWater, TransportError, looks_like_tls, lost
 
 _log = logging.getLogger(NETWORK)
 
 #: Ciphertext taken by one recv(2): four records. The memory BIO of a connection does not grow beyond it.
 _CIPHERTEXT_OCTETS = 1 << 16
 _PLAINTEXT_OCTETS = 1 << 16  #: encrypted at once
+_RECORD_OCTETS = 5 + (1 << 14) + 2048  #: the longest one (RFC 5246 §6.2.3)
 _A_ASSOCIATE_RQ = 0x01
 
 #: OpenSSL's reasons for which we have plainer words
@@ -63,6 +64,8 @@ class TLSTransport:
         self._first_octets = b""
         self._drained = True  #: no complete record waits in the incoming BIO
         self._ended = False
+        self._failure: TransportError | None = None  #: to be told behind what had come before
+        self._low_water = LowWater(sock)
         self.connected = False  #: the handshake is over
 
     def fileno(self) -> int:
@@ -146,26 +149,38 @@ class TLSTransport:
 
     def receive_into(self, buffer: memoryview) -> int:
         """Fill ``buffer`` with plaintext; 0 at the end of the stream, -1 for not now."""
-        if self._ended:
-            return 0
-        if not self._drained:
-            count = self._decrypt(buffer)
-            if count >= 0:
-                return count
+        if self._failure is not None:
+            raise self._failure
+        total, size, more = 0, len(buffer), True
         try:
-            count = self._sock.recv_into(buffer, min(len(buffer), _CIPHERTEXT_OCTETS))
+            while total < size and not self._ended and self._failure is None:
+                if self._drained:
+                    if not more or (total and size - total < _CIPHERTEXT_OCTETS):
+                        break
+                    more = self._receive(buffer[total:])
+                total += self._decrypt(buffer[total:])
         except BlockingIOError:
-            return WOULD_BLOCK
+            pass
         except OSError as error:
-            raise lost(error) from error
+            self._failure = lost(error)
+        if total or self._ended:
+            return total
+        if self._failure is not None:
+            raise self._failure
+        return WOULD_BLOCK
+
+    def _receive(self, room: memoryview) -> bool:
+        """Give OpenSSL what has come; tell whether more may be there. OSError passes through."""
+        most = min(len(room), _CIPHERTEXT_OCTETS)
+        count = self._sock.recv_into(room, most)
         if count:
-            self._incoming.write(buffer[:count])
+            self._incoming.write(room[:count])
         else:
             self._incoming.write_eof()
-        return self._decrypt(buffer)
+        return count == most
 
     def _decrypt(self, buffer: memoryview) -> int:
-        """Decrypt all complete records that fit; 0 at the end, -1 when not even one is complete."""
+        """Decrypt all complete records that fit; return the octets."""
         read = self._tls.read
         size = len(buffer)
         total = 0
@@ -183,10 +198,8 @@ class TLSTransport:
             # An end without close_notify is none to worry about: a release or abort ends an association.
             self._ended = True
         except ssl.SSLError as error:
-            raise TransportError(f"TLS: {explain(error)}") from error
-        if total or self._ended:
-            return total
-        return WOULD_BLOCK
+            self._failure = TransportError(f"TLS: {explain(error)}")
+        return total
 
     def send(self, octets: bytes | bytearray | memoryview) -> int:
         """Encrypt and send from the front of ``octets``; -1 for not now, then repeat the same octets."""
@@ -223,11 +236,12 @@ class TLSTransport:
         return WOULD_BLOCK
 
     def expect(self, octets: int) -> None:
-        """Do nothing: how many octets on the socket they make is not known."""
+        """Wait for that many: encrypted they are more, less what OpenSSL may have of a record already."""
+        self._low_water.set(octets - _RECORD_OCTETS)
 
     def pending(self) -> int:
         """Octets (or an end of the stream) that wait inside."""
-        if self._ended:
+        if self._ended or self._failure is not None:
             return 1
         return 0 if self._drained else self._tls.pending() + self._incoming.pending
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from fastscp import core
+from fastscp.dicom import uid_value
 from fastscp.dicom.dictionary import Dictionary
 from fastscp.dicom.engine.resolve import VRs
 from fastscp.dicom.options import GroupLengths, OutputOptions
 from fastscp.dicom.uids import TransferSyntax
+from fastscp.dicom.vr import KINDS_LITTLE, WIDTHS_LITTLE
 
 
 class Plan:
@@ -26,6 +29,7 @@ class Plan:
         "syntax_in",
         "syntax_out",
         "vrs",
+        "walk",
         "wanted",
     )
 
@@ -48,6 +52,18 @@ class Plan:
         self.most_levels = 2 * options.max_depth  #: of open sequences and items
         #: sequences and items need no more than their lengths corrected
         self.nests = not options.item_padding and not self.create_groups
+        self.walk = self._compiled_walk()  #: None: the functions of ``fastscp.dicom.engine.walk`` do it
+
+    def _compiled_walk(self) -> core.Walk | None:
+        syntax_in, syntax_out = self.syntax_in, self.syntax_out
+        explicit, out_explicit = syntax_in.explicit_vr, syntax_out.explicit_vr
+        if not core.ACTIVE or self.convert_un or (not explicit and out_explicit):
+            return None
+        return core.Walk(
+            explicit=explicit, little=syntax_in.little_endian, out_explicit=out_explicit, out_little=syntax_out.little_endian,
+            delimits=self.delimits, creates=self.create_groups, keeps_long=self.new_vrs, most_levels=self.most_levels,
+            padding=self.options.item_padding, wanted=self.wanted, kinds=self.dictionary.kinds, sequences=self.dictionary.sequences, kinds_of_vrs=KINDS_LITTLE,
+            widths=WIDTHS_LITTLE, blanks=uid_value.BLANKS, reserve=self.vrs.reserve)
 
     @property
     def recognises(self) -> bool:

@@ -188,10 +188,14 @@ class Reader:
         out, cursor, plan, value = self._out, self.cursor, self._plan, self.value
         out.take(buf)
         pos = steps = 0
+        compiled = plan.walk if out.observer is None else None
         while True:
             level = cursor.level
+            if compiled is not None and level.kind == ITEM and level.explicit == plan.syntax_in.explicit_vr:
+                pos = walk.compiled(compiled, plan, cursor, out, pos)
+                level = cursor.level
             # no walk where it would stop at once
-            if level.kind == ITEM and not plan.convert_un and (plan.nests or (
+            elif level.kind == ITEM and not plan.convert_un and (plan.nests or (
                     buf[pos + 4:pos + 6] != b"SQ" and (level.last >= 0 or not plan.create_groups))):
                 if level.fast:
                     if level.explicit:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fastscp import core
 from fastscp.dicom.engine import values
 from fastscp.dicom.engine.cursor import ITEM, ITEMS, NO_END, Cursor, Level
 from fastscp.dicom.engine.output import Output
@@ -23,6 +24,27 @@ from fastscp.dicom.vr import KINDS_BIG, KINDS_LITTLE, LONG, PLAIN, SEQUENCE, UID
 
 _NO_LENGTH: Final = bytes(4)
 _NOTHING: Final[frozenset[int]] = frozenset()
+
+
+def compiled(walk: core.Walk, plan: Plan, cursor: Cursor, out: Output, pos: int) -> int:
+    """Walk by the compiled core, which does what the functions below do, in every encoding, and groups as well."""
+    level = cursor.level
+    after, new, late, opened = walk.over(level, cursor.attributes, len(cursor.stack), out.buf, out.origin, out.shift, pos)
+    for offset, length in late:
+        out.patch(offset, out.length_octets(length))
+    if new is not None:
+        out.cut(pos, after, new)
+    for number, (end, reached, length_at, start, written, group, group_at, group_start) in enumerate(opened):
+        child = Level(ITEM if number & 1 else ITEMS, end, level.explicit, level.little, level.fast)
+        if number & 1:
+            child.last = reached
+        else:
+            child.members = reached
+        child.delimited = plan.delimits
+        child.length_at, child.start, child.written = length_at, start, written
+        child.group, child.group_at, child.group_start = group, group_at, group_start
+        cursor.enter(child)
+    return after
 
 
 def unchanged(plan: Plan, cursor: Cursor, out: Output, pos: int) -> int:

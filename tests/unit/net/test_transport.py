@@ -307,6 +307,42 @@ class TestTLS:
         with pytest.raises(ssl.SSLError, match="ALERT_BAD_RECORD_MAC"):
             client.tls.read(10)
 
+    def test_what_came_before_a_damaged_record_is_received_first(self, pair, contexts):
+        transport, client = self.make(pair, contexts)
+        client.tls.write(b"x" * 100)
+        good = client.outgoing.read()
+        client.tls.write(b"y" * 100)
+        octets = bytearray(good + client.outgoing.read())
+        octets[-1] ^= 1
+        pair[1].sendall(octets)
+        select.select([pair[0]], [], [])
+        buffer = memoryview(bytearray(1000))
+        assert (transport.receive_into(buffer), bytes(buffer[:100])) == (100, b"x" * 100)
+        assert transport.pending()
+        for _ in range(2):
+            with pytest.raises(TransportError, match="TLS: "):
+                transport.receive_into(buffer)
+
+    def test_one_call_receives_all_that_has_come(self, pair, contexts):
+        transport, client = self.make(pair, contexts)
+        pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        client.tls.write(PAYLOAD[: 300 << 10])
+        while client.unsent or client.outgoing.pending:
+            client.turn()
+        buffer = memoryview(bytearray(1 << 20))
+        assert (transport.receive_into(buffer), bytes(buffer[: 300 << 10])) == (300 << 10, PAYLOAD[: 300 << 10])
+        assert transport.receive_into(buffer) == -1
+
+    @pytest.mark.parametrize(("octets", "mark"), [(100 << 10, (100 << 10) - 18437), (1 << 20, 256 << 10), (40 << 10, 1)])
+    def test_expects_what_is_missing_less_a_record_that_may_have_begun(self, pair, contexts, octets, mark):
+        transport, client = self.make(pair, contexts)
+        client.tls.write(b"x" * 100)
+        pair[1].sendall(client.outgoing.read()[:50])
+        select.select([pair[0]], [], [])
+        assert transport.receive_into(memoryview(bytearray(1000))) == -1
+        transport.expect(octets)
+        assert pair[0].getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == mark
+
     def test_alert_reaches_the_peer(self, pair, contexts):
         client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         client_context.maximum_version = ssl.TLSVersion.TLSv1_2

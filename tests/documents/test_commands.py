@@ -58,6 +58,7 @@ READERS = {
     "docs/blast.md": Reader((DIRECTORIES, "fastscp -od /data/in 11112 &"), after=("test -s blast.json",)),
     "docs/commitment.md": Reader(send=SEND.replace("--invent-instance", "")),  # one of them is asked for
     "docs/configuration.md": Reader(("mkdir -p /data/in /data/ct",), send="! echoscu localhost 11112"),
+    "docs/embedding.md": Reader((DIRECTORIES, "cp CT_small.dcm in.dcm"), after=("ls -d /data/in/study_*",)),
     "docs/from-storescp.md": Reader(send="", after=("test $(find /data/old -type f | wc -l) = 2",)),
     "docs/ingest.md": Reader((
         DIRECTORIES, "mkdir -p /mnt/archive/a /media/cdrom && cp *.dcm /mnt/archive/a && echo text >/mnt/archive/readme.txt",

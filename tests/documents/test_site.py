@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -65,6 +66,14 @@ def loaded(site: Path) -> set[str]:
             for references in LOADED.findall(path.read_text(encoding="utf-8")) for reference in references if reference}
 
 
+def not_in_the_reference(site: Path) -> list[str]:
+    """Return the public names that the reference leaves out; the options of a receiver have a page of their own."""
+    public = ["fastscp.blast.run.run", "fastscp.blast.plan.Plan", "fastscp.errors.PeerError", "fastscp.config.negotiation.standard_policy"]
+    for package in ("fastscp", "fastscp.dicom", "fastscp.ul", "fastscp.dimse"):
+        public += [f"{package}.{name}" for name in importlib.import_module(package).__all__ if name not in {"ReceiverOptions", "__version__"}]
+    return [name for name in public if name not in ids(site / "docs" / "api.html")]
+
+
 def test_every_page_has_its_place_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
     site = tmp_path / "html"
     done = subprocess.run([str(ROOT / "scripts" / "build-docs"), str(site)], capture_output=True, text=True, timeout=200, check=False,
@@ -74,7 +83,7 @@ def test_every_page_has_its_place_every_link_leads_somewhere_and_nothing_is_load
     assert dead_links(site) == []
     assert len(loaded(site)) > 5
     assert {reference for reference in loaded(site) if re.match(r"(https?:)?//", reference)} == set()
-    assert {"fastscp.blast.run.run", "fastscp.blast.plan.Plan"} <= ids(site / "docs" / "api.html")
+    assert not_in_the_reference(site) == []
 
 
 @pytest.mark.parametrize(("text", "complaint"), [

@@ -25,8 +25,9 @@ OTHERS = {
 }
 PATH = re.compile(r"(?:tests|perf|scripts|docs|fastscp)/[\w./-]*\w")
 MODULE = re.compile(r"([a-z_]+)((?:\.\w+)+)")
-#: what looks like a module and is a text of the program: events, attributes
-NO_MODULE = {text for path in (ROOT / "fastscp").rglob("*.py") for text in re.findall(r'"([a-z_]+\.[a-z_.]+)"', path.read_text(encoding="utf-8"))}
+#: what looks like a module and is a text of the program (events, attributes), or OpenTelemetry's
+NO_MODULE = {text for path in (ROOT / "fastscp").rglob("*.py") for text in re.findall(r'"([a-z_]+\.[a-z_.]+)"', path.read_text(encoding="utf-8"))} | {
+    "service.version"}
 PACKAGES = {path.name for path in (ROOT / "fastscp").iterdir() if path.is_dir()}
 
 

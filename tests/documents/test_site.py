@@ -26,7 +26,7 @@ def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "sphinx", "--builder", "html", "--fail-on-warning", "--keep-going", "--quiet", "--conf-dir", str(source / "docs/site"),
          "--doctree-dir", str(target.parent / "doctrees"), str(source), str(target)],
-        capture_output=True, text=True, timeout=200, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        capture_output=True, text=True, timeout=280, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
 @cache
@@ -76,7 +76,7 @@ def not_in_the_reference(site: Path) -> list[str]:
 
 def test_every_page_has_its_place_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
     site = tmp_path / "html"
-    done = subprocess.run([str(ROOT / "scripts" / "build-docs"), str(site)], capture_output=True, text=True, timeout=200, check=False,
+    done = subprocess.run([str(ROOT / "scripts" / "build-docs"), str(site)], capture_output=True, text=True, timeout=280, check=False,
                           env={**os.environ, "FASTSCP_VENV": sys.prefix})
     assert done.returncode == 0, done.stdout + done.stderr
     assert not_in_the_navigation(site) == []

@@ -22,6 +22,7 @@ OTHERS = {
     "--before", "--calls", "--directory", "--engine", "--figure", "--list", "--loads", "--objects", "--peers", "--receivers", "--rounds", "--senders", "--svg",
     "--hostile", "--options", "--rate", "--seed", "--with", "--keep", "--wheel", "--init", "--kill-whom", "--kill-who", "--signal", "--install",
     "--upgrade", "--platform", "--help", "--pause", "--study",
+    "--build-arg", "--cap-drop", "--format", "--health-cmd", "--name", "--now", "--read-only", "--security-opt", "--stop-timeout", "--uninstall",
 }
 PATH = re.compile(r"(?:tests|perf|scripts|docs|fastscp)/[\w./-]*\w")
 MODULE = re.compile(r"([a-z_]+)((?:\.\w+)+)")

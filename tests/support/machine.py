@@ -30,7 +30,7 @@ from typing import Any
 import psutil
 
 _PROGRAMS = {"sh": ("bash", "-euo", "pipefail", "-c"), "python": ("python3", "-c")}
-_STARTS_SERVICE = re.compile(r"^(?:.*&& )?(?:fastscp|scripts/serve)(?![\w-])(?!.*--check-config[^&]*$)|\bReceiver\(.*\.run\(\)", re.MULTILINE)
+_STARTS_SERVICE = re.compile(r"^(?:.*&& )?(?:fastscp|scripts/serve(?! --(?:un)?install))(?![\w-])(?!.*--check-config[^&]*$)|\bReceiver\(.*\.run\(\)", re.MULTILINE)
 _COMPLAINT = re.compile(r"^[EF]: .*|^W: .*\bhook\b.*|^error: .*|^Traceback .*", re.MULTILINE)
 _MS_BIND, _MS_REC = 4096, 16384
 _LIBC = ctypes.CDLL(None, use_errno=True)

@@ -239,6 +239,7 @@ def test_what_cannot_start_says_why(out):
     ({"port": 65536}, ValueError, "port: 65536 is not between 0 and 65535"),
     ({"port": -1}, ValueError, "port: -1 is not between"),
     ({"port": 0, "max_pdu": 3}, ValueError, r"Invalid value for option max_pdu \(underflow: 3\)"),
+    ({"port": 0, "verbose_pc": True, "log_level": "warn"}, ValueError, "verbose_pc only allowed with verbose mode"),
     ({"port": 0, "sync": "always"}, ValueError, r"Invalid value for option sync \(always\)"),
     ({"port": 0, "eostudy_timeout": 3}, ValueError, "eostudy_timeout only allowed with sort_conc_studies, sort_on_study_uid"),
     ({"port": 0, "output_directory": "/nowhere/at/all"}, ValueError, "specified output directory does not exist"),

@@ -142,6 +142,16 @@ def test_a_mailbox_that_is_closed_lets_everybody_go():
     assert list(mailbox) == []
 
 
+def test_a_mailbox_is_widened_for_the_end():
+    mailbox = Mailbox(3)
+    mailbox.put(b"abc")
+    putting = threading.Thread(target=lambda: (mailbox.put(b"def"), mailbox.put(b"ghi"), mailbox.end()), daemon=True)
+    putting.start()
+    mailbox.widen()
+    putting.join(30)
+    assert list(mailbox) == [b"abc", b"def", b"ghi"]
+
+
 def test_a_mailbox_ends_behind_its_last_line():
     mailbox = Mailbox()
     mailbox.put(b"1")

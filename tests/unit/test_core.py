@@ -75,6 +75,10 @@ def test_header_has_nothing_outside_of_it(change: str, value: object) -> None:
         core.Header(*given.values())
 
 
+def test_an_association_that_is_idle_takes_little_memory() -> None:
+    assert core.Lane.__basicsize__ < 512
+
+
 def test_incomplete_number_stays_as_it_is() -> None:
     octets = bytes(range(1, 10)) + bytes(391)
     header = core.Header(octets, bytes(400), 0, (), (), b" ", ((0, 9, 2), b"constant", (2, 3, 4), (4, 8, 4)), 0, (-1, -1), (-1, -1),

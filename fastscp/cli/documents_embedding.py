@@ -28,7 +28,11 @@ _PAGE = """# Options of `fastscp.Receiver`
 
 <!-- Written by scripts/generate-docs from the option table; do not edit. -->
 
-    Receiver(port=11112, output_directory="/data/in", sort_on_study_uid="st", eostudy_timeout=30, max_pdu=65536)
+```python
+from fastscp import Receiver
+
+Receiver(port=11112, output_directory="/data/in", sort_on_study_uid="st", eostudy_timeout=30, max_pdu=65536)
+```
 
 Each is an option of the command line without its dashes, and means what that means in [options.md](options.md). `None` is the same as
 no argument. `False` is too, and takes away what a configuration file (`config`) says. What paths are may be `str` or anything with

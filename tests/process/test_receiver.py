@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -299,3 +300,13 @@ def test_public_names_are_there():
         with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
             package.nothing  # noqa: B018
     assert fastscp.Receiver is Receiver
+
+
+def test_public_names_are_in_the_reference():
+    """Beside the types of options, which have a page of their own, and other names for types."""
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\.\. auto(?:class|function):: (\S+)$", page, flags=re.MULTILINE))
+    public = {f"{module}.{name}" for module in ("fastscp", "fastscp.dicom", "fastscp.ul", "fastscp.dimse")
+              for name in __import__(module, fromlist=["x"]).__all__}
+    assert public - documented == {"fastscp.ReceiverOptions", "fastscp.__version__", "fastscp.dimse.Item", "fastscp.ul.AssociationEvent",
+                                   "fastscp.ul.Fragments"}

@@ -5,13 +5,14 @@ and calls back. When callbacks are slower than what arrives, the mailbox fills, 
 (``fastscp.coordinator.event_log``), which drops what has no room, counts it and says so here.
 
 Invariants: callbacks run one at a time, in the order of the events, in the thread that delivers; what one of them raises is logged
-and ends nothing; at most ``MOST_OCTETS`` octets of events wait here.
+and ends nothing; at most ``MOST_OCTETS`` octets of events wait here while the service runs.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -80,6 +81,12 @@ class Mailbox:
                 self._octets += len(line)
                 self._changed.notify_all()
 
+    def widen(self) -> None:
+        """Have room for everything."""
+        with self._changed:
+            self._most = sys.maxsize
+            self._changed.notify_all()
+
     def end(self) -> None:
         """Say that there will be no more."""
         with self._changed:
@@ -127,15 +134,21 @@ class Delivery:
             self.thread = 0
             self._mailbox.close()
 
+    def take_all(self) -> None:
+        """Take whatever the service still has, which is limited: it is about to end, and waits for nobody then."""
+        self._mailbox.widen()
+
     def _read(self) -> None:
         rest = bytearray()
-        with self._channel as channel:
-            while octets := _received(channel):
-                rest += octets
-                *whole, rest = rest.split(b"\n")
-                for line in whole:
-                    self._mailbox.put(bytes(line))
-        self._mailbox.end()
+        try:
+            with self._channel as channel:
+                while octets := _received(channel):
+                    rest += octets
+                    *whole, rest = rest.split(b"\n")
+                    for line in whole:
+                        self._mailbox.put(bytes(line))
+        finally:
+            self._mailbox.end()
 
     def _deliver(self, line: bytes) -> None:
         event = _event(line)

@@ -27,6 +27,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from fastscp.cli import keywords
+from fastscp.cli.build import log_policy
 from fastscp.cli.check import check
 from fastscp.cli.load import complain, configuration, load
 from fastscp.cli.parse import CommandLine
@@ -44,6 +45,7 @@ _log = logging.getLogger("fastscp")
 
 _LAST_PORT = 65535
 _LOOK_S = 0.2
+_VERBOSE = frozenset({"info", "debug", "trace"})  #: levels that show what happens per association
 #: the program of the service: it finds its modules where this one does
 _PROGRAM = "import sys; sys.path[:] = sys.argv.pop().split(chr(10)); from fastscp.embedding.program import main; sys.exit(main(int(sys.argv.pop())))"
 
@@ -209,6 +211,8 @@ class Receiver:
         """Have it drain: it is asked once, however often this is called."""
         if not self._stopping:
             self._stopping = True
+            if self._delivery is not None:
+                self._delivery.take_all()
             self._signal(number)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -255,7 +259,7 @@ def _check(given: CommandLine) -> None:
         loaded = load(given)
         if not loaded.line.parameters:
             raise TypeError("port: it is missing")
-        verbose = any(loaded.line.has(flag) for flag in ("--verbose", "--debug", "--log-level", "--log-config"))
+        verbose = loaded.line.has("--log-config") or log_policy(loaded.line).level in _VERBOSE
         check(loaded.line, verbose=verbose)
         complain(configuration(loaded, verbose=verbose))
     except UsageError as error:

@@ -39,8 +39,8 @@ def encode(start: Start) -> bytes:
 def decode(line: bytes) -> Start:
     """Return what a line says."""
     fields: dict[str, Any] = json.loads(line)
-    fields["options"] = tuple((long, tuple(values)) for long, values in fields["options"])
-    return Start(**fields)
+    options = tuple((long, tuple(values)) for long, values in fields["options"])
+    return Start(options, tuple(fields["without"]), fields["port"], fields["events"], tuple(fields["kinds"]))
 
 
 def read_line(channel: socket.socket) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -34,6 +36,19 @@ def write_object(path: Path, uid: str) -> Path:
 def send(port: int, *paths: Path) -> int:
     return subprocess.run(["storescu", "--no-halt", "-aet", "CT1", "-aec", "GATEWAY", "127.0.0.1", str(port), *map(str, paths)], capture_output=True,
                           check=False, timeout=100).returncode
+
+
+def titles(receiver: Receiver) -> dict[int, str]:
+    """Return what ps(1) shows, by process."""
+    shown = {}
+    for process in family(receiver):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+            shown[process.pid] = " ".join(process.cmdline())
+    return shown
+
+
+def coordinators(receiver: Receiver) -> set[int]:
+    return {pid for pid, title in titles(receiver).items() if "coordinator" in title}
 
 
 def family(receiver: Receiver) -> list[psutil.Process]:
@@ -124,10 +139,9 @@ def test_a_coordinator_that_dies_does_not_end_the_events(out, tmp_path):
     with Receiver(port=0, output_directory=out, workers=1, on_object=lambda one: told.append(one.sop_instance_uid)) as receiver:
         assert send(receiver.port, write_object(tmp_path / "1.dcm", objects.fresh_uid())) == 0
         wait_until(lambda: told, "the first")
-        coordinator, = (process for process in family(receiver) if "coordinator" in " ".join(process.cmdline()))
-        coordinator.kill()
-        wait_until(lambda: any("coordinator" in " ".join(process.cmdline()) for process in family(receiver)
-                               if process.pid != coordinator.pid), "another")
+        first, = coordinators(receiver)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: coordinators(receiver) - {first}, "another")
         uid = objects.fresh_uid()
         assert send(receiver.port, write_object(tmp_path / "2.dcm", uid)) == 0
         wait_until(lambda: uid in told, "the second")
@@ -239,6 +253,7 @@ def test_what_cannot_start_says_why(out):
     ({"port": 65536}, ValueError, "port: 65536 is not between 0 and 65535"),
     ({"port": -1}, ValueError, "port: -1 is not between"),
     ({"port": 0, "max_pdu": 3}, ValueError, r"Invalid value for option max_pdu \(underflow: 3\)"),
+    ({"port": 0, "verbose_pc": True, "log_level": "warn"}, ValueError, "verbose_pc only allowed with verbose mode"),
     ({"port": 0, "sync": "always"}, ValueError, r"Invalid value for option sync \(always\)"),
     ({"port": 0, "eostudy_timeout": 3}, ValueError, "eostudy_timeout only allowed with sort_conc_studies, sort_on_study_uid"),
     ({"port": 0, "output_directory": "/nowhere/at/all"}, ValueError, "specified output directory does not exist"),
@@ -267,7 +282,7 @@ def test_the_service_is_no_part_of_the_terminal_of_its_program(out):
 
 def test_options_with_secrets_are_not_on_a_command_line(out):
     with Receiver(port=0, output_directory=out, workers=1, aetitle="SECRETTITLE") as receiver:
-        assert not any("SECRETTITLE" in " ".join(process.cmdline()) for process in family(receiver))
+        assert not any("SECRETTITLE" in title for title in titles(receiver).values())
 
 
 def test_importing_fastscp_imports_nothing_else():
@@ -285,3 +300,13 @@ def test_public_names_are_there():
         with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
             package.nothing  # noqa: B018
     assert fastscp.Receiver is Receiver
+
+
+def test_public_names_are_in_the_reference():
+    """Beside the types of options, which have a page of their own, and other names for types."""
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\.\. auto(?:class|function):: (\S+)$", page, flags=re.MULTILINE))
+    public = {f"{module}.{name}" for module in ("fastscp", "fastscp.dicom", "fastscp.ul", "fastscp.dimse")
+              for name in __import__(module, fromlist=["x"]).__all__}
+    assert public - documented == {"fastscp.ReceiverOptions", "fastscp.__version__", "fastscp.dimse.Item", "fastscp.ul.AssociationEvent",
+                                   "fastscp.ul.Fragments"}

@@ -12,8 +12,10 @@ import pytest
 from fastscp import Receiver, ReceiverOptions
 from fastscp.cli import keywords
 from fastscp.cli.documents_embedding import embedding_options_markdown, embedding_options_module
+from fastscp.cli.load import load
 from fastscp.cli.options import OPTIONS
 from fastscp.cli.options_sections import in_program
+from fastscp.cli.parse import CommandLine
 
 ROOT = Path(__file__).parents[3]
 
@@ -67,6 +69,13 @@ def test_what_they_mean(options, expected):
 
 def test_false_takes_an_option_away():
     assert keywords.given({"promiscuous": False, "ignore": None}) == keywords.Given((), frozenset({"--promiscuous"}))
+
+
+def test_what_is_taken_away_is_taken_from_a_file(tmp_path):
+    (tmp_path / "f.toml").write_text("port = 104\nignore = true\npromiscuous = true\n")
+    options = keywords.given({"config": tmp_path / "f.toml", "ignore": False})
+    line = load(CommandLine("fastscp", options.occurrences, without=options.without)).line
+    assert [one.option.long for one in line.occurrences] == ["--promiscuous", "--config"]
 
 
 @pytest.mark.parametrize(("options", "message"), [

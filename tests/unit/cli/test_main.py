@@ -113,7 +113,7 @@ def test_program_of_a_hook_must_be_there(tmp_path):
 
 @pytest.mark.parametrize(("port", "user", "first_free", "refused"), [
     (104, 1000, 1024, True), (104, 0, 1024, False), (104, 1000, 80, False), (1023, 1000, 1024, True),
-    (1024, 1000, 1024, False), (None, 1000, 1024, False),
+    (1024, 1000, 1024, False), (None, 1000, 1024, False), (0, 1000, 1024, False),
 ])
 def test_privileged_ports(tmp_path, monkeypatch, port, user, first_free, refused):
     monkeypatch.setattr("os.geteuid", lambda: user)

@@ -13,6 +13,7 @@ from fastscp.errors import UsageError
 from fastscp.log.policy import LogPolicy
 from fastscp.store.policy import StorePolicy, Sync
 from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
+from fastscp.traces.policy import TracesPolicy
 from fastscp.ul.policy import NegotiationPolicy
 
 SORTED = StudyPolicy(sorting=Sorting.STUDY_UID, prefix="S", timeout_s=3)
@@ -34,7 +35,7 @@ def test_what_is_new_is_taken():
     ({"network": NetworkPolicy(max_per_title=5)}, "max-associations-per-aet"), ({"hooks": HookPolicy(jobs=3)}, "hook-jobs"),
     ({"hooks": HookPolicy(timeout_s=3)}, "hook-timeout"), ({"study": StudyPolicy(state_directory="/s")}, "state-dir"),
     ({"study": StudyPolicy(durable=True), "store": StorePolicy("/d", sync=Sync.OBJECT)}, "sync"),
-    ({"log": LogPolicy(level="debug")}, "log"), ({"network": NetworkPolicy(tls=TLSPolicy("k", "c"))}, "TLS"),
+    ({"log": LogPolicy(level="debug")}, "log"), ({"traces": TracesPolicy("http://there")}, "traces"), ({"network": NetworkPolicy(tls=TLSPolicy("k", "c"))}, "TLS"),
 ])
 def test_what_belongs_to_the_start_stays(change, name):
     old = Config(store=StorePolicy("/d"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 
 import orjson
 import pytest
@@ -14,6 +15,7 @@ from fastscp.coordinator.event_log import EventLog
 from fastscp.coordinator.event_readers import EventReaders, open_readers
 from fastscp.study import events
 from fastscp.study.policy import HookPolicy, ReaderPolicy
+from fastscp.traces.policy import TracesPolicy
 from tests.support.fakes import FakeDestination, FakeLoop
 from tests.unit.embedding.test_records import CALLER, PACKET
 
@@ -28,6 +30,15 @@ def kinds(octets):
 def test_nobody_reads_where_nobody_wants_to():
     assert open_readers(Config(), FakeLoop()) is None
     assert not Config().tells_events
+
+
+@pytest.mark.parametrize("wanted", [{"hooks": HookPolicy(event_log="events")}, {"reader": ReaderPolicy(3, frozenset())},
+                                    {"traces": TracesPolicy("http://there")}])
+def test_events_are_told_where_anybody_wants_them(wanted):
+    config = Config(**wanted)
+    assert config.tells_events
+    assert config.names_wanted
+    assert config.needs_coordinator
 
 
 def test_each_reader_gets_what_it_wants(tmp_path):
@@ -88,22 +99,26 @@ def test_a_reload_opens_only_paths_anew():
 def test_what_is_left_at_the_end_waits_for_a_reader_that_reads():
     """More than a socket holds: a study with thousands of objects at the very end."""
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        log = EventLog(InheritedDestination(theirs.fileno(), "events"), FakeLoop())
-        for _ in range(4000):
-            log.put(STORED)
-        received = bytearray()
-        destination = log._destination
-        write = destination.write
+    received = bytearray()
 
-        def write_and_read(octets):  # the reader is as quick as that
-            taken = write(octets)
-            received.extend(ours.recv(1 << 20))
-            return taken
+    def read():
+        while octets := ours.recv(1 << 16):
+            received.extend(octets)
 
-        destination.write = write_and_read
-        log.close()
-        assert kinds(received) == ["object.stored"] * 4000
+    with ours:
+        with theirs:
+            destination = InheritedDestination(theirs.fileno(), "events")
+            destination.linger_s = 60
+            log = EventLog(destination, FakeLoop())
+            for _ in range(4000):
+                log.put(STORED)
+            log.flush()
+            assert log.waiting_octets > 0
+            reader = threading.Thread(target=read, daemon=True)
+            reader.start()
+            log.close()
+        reader.join(60)
+    assert kinds(received) == ["object.stored"] * 4000
 
 
 def test_what_is_left_at_the_end_does_not_wait_for_one_that_does_not(caplog, monkeypatch):

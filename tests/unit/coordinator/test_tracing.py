@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from fastscp.coordinator.tracing import TracesDestination
-from fastscp.traces.policy import TracesPolicy
+from fastscp.traces.policy import END_S, TracesPolicy
 from tests.support.servers import wait_until
 
 POLICY = TracesPolicy("http://there/v1/traces")
@@ -75,6 +75,40 @@ def test_one_that_is_deaf_is_not_waited_for():
     wait_until(is_found, "it is deaf")
     destination.close()
     assert programs.started[0].returncode == -9
+
+
+class FakeProcess:
+    """Of a program that does not end by itself."""
+
+    def __init__(self):
+        self.done = []
+
+    def kill(self):
+        self.done.append("killed")
+
+    def wait(self, timeout=None):
+        if timeout is not None and "killed" not in self.done:
+            self.done.append(f"waited {timeout:g} s")
+            raise subprocess.TimeoutExpired("program", timeout)
+        self.done.append("buried")
+
+
+def test_one_that_hears_gets_its_time_to_end():
+    process = FakeProcess()
+    destination = TracesDestination(POLICY, lambda _channel, _policy: process)
+    destination.open()
+    destination.close()
+    assert process.done == [f"waited {END_S + 1:g} s", "killed", "buried"]
+
+
+def test_one_that_does_not_gets_none():
+    process = FakeProcess()
+    destination = TracesDestination(POLICY, lambda _channel, _policy: process)
+    destination.open()
+    with pytest.raises(BrokenPipeError):
+        destination.write(b"line\n")
+    destination.close()
+    assert process.done == ["killed", "buried"]
 
 
 def test_one_that_takes_nothing_blocks_nobody():

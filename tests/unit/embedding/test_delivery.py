@@ -108,7 +108,7 @@ def test_a_slow_callback_holds_up_only_what_has_no_room(ends):
 
     line = stored(1)
     delivery = Delivery(ends[0], Callbacks(on_object=wait), most_octets=10 * len(line))
-    thread = threading.Thread(target=delivery.run)
+    thread = threading.Thread(target=delivery.run, daemon=True)
     thread.start()
     ends[1].setblocking(False)
     sent = 0
@@ -121,7 +121,8 @@ def test_a_slow_callback_holds_up_only_what_has_no_room(ends):
         except BlockingIOError:
             return True
 
-    assert begun.is_set() or not is_full() or begun.wait(30)
+    assert is_full()
+    assert begun.wait(30)
     wait_until(lambda: is_full() and len(delivery._mailbox._lines) == 10, "the room is full")
     assert delivery._mailbox._octets <= 10 * len(line)
     go_on.set()
@@ -133,12 +134,22 @@ def test_a_slow_callback_holds_up_only_what_has_no_room(ends):
 def test_a_mailbox_that_is_closed_lets_everybody_go():
     mailbox = Mailbox(3)
     mailbox.put(b"longer than that")
-    putting = threading.Thread(target=mailbox.put, args=(b"waits",))
+    putting = threading.Thread(target=mailbox.put, args=(b"waits",), daemon=True)
     putting.start()
     mailbox.close()
     putting.join(30)
     assert not putting.is_alive()
     assert list(mailbox) == []
+
+
+def test_a_mailbox_is_widened_for_the_end():
+    mailbox = Mailbox(3)
+    mailbox.put(b"abc")
+    putting = threading.Thread(target=lambda: (mailbox.put(b"def"), mailbox.put(b"ghi"), mailbox.end()), daemon=True)
+    putting.start()
+    mailbox.widen()
+    putting.join(30)
+    assert list(mailbox) == [b"abc", b"def", b"ghi"]
 
 
 def test_a_mailbox_ends_behind_its_last_line():

@@ -337,7 +337,7 @@ class Start:
         return take
 
     def acceptor(self, policy, listeners, children, *, resolver, **others):
-        self.predecessor = others["predecessor"]
+        self.others, self.predecessor = others, others.get("predecessor")
         self.children = children
         self.steps.append(f"acceptor of {policy.workers} on {len(listeners)}, {'with' if resolver else 'without'} names")
         return self
@@ -399,6 +399,43 @@ def test_no_port_at_all_is_an_error(start, caplog):
     assert module.run(Config()) == 1
     assert caplog.messages == ["no port to listen on"]
     assert caplog.records[0].levelname == "ERROR"
+
+
+class FakeOwner:
+    """A program that embeds the service."""
+
+    def __init__(self):
+        self.told = []
+
+    def listening(self, port):
+        self.told.append(port)
+
+    def failed(self, reason):
+        self.told.append(reason)
+
+    def notify(self, *_assignments):
+        return True
+
+    def watch(self, loop, acceptor):
+        self.told.append((loop, acceptor))
+
+
+def test_the_program_that_embeds_the_service_is_told_why_not(start):
+    owner = FakeOwner()
+    assert module.run(Config(), None, owner) == 1
+    assert owner.told == ["no port to listen on"]
+
+
+def test_the_program_that_embeds_the_service_takes_the_place_of_a_service_manager(start, monkeypatch):
+    monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+    owner = FakeOwner()
+    assert module.run(Config(network=NetworkPolicy(port=11112)), None, owner) == 0
+    assert owner.told == [11112, (start.others["loop"], start)]
+    assert start.others["notify"] == owner.notify
+    assert "watchdog_s" not in start.others
+    with pytest.raises(OSError, match="not supported"):
+        start.others["start_program"](None)
+    start.others["loop"].close()
 
 
 def test_mistake_of_the_operator_is_fatal_before_anything_is_opened(start, caplog):

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from fastscp.coordinator.by_sender import StudiesBySender
 from fastscp.coordinator.dispatch import Dispatcher
-from fastscp.coordinator.event_log import EventLog
+from fastscp.coordinator.event_readers import Reader
 from fastscp.coordinator.tasks import Lanes
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
@@ -49,7 +49,7 @@ class Depths:
     events_dropped: int = 0  #: since this process began
 
 
-def depths(studies: StudiesBySender | None, lanes: Lanes, dispatcher: Dispatcher, log: EventLog | None) -> Depths:
+def depths(studies: StudiesBySender | None, lanes: Lanes, dispatcher: Dispatcher, log: Reader | None) -> Depths:
     """Return how much there is, now."""
     running = len(dispatcher.running)
     octets, dropped = (0, 0) if log is None else (log.waiting_octets, log.dropped_ever)

@@ -77,9 +77,9 @@ class Debian:
     def line(self, *command: str, user: str = "root") -> list[str]:
         """Return the command that runs one in the root; what it mounts goes with it."""
         place = shlex.quote(str(self.root))
-        inner = f'mount -t proc proc {place}/proc && cd / && exec chroot --userspec={user}:{user} {place} "$@"'
+        inner = f'mount --bind /proc {place}/proc && cd / && exec chroot --userspec={user}:{user} {place} "$@"'
         return ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive",
-                "unshare", "--mount", "--pid", "--fork", "--kill-child=TERM", "sh", "-c", inner, "sh", *command]
+                "unshare", "--mount", "sh", "-c", inner, "sh", *command]
 
     def install(self, package: Path) -> subprocess.CompletedProcess[str]:
         """Install a package file, with the configuration files that are there."""

@@ -63,7 +63,7 @@ def test_configuration_is_accepted(tmp_path: Path, everything: bool) -> None:
 
 
 def test_lines_that_operations_shows_are_those_of_the_unit() -> None:
-    (shown,) = re.findall(r"^    \[Service\]\n((?:    .*\n)+)", OPERATIONS, flags=re.MULTILINE)
+    (shown,) = re.findall(r"^```ini\n\[Service\]\n(.*?)^```", OPERATIONS, flags=re.MULTILINE | re.DOTALL)
     lines = [line.strip() for line in shown.splitlines()]
     assert len(lines) >= 6
     assert [line for line in lines if line not in UNIT.splitlines()] == []

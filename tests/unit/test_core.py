@@ -12,7 +12,7 @@ from fastscp import core
 from fastscp.dicom.engine.recognise import shape as shapes_module
 from fastscp.dicom.engine.recognise.recorder import learn
 from fastscp.dicom.options import GroupLengths, OutputOptions
-from fastscp.dicom.rewrite import Rewriter, Shapes, _plan
+from fastscp.dicom.rewriter import Rewriter, Shapes, _plan
 from fastscp.dicom.uids import transfer_syntax
 from fastscp.dimse.command import decode_command, encode_response_command
 from fastscp.store.directory import Directory

@@ -14,7 +14,7 @@ import pytest
 
 from fastscp import core
 from fastscp.dicom.options import GroupLengths, OutputOptions
-from fastscp.dicom.rewrite import Rewriter, _plan
+from fastscp.dicom.rewriter import Rewriter, _plan
 from fastscp.errors import InstanceError
 from tests.conftest import real_dicom_files
 from tests.fuzz.mutations import mutated

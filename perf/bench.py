@@ -5,12 +5,12 @@ Light sender processes send pre-encoded objects; per row and server it prints ob
 tree, reaped children included), latencies, peak memory of the tree (PSS), and the ratio of CPU to its peer, which is
 the same server of ``--before``, else storescp. Output goes to a tmpfs unless ``--directory`` names a disk.
 
-    python perf/bench.py --list                            every row, what it is compared with, what is wanted of it
-    python perf/bench.py ct mr sr --rounds 5               three rows
-    python perf/bench.py 'sorted-*' --json sorted.json     rows by pattern, every figure in a file
-    python perf/bench.py mr --senders 1,4,16 --peers fastscp,storescp,floor
-    python perf/bench.py ct --rounds 1 --objects 200 --calls        system calls as well
-    python perf/bench.py mr --before ../old --peers fastscp         this checkout beside another one
+    python3 perf/bench.py --list                            every row, what it is compared with, what is wanted of it
+    python3 perf/bench.py ct mr sr --rounds 5               three rows
+    python3 perf/bench.py 'sorted-*' --json sorted.json     rows by pattern, every figure in a file
+    python3 perf/bench.py mr --senders 1,4,16 --peers fastscp,storescp,floor
+    python3 perf/bench.py ct --rounds 1 --objects 200 --calls        system calls as well
+    python3 perf/bench.py mr --before ../old --peers fastscp         this checkout beside another one
 """
 
 from __future__ import annotations

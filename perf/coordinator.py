@@ -5,8 +5,8 @@ Interleaved rounds of the same run, one association, files on a tmpfs. CPU is th
 included), and of the coordinator alone (without hooks). The rows ``sorted-*`` and ``hooked-*`` of perf/bench.py
 compare the same with several senders.
 
-    python perf/coordinator.py
-    python perf/coordinator.py --rounds 1 --objects 200 --json result.json
+    python3 perf/coordinator.py
+    python3 perf/coordinator.py --rounds 1 --objects 200 --json result.json
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ One worker, since only objects of one worker share flushes; 1 and 16 senders at 
 state is synchronised as well. Ratios are objects per second beside ``none``. The directory has to be on a disk: on a tmpfs
 there is nothing to flush.
 
-    python perf/durability.py --directory /var/tmp
-    python perf/durability.py --rounds 1 --objects 200 --json result.json
+    python3 perf/durability.py --directory /var/tmp
+    python3 perf/durability.py --rounds 1 --objects 200 --json result.json
 """
 
 from __future__ import annotations

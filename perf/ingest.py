@@ -4,8 +4,8 @@
 Each round does all three with the same files, whose octets are in the page cache; what is printed is objects/s and the
 ratios of the medians. Files are in directories of 500. Everything is on a tmpfs unless ``--directory`` names a disk.
 
-    python perf/ingest.py                                  every load
-    python perf/ingest.py --rounds 1 --objects 500 --loads ct
+    python3 perf/ingest.py                                  every load
+    python3 perf/ingest.py --rounds 1 --objects 500 --loads ct
 """
 
 from __future__ import annotations

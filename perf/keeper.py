@@ -1,6 +1,6 @@
 """Runs one server and reaps whatever it leaves behind, so that its CPU time is known to the last child.
 
-    python perf/keeper.py PROGRAM [ARGUMENT...]
+    python3 perf/keeper.py PROGRAM [ARGUMENT...]
 
 It is the subreaper of its server (prctl(2)): a hook whose parent ended first becomes its child, not init's, and what is
 waited for counts among the keeper's children. SIGTERM it hands on; it ends when the last process below it has ended.
@@ -21,6 +21,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def main() -> int:
     """Run the command; return its exit status."""
+    if len(sys.argv) < 2 or sys.argv[1] in {"-h", "--help"}:
+        print(__doc__)
+        return 0 if len(sys.argv) > 1 else 2
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) or libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")

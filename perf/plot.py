@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Draw results of perf/bench.py: CPU per object beside a peer, one bar for each server, as SVG.
 
-    python perf/plot.py result.json > result.svg
-    python perf/plot.py result.json --figure p99_ms --peer "storescp +B" --output latency.svg
+    python3 perf/plot.py result.json > result.svg
+    python3 perf/plot.py result.json --figure p99_ms --peer "storescp +B" --output latency.svg
 
 A bar is as long as the ratio of the figure to the peer's, the median over rounds; the thin line in it leads from the
 least of the rounds to the most. Bars begin at 0. What is longer than three times the peer ends in a zigzag.

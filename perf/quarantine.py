@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What --quarantine costs an object that is clean: receptions with and without it, in turn, in one process.
 
-    python perf/quarantine.py                    three loads; best of many, in microseconds of CPU an object
-    python perf/quarantine.py --objects 500 --rounds 5
+    python3 perf/quarantine.py                    three loads; best of many, in microseconds of CPU an object
+    python3 perf/quarantine.py --objects 500 --rounds 5
 """
 
 from __future__ import annotations

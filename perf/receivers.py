@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compare Storage SCPs with fastscp-blast: fastscp, storescp --fork, dcmrecv, Orthanc and pynetdicom, in turn.
 
-    python perf/receivers.py                       the table of docs/performance.md
-    python perf/receivers.py --objects 50 --loads sr --receivers fastscp,dcmrecv
+    python3 perf/receivers.py                       the table of docs/performance.md
+    python3 perf/receivers.py --objects 50 --loads sr --receivers fastscp,dcmrecv
 
 Every object is looked for afterwards. Receivers that are not installed are left out.
 """

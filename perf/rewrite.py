@@ -6,9 +6,9 @@ small MR, the header with the 0.5 MB of a CT, an Enhanced MR with 2,000 frames (
 sequences of undefined length), and a 200 MB multi-frame object. Every option set goes over each of them. Of the
 CT and the 200 MB most is copying, which costs the kernel the same for every program: see "floor" in perf/bench.py.
 
-    python perf/rewrite.py --engine           CPU of the engine per object, no server
-    python perf/rewrite.py                    fastscp and storescp --fork, CPU per object, ratios
-    python perf/rewrite.py --json result.json
+    python3 perf/rewrite.py --engine           CPU of the engine per object, no server
+    python3 perf/rewrite.py                    fastscp and storescp --fork, CPU per object, ratios
+    python3 perf/rewrite.py --json result.json
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How long a start takes: ``fastscp --version``, and until the port is open, beside storescp; milliseconds, best and median.
 
-    python perf/startup.py
-    python perf/startup.py --rounds 20 --json startup.json
+    python3 perf/startup.py
+    python3 perf/startup.py --rounds 20 --json startup.json
 
 Wanted: the version within 100 ms, listening within 250 ms, on a machine that does nothing else.
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure what the upper layer and the message provider cost for one read full of P-DATA-TF.
 
-    python perf/wire.py [--pdu OCTETS] [--read OCTETS]
+    python3 perf/wire.py [--pdu OCTETS] [--read OCTETS]
 
 Prints JSON: microseconds per read and per PDV of each layer, and of a plain copy of the same octets in the
 same run to compare with.

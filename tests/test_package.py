@@ -66,12 +66,12 @@ def sources(tree: Path, *patterns: str) -> set[str]:
             if path.is_file() and "__pycache__" not in path.parts and path.suffix not in {".so", ".c"}}
 
 
-@pytest.mark.parametrize("part", ["docs", "fastscp", "perf", "scripts", "tests"])
+@pytest.mark.parametrize("part", ["docs", "fastscp", "packaging", "perf", "scripts", "tests"])
 def test_sdist_holds_the_whole_tree(unpacked: Path, part: str) -> None:
     assert sources(unpacked, f"{part}/**/*") == sources(ROOT, f"{part}/**/*")
 
 
-@pytest.mark.parametrize("name", ["LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "MANIFEST.in", "pyproject.toml"])
+@pytest.mark.parametrize("name", ["LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Containerfile", ".containerignore", "MANIFEST.in", "pyproject.toml"])
 def test_sdist_holds_what_stands_beside_it(unpacked: Path, name: str) -> None:
     assert (unpacked / name).read_bytes() == (ROOT / name).read_bytes()
 
@@ -83,7 +83,8 @@ def test_links_lead_somewhere_in_the_sdist(unpacked: Path) -> None:
 
 
 def test_scripts_of_the_sdist_can_be_run(unpacked: Path) -> None:
-    assert all((unpacked / "scripts" / name).stat().st_mode & stat.S_IXUSR for name in ("check", "generate-docs", "serve", "test"))
+    assert all((unpacked / "scripts" / name).stat().st_mode & stat.S_IXUSR for name in ("build-deb", "check", "generate-docs", "serve", "test"))
+    assert (unpacked / "packaging" / "debian" / "postinst").stat().st_mode & stat.S_IXUSR
 
 
 def test_wheel_holds_the_package_and_nothing_else_of_the_tree(wheel: zipfile.ZipFile) -> None:
@@ -92,13 +93,34 @@ def test_wheel_holds_the_package_and_nothing_else_of_the_tree(wheel: zipfile.Zip
     assert names - compiled == sources(ROOT, "fastscp/**/*.py", "fastscp/py.typed", "fastscp/__init__.pyi", "fastscp/_core.pyi", "fastscp/data/*", "fastscp/monitor/page.html")
 
 
-def test_wheel_installs_manual_pages_and_completions(wheel: zipfile.ZipFile) -> None:
+def test_wheel_installs_manual_pages_completions_units_and_examples(wheel: zipfile.ZipFile) -> None:
     installed = {name.removeprefix(f"{DATA}/"): name for name in wheel.namelist() if name.startswith(DATA)}
     assert set(installed) == {
         *(f"man/man1/{name}.1" for name in ("fastscp", "fastscp-blast", "fastscp-conv", "fastscp-index", "fastscp-ingest", "fastscp-studies", "fastscp-top")),
         *(f"bash-completion/completions/{name}" for name in ("fastscp", "fastscp-blast", "fastscp-index", "fastscp-ingest", "fastscp-studies", "fastscp-top")),
-        *(f"zsh/site-functions/_{name}" for name in ("fastscp", "fastscp-blast", "fastscp-index", "fastscp-ingest", "fastscp-studies", "fastscp-top"))}
+        *(f"zsh/site-functions/_{name}" for name in ("fastscp", "fastscp-blast", "fastscp-index", "fastscp-ingest", "fastscp-studies", "fastscp-top")),
+        *(f"doc/fastscp/{name}" for name in sources(ROOT / "docs", "examples/**/*"))}
     assert wheel.read(installed["man/man1/fastscp-conv.1"]) == (ROOT / "docs" / "fastscp-conv.1").read_bytes()
+
+
+@pytest.mark.slow
+def test_wheel_of_the_tree_is_the_wheel_of_the_source_distribution(distributions: Path, wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """What the source distribution left out would be missing in one of them."""
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT, tree, ignore=NO_SOURCE)
+    for path in tree.joinpath("fastscp").glob("_*.p[yx][xi]"):  # the core takes long, and is compared by test_wheel_holds_...
+        assert path.read_bytes() == (distributions / f"fastscp-{__version__}" / "fastscp" / path.name).read_bytes()
+    done = subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(tmp_path), str(tree)],
+                          capture_output=True, text=True, check=False, env={**os.environ, "CC": "/bin/false"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(found) as other:
+        assert contents(other) == contents(wheel)
+
+
+def contents(wheel: zipfile.ZipFile) -> dict[str, bytes]:
+    """Return what is installed, but for the core, which may be there or not, and what names it."""
+    return {name: wheel.read(name) for name in wheel.namelist() if not name.endswith((".so", "/RECORD", "/WHEEL"))}
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ from fastscp.log.limit import PeerLimit
 from fastscp.log.names import APPLICATION, NETWORK
 from fastscp.metrics.table import Metric
 from fastscp.net.peer import Peer
-from fastscp.net.systemd import notify
+from fastscp.net.systemd import notify, stopping
 from fastscp.process import packets
 from fastscp.process.child import Processes, SystemProcesses
 from fastscp.process.loop import Loop, Timer
@@ -268,7 +268,7 @@ class AcceptorProcess:
         _application_log.info("draining: no further connections, %d may end within %g seconds", self._pool.open_count,
                               self._policy.drain_timeout_s)
         if not self._succession.away:  # else the service manager has another process to manage
-            self._notify("STOPPING=1")
+            self._notify(*stopping(2 * self._policy.drain_timeout_s))  # for the associations, and for the hooks
         self._go_down()
         self._close_waiting()
         self._succession.tell_predecessor("drain")

@@ -166,15 +166,14 @@ def fetch(url: str) -> dict[str, Any]:
     return found
 
 
-def parse(arguments: Sequence[str]) -> Wanted | None:
-    """Return what is wanted, None for help or version, which are printed. Raises UsageError."""
+def parse(arguments: Sequence[str]) -> Wanted | str:
+    """Return what is wanted, or the text of help or version. Raises UsageError."""
     urls: list[str] = []
     interval_s, once, words = 2.0, False, list(arguments)
     while words:
         word = words.pop(0)
         if word in {"-h", "--help", "--version"}:
-            write(1, _version() if word == "--version" else _help())
-            return None
+            return _version() if word == "--version" else _help()
         if word == "--once":
             once = True
         elif word in {"-n", "--interval"}:
@@ -239,8 +238,9 @@ def show(wanted: Wanted, rich: Any, sleep: Callable[[float], None] = time.sleep)
     status = fetch(wanted.url)
     rates.look(status)
     if wanted.once:
-        console.print(view(status, rates, wanted.url, rich))
-        return 0
+        with console.capture() as printed:  # not printed by rich: whoever reads may have read enough
+            console.print(view(status, rates, wanted.url, rich))
+        return write(1, printed.get())
     with rich.Live(view(status, rates, wanted.url, rich), console=console, screen=True, auto_refresh=False) as live:
         while True:
             sleep(wanted.interval_s)
@@ -257,7 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``fastscp-top`` with ``argv`` (default: ``sys.argv``) and return its exit status."""
     try:
         wanted = parse((sys.argv if argv is None else argv)[1:])
-        return 0 if wanted is None else show(wanted, _Rich())
+        return write(1, wanted) if isinstance(wanted, str) else show(wanted, _Rich())
     except KeyboardInterrupt:
         return 0
     except FastscpError as error:

@@ -22,6 +22,7 @@ _log = logging.getLogger(APPLICATION)
 
 _FIRST_DESCRIPTOR = 3  #: SD_LISTEN_FDS_START
 _NOTIFY_SOCKET = "NOTIFY_SOCKET"
+_BESIDE_S = 15.0  #: what an end takes beside the time that was set for it: processes that are killed, files that are closed
 
 
 def has_listeners(pid: int) -> bool:
@@ -101,6 +102,14 @@ def notify(*assignments: str) -> bool:
         _log.warning("cannot notify the service manager: %s", error)
         return False
     return True
+
+
+def stopping(within_s: float) -> tuple[str, str]:
+    """Return what to notify when the service stops and may need so long: it is not to be killed before.
+
+    The service manager has a time limit of its own (``TimeoutStopSec=``), which holds when it is longer.
+    """
+    return "STOPPING=1", f"EXTEND_TIMEOUT_USEC={round((within_s + _BESIDE_S) * 1e6)}"
 
 
 def watchdog_s() -> float | None:

@@ -300,7 +300,7 @@ def test_readiness_reload_and_stop_are_notified(tmp_path):
         assert first[1].startswith("MONOTONIC_USEC=")
         assert "READY=1" in server.messages()
         server.signal(signal.SIGTERM)
-        assert server.messages() == ["STOPPING=1"]
+        assert server.messages() == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=75000000"]
         assert server.process.wait(DEADLINE_S) == 0
 
 

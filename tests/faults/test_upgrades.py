@@ -114,7 +114,7 @@ def test_service_manager_is_told_whom_it_manages(site: Site) -> None:
         wait_until(lambda: ended(old), "the old one ends")
         assert server.stop() == 0
         server.heard("")
-        assert [entry for entry in server.told[4:] if "STOPPING=1" in entry[1]] == [(new.pid, ["STOPPING=1"])]
+        assert [entry for entry in server.told[4:] if "STOPPING=1" in entry[1]] == [(new.pid, ["STOPPING=1", "EXTEND_TIMEOUT_USEC=75000000"])]
 
 
 class SteadyOverTLS(Steady):

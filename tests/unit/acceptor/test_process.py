@@ -360,7 +360,7 @@ def test_one_worker_of_two_dies_and_listening_goes_on(service):
 def test_drain_ends_the_workers_then_the_coordinator_then_the_service(service, number):
     running = service().start()
     running.loop.send_signal(number)
-    assert running.told[-1] == ("STOPPING=1",)
+    assert running.told[-1] == ("STOPPING=1", "EXTEND_TIMEOUT_USEC=75000000")  # 30 s for associations, 30 s for hooks
     assert not running.listening
     assert running.listener.fileno() == -1
     assert [worker.kinds() for worker in running.far.workers] == [["drain"], ["drain"]]

@@ -148,3 +148,9 @@ def test_signs_of_life_that_the_manager_wants(monkeypatch, limit, pid, seconds):
         else:
             monkeypatch.setenv(name, value)
     assert systemd.watchdog_s() == seconds
+
+
+@pytest.mark.parametrize(("within_s", "microseconds"), [(0, 15_000_000), (60.0, 75_000_000), (0.5, 15_500_000)])
+def test_stopping_asks_for_the_time_that_it_may_take(within_s, microseconds):
+    """Whatever ``TimeoutStopSec=`` is: a drain is not cut off."""
+    assert systemd.stopping(within_s) == ("STOPPING=1", f"EXTEND_TIMEOUT_USEC={microseconds}")

@@ -1,0 +1,1 @@
+"""What is handed out: the Debian package, the image, the units, the scripts."""

@@ -319,7 +319,7 @@ class Finisher:
             if more:
                 yield 0.0
         if self.journal is not None and self._sink is not None:
-            self._sink.put(events.study_released(self._wall(), plan.uid, directory, plan.reason, count, self._sender))
+            self._sink.put(events.study_released(self._wall(), plan.uid, directory, plan.reason, count, sender=plan.sender))
         elif self._sink is not None:
             end: event_types.StudyEnd = {"study_uid": plan.uid, "directory": directory, "reason": plan.reason,
                                     "revision": plan.revision}

@@ -108,7 +108,7 @@ class Program:
             elif packet["kind"] == "leave":
                 self._for_good = True
 
-    def _tell(self, number: int, connected: bool) -> None:  # noqa: FBT001 - what it hears, in order
+    def _tell(self, number: int, connected: bool) -> None:
         # a coordinator that does not read is told with the next turn, one that is gone need not know
         with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
             self._channel.send(orjson.dumps({"kind": "shipped", "number": number, "connected": connected}))

@@ -67,7 +67,7 @@ def ship(cursor: Cursor, gateway: str, entries: Sequence[Entry]) -> int:
     cursor.execute("SELECT 1 FROM fastscp.gateways WHERE name = %s FOR UPDATE", (gateway,))
     epochs = sorted({entry.epoch for entry in entries})
     cursor.execute("SELECT epoch, number FROM fastscp.positions WHERE gateway = %s AND epoch = ANY(%s)", (gateway, epochs))
-    positions = dict(cursor.fetchall())
+    positions: dict[str, int] = dict(cursor.fetchall())
     new = [entry for entry in entries if entry.number > positions.get(entry.epoch, 0)]
     if new:
         _write(cursor, gateway, new)

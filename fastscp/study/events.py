@@ -156,8 +156,8 @@ def study_object(file: str, stored: Mapping[str, Any]) -> StudyObject:
     return {"file": file, "series_uid": stored["series"], **instance(stored)}
 
 
-def study_released(when: float, uid: str, directory: str, reason: str, count: int, sender: str) -> StudyReleased:
-    """This gateway's part of a study is finished."""
+def study_released(when: float, uid: str, directory: str, reason: str, count: int, *, sender: str = "") -> StudyReleased:
+    """What a gateway has of a study is finished."""
     return {"schema": SCHEMA_VERSION, "event": "study.released", "time": _time(when), "study_uid": uid, "directory": directory,
             "reason": reason, "count": count, "sender": sender}
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -84,6 +86,15 @@ class Fleet:
             (study,) = cursor.fetchone() or (0,)
             return [(row["sop_instance_uid"], row["gateway"], row["path"]) for row in outbox.objects_of(cursor, study, revision)]
 
+    def tell(self, study: int, lock_timeout: str) -> None:
+        with self.database.transaction() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{lock_timeout}'")
+            outbox.tell(cursor, [("study.opened", study, 1, {})])
+
+    def execute(self, statements: str) -> None:
+        with self.database.transaction() as cursor:
+            cursor.execute(statements)
+
     def value(self, query: str) -> Any:
         with self.database.transaction() as cursor:
             cursor.execute(query)
@@ -157,7 +168,7 @@ def test_a_gateway_that_died_stops_holding(fleet: Fleet) -> None:
     whole(fleet, "a")
     fleet.register("b")
     fleet.ship("b", fleet.entry("hold", 7))
-    fleet.value("UPDATE fastscp.gateways SET heartbeat = now() - interval '2 hours' WHERE name = 'b' RETURNING 1")
+    fleet.execute("UPDATE fastscp.gateways SET heartbeat = now() - interval '2 hours' WHERE name = 'b'")
     fleet.shipped_through_now("a")
     assert fleet.end(limit_s=3 * LIMIT_S) == 0
     assert fleet.end() == 1
@@ -167,7 +178,7 @@ def test_who_was_cut_off_takes_nobody_for_dead(fleet: Fleet) -> None:
     """The database was away for everybody, and the first one that is back sees only old signs of life."""
     whole(fleet, "a", "b")
     fleet.ship("b", fleet.entry("hold", 7))
-    fleet.value("UPDATE fastscp.gateways SET heartbeat = now() - interval '2 hours' RETURNING 1")
+    fleet.execute("UPDATE fastscp.gateways SET heartbeat = now() - interval '2 hours'")
     fleet.shipped_through_now("a")
     assert fleet.end(connected_s=1.0) == 0
     assert fleet.end(connected_s=2 * LIMIT_S) == 1
@@ -317,7 +328,7 @@ def test_a_hook_that_failed_runs_again_later(fleet: Fleet) -> None:
     with fleet.database.transaction() as cursor:
         ending.finish(cursor, claim.lease, 3, 3600.0)
     assert fleet.claim("b") == []
-    fleet.value("UPDATE fastscp.ends SET next_try = now() RETURNING 1")
+    fleet.execute("UPDATE fastscp.ends SET next_try = now()")
     (again,) = fleet.claim("b")
     assert again.attempts == 2
 
@@ -369,9 +380,8 @@ def test_positions_are_in_the_order_of_commits(fleet: Fleet) -> None:
     fleet.register("a")
     with psycopg.connect(url_of(fleet.server)) as other, other.cursor() as early:
         outbox.tell(early, [("study.opened", 1, 1, {})])
-        with pytest.raises(DatabaseError, match="timeout"), fleet.database.transaction() as late:
-            late.execute("SET LOCAL lock_timeout = '100ms'")
-            outbox.tell(late, [("study.opened", 2, 1, {})])
+        with pytest.raises(DatabaseError, match="timeout"):
+            fleet.tell(2, "100ms")
     with fleet.database.transaction() as late:
         outbox.tell(late, [("study.opened", 2, 1, {})])
         studies = [event.study for event in outbox.read(late, 0, 10)]
@@ -435,3 +445,41 @@ def test_any_order_of_shipping_and_ending_loses_nothing(fleet: Fleet, seed: int)
     for key, instances in wanted.items():
         assert {name for name, _, _ in fleet.objects(1, key)} == instances
     assert fleet.value("SELECT max(revision) FROM fastscp.studies") == 1
+
+
+# -- roles ----------------------------------------------------------------------------------------------------
+
+
+def test_the_rights_of_the_document_are_enough(fleet: Fleet) -> None:
+    """docs/fleet.md names what gateways and readers have to be granted; a right to change tables is not among it."""
+    document = (Path(__file__).parents[2] / "docs/fleet.md").read_text(encoding="utf-8")
+    (grants,) = re.findall(r"```sql\n(.*?)```", document, flags=re.DOTALL)
+    fleet.register()
+    for role in ("gateway", "reader"):
+        fleet.server.query(f"DROP ROLE IF EXISTS {role}")
+        fleet.server.query(f"CREATE ROLE {role} LOGIN")
+    fleet.execute(grants)
+    fleet.database.close()
+    owner, fleet.database = fleet.database, Database(url_of(fleet.server, "gateway"), "test", opened=migrate)
+    whole(fleet, "a")
+    assert fleet.end() == 1
+    (claim,) = fleet.claim("a")
+    with fleet.database.transaction() as cursor:
+        assert outbox.objects_of(cursor, claim.study, 1)
+        ending.renew(cursor, [claim.lease], lease_s=1.0)
+        ending.finish(cursor, claim.lease, 0, None)
+        shipping.leave(cursor, "a", "session")
+    with pytest.raises(DatabaseError, match="must be owner"):
+        fleet.execute("DROP TABLE fastscp.objects")
+    reader = Database(url_of(fleet.server, "reader"), "test")
+    with reader.transaction() as cursor:
+        (last,) = outbox.read(cursor, 0, 100)[-1:]
+        assert outbox.objects_of(cursor, last.study, last.revision)
+        outbox.confirm(cursor, "c", last.position)
+        assert outbox.confirmed(cursor, "c") == last.position
+    with pytest.raises(DatabaseError, match="permission denied"), reader.transaction() as cursor:
+        cursor.execute("DELETE FROM fastscp.outbox")
+    reader.close()
+    fleet.database.close()
+    fleet.database = owner
+    fleet.execute("DROP OWNED BY gateway, reader; DROP ROLE gateway, reader")

@@ -14,8 +14,6 @@ from tests.support.rawscu import RawSCU
 from tests.support.servers import FastscpServer
 
 
-
-
 def url_of(postgres: Postgres, user: str = "dicom") -> str:
     return f"postgresql://{user}@/postgres?host={postgres.directory}"
 
@@ -50,7 +48,7 @@ class Member:
     def __enter__(self) -> Member:  # noqa: PYI034 - Self is newer than Python 3.10
         return self.start()
 
-    def __exit__(self, *exc: Any) -> None:
+    def __exit__(self, *exc: object) -> None:
         if self.server is not None:
             self.server.__exit__(*(exc or (None, None, None)))
 

@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 import pytest
 
+from fastscp.config import Config
 from fastscp.coordinator.beside import Beside
 from fastscp.coordinator.fleet_journal import MOST_WAITING, FleetJournal
 from fastscp.coordinator.rules import rules_of
 from fastscp.coordinator.shipping import MARGIN_S, PULSE_S, Shipping
 from fastscp.coordinator.state import SqliteState
 from fastscp.coordinator.valve import Valve
-from fastscp.config import Config
 from fastscp.process.loop import IN
 from fastscp.study.policy import HookPolicy
 from tests.support.fakes import FakeLoop

@@ -16,7 +16,7 @@ def hold(number: int, key: str = "1.2", timeout_s: float = 2) -> Said:
     return Said("hold", {"number": number, "key": key, "study_uid": key, "timeout_s": timeout_s})
 
 
-def stored(number: int, instance: str, path: str = "", digest: str = "d", key: str = "1.2", kind: str = "object") -> Said:
+def stored(number: int, instance: str, path: str = "", digest: str = "d", *, key: str = "1.2", kind: str = "object") -> Said:  # noqa: PLR0913 - what is varied
     row = {"sop_instance_uid": instance, "sha256": digest, "path": path or f"/in/{instance}"}
     return Said(kind, {"number": number, "key": key, "timeout_s": 2, "caller": {"calling_aet": instance}, "objects": [row]})
 

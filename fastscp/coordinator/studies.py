@@ -73,11 +73,6 @@ class Studies:
         """How many are open."""
         return len(self._tracker)
 
-    @property
-    def last_task(self) -> int:
-        """Number of the latest task."""
-        return self._numbers.task
-
     def use(self, policy: StudyPolicy, hooks: HookPolicy, placer: Placer) -> None:
         """Go by other rules from now on; the studies that are open do, too."""
         self._policy, self._hooks, self._placer = policy, hooks, placer
@@ -274,9 +269,6 @@ class Studies:
     def _end_series(self, study: Study, series: str, cause: Cause | None, after: Task | None) -> None:
         self._series.forget((study.number, series))
         last = self._series_of[study.number].pop(series)
-        self._tell_series(study, series, last, cause, after)
-
-    def _tell_series(self, study: Study, series: str, last: bytes, cause: Cause | None, after: Task | None) -> None:
         if self._sink is not None:
             self._sink.put(events.series_completed(self._wall(), study.uid, series, study.directory, self._sender))
         if self._hooks.on_end_of_series is not None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.fleet import Member, ends, instances, url_of
+from tests.support.fleet_run import Run
 from tests.support.postgres import Postgres, needed
 from tests.support.servers import free_port, wait_until
 
@@ -238,3 +239,53 @@ def test_a_reader_that_goes_away_confirms_nothing(server: Postgres, start: Calla
     os.close(writer)
     assert done.returncode == 0
     assert run(server, "--positions").stdout == ""
+
+
+@pytest.mark.parametrize("seed", [7])
+def test_studies_through_three_gateways_end_once_while_processes_are_killed(tmp_path: Path, seed: int) -> None:
+    """``scripts/fleet`` does this with 500 studies."""
+    needed()
+    with Postgres() as postgres:
+        outcome = Run(tmp_path, postgres, studies=16, seed=seed).run()
+    assert outcome.faults == []
+    assert sum(outcome.harms.values()) > 0
+    assert outcome.hooks >= 16
+
+
+# -- without the extra ----------------------------------------------------------------------------------------
+
+
+def test_without_the_extra_the_message_names_it(tmp_path: Path) -> None:
+    for module, arguments in (("fastscp", ["-su", "s", "-tos", "5", "-od", str(tmp_path)]), ("fastscp.cli.events", [])):
+        done = subprocess.run(
+            [sys.executable, "-c", f"""
+import importlib.util, runpy, sys
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == "psycopg" else found(name, package)
+sys.argv = ["x", "--state", "postgresql://localhost/x", *{arguments}]
+{"sys.argv.append('11112')" if module == "fastscp" else ""}
+runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+"""], capture_output=True, text=True, check=False, timeout=30, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+        assert done.returncode == 1
+        assert "install fastscp[fleet]" in done.stderr
+
+
+def test_without_a_fleet_nothing_of_it_is_imported(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys\nimport fastscp.cli.main, fastscp.service.run, fastscp.coordinator.process\n"
+         "print([name for name in sys.modules if name.startswith(('psycopg', 'fastscp.fleet'))])"],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("arguments", "complaint"), [
+    (["--state", "postgresql://h/d"], "--eostudy-timeout"),
+    (["-su", "s", "-tos", "5", "--state", "mysql://h/d"], "only postgresql://"),
+    (["-su", "s", "-tos", "5", "--gateway-timeout", "60"], "--state"),
+    (["-su", "s", "-tos", "5", "--state", "postgresql://h/d", "--gateway-timeout", "1"], "--gateway-timeout"),
+])
+def test_what_makes_no_fleet_is_told_at_the_start(arguments: list[str], complaint: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "fastscp", *arguments, "11112"], capture_output=True, text=True, check=False,
+                          timeout=30, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+    assert done.returncode != 0
+    assert complaint in done.stderr

@@ -66,11 +66,15 @@ class Postgres:
         return done.stdout.strip()
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """End the server, whoever is connected; its data stay. With SIGQUIT it has no time to tidy up."""
+        """End the server, whoever is connected; its data stay."""
         if self._process is not None:
             self._process.send_signal(number)
             self._process.wait(60)
             self._process = None
+
+    def crash(self) -> None:
+        """End the server without letting it tidy up; its data stay."""
+        self.stop(signal.SIGQUIT)
 
     def __enter__(self) -> Postgres:  # noqa: PYI034 - Self is newer than Python 3.10
         self.start()

@@ -286,6 +286,7 @@ cdef class Depot:
     cdef unsigned long long _dev, _ino
     cdef Py_ssize_t _most_octets
     cdef bytearray _scratch
+    cdef iovec _pieces[MOST_FRAGMENTS + 2]  # of the message at hand; head and header of the file come first
 
     def __init__(self, directory, bytes path, bytes extension, *, bint files, bint preserving, shapes, Py_ssize_t most_octets):
         self._directory = directory
@@ -383,7 +384,6 @@ cdef class Lane:
     cdef Py_ssize_t _class_size, _instance_size, _octets, _count
     cdef uint16_t _message_id
     cdef uint8_t _context
-    cdef iovec _pieces[MOST_FRAGMENTS + 2]  # head and header of the file come first
     cdef bint _tells, _sorts
     cdef bytes _study, _place  # of the place: Study Instance UID and path
     cdef int _place_fd
@@ -498,8 +498,8 @@ cdef class Lane:
             flags = data[at + 11] & 3
             if flags & 1:
                 return 0
-            self._pieces[self._count + 2].iov_base = <void *>(data + at + 12)
-            self._pieces[self._count + 2].iov_len = length - 12
+            self._depot._pieces[self._count + 2].iov_base = <void *>(data + at + 12)
+            self._depot._pieces[self._count + 2].iov_len = length - 12
             self._count += 1
             self._octets += length - 12
             at += length
@@ -562,8 +562,8 @@ cdef class Lane:
         cdef Depot depot = self._depot
         cdef Header header = None
         cdef Py_ssize_t head = 0, octets = self._octets, name_size
-        cdef const uint8_t *first = <const uint8_t *>self._pieces[2].iov_base
-        cdef Py_ssize_t first_size = self._pieces[2].iov_len
+        cdef const uint8_t *first = <const uint8_t *>self._depot._pieces[2].iov_base
+        cdef Py_ssize_t first_size = self._depot._pieces[2].iov_len
         cdef char name[LONGEST_NAME + 1]
         cdef iovec *pieces
         cdef uint8_t *scratch
@@ -601,7 +601,7 @@ cdef class Lane:
             head = self._head(scratch, known)
             if head == 0:
                 return False
-        pieces = self._pieces
+        pieces = self._depot._pieces
         pieces[0].iov_base, pieces[0].iov_len = scratch, head
         if header is None:
             pieces[1].iov_base, pieces[1].iov_len = scratch, 0

@@ -90,8 +90,8 @@ class Bench:
             for name in self._names(row):
                 server = Running(name, row, self._arguments.directory, before=self._arguments.before, tls=tls.options if tls else ())
                 stack.callback(server.stop)
-                traffic[name] = Traffic(server, host=network.host if network else "127.0.0.1", tls=tls.context if tls else None,
-                                        enter=network.enter if network else None)
+                traffic[name] = Traffic(server, host=network.host if network else "127.0.0.1", tls=row.tls,
+                                        enter=network.enter if network else lambda: None)
                 stack.callback(traffic[name].close)
             for number in range(self._arguments.rounds + 1):  # the first one warms up
                 for name, one in traffic.items():

@@ -25,10 +25,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fastscp.dicom import filemeta
-from perf.loads import UID_OCTETS, Load, instance_uid, study_uid
+from perf.loads import UID_OCTETS, Load, instance_uid
 from perf.loads import load as encoded
 from perf.running import free_port
-from perf.sender import Association, Message
+from perf.sending import Target, send, templates_of
 
 PER_DIRECTORY = 500
 
@@ -51,16 +51,6 @@ def timed(command: list[str]) -> float:
     return time.perf_counter() - began
 
 
-def send(load: Load, count: int, port: int) -> float:
-    """Send the objects over one association, each as soon as the one before is answered; return how long it takes."""
-    with Association("127.0.0.1", port, [load.sop_class]) as association:
-        message = Message(load, 1, association.max_pdu)
-        began = time.perf_counter()
-        for number in range(count):
-            association.store(message, instance_uid(1, number), study_uid(1, 0))
-        return time.perf_counter() - began
-
-
 def over_the_network(load: Load, count: int, options: list[str], out: Path) -> float:
     """Start a service, send, stop it."""
     port = free_port()
@@ -72,7 +62,7 @@ def over_the_network(load: Load, count: int, options: list[str], out: Path) -> f
                 break
             except ConnectionRefusedError:
                 time.sleep(0.05)
-        return send(load, count, port)
+        return send(Target(port), templates_of([load]), senders=1, each=count).seconds
     finally:
         server.terminate()
         server.wait()

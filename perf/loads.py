@@ -54,11 +54,6 @@ def instance_uid(sender: int, number: int) -> str:
     return f"2.25.1{sender:04d}{number:0{UID_OCTETS - 10}d}"
 
 
-def study_uid(sender: int, number: int) -> str:
-    """Return a UID of constant length, of another range."""
-    return f"2.25.2{sender:04d}{number:0{UID_OCTETS - 10}d}"
-
-
 def _real(name: str) -> Dataset:
     """Read a file of pydicom's wheel."""
     return dcmread(next((Path(pydicom.__file__).parent / "data").rglob(name)))

@@ -102,12 +102,6 @@ class MemoryWatch(threading.Thread):
         return self.peak
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the smallest value that so many percent of all are no larger than."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * percent // 100).__int__() - 1)] if ordered else float("nan")
-
-
 class Calls:
     """The system calls of a tree while a block runs: ``total``, and ``names`` where strace(1) is there."""
 

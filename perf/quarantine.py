@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.rewrite import Shapes
+from fastscp.dicom.rewriter import Shapes
 from fastscp.dimse.command import C_STORE_RQ, Command
 from fastscp.store.policy import StorePolicy
 from fastscp.store.quarantine import Quarantine

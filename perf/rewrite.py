@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fastscp.cli.conv import parse
 from fastscp.dicom.filesink import FileSink
-from fastscp.dicom.rewrite import Rewriter, Shapes
+from fastscp.dicom.rewriter import Rewriter, Shapes
 from perf.loads import EXPLICIT_LE, Load, load
 from perf.report import Round, median, ratio
 from perf.rows import Row

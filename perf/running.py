@@ -6,22 +6,21 @@ import contextlib
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
 
 from perf.loads import MR, load
-from perf.measure import MemoryWatch, counted_calls, cpu_seconds, percentile, settled_cpu
+from perf.measure import MemoryWatch, counted_calls, cpu_seconds, settled_cpu
 from perf.peers import BEFORE, PEERS, ROOT, command
 from perf.rows import Row
-from perf.sender import Association, Idle, Message, Target, Work, send_all
+from perf.sending import Idle, Sent, Target, send, templates_of
 
 _STARTS_S = 30
 _FAREWELL_S = 20
@@ -146,16 +145,14 @@ class Running:
 class Traffic:
     """Rounds of one row at one server."""
 
-    def __init__(self, server: Running, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None,
-                 enter: object = None) -> None:
-        self._server, self._row, self._first = server, server.row, 0
-        self.target = Target(server.port, host, tls, enter) if callable(enter) else Target(server.port, host, tls)
+    def __init__(self, server: Running, *, host: str = "127.0.0.1", tls: bool = False,
+                 enter: Callable[[], None] = lambda: None) -> None:
+        self._server, self._row = server, server.row
+        self._target = Target(server.port, host, tls, enter)
         loads = [load(name) for name in self._row.loads]
-        with Association("127.0.0.1", server.port, [item.sop_class for item in loads], tls) as association:
-            most = association.max_pdu
-        self._messages = tuple(Message(item, 2 * n + 1, most) for n, item in enumerate(loads))
+        self._templates = templates_of(loads)
         self._octets = sum(len(item.data_set) for item in loads) / len(loads)
-        self._idle = Idle(self.target, MR, self._row.idle) if self._row.idle else None
+        self._idle = Idle(self._target, MR, self._row.idle) if self._row.idle else None
 
     def objects(self, wanted: int | None) -> int:
         """Return how many objects make a round: enough that ticks of 10 ms do not matter."""
@@ -174,28 +171,28 @@ class Traffic:
         watch.start()
         collector.start()
         try:
-            seconds, taken = send_all(self.target, self._works(each))
+            sent = self._send(each)
         finally:
             peak = watch.stop()
         time.sleep(row.linger_s)
         cpu = settled_cpu(server.keeper) - before
         own = cpu_seconds(server.keeper, title) - own if title else 0.0
-        stored, count = collector.stop() if server.peer.files else len(taken), each * row.senders
+        stored, count = collector.stop() if server.peer.files else each * row.senders, each * row.senders
         if stored != count:
             raise RuntimeError(f"{server.name}, {row.name}: {stored} files of {count} objects")
-        return {"objects_per_s": count / seconds, "mb_per_s": count * self._octets / seconds / 1e6, "cpu_us": cpu / count * 1e6,
-                "p50_ms": percentile(taken, 50) * 1e3, "p99_ms": percentile(taken, 99) * 1e3, "peak_mb": peak / 1e6,
+        return {"objects_per_s": count / sent.seconds, "mb_per_s": count * self._octets / sent.seconds / 1e6, "cpu_us": cpu / count * 1e6,
+                "p50_ms": sent.p50_ms, "p99_ms": sent.p99_ms, "peak_mb": peak / 1e6,
                 **({"own_us": own / count * 1e6} if title else {})}
 
-    def _works(self, each: int) -> list[Work]:
-        self._first += each
-        return [Work(self._messages, number, each, self._row.per_association, self._first) for number in range(self._row.senders)]
+    def _send(self, each: int) -> Sent:
+        row = self._row
+        return send(self._target, self._templates, senders=row.senders, each=each, per_association=row.per_association)
 
     def calls(self, objects: int) -> dict[str, object]:
         """Send so many objects while system calls are counted; return how many an object costs."""
         each = objects // self._row.senders
         with counted_calls(self._server.keeper) as counted:
-            send_all(self.target, self._works(each))
+            self._send(each)
             settled_cpu(self._server.keeper)
         Remover(self._server.directory).stop() if self._server.peer.files else None
         count = each * self._row.senders

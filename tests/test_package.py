@@ -89,7 +89,7 @@ def test_scripts_of_the_sdist_can_be_run(unpacked: Path) -> None:
 def test_wheel_holds_the_package_and_nothing_else_of_the_tree(wheel: zipfile.ZipFile) -> None:
     names = {name for name in wheel.namelist() if not name.startswith(f"fastscp-{__version__}.")}
     compiled = {name for name in names if re.fullmatch(r"fastscp/_core\.[\w-]+\.so", name)}  # where there is a compiler
-    assert names - compiled == sources(ROOT, "fastscp/**/*.py", "fastscp/py.typed", "fastscp/_core.pyi", "fastscp/data/*", "fastscp/monitor/page.html")
+    assert names - compiled == sources(ROOT, "fastscp/**/*.py", "fastscp/py.typed", "fastscp/__init__.pyi", "fastscp/_core.pyi", "fastscp/data/*", "fastscp/monitor/page.html")
 
 
 def test_wheel_installs_manual_pages_and_completions(wheel: zipfile.ZipFile) -> None:

@@ -93,10 +93,10 @@ def _checks(plan: Plan) -> list[tuple[str, Callable[[Ammunition, set[int], set[i
 
 
 class Crew:
-    """The sending processes of a run."""
+    """The sending processes of a run; ``enter`` is called first in each of them. They begin when all are there."""
 
-    def __init__(self, plan: Plan, addresses: Sequence[Address], ammunition: Ammunition) -> None:
-        self._plan, self._addresses, self._ammunition = plan, addresses, ammunition
+    def __init__(self, plan: Plan, addresses: Sequence[Address], ammunition: Ammunition, enter: Callable[[], None] = lambda: None) -> None:
+        self._plan, self._addresses, self._ammunition, self._enter = plan, addresses, ammunition, enter
         self._book = Book()
         self._pids: list[int] = []
         self._ends: dict[int, dict[str, float]] = {}
@@ -112,9 +112,12 @@ class Crew:
         """Start the processes, hear them out, and sum up."""
         plan = self._plan
         with selectors.DefaultSelector() as selector:
+            gate = os.pipe2(os.O_CLOEXEC)
             for number in range(plan.senders):
-                reader = self._start(Part(number, plan.senders), [key.fd for key in selector.get_map().values()])
+                reader = self._start(Part(number, plan.senders), gate, [key.fd for key in selector.get_map().values()])
                 selector.register(reader, selectors.EVENT_READ, (number, bytearray()))
+            for end in gate:
+                os.close(end)
             self._listen(selector, show)
         for pid in self._pids:
             _, status = os.waitpid(pid, 0)
@@ -127,13 +130,17 @@ class Crew:
         show.done()
         return result
 
-    def _start(self, part: Part, others: list[int]) -> int:
-        """Start one; return where it is read from."""
+    def _start(self, part: Part, gate: tuple[int, int], others: list[int]) -> int:
+        """Start one, which begins when the other end of the ``gate`` is closed; return where it is read from."""
         reader, writer = os.pipe2(os.O_CLOEXEC)
 
         def work() -> int:
-            for descriptor in (reader, *others):
+            waiting, others_begin = gate
+            for descriptor in (reader, others_begin, *others):
                 os.close(descriptor)
+            self._enter()
+            os.read(waiting, 1)
+            os.close(waiting)
             return Sender(self._plan, part, self._addresses, self._ammunition, writer).run()
 
         self._pids.append(run_child(work, title=f"blast {part.number + 1}", close=(), name="sending process"))

@@ -34,6 +34,7 @@ from fastscp.store.hidden import STATE_DIRECTORY, is_own
 from fastscp.store.policy import FileNames, MinFree, OnDuplicate, StorePolicy, Sync
 from fastscp.study import naming
 from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
+from fastscp.traces.policy import traces_policy
 from fastscp.ul.policy import NegotiationPolicy
 
 _LEVELS = {"--quiet": "fatal", "--verbose": "info", "--debug": "debug"}
@@ -95,6 +96,7 @@ def build(line: Settings) -> Config:
         log=log_policy(line),
         faults=fault_policy(line),
         metrics=metrics_policy(line.value("--metrics")),
+        traces=traces_policy(line.value("--otlp")),
         commitment=commitment_policy(line),
         fleet=fleet_policy(line.value("--state"), line.number("--gateway-timeout")),
     )

@@ -20,10 +20,10 @@ from fastscp import __date__, __version__, errors
 from fastscp.cli.libraries import libraries
 from fastscp.cli.output import write
 from fastscp.cli.parse import suggestion
-from fastscp.dicom import filemeta, uids
+from fastscp.dicom import uids
 from fastscp.dicom.filesink import FileSink
 from fastscp.dicom.options import GroupLengths, OutputOptions
-from fastscp.dicom.rewrite import rewrite
+from fastscp.dicom.rewriting import rewrite
 
 GENERAL: Final[tuple[tuple[str, str, str], ...]] = (
     ("-h", "--help", "print this help text and exit"),
@@ -113,7 +113,7 @@ def convert(source: str, target: str, options: OutputOptions) -> None:
     with Path(source).open("rb") as file:
         if Path(target).exists() and not Path(target).is_file():
             with tempfile.TemporaryFile() as output:
-                _convert(file, output, options)
+                rewrite(file, FileSink(output), options)
                 output.seek(0)
                 with Path(target).open("wb") as device:
                     shutil.copyfileobj(output, device)
@@ -121,24 +121,13 @@ def convert(source: str, target: str, options: OutputOptions) -> None:
         destination = Path(target).resolve()
         with _beside(destination, target) as output:
             try:
-                _convert(file, output, options)
+                rewrite(file, FileSink(output), options)
                 os.fchmod(output.fileno(), _mode(destination))
                 output.close()
                 Path(output.name).replace(destination)
             except BaseException:
                 Path(output.name).unlink()
                 raise
-
-
-def _convert(file: IO[bytes], output: IO[bytes], options: OutputOptions) -> None:
-    meta = filemeta.read(file)
-    syntax = meta.transfer_syntax_uid or uids.IMPLICIT_VR_LITTLE_ENDIAN
-    head = b""
-    if options.file_format:
-        written = syntax if options.bit_preserving else options.transfer_syntax or syntax
-        head = filemeta.encode(meta.sop_class_uid, meta.sop_instance_uid, written, meta.source_ae_title)
-        output.write(head)
-    rewrite(file, FileSink(output), options, transfer_syntax_uid=syntax, base=len(head))
 
 
 def _beside(destination: Path, target: str) -> IO[bytes]:

@@ -119,7 +119,9 @@ def options_page(title: str, synopsis: str, paragraphs: tuple[str, ...], table: 
         "",
         "<!-- Written by scripts/generate-docs from the option table; do not edit. -->",
         "",
-        f"    {synopsis}",
+        "```text",
+        synopsis,
+        "```",
         "",
         *(f"{paragraph}\n" for paragraph in paragraphs),
         'The column "Default" says what holds without the option: of several that exclude one another, the one that is "on".',
@@ -149,15 +151,23 @@ def _row(option: Option, table: tuple[Option, ...]) -> str:
 
 
 def default(option: Option) -> str:
-    """Return what holds when ``option`` is not given, as its help says it."""
+    """Return what holds when ``option`` is not given, as its help says it, or its entry in the table."""
     if option.default or "(default)" in option.help:
         return "on"
     stated = _DEFAULT.search(_one_line(f"{option.label} {option.help}"))
     if stated is not None:
         return stated[1].strip('"')
+    if option.absent:
+        return option.absent
     if option.ends:
         return ""
     return "none" if option.arguments else "off"
+
+
+def _unstated(option: Option) -> list[str]:
+    """Say what holds without ``option`` where its help does not."""
+    said = _DEFAULT.search(_one_line(f"{option.label} {option.help}"))
+    return [] if said or not option.arguments else [f"Default: {default(option)}."]
 
 
 def manual_page() -> str:
@@ -275,7 +285,7 @@ def manual_options(table: tuple[Option, ...]) -> Iterator[str]:
             yield flags + arguments
             text = filter(None, (_one_line(option.label), _one_line(option.help)))
             yield "\n.br\n".join(roff(line) for line in text)
-            sentences = " ".join(rules(option, table))
+            sentences = " ".join((*rules(option, table), *_unstated(option)))
             if sentences:
                 yield ".br"
                 yield roff(sentences)

@@ -7,9 +7,15 @@ from fastscp.metrics.table import METRICS, Kind, Metric
 _HEAD = """\
 # Metrics, health, live view
 
-    pip install 'fastscp[metrics]'
-    fastscp --metrics 9100 -od /data/in 11112
-    curl http://127.0.0.1:9100/metrics
+```sh
+fastscp --metrics 9100 -od /data/in 11112
+```
+
+```sh
+curl http://127.0.0.1:9100/metrics
+```
+
+It needs some packages more: `pip install 'fastscp[metrics]'`.
 
 `--metrics [ADDRESS:]PORT` listens on the loopback address unless it is given another: `--metrics 0.0.0.0:9100`, `--metrics
 [::1]:9100`. What is served is read-only and has no password. Give it an address that only your monitoring can reach.
@@ -36,21 +42,26 @@ whose name leads to the loopback address reads nothing.
 Open `http://127.0.0.1:9100/` in a browser: throughput and associations of the last five minutes, who is connected and what is
 being received, studies, hooks, disks, the last refusals with their reasons. The page loads nothing from elsewhere.
 
-    fastscp-top
-    fastscp-top gateway:9100 --interval 5
+![The live page: throughput, associations, what is being received, studies, hooks.](images/live.png)
 
-shows the same in a terminal; `--once` prints it once.
+```sh
+fastscp-top --once
+```
+
+prints the same in a terminal. Without `--once` it stays and follows; `fastscp-top gateway:9100 --interval 5` looks at another machine.
 
 ## Prometheus and Grafana
 
-    scrape_configs:
-      - job_name: fastscp
-        static_configs:
-          - targets: ["127.0.0.1:9100"]
-    rule_files:
-      - fastscp-alerts.yml
+```yaml
+scrape_configs:
+  - job_name: fastscp
+    static_configs:
+      - targets: ["127.0.0.1:9100"]
+rule_files:
+  - fastscp-alerts.yml
+```
 
-[docs/examples/monitoring/](examples/monitoring/) has alert rules
+[docs/examples/monitoring/](examples/README.md) has alert rules
 ([fastscp-alerts.yml](examples/monitoring/fastscp-alerts.yml), with a [test](examples/monitoring/fastscp-alerts-test.yml) that shows when they
 fire) and a dashboard for Grafana ([fastscp-dashboard.json](examples/monitoring/fastscp-dashboard.json)).
 

@@ -34,7 +34,7 @@ def load(given: CommandLine) -> Loaded:
     """Read the configuration file that a command line names, if it does. Raises UsageError."""
     path = given.value("--config")
     file = File() if path is None else read_file(path)
-    line = replace(given, occurrences=over(file.occurrences, given.occurrences),
+    line = replace(given, occurrences=over(file.occurrences, given.occurrences, given.without),
                    parameters=given.parameters or (() if file.port is None else (file.port,)))
     return Loaded(given, line, file, tuple(
         (section, replace(line, occurrences=over(line.occurrences, section.occurrences, section.without)))

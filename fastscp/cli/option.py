@@ -55,7 +55,8 @@ class Option:
     Options with the same ``exclusive`` name replace one another, the rightmost counts; ``default`` marks the
     member that holds when none is given. ``conflicts`` and ``requires`` name other options by their long
     flags and are judged on what is in effect; of ``requires`` any one suffices. ``tls`` options are only
-    allowed with ``--enable-tls``. ``ends`` marks options that print something and end the program.
+    allowed with ``--enable-tls``. ``ends`` marks options that print something and end the program. ``absent`` is what holds without an
+    option whose help, which is storescp's, does not say so.
     """
 
     long: str
@@ -70,6 +71,7 @@ class Option:
     tls: bool = False
     repeatable: bool = False
     ends: bool = False
+    absent: str = ""
     origin: Origin = Origin.MANUAL
     group: str = ""
     subgroup: str = ""

@@ -58,7 +58,7 @@ GENERAL = grouped(
     ),
     Option("--log-level", "-ll", "use level l for the logger",
            "[l]evel: string constant\n(fatal, error, warn, info, debug, trace)",
-           (Argument("level", Kind.CHOICE, choices=LOG_LEVELS),), conflicts=_VERBOSITY),
+           (Argument("level", Kind.CHOICE, choices=LOG_LEVELS),), conflicts=_VERBOSITY, absent="warn"),
     Option("--log-config", "-lc", "use config file f for the logger", "[f]ilename: string", file(),
            # storescp refuses --verbose as well; command lines in the field have both, and the file decides
            conflicts=("--debug", "--quiet", "--log-level")),

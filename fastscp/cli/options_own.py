@@ -118,6 +118,8 @@ OWN = (
         _GROUP, "monitoring",
         Option("--metrics", "", "serve metrics, health, status and a live page\nover HTTP (needs fastscp[metrics])",
                "[p]ort: [address:]port (default address: 127.0.0.1)", text("port"), conflicts=("--inetd",), origin=_OWN),
+        Option("--otlp", "", "send a trace of each association to an\nOpenTelemetry collector (needs fastscp[otlp])",
+               "[e]ndpoint: URL (http://collector:4318)", text("endpoint"), conflicts=("--inetd",), origin=_OWN),
     ),
     *grouped(
         _GROUP, "storage commitment",

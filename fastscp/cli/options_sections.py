@@ -1,4 +1,4 @@
-"""Which options a file may have, and which of them its sections about senders."""
+"""Which options a file may have, which of them its sections about senders, and which a program that embeds the service."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from fastscp.cli.option import Option
 
 #: options of the command line alone: those that print something and end, and those about the file itself
 _COMMAND_LINE_ALONE = frozenset({"--config", "--check-config", "--print-config"})
+
+#: and those that are nothing to a program that embeds the service: it has its own arguments, and is no super server
+_NOT_EMBEDDED = frozenset({"--arguments", "--check-config", "--print-config", "--inetd"})
 
 #: options that may be different for each sender: of an object, its file and its study, and of an association
 PER_SENDER = frozenset({
@@ -37,3 +40,8 @@ def in_file(option: Option) -> bool:
 def in_section(option: Option) -> bool:
     """Tell whether an option may be a key of a section about a sender."""
     return option.long in PER_SENDER
+
+
+def in_program(option: Option) -> bool:
+    """Tell whether an option may be a keyword argument of ``fastscp.Receiver``."""
+    return not option.ends and option.long not in _NOT_EMBEDDED

@@ -22,7 +22,7 @@ _SETTINGS = (
         *alternatives(
             "password",
             Option("--std-passwd", "+ps", "prompt user to type password on stdin (default)", default=True),
-            Option("--use-passwd", "+pw", "use specified password", "[p]assword: string", text("password")),
+            Option("--use-passwd", "+pw", "use specified password", "[p]assword: string", text("password"), absent="asked for, where the key has one"),
             Option("--null-passwd", "-pw", "use empty string as password"),
         ),
     ),
@@ -72,7 +72,8 @@ _SETTINGS = (
         Option("--cipher", "+cs", "add ciphersuite to list of negotiated suites\n(not with --profile-bcp195-ex)",
                "[c]iphersuite name: string", text("ciphersuite"),
                conflicts=("--profile-bcp195-ex",), repeatable=True),
-        Option("--dhparam", "+dp", "read DH parameters for DH/DSS ciphersuites", "[f]ilename: string", file()),
+        Option("--dhparam", "+dp", "read DH parameters for DH/DSS ciphersuites", "[f]ilename: string", file(),
+               absent="ffdhe2048 of RFC 7919"),
     ),
     *grouped(
         _GROUP, "pseudo random generator",

@@ -41,6 +41,8 @@ class CommandLine:
     #: everything in the order given, options by their long flags
     arguments: tuple[str, ...] = ()
     table: OptionTable = FASTSCP
+    #: long flags that are not to be in effect, whatever a configuration file says; no word of a command line asks for that
+    without: frozenset[str] = frozenset()
 
     def given(self, long: str) -> Occurrence | None:
         """Return the occurrence of ``long`` that counts, None when absent or replaced by a later one.

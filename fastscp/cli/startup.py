@@ -22,8 +22,8 @@ def complaint(network: NetworkPolicy, store: StorePolicy, study: StudyPolicy, ho
 
 
 def _port_complaint(network: NetworkPolicy) -> str:
-    if network.mode is ProcessMode.INETD or network.port is None or network.port >= _FIRST_UNPRIVILEGED_PORT:
-        return ""
+    if network.mode is ProcessMode.INETD or not network.port or network.port >= _FIRST_UNPRIVILEGED_PORT:
+        return ""  # port 0 is any that is free
     if os.geteuid() == 0 or network.port >= _first_free_port() or inherits_sockets() or _may_bind():
         return ""
     return f"cannot listen on port {network.port}, insufficient privileges"

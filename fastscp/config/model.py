@@ -14,7 +14,8 @@ from fastscp.log.policy import LogPolicy
 from fastscp.metrics.policy import MetricsPolicy
 from fastscp.store.policy import StorePolicy
 from fastscp.study.commands import names_peer
-from fastscp.study.policy import FleetPolicy, HookPolicy, Sorting, StudyPolicy
+from fastscp.study.policy import FleetPolicy, HookPolicy, ReaderPolicy, Sorting, StudyPolicy
+from fastscp.traces.policy import TracesPolicy
 from fastscp.ul.policy import NegotiationPolicy
 
 
@@ -33,6 +34,8 @@ class Config:
     faults: FaultPolicy = field(default_factory=FaultPolicy)
     metrics: MetricsPolicy | None = None
     commitment: CommitmentPolicy | None = None  #: ``--storage-commitment``
+    traces: TracesPolicy | None = None  #: ``--otlp``
+    reader: ReaderPolicy | None = None  #: a program that embeds the service
     fleet: FleetPolicy | None = None  #: ``--state``
     senders: Senders = field(default_factory=Senders)  #: the sections of a configuration file
     by_sender: Mapping[str, Config] = field(default_factory=dict)  #: what each section is served by, by its name
@@ -78,11 +81,11 @@ class Config:
     @property
     def tells_events(self) -> bool:
         """Whether anybody reads the event stream: what concerns nobody else is told only then."""
-        return self.hooks.event_log is not None
+        return not (self.hooks.event_log is None and self.traces is None and self.reader is None)
 
     @property
     def names_wanted(self) -> bool:
-        """Whether the host names of all peers are wanted: by a hook, the event log or the lines of associations.
+        """Whether the host names of all peers are wanted: by a hook, a reader of events or the lines of associations.
 
         Here a section counts, too: a name is looked up before it is known whose association it is.
         """
@@ -90,7 +93,7 @@ class Config:
             return True
         hooks = self.hooks
         named = any(map(names_peer, (hooks.on_reception, hooks.on_end_of_series, hooks.on_end_of_study)))
-        return named or hooks.event_log is not None or self.log.names_peers
+        return named or self.tells_events or self.log.names_peers
 
     @property
     def looks_up_hosts(self) -> bool:

@@ -17,6 +17,8 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,7 +93,7 @@ class Engine:
             if self._file is not None:
                 self._find_file(self._file)
             if len(pending) == 1 and not self._done:  # commits by itself
-                self._run(*pending[0])
+                self._run(pending[0][0], [pending[0][1]])
             else:
                 self._settle()
                 self._connection.execute("COMMIT")
@@ -114,16 +116,26 @@ class Engine:
             return
         if not self._done:
             self._connection.execute("BEGIN IMMEDIATE")
-        for statement, values in pending[self._done:]:
-            self._run(statement, values)
-            self._done += 1
+        for statement, alike in groupby(pending[self._done:], itemgetter(0)):
+            rows = [values for _, values in alike]
+            self._run(statement, rows)
+            self._done += len(rows)
 
-    def _run(self, statement: str, values: tuple[object, ...]) -> None:
+    def _run(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Carry out a statement with each row of values."""
+        left = iter(rows)
         try:
-            self._connection.execute(statement, values)
-        except UnicodeEncodeError:  # a path that is not UTF-8
+            if len(rows) == 1:  # commits by itself, where it is all there is
+                self._connection.execute(statement, next(left))
+            else:
+                self._connection.executemany(statement, left)
+        except UnicodeEncodeError:  # a path that is not UTF-8; the rows before it are done
+            rest = list(left)
+            values = rows[len(rows) - len(rest) - 1]
             self._connection.execute(statement, tuple(jsontext.safe(value) if isinstance(value, str) else value
                                                       for value in values))
+            if rest:
+                self._run(statement, rest)
 
     def _roll_back(self) -> None:
         """Forget what was carried out since the last commit; it stays pending."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import select
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import orjson
 
@@ -27,17 +28,22 @@ _log = logging.getLogger(APPLICATION)
 
 LIMIT_OCTETS = 16 * 1024 * 1024
 RETRY_S = 1.0
+MOST_LINGER_S = 5.0  #: in all
 _PIECE_OCTETS = 262144
 
 
 class EventLog:
-    """The buffer before the destination, which it owns. Raises ``ProcessError`` when that cannot be opened."""
+    """The buffer before the destination, which it owns. Raises ``ProcessError`` when that cannot be opened.
+
+    ``kinds`` are the events that are wanted there; None: all of them.
+    """
 
     def __init__(self, destination: Destination, loop: Loop, *, limit_octets: int = LIMIT_OCTETS,
-                 wall: Callable[[], float] = time.time) -> None:
+                 kinds: Container[str] | None = None, wall: Callable[[], float] = time.time) -> None:
         self._destination = destination
         self._loop = loop
         self._limit = limit_octets
+        self._kinds = kinds
         self._wall = wall
         self._lines: deque[bytes] = deque()
         self._octets = 0
@@ -51,11 +57,13 @@ class EventLog:
             destination.open()
         except OSError as error:
             if error.errno not in {errno.ECONNREFUSED, errno.EAGAIN}:
-                raise ProcessError(f"event log {destination.path} cannot be opened: {error.strerror}") from error
+                raise ProcessError(f"{destination.name} cannot be opened: {error.strerror}") from error
             self._lost(error)
 
     def put(self, event: event_types.Event) -> None:
         """Take one event; ``flush`` writes it."""
+        if self._kinds is not None and event["event"] not in self._kinds:
+            return
         if self._dropped and self._octets < self._limit // 2:
             dropped, self._dropped = self._dropped, 0
             self._append(events.events_dropped(self._wall(), dropped))
@@ -98,6 +106,8 @@ class EventLog:
 
     def reopen(self) -> None:
         """Open the destination anew, after its file was moved away."""
+        if not self._destination.is_path:
+            return
         self._close()
         try:
             self._destination.open()
@@ -106,11 +116,21 @@ class EventLog:
         self.flush()
 
     def close(self) -> None:
-        """Write what can be written at once and close."""
+        """Write what can be written at once, or while the destination lingers, and close."""
         self._write()
+        self._linger()
         if self._lines:
-            _log.warning("event log %s: %d events were not written", self._destination.path, len(self._lines))
+            _log.warning("%s: %d events were not written", self._destination.name, len(self._lines))
         self._close()
+
+    def _linger(self) -> None:
+        """Go on as long as a destination that is worth waiting for takes something."""
+        end = time.monotonic() + MOST_LINGER_S
+        while self._lines and self._destination.fd >= 0:
+            wait_s = min(self._destination.linger_s, end - time.monotonic())
+            if wait_s <= 0 or not _takes_more(self._destination.fd, wait_s):
+                return
+            self._write()
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -151,7 +171,7 @@ class EventLog:
     def _lost(self, error: OSError) -> None:
         if not self._complained:
             self._complained = True
-            _log.warning("event log %s: %s, trying again", self._destination.path, error.strerror)
+            _log.warning("%s: %s, trying again", self._destination.name, error.strerror)
         self._close()  # what has no reader would be ready all the time
         if self._destination.is_socket:
             self._head_written = 0
@@ -167,3 +187,10 @@ class EventLog:
                 self._lost(error)
                 return
         self.flush()
+
+
+def _takes_more(fd: int, wait_s: float) -> bool:
+    """Whether a descriptor takes something within some seconds; one that was lost takes an error."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(wait_s * 1000))

@@ -23,7 +23,7 @@ from fastscp.coordinator.index import Index
 from fastscp.coordinator.moving import Mover, flush_logged
 from fastscp.coordinator.placing import remove_unused
 from fastscp.coordinator.progress import COMMIT_PAUSE_S, Progress, advance
-from fastscp.coordinator.renaming import Outcome, rename
+from fastscp.coordinator.renaming import Outcome, Renames
 from fastscp.coordinator.tasks import FinishTask, HookTask, Plan, row_of
 from fastscp.errors import StorageError
 from fastscp.log.names import APPLICATION
@@ -254,18 +254,14 @@ class Finisher:
         names = progress.renames
         if not names:
             return
-        tried = told = 0
+        told = 0
         while progress.renamed < len(names):
-            if tried == RENAMES_PER_STEP:
-                tried = 0
-                told = self._keep_names(progress, told)
-                yield 0.0
-            tried += 1
-            if self._rename_one(progress):
-                progress.renamed += 1
-            else:
+            if not self._rename_some(progress):
                 self._choose_again(progress)
                 yield from progress.committed()
+            elif progress.renamed < len(names):
+                told = self._keep_names(progress, told)
+                yield 0.0
         if self._policy.durable:
             flush_logged(progress.plan.directory)
         # the new names, and that nothing is left to rename: an old name may come again with a late object
@@ -279,20 +275,22 @@ class Finisher:
             self.index.renamed(progress.plan.directory, progress.renames[told:progress.renamed])
         return progress.renamed
 
-    def _rename_one(self, progress: Progress) -> bool:
-        """Carry out the next rename; False when the names have to be chosen again."""
-        directory = progress.plan.directory
-        old, new = progress.renames[progress.renamed]
-        try:
-            outcome = rename(directory, old, new)
-        except StorageError as error:
-            _log.error("%s", error)
-            progress.renames[progress.renamed] = old, old
-            return True
-        if outcome is Outcome.TAKEN:
-            return False
-        if outcome is Outcome.MISSING:
-            _log.warning("cannot rename %s/%s: the file is gone", directory, old)
+    def _rename_some(self, progress: Progress) -> bool:
+        """Carry out the next renames; False when the names of the rest have to be chosen again."""
+        directory, names = progress.plan.directory, progress.renames
+        with Renames(directory) as renames:
+            for old, new in names[progress.renamed : progress.renamed + RENAMES_PER_STEP]:
+                try:
+                    outcome = renames.rename(old, new)
+                except StorageError as error:
+                    _log.error("%s", error)
+                    names[progress.renamed] = old, old
+                else:
+                    if outcome is Outcome.TAKEN:
+                        return False
+                    if outcome is Outcome.MISSING:
+                        _log.warning("cannot rename %s/%s: the file is gone", directory, old)
+                progress.renamed += 1
         return True
 
     def _choose_again(self, progress: Progress) -> None:

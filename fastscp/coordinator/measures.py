@@ -15,7 +15,7 @@ from typing import Protocol
 
 from fastscp.coordinator.by_sender import StudiesBySender
 from fastscp.coordinator.dispatch import Dispatcher
-from fastscp.coordinator.event_log import EventLog
+from fastscp.coordinator.event_readers import Reader
 from fastscp.coordinator.shipping import Shipping
 from fastscp.coordinator.tasks import Lanes
 from fastscp.errors import ProcessError
@@ -51,7 +51,7 @@ class Depths:
     fleet: tuple[bool, int] | None = None  #: whether its database is there, and how many entries wait for it; None without a fleet
 
 
-def depths(studies: StudiesBySender | None, lanes: Lanes, dispatcher: Dispatcher, log: EventLog | None,
+def depths(studies: StudiesBySender | None, lanes: Lanes, dispatcher: Dispatcher, log: Reader | None,
            shipping: Shipping | None = None) -> Depths:
     """Return how much there is, now."""
     running = len(dispatcher.running)

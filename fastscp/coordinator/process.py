@@ -27,9 +27,8 @@ from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.beside import Beside
 from fastscp.coordinator.by_sender import CommandsBySender, StudiesBySender
 from fastscp.coordinator.channels import Transport, adopt
-from fastscp.coordinator.destination import Destination
 from fastscp.coordinator.dispatch import Dispatcher
-from fastscp.coordinator.event_log import EventLog
+from fastscp.coordinator.event_readers import Reader, open_readers
 from fastscp.coordinator.guests import Guests
 from fastscp.coordinator.handing_over import HandingOver
 from fastscp.coordinator.heir import Heir
@@ -90,7 +89,7 @@ def main(control: socket.socket, config: Config, heartbeat: Heartbeat | None = N
 
 def _build(control: socket.socket, config: Config, loop: Loop, heartbeat: Heartbeat | None,
            measures: Measures | None) -> Coordinator:
-    event_log = EventLog(Destination(config.hooks.event_log), loop) if config.hooks.event_log else None
+    event_log = open_readers(config, loop)
     state = open_state(config, Patience(control, heartbeat)) if any(own.keeps_studies for own in config.every) else None
     hook_state = state or open_hook_state(config)
     for own in config.every:
@@ -108,7 +107,7 @@ class Coordinator:
     """
 
     def __init__(self, control: socket.socket, config: Config, *, loop: Loop, state: StudyState | None,
-                 hook_state: HookState, event_log: EventLog | None, processes: Processes,
+                 hook_state: HookState, event_log: Reader | None, processes: Processes,
                  adopt: Callable[[int], Transport], beside: Beside | None = None,
                  clock: Callable[[], float] = time.monotonic, measures: Measures | None = None) -> None:
         self._control = control

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from fastscp.coordinator.event_log import EventLog
+from fastscp.coordinator.event_readers import Reader
 from fastscp.coordinator.rules import AllRules, decoded_rules
 from fastscp.coordinator.state_directory import make_completed_directory
 
@@ -20,7 +20,7 @@ class User(Protocol):
 class Reloading:
     """``changed`` is called when there are other rules; ``users`` go by them, None is nobody."""
 
-    def __init__(self, event_log: EventLog | None, changed: Callable[[], None], *users: User | None) -> None:
+    def __init__(self, event_log: Reader | None, changed: Callable[[], None], *users: User | None) -> None:
         self._event_log = event_log
         self._changed = changed
         self._users = users

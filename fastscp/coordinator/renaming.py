@@ -6,6 +6,7 @@ replaces nothing. Whatever a crash interrupted is recognised by what is there.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 
@@ -23,17 +24,36 @@ class Outcome(enum.Enum):
     MISSING = "missing"  #: neither name is there
 
 
-def rename(directory: str, old: str, new: str) -> Outcome:
-    """Rename ``old`` to ``new`` in ``directory``. Raises ``StorageError``."""
-    try:
-        with opened(directory) as fd:
-            return _rename(fd, old, new)
-    except FileNotFoundError:
-        return Outcome.MISSING
-    except OSError as error:
-        source = f"{directory}/{old}"
-        raise StorageError(f"cannot rename {source} to {new}: {error.strerror}", errno=error.errno,
-                           path=source) from error
+class Renames:
+    """Renames files of one directory, which is opened once and stays open until the block is left."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._opened = contextlib.ExitStack()
+        self._fd = -1
+        self._error: OSError | None = None
+
+    def __enter__(self) -> Renames:  # noqa: PYI034 - the typing of Python 3.10 has no Self
+        try:
+            self._fd = self._opened.enter_context(opened(self._directory))
+        except OSError as error:
+            self._error = error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def rename(self, old: str, new: str) -> Outcome:
+        """Rename ``old`` to ``new``. Raises ``StorageError``."""
+        try:
+            if self._error is not None:
+                raise self._error
+            return _rename(self._fd, old, new)
+        except FileNotFoundError:
+            return Outcome.MISSING
+        except OSError as error:
+            source = f"{self._directory}/{old}"
+            raise StorageError(f"cannot rename {source} to {new}: {error.strerror}", errno=error.errno, path=source) from error
 
 
 def _rename(fd: int, old: str, new: str) -> Outcome:

@@ -5,6 +5,7 @@ A reload brings new ones: the acceptor process encodes them (``encoded_rules``),
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -38,7 +39,7 @@ class AllRules:
         """Return the rules of a section."""
         return self.by_sender.get(sender) or self.by_sender[""]
 
-    @property
+    @functools.cached_property
     def synchronous(self) -> bool:
         """Whether anybody waits for hooks."""
         return any(one.hooks.synchronous for one in self.by_sender.values())

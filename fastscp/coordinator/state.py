@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Final
 
 from fastscp import jsontext
 from fastscp.coordinator.engine import Engine
@@ -63,6 +64,7 @@ CREATE TABLE gateway (name TEXT PRIMARY KEY) WITHOUT ROWID;
 MIGRATIONS = (_FORMAT_1, _FORMAT_2, _FORMAT_3, _FORMAT_4)
 FORMAT_VERSION = len(MIGRATIONS)
 #: objects of forgotten studies that are dropped at once
+_ROWS_PER_QUERY: Final = 100
 TIDIED_PER_STEP = 256
 #: ended studies of which the revision is kept, at most
 REVISIONS_KEPT = 200_000
@@ -219,10 +221,16 @@ class SqliteState:
 
     def objects(self, study: int, files: Iterable[str]) -> list[ObjectRow]:
         """Return the objects of a study that came as ``files``, those that there are."""
-        return [ObjectRow(file, name, association, caller, body, bool(changed))
-                for wanted in files for file, name, association, caller, body, changed in self._read(
-            "SELECT file, name, association, caller, body, changed FROM objects WHERE study = ? AND file = ?",
-            (study, wanted))]
+        found: dict[str, ObjectRow] = {}
+        wanted = list(files)
+        for begin in range(0, len(wanted), _ROWS_PER_QUERY):
+            some = wanted[begin : begin + _ROWS_PER_QUERY]
+            marks = ",".join("?" * len(some))
+            for file, name, association, caller, body, changed in self._read(
+                    f"SELECT file, name, association, caller, body, changed FROM objects WHERE study = ? AND file IN ({marks})",  # noqa: S608
+                    (study, *some)):
+                found[file] = ObjectRow(file, name, association, caller, body, bool(changed))
+        return [found[file] for file in wanted if file in found]
 
     def forget_object(self, study: int, file: str) -> None:
         """Drop an object."""

@@ -10,7 +10,7 @@ Source: PS3.10 §7.1
 from __future__ import annotations
 
 import functools
-from typing import IO, NamedTuple
+from typing import NamedTuple, Protocol
 
 from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from fastscp.dicom import tags
@@ -68,10 +68,23 @@ class FileMeta(NamedTuple):
     source_ae_title: bytes
 
 
+class Readable(Protocol):
+    """What is needed of a file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return ``size`` octets, less at the end."""
+
+    def tell(self) -> int:
+        """Return where the next octet is."""
+
+    def seek(self, offset: int, /) -> object:
+        """Go back to where a value was read from last."""
+
+
 _MOST_VALUE_OCTETS = 65536
 
 
-def read(file: IO[bytes]) -> FileMeta:
+def read(file: Readable) -> FileMeta:
     """Read preamble, prefix and group 0002 of a file; it is left at the data set's first octet.
 
     The group's length element is not trusted. Raises InstanceError for a file that has no meta information.

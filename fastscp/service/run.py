@@ -32,11 +32,13 @@ from fastscp.net.listener import (
 )
 from fastscp.net.systemd import adopt_listeners, watchdog_s
 from fastscp.process.flag import Flag
+from fastscp.process.loop import Loop
 from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.slots import MOST, Slots
 from fastscp.process.titles import set_title
 from fastscp.service.inheritance import adopt_predecessor, copy_of_key, with_inherited_key
 from fastscp.service.monitoring import Metrics, monitor_child, open_metrics
+from fastscp.service.owner import no_successor
 from fastscp.service.tidying import remove_leftovers
 from fastscp.store.policy import StorePolicy
 from fastscp.worker.context import Shared
@@ -50,15 +52,16 @@ if TYPE_CHECKING:
     from fastscp.acceptor.policy import AcceptorPolicy, Bequest, Children, WorkerStart
     from fastscp.acceptor.predecessor import Predecessor
     from fastscp.process.heartbeat import Heartbeat
+    from fastscp.service.owner import Owner
 
 _log = logging.getLogger(APPLICATION)
 _network_log = logging.getLogger(NETWORK)
 
 
-def run(config: Config, again: Callable[[], Config] | None = None) -> int:
+def run(config: Config, again: Callable[[], Config] | None = None, owner: Owner | None = None) -> int:
     """Serve until told to stop; return the exit status of the program.
 
-    ``again`` reads the configuration again, for a reload; it raises FastscpError.
+    ``again`` reads the configuration again, for a reload; it raises FastscpError. ``owner`` is the program that embeds the service.
     """
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until there is something that another program could take over
     try:
@@ -75,12 +78,11 @@ def run(config: Config, again: Callable[[], Config] | None = None) -> int:
             from fastscp.service.inetd import serve_descriptor  # noqa: PLC0415 - one mode's own module
 
             return serve_descriptor(config, settings)
-        return serve(config, settings, predecessor, again)
-    except ProcessError as error:
-        _log.error("%s", error)
-        return 1
+        return serve(config, settings, predecessor, again, owner)
     except FastscpError as error:
-        _log.critical("%s", error)
+        _log.log(logging.ERROR if isinstance(error, ProcessError) else logging.CRITICAL, "%s", error)
+        if owner is not None:
+            owner.failed(str(error))
         return 1
 
 
@@ -91,7 +93,7 @@ def completed(config: Config, inherited: Bequest | None = None) -> Config:
 
 
 def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | None = None,
-          again: Callable[[], Config] | None = None) -> int:
+          again: Callable[[], Config] | None = None, owner: Owner | None = None) -> int:
     """Listen and run the acceptor process with its workers and the coordinator; ``predecessor`` is whom it follows."""
     from fastscp.acceptor.process import AcceptorProcess  # noqa: PLC0415 - an association from inetd has none
     from fastscp.acceptor.resolver import Resolver  # noqa: PLC0415 - as the process that owns it
@@ -120,8 +122,16 @@ def serve(config: Config, settings: WorkerSettings, predecessor: Predecessor | N
     announce([address_text(listener.getsockname()) for listener in listeners], policy.workers, config.store,
              tls=network.tls is not None)
     resolver = Resolver() if config.looks_up_hosts else None
-    return AcceptorProcess(policy, listeners, started, resolver=resolver, predecessor=predecessor,
-                           measures=acceptor_measures(metrics), watchdog_s=watchdog_s()).run()
+    measures = acceptor_measures(metrics)
+    if owner is None:
+        return AcceptorProcess(policy, listeners, started, resolver=resolver, predecessor=predecessor, measures=measures,
+                               watchdog_s=watchdog_s()).run()
+    owner.listening(listeners[0].getsockname()[1])
+    loop = Loop()
+    acceptor = AcceptorProcess(policy, listeners, started, resolver=resolver, measures=measures, loop=loop, notify=owner.notify,
+                               start_program=no_successor)
+    owner.watch(loop, acceptor)
+    return acceptor.run()
 
 
 def announce(addresses: list[str], workers: int, store: StorePolicy, *, tls: bool) -> None:
@@ -285,7 +295,7 @@ def acceptor_measures(metrics: Metrics | None) -> Measures | None:
 
 def preload(config: Config) -> None:
     """Load once, before the forks, what every worker would load for itself, and what may be another version later."""
-    from fastscp.dicom.rewrite import shared_dictionary  # noqa: PLC0415 - an inetd start does not always need it
+    from fastscp.dicom.rewriter import shared_dictionary  # noqa: PLC0415 - an inetd start does not always need it
 
     if not all(own.output.bit_preserving for own in config.every):
         shared_dictionary(config.output.dictionary_paths, config.output.private_dictionary)

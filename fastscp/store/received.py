@@ -1,6 +1,6 @@
 """A data set octet for octet as it was received, while another form of it is being written.
 
-Strategy: what the engine writes as it comes (``fastscp.dicom.rewrite.Trace``) is in the temporary already, and is
+Strategy: what the engine writes as it comes (``fastscp.dicom.rewriter.Trace``) is in the temporary already, and is
 remembered as a range of that; the rest, the header mostly, is copied into memory, and into a spool when it gets long.
 
 Memory: ``_IN_MEMORY_OCTETS`` and ``_MOST_SEGMENTS`` pairs of numbers. perf/bench.py shows what it costs.

@@ -69,3 +69,11 @@ class HookPolicy:
     def configured(self) -> bool:
         """Whether there is any command at all."""
         return any(command is not None for command in (self.on_reception, self.on_end_of_study, self.on_end_of_series))
+
+
+@dataclass(frozen=True)
+class ReaderPolicy:
+    """A program that embeds the service and reads some of its events."""
+
+    descriptor: int  #: of a stream socket; every process of the service inherits it
+    kinds: frozenset[str]  #: the events that it wants

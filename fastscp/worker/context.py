@@ -16,7 +16,7 @@ from fastscp.commitment.requests import DIRECTORY
 from fastscp.config.network import FaultPolicy, NetworkPolicy
 from fastscp.config.senders import Senders
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.rewrite import Shapes
+from fastscp.dicom.rewriter import Shapes
 from fastscp.log import setup as log
 from fastscp.log.limit import PeerLimit
 from fastscp.metrics.board import Board

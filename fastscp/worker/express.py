@@ -17,7 +17,7 @@ from dataclasses import replace
 from fastscp import core
 from fastscp.config.network import FaultPolicy
 from fastscp.dicom import filemeta
-from fastscp.dicom.rewrite import output_transfer_syntax
+from fastscp.dicom.rewriter import output_transfer_syntax
 from fastscp.dicom.uids import VERIFICATION, file_name_prefix, transfer_syntax
 from fastscp.log.names import APPLICATION
 from fastscp.store.policy import FileNames, OnDuplicate, Sync

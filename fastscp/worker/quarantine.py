@@ -17,7 +17,7 @@ import orjson
 
 from fastscp import jsontext
 from fastscp.dicom.filemeta import encode as encode_file_meta
-from fastscp.dicom.rewrite import Trace
+from fastscp.dicom.rewriter import Trace
 from fastscp.dimse.command import Command
 from fastscp.errors import InstanceError, ObjectError, StorageError
 from fastscp.process import notes, packets

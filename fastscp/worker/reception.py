@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from fastscp.dicom import uid_value
 from fastscp.dicom.filemeta import encode as encode_file_meta
-from fastscp.dicom.rewrite import Rewriter, output_transfer_syntax
+from fastscp.dicom.rewriter import Rewriter, output_transfer_syntax
 from fastscp.dicom.uids import file_name_prefix
 from fastscp.dimse import status
 from fastscp.dimse.command import Command

@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import IO
 
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.rewrite import Rewriter
+from fastscp.dicom.rewriter import Rewriter
 from fastscp.dicom.uids import transfer_syntax
 from fastscp.errors import ObjectError, StorageError
 from fastscp.store.existing import Existing
 
 
 def attributes_of(existing: Existing, transfer_syntax_uid: str, options: OutputOptions) -> Mapping[int, bytes]:
-    """Return the attributes that are collected (``dicom.rewrite.COLLECTED``), as far as they are in the head of a file.
+    """Return the attributes that are collected (``dicom.rewriter.COLLECTED``), as far as they are in the head of a file.
 
     There are none under ``+B``, as for what is received, nor of what is deflated.
     """

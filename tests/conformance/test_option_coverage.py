@@ -57,7 +57,7 @@ OWN = """
 --study-manifest | --state-dir | --transliterate-names | --private-dictionary | --quarantine | --on-duplicate | --exec-on-eoseries
 --exec-argv | --hook-jobs | --hook-timeout | --event-log | --event-digest | --log-json | --completed-directory
 --config | --require-called-aet | --check-config | --print-config
---hook-retries | --max-waiting-hooks | --max-object-size | --max-inflated-size | --min-free | --sync | --proxy-protocol | --metrics
+--hook-retries | --max-waiting-hooks | --max-object-size | --max-inflated-size | --min-free | --sync | --proxy-protocol | --metrics | --otlp
 --storage-commitment | --commitment-peer | --commitment-wait | --commitment-retry-pause | --commitment-give-up
 --state | --gateway-timeout
 """

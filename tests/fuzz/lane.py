@@ -24,7 +24,7 @@ from pathlib import Path
 from fastscp import core
 from fastscp.config import Config
 from fastscp.dicom.options import GroupLengths, OutputOptions
-from fastscp.dicom.rewrite import output_transfer_syntax
+from fastscp.dicom.rewriter import output_transfer_syntax
 from fastscp.net.peer import Peer
 from fastscp.process.loop import IN
 from fastscp.store.policy import StorePolicy

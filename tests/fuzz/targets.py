@@ -24,7 +24,7 @@ from typing import Any
 from fastscp import core
 from fastscp.config.negotiation import standard_policy
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.rewrite import Rewriter, Shapes
+from fastscp.dicom.rewriter import Rewriter, Shapes
 from fastscp.dimse.command import (
     Command,
     _any_command,

@@ -11,7 +11,7 @@ import tracemalloc
 
 import pytest
 
-from fastscp.dicom.rewrite import Rewriter, Shapes
+from fastscp.dicom.rewriter import Rewriter, Shapes
 from fastscp.errors import InstanceError
 from tests.conftest import real_dicom_files
 from tests.fuzz.mutations import mutated

@@ -1,4 +1,4 @@
-"""CPU time of a tree to the last child, the tables of strace and perf, percentiles, messages that senders send."""
+"""CPU time of a tree to the last child, the tables of strace and perf, what senders send."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fastscp.dimse.command import decode_command
+from fastscp.blast.numbering import INSTANCE, STUDY
 from perf import measure, paced
-from perf.loads import LOADS, PLACEHOLDER, STUDY_PLACEHOLDER, instance_uid, load, study_uid
-from perf.sender import Message
+from perf.loads import EXPLICIT_LE, LOADS, PLACEHOLDER, STUDY_PLACEHOLDER, load
+from perf.sending import templates_of
 from tests.support.servers import wait_until
 
 KEEPER = Path(__file__).parents[2] / "perf" / "keeper.py"
@@ -65,12 +65,6 @@ def test_only_own_time_of_processes_with_a_title() -> None:
         kept.stdin.close()
 
 
-@pytest.mark.parametrize(("values", "percent", "found"), [
-    ([5], 50, 5), ([1, 2, 3, 4], 50, 2), (range(1, 101), 99, 99), (range(1, 102), 99, 100), ([3, 1, 2], 100, 3), ([3, 1, 2], 0, 1)])
-def test_percentiles(values: list[float], percent: float, found: float) -> None:
-    assert measure.percentile(list(values), percent) == found
-
-
 def test_table_of_strace() -> None:
     assert measure.read_strace(
         "% time     seconds  usecs/call     calls    errors syscall\n------ ----------- ----------- --------- --------- ----------------\n"
@@ -105,31 +99,11 @@ def test_calls_are_counted_or_it_is_said_why_not() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in LOADS if name != "200mb"])
-@pytest.mark.parametrize("max_pdu", [16384, 131072, 0])
-def test_messages_are_whole_and_have_the_uids_of_each_object(name: str, max_pdu: int) -> None:
-    message, instance, study = Message(load(name), 5, max_pdu), instance_uid(3, 17), study_uid(3, 1)
-    message.numbered(instance_uid(1, 1), study_uid(1, 1))
-    octets = bytes(message.numbered(instance, study))
-    found: dict[int, bytes] = {0: b"", 1: b""}
-    flags = []
-    while octets:
-        length = int.from_bytes(octets[2:6], "big")
-        assert octets[0] == 4
-        assert length <= (max_pdu or 131072)
-        assert int.from_bytes(octets[6:10], "big") == length - 4
-        assert octets[10] == 5
-        flags.append(octets[11])
-        found[octets[11] & 1] += octets[12 : 6 + length]
-        octets = octets[6 + length :]
-    assert flags == [3, *[0] * (len(flags) - 2), 2]
-    command = decode_command(found[1])
-    assert (command.affected_sop_class_uid, command.affected_sop_instance_uid) == (load(name).sop_class, instance)
-    assert found[0] == load(name).data_set.replace(PLACEHOLDER.encode(), instance.encode()).replace(STUDY_PLACEHOLDER.encode(), study.encode())
-
-
-def test_uids_of_senders_and_numbers_differ() -> None:
-    assert len({instance_uid(sender, number) for sender in range(16) for number in range(100)}) == 1600
-    assert {len(uid(sender, number)) for uid in (instance_uid, study_uid) for sender in (0, 15) for number in (0, 10**6)} == {44}
+def test_loads_are_sent_with_uids_of_each_object(name: str) -> None:
+    (found,) = templates_of([load(name)])
+    uids = {spot.kind: bytes(found.data[spot.offset : spot.offset + spot.octets]).decode() for spot in found.spots}
+    assert (uids[INSTANCE], uids[STUDY]) == (PLACEHOLDER, STUDY_PLACEHOLDER)
+    assert (found.sop_class, found.transfer_syntax) == (load(name).sop_class, EXPLICIT_LE)
 
 
 def test_paced_network_is_made_and_removed_or_it_is_said_why_not() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -9,7 +10,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fastscp.blast.synthetic import LOADS
+from fastscp.blast.kit import Ammunition, resolved
+from fastscp.blast.numbering import Order, new_run
+from fastscp.blast.plan import Plan, Target
+from fastscp.blast.run import Crew
+from fastscp.blast.show import Silent
+from fastscp.blast.synthetic import LOADS, synthetic
 from tests.support import pki
 from tests.support.blast import COMMAND, blast, environment, events, receiver
 from tests.support.servers import FastscpServer, StorescpServer, wait_until
@@ -39,6 +45,22 @@ def test_every_load_is_stored_as_it_was_sent(tmp_path: Path, directory: Path, lo
     assert (run.result["objects"], run.result["associations"], run.result["failures"]) == (6, 2, {"objects": {}, "associations": {}})
     assert "all 6 acknowledged objects found" in run.output
     assert len(list(directory.iterdir())) == 6
+
+
+def test_nobody_begins_before_all_senders_are_there(tmp_path: Path, directory: Path) -> None:
+    there = tmp_path / "there"
+
+    def enter() -> None:
+        assert not list(directory.iterdir()), "another sends already"
+        with there.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    with FastscpServer(["-od", directory]) as server:
+        plan = Plan(Target("127.0.0.1", server.port), studies=3, objects=5, associations=3, processes=3)
+        ammunition = Ammunition(plan, [synthetic("sr")], Order(3, 1, 5, 3), new_run())
+        result = Crew(plan, resolved(plan.target), ammunition, enter).work(Silent())
+    assert (result.good, result.book.objects, len(list(directory.iterdir()))) == (True, 15, 15)
+    assert len(set(there.read_text().split())) == 3
 
 
 @pytest.mark.oracle

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fastscp.coordinator.destination import Destination
+from fastscp.coordinator.destination import PathDestination
 from fastscp.coordinator.event_log import EventLog
 from fastscp.errors import ProcessError
 from fastscp.process.loop import Loop
@@ -45,7 +45,7 @@ def parsed(octets: bytes) -> list[dict[str, object]]:
 def test_file_is_appended_to_and_opened_anew_after_rotation(tmp_path: Path, loop: Loop) -> None:
     path = tmp_path / "events"
     path.write_text('{"n":0}\n')
-    log = EventLog(Destination(str(path)), loop)
+    log = EventLog(PathDestination(str(path)), loop)
     log.put({"n": 1})
     log.flush()
     path.rename(tmp_path / "rotated")
@@ -59,7 +59,7 @@ def test_file_is_appended_to_and_opened_anew_after_rotation(tmp_path: Path, loop
 def test_fifo_may_have_its_reader_later_and_loses_nothing_until_full(tmp_path: Path, loop: Loop) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
-    log = EventLog(Destination(str(path)), loop)
+    log = EventLog(PathDestination(str(path)), loop)
     for number in range(20_000):  # more than a pipe holds
         log.put({"n": number, "fill": "x" * 20})
     log.flush()
@@ -80,7 +80,7 @@ def test_fifo_may_have_its_reader_later_and_loses_nothing_until_full(tmp_path: P
 def test_full_buffer_drops_the_newest_and_says_how_many(tmp_path: Path, loop: Loop) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
-    log = EventLog(Destination(str(path)), loop, limit_octets=200_000)
+    log = EventLog(PathDestination(str(path)), loop, limit_octets=200_000)
     for number in range(10_000):
         log.put({"n": number, "fill": "x" * 80})
         log.flush()
@@ -118,7 +118,7 @@ def test_unix_socket_is_connected_again_and_begins_with_a_whole_line(loop: Loop)
         listener.bind(path)
         listener.listen()
         listener.settimeout(10)
-        log = EventLog(Destination(path), loop)
+        log = EventLog(PathDestination(path), loop)
         log.put({"n": 1})
         log.flush()
         first, _ = listener.accept()
@@ -152,7 +152,7 @@ def test_unix_socket_that_went_with_its_listener_is_waited_for(loop: Loop) -> No
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)
         listener.listen()
-        log = EventLog(Destination(path), loop)
+        log = EventLog(PathDestination(path), loop)
         listener.accept()[0].close()
         listener.close()
         os.unlink(path)
@@ -173,7 +173,7 @@ def test_unix_socket_that_went_with_its_listener_is_waited_for(loop: Loop) -> No
 
 
 def test_standard_output(loop: Loop, capfd: pytest.CaptureFixture[str]) -> None:
-    log = EventLog(Destination("-"), loop)
+    log = EventLog(PathDestination("-"), loop)
     log.put({"n": 1})
     log.reopen()
     log.put({"n": 2, "fill": "x" * 10_000})
@@ -187,7 +187,7 @@ def test_blocked_standard_output_blocks_nobody(loop: Loop) -> None:
     os.dup2(writer, 1)
     os.close(writer)
     try:
-        log = EventLog(Destination("-"), loop)
+        log = EventLog(PathDestination("-"), loop)
         for number in range(5000):
             log.put({"n": number, "fill": "x" * 100})
         log.flush()
@@ -212,7 +212,7 @@ def test_standard_output_whose_reader_ended_does_not_keep_the_loop_busy(loop: Lo
     os.dup2(writer, 1)
     os.close(writer)
     try:
-        log = EventLog(Destination("-"), loop)
+        log = EventLog(PathDestination("-"), loop)
         for number in range(5000):
             log.put({"n": number, "fill": "x" * 100})
         log.flush()
@@ -228,11 +228,11 @@ def test_standard_output_whose_reader_ended_does_not_keep_the_loop_busy(loop: Lo
 
 def test_destination_that_cannot_be_opened_is_an_error(tmp_path: Path, loop: Loop) -> None:
     with pytest.raises(ProcessError, match="cannot be opened"):
-        EventLog(Destination(str(tmp_path / "nowhere" / "events")), loop)
+        EventLog(PathDestination(str(tmp_path / "nowhere" / "events")), loop)
 
 
 def test_full_disk_is_tried_again(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
-    log = EventLog(Destination("/dev/full"), loop)
+    log = EventLog(PathDestination("/dev/full"), loop)
     log.put({"n": 1})
     log.flush()
     log.flush()

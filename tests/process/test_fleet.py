@@ -272,8 +272,8 @@ runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 
 def test_without_a_fleet_nothing_of_it_is_imported(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import sys\nimport fastscp.cli.main, fastscp.service.run, fastscp.coordinator.process\n"
-         "print([name for name in sys.modules if name.startswith(('psycopg', 'fastscp.fleet'))])"],
+        [sys.executable, "-c", ("import sys\nimport fastscp.cli.main, fastscp.service.run, fastscp.coordinator.process\n"
+         "print([name for name in sys.modules if name.startswith(('psycopg', 'fastscp.fleet'))])")],
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
     assert done.stdout == "[]\n"
 

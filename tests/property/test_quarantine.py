@@ -13,7 +13,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastscp.dicom.rewrite import Shapes
+from fastscp.dicom.rewriter import Shapes
 from fastscp.dimse.command import decode_command
 from fastscp.errors import InstanceError
 from fastscp.store.policy import StorePolicy

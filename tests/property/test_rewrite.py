@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastscp.dicom import rewrite
+from fastscp.dicom import rewriter
 from fastscp.dicom.engine import deflate, scan
 from fastscp.dicom.options import OutputOptions
 from tests.support import datasets as ds
@@ -44,7 +44,7 @@ def tiny_steps() -> Iterator[None]:
         patch.setattr(scan, "WINDOW", 24)
         patch.setattr(scan, "_STEPS", 0)
         for name in ("_STEP_OCTETS", "_CODED_OCTETS", "_DEFLATED_OCTETS"):
-            patch.setattr(rewrite, name, 20)
+            patch.setattr(rewriter, name, 20)
         patch.setattr(deflate, "_STEP_OCTETS", 16)
         patch.setattr(deflate, "_DEFLATED_AT_ONCE", 16)
         patch.setattr(deflate, "_IN_MEMORY_OCTETS", 64)

@@ -8,7 +8,7 @@ from fastscp.dicom.engine.output import Output
 from fastscp.dicom.engine.pending import PendingValue
 from fastscp.dicom.engine.plan import Plan
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.rewrite import COLLECTED, output_transfer_syntax, shared_dictionary
+from fastscp.dicom.rewriter import COLLECTED, output_transfer_syntax, shared_dictionary
 from tests.support import datasets as ds
 from tests.support.memory import BASE, MemorySink
 

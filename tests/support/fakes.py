@@ -262,9 +262,11 @@ class FakeDestination:
     """A destination of events that takes ``room`` octets before it blocks (None: any number)."""
 
     def __init__(self, *, is_socket: bool = False) -> None:
-        self.path = "fake"
+        self.name = "event log fake"
         self.fd = -1
         self.is_socket = is_socket
+        self.is_path = True
+        self.linger_s = 0.0
         self.room: int | None = None
         self.refuse: OSError | None = None  #: raised by ``open`` and ``write``
         self.written: list[bytes] = []  #: by opening

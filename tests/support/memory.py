@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import IO
 
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.rewrite import Rewriter
+from fastscp.dicom.rewriter import Rewriter
 from fastscp.errors import InstanceError
 
 BASE = 1000  #: where the data set begins in the imagined file

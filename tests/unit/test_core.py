@@ -12,7 +12,7 @@ from fastscp import core
 from fastscp.dicom.engine.recognise import shape as shapes_module
 from fastscp.dicom.engine.recognise.recorder import learn
 from fastscp.dicom.options import GroupLengths, OutputOptions
-from fastscp.dicom.rewrite import Rewriter, Shapes, _plan
+from fastscp.dicom.rewriter import Rewriter, Shapes, _plan
 from fastscp.dicom.uids import transfer_syntax
 from fastscp.dimse.command import decode_command, encode_response_command
 from fastscp.store.directory import Directory
@@ -73,6 +73,10 @@ def test_header_has_nothing_outside_of_it(change: str, value: object) -> None:
     given[change] = value
     with pytest.raises(ValueError, match=r"header|UID|width|three values"):
         core.Header(*given.values())
+
+
+def test_an_association_that_is_idle_takes_little_memory() -> None:
+    assert core.Lane.__basicsize__ < 512
 
 
 def test_incomplete_number_stays_as_it_is() -> None:

@@ -19,6 +19,7 @@ from fastscp.config.senders import Refusal
 from fastscp.errors import UsageError
 from fastscp.store.policy import FileNames, OnDuplicate
 from fastscp.study.policy import Sorting
+from tests.support.blocks import blocks_of
 
 
 @pytest.fixture
@@ -328,8 +329,7 @@ def test_print_config(tmp_path, capfd):
 
 def test_examples_of_the_documents_are_good(loaded):
     docs = Path(__file__).parents[3] / "docs"
-    page = (docs / "configuration.md").read_text(encoding="utf-8")
-    first = "\n".join(line[4:] for line in page.partition("\n\n")[2].partition("    $ ")[0].splitlines())
+    first = next(block.text for block in blocks_of(docs / "configuration.md") if block.file == "/etc/fastscp.toml")
     for text in ((docs / "examples" / "fastscp.toml").read_text(encoding="utf-8"), first):
         config = configuration(loaded(text), verbose=True)
         assert config.senders.sections[0].name == "ct-suite"

@@ -31,7 +31,7 @@ def test_elsewhere_the_message_comes_before_any_import_that_could_fail(program):
             "print(*sorted(name for name in sys.modules if name.startswith('fastscp')))")
     done = subprocess.run([sys.executable, "-c", code, program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr == ""
-    assert done.stdout.splitlines() == ["fastscp: runs on Linux only, not on darwin", "fastscp fastscp.cli.machine"]
+    assert done.stdout.splitlines() == ["fastscp: runs on Linux only, not on darwin", "fastscp fastscp.cli.machine fastscp.lazy"]
 
 
 @pytest.mark.parametrize("name", ["__init__.py", "__main__.py", "cli/__init__.py", "cli/machine.py"])

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fastscp.coordinator.destination import Destination
+from fastscp.coordinator.destination import PathDestination
 
 
 def test_file_is_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "events"
     path.write_bytes(b"1")
-    destination = Destination(str(path))
+    destination = PathDestination(str(path))
     destination.open()
     assert destination.write(b"23") == 2
     destination.close()
@@ -25,7 +25,7 @@ def test_file_is_appended_to(tmp_path: Path) -> None:
 
 def test_each_opening_finds_out_anew_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "events"
-    destination = Destination(str(path))
+    destination = PathDestination(str(path))
     destination.open()
     destination.write(b"1")
     destination.close()
@@ -42,7 +42,7 @@ def test_each_opening_finds_out_anew_what_is_there(tmp_path: Path) -> None:
 def test_full_fifo_takes_nothing_and_does_not_block(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
-    destination = Destination(str(path))
+    destination = PathDestination(str(path))
     destination.open()
     with pytest.raises(BlockingIOError):  # noqa: PT012 - how often it takes something is the system's business
         for _ in range(10_000):
@@ -51,7 +51,7 @@ def test_full_fifo_takes_nothing_and_does_not_block(tmp_path: Path) -> None:
 
 
 def test_standard_output_is_never_closed_and_gets_small_pieces(capfd: pytest.CaptureFixture[str]) -> None:
-    destination = Destination("-")
+    destination = PathDestination("-")
     destination.open()
     assert destination.write(b"x" * 100_000) == 4096
     destination.close()
@@ -62,4 +62,4 @@ def test_standard_output_is_never_closed_and_gets_small_pieces(capfd: pytest.Cap
 
 def test_path_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        Destination(str(tmp_path / "nowhere" / "events")).open()
+        PathDestination(str(tmp_path / "nowhere" / "events")).open()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fastscp import jsontext
 from fastscp.coordinator.engine import Engine
 from fastscp.coordinator.rounds import RETRY_S
 from fastscp.coordinator.state import FILE_NAME, SqliteState
@@ -258,3 +259,19 @@ def test_call_that_fails_at_the_end_of_a_study(tmp_path: Path, monkeypatch: pyte
         assert not [path for path in root.rglob("*") if path.name.startswith(".fastscp-")]
         studies.store("1.2", "8.1")
         assert studies.finish().done
+
+
+@pytest.mark.parametrize("odd", [[], [0], [1], [2], [0, 1, 2, 3], [3], [1, 3]])
+def test_rows_of_one_statement_are_written_together_also_paths_that_are_not_utf_8(tmp_path: Path, odd: list[int]) -> None:
+    engine = Engine(tmp_path / FILE_NAME)
+    engine.migrate(("CREATE TABLE kept (number INTEGER, path TEXT);",))
+    engine.write("INSERT INTO kept VALUES (?, ?)", (100, "first"))
+    engine.write("UPDATE kept SET path = ? WHERE number = ?", ("changed", 100))
+    for number in range(4):
+        engine.write("INSERT INTO kept VALUES (?, ?)", (number, "a\udcff" if number in odd else "a"))
+    assert len(engine.read("SELECT * FROM kept").fetchall()) == 5
+    engine.commit()
+    engine.close()
+    kept = sqlite3.connect(tmp_path / FILE_NAME).execute("SELECT number, path FROM kept").fetchall()
+    assert [(number, jsontext.meant(path)) for number, path in kept] == [
+        (100, "changed"), *((number, "a\udcff" if number in odd else "a") for number in range(4))]

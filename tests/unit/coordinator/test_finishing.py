@@ -10,6 +10,7 @@ import pytest
 from fastscp.coordinator.descriptions import manifest_path
 from fastscp.coordinator.finishing import RENAMES_PER_STEP, Finisher
 from fastscp.coordinator.progress import OBJECTS_PER_STEP
+from fastscp.coordinator.renaming import Renames
 from fastscp.coordinator.state import SqliteState
 from fastscp.coordinator.tasks import FinishTask, Plan, row_of, task_of
 from fastscp.errors import StorageError
@@ -221,16 +222,14 @@ def test_names_chosen_again_are_durable_before_they_are_used(tmp_path: Path) -> 
 
 def test_file_that_is_gone_and_file_that_cannot_be_renamed_stop_nothing(
         tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastscp.coordinator import finishing
+    real = Renames.rename
 
-    real = finishing.rename
-
-    def rename(directory: str, old: str, new: str) -> Any:
+    def rename(renames: Renames, old: str, new: str) -> Any:
         if old == "CT.2":
             raise StorageError("cannot rename CT.2")
-        return real(directory, old, new)
+        return real(renames, old, new)
 
-    monkeypatch.setattr(finishing, "rename", rename)
+    monkeypatch.setattr(Renames, "rename", rename)
     bench = Bench(tmp_path, StudyPolicy(rename=True, on_late=LateObjects.APPEND))
     bench.store(1, "CT.1", "CT.2", "CT.3")
     task = bench.end(1)

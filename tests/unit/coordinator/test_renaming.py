@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fastscp.coordinator.renaming import Outcome, rename
+from fastscp.coordinator.renaming import Outcome, Renames
 from fastscp.errors import StorageError
+
+
+def rename(directory: str, old: str, new: str) -> Outcome:
+    with Renames(directory) as renames:
+        return renames.rename(old, new)
 
 
 def test_rename_is_done_once_and_may_be_repeated(tmp_path: Path) -> None:

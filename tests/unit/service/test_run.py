@@ -48,10 +48,10 @@ def test_tls_without_a_key_is_an_error_at_the_start(tmp_path):
 
 
 def test_dictionary_is_read_before_the_forks_unless_nothing_is_rewritten(monkeypatch):
-    from fastscp.dicom import rewrite
+    from fastscp.dicom import rewriter
 
     read = []
-    monkeypatch.setattr(rewrite, "shared_dictionary", lambda *given: read.append(given))
+    monkeypatch.setattr(rewriter, "shared_dictionary", lambda *given: read.append(given))
     module.preload(Config(output=OutputOptions(bit_preserving=True)))
     assert read == []
     module.preload(Config(output=OutputOptions(dictionary_paths=("private.dic",))))
@@ -261,7 +261,7 @@ def test_what_was_left_is_removed_and_told(tmp_path, caplog):
 def test_leftovers_are_removed_at_the_start_of_a_service(monkeypatch, mode, when):
     done = []
     monkeypatch.setattr(module, "remove_leftovers", lambda store: done.append("tidied"))
-    monkeypatch.setattr(module, "serve", lambda config, settings, predecessor, again: done.append("served") or 0)
+    monkeypatch.setattr(module, "serve", lambda config, settings, *_others: done.append("served") or 0)
     monkeypatch.setattr("fastscp.service.inetd.serve_descriptor", lambda config, settings: done.append("served") or 0)
     assert module.run(replace(CONFIG, network=NetworkPolicy(port=1, mode=mode))) == 0
     assert done == when

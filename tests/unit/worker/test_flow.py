@@ -11,7 +11,7 @@ import pytest
 
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy
-from fastscp.dicom.rewrite import Rewriter
+from fastscp.dicom.rewriter import Rewriter
 from fastscp.net.peer import Peer
 from fastscp.process.loop import IN
 from fastscp.store import sink as sink_module

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.rewrite import Shapes
+from fastscp.dicom.rewriter import Shapes
 from fastscp.dimse.command import Command, decode_command
 from fastscp.errors import InstanceError
 from fastscp.store.policy import FileNames, StorePolicy

@@ -14,7 +14,7 @@ import pytest
 
 from fastscp import core
 from fastscp.dicom.options import GroupLengths, OutputOptions
-from fastscp.dicom.rewrite import Rewriter, _plan
+from fastscp.dicom.rewriter import Rewriter, _plan
 from fastscp.errors import InstanceError
 from tests.conftest import real_dicom_files
 from tests.fuzz.mutations import mutated
@@ -36,15 +36,20 @@ OPTIONS = {
     "-e +p": {"explicit_lengths": False, "item_padding": 16}, "+tb -u -e": {"transfer_syntax": BIG, "new_vrs": False, "explicit_lengths": False},
 }
 TAGS = (0x00080005, 0x00080016, 0x00080018, 0x00080060, 0x00081140, 0x00090010, 0x00091001, 0x00100010, 0x00100020, 0x0020000D,
-        0x00280010, 0x00280103, 0x00290010, 0x00291010, 0x00400275, 0x00409096, 0x0040A730, 0x50000010, 0x52009229, 0x52009230,
-        0x54000100, 0x60003000, 0x7FDF0010, 0x7FE00009)
-SEQUENCES = (0x00081140, 0x00091001, 0x00291010, 0x00400275, 0x00409096, 0x0040A730, 0x52009229, 0x52009230)
+        0x00280010, 0x00280103, 0x00290010, 0x00291000, 0x00400275, 0x00409096, 0x0040A730, 0x50000010, 0x52009229, 0x52009230,
+        0x54000100, 0x60001500, 0x60003000, 0x7FDF0010, 0x7FE00009)
+SEQUENCES = (0x00081140, 0x00091001, 0x00291000, 0x00400275, 0x00409096, 0x0040A730, 0x52009229, 0x52009230)
 VALUES = {
     "CS": (b"ORIGINAL", b"A ", b"", b"AB  "), "PN": (b"A^B ", b"A^B", b"  "), "UI": (b"1.2.3\0", b"1.2", b"1.2.3 ", b"1.2\0\0\0", b""),
     "US": (b"\1\0", b"\1\0\2\0", b"", b"\1\0\2"), "UL": (b"\1\0\2\0", b""), "FD": (bytes(range(8)), bytes(16), bytes(10)), "AT": (b"\x08\0\x10\0",),
     "OB": (b"ab", b"", bytes(300), b"odd"), "OW": (b"abcd", b"abc", b"abcdef"), "UN": (b"ab", b"\xfe\xff\0\xe0\0\0\0\0", b""), "UT": (b"text", b"t   "),
     "LO": (b"GEMS_IDEN_01", b"x "), "OD": (bytes(range(16)),), "SV": (bytes(range(8)),), "??": (b"ab",), "ZZ": (b"ab",),
 }
+
+
+CREATOR, OF_CREATOR = 0x00290010, 0x00291000  #: the dictionary has a sequence there, of this creator
+CREATOR_VALUE = b"CARDIO-D.R. 1.0 "
+ITEMS = (b"\xfe\xff\0\xe0\0\0\0\0", b"\xfe\xff\0\xe0\4\0\0\0", b"\xfe\xff\0\xe0\xff\xff\xff\xff", b"abcd")
 
 
 class Maker:
@@ -56,7 +61,7 @@ class Maker:
 
     def elements(self, depth: int) -> bytes:
         chance = self.chance
-        tags = sorted(chance.sample(TAGS, chance.randrange(1, 9)))
+        tags = sorted({*chance.sample(TAGS, chance.randrange(1, 9)), *((CREATOR, OF_CREATOR) if chance.randrange(6) == 0 else ())})
         if self.spoiled and chance.randrange(12) == 0:
             chance.shuffle(tags)
         return b"".join(self.element(tag, depth) for tag in tags)
@@ -67,10 +72,14 @@ class Maker:
         if self.spoiled and chance.randrange(15) == 0:
             value = struct.pack(self.order + "L", chance.randrange(200))
             out = ds.explicit(tag & 0xFFFF0000, "UL", value, order=self.order) if self.explicit else ds.implicit(tag & 0xFFFF0000, value)
-        if tag in SEQUENCES and depth and chance.randrange(5):
+        if depth and chance.randrange(5 if tag in SEQUENCES else 80) < (4 if tag in SEQUENCES else 1):
             return out + self.sequence(tag, depth)
         vr = chance.choice(list(VALUES)) if chance.randrange(3) else "CS"
         value = chance.choice(VALUES[vr]) if self.spoiled else VALUES[vr][0]
+        if tag == CREATOR and chance.randrange(4):
+            vr, value = "LO", CREATOR_VALUE
+        elif tag == OF_CREATOR:
+            vr, value = chance.choice(("UN", "OB", "UT")), chance.choice(ITEMS)
         return out + (ds.explicit(tag, vr, value, order=self.order) if self.explicit else ds.implicit(tag, value))
 
     def sequence(self, tag: int, depth: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.rewrite import Rewriter, Shapes
+from fastscp.dicom.rewriter import Rewriter, Shapes
 from fastscp.errors import InstanceError
 from tests.support import datasets as ds
 from tests.support.memory import BASE, MemorySink, pieces, rewritten

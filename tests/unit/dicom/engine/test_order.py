@@ -8,7 +8,7 @@ from fastscp.dicom import uids
 from fastscp.dicom.engine import order
 from fastscp.dicom.engine.order import Sorter
 from fastscp.dicom.options import OutputOptions
-from fastscp.dicom.rewrite import shared_dictionary
+from fastscp.dicom.rewriter import shared_dictionary
 from fastscp.errors import InstanceError
 from tests.support import datasets as ds
 from tests.support.memory import BASE, MemorySink

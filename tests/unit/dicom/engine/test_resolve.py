@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fastscp.dicom.engine.resolve import VRs, creator_name
-from fastscp.dicom.rewrite import shared_dictionary
+from fastscp.dicom.rewriter import shared_dictionary
 from tests.support.engine import Bench
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastscp.dicom.rewrite import Rewriter
+from fastscp.dicom.rewriter import Rewriter
 from tests.support import datasets as ds
 from tests.support.memory import BASE, MemorySink, pieces
 from tests.support.options import output_options

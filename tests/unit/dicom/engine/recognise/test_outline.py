@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fastscp.dicom.engine.recognise.outline import outline
-from fastscp.dicom.rewrite import shared_dictionary
+from fastscp.dicom.rewriter import shared_dictionary
 from tests.support import datasets as ds
 
 _FILL = ds.explicit(0x00081030, "LO", b"x" * 300)

@@ -11,7 +11,7 @@ import pytest
 
 from fastscp.dicom.engine.recognise.shapes import Shapes
 from fastscp.dicom.options import GroupLengths, OutputOptions
-from fastscp.dicom.rewrite import Rewriter
+from fastscp.dicom.rewriter import Rewriter
 from fastscp.errors import InstanceError
 from tests.support import datasets as ds
 from tests.support.rawscu import read_instance

@@ -8,7 +8,7 @@ import pytest
 
 from fastscp.dicom.filesink import FileSink
 from fastscp.dicom.options import GroupLengths, OutputOptions
-from fastscp.dicom.rewrite import COLLECTED, Rewriter, Shapes, rewrite
+from fastscp.dicom.rewriter import COLLECTED, Rewriter, Shapes, rewrite_data_set
 from fastscp.errors import InstanceError, StorageError
 from tests.support import datasets as ds
 from tests.support.memory import MemorySink, outcome, pieces, rewritten
@@ -266,11 +266,9 @@ def _finish(rewriter: Rewriter, dataset: bytes) -> None:
 
 
 def test_rewrite_over_files() -> None:
-    source = io.BytesIO(b"skip" + _nested(2))
-    source.seek(4)
     target = io.BytesIO()
     target.write(b"meta")
-    rewriter = rewrite(source, FileSink(target), OutputOptions(group_lengths=GroupLengths.CREATE),
+    rewriter = rewrite_data_set(pieces(_nested(2), 7), FileSink(target), OutputOptions(group_lengths=GroupLengths.CREATE),
                        transfer_syntax_uid=ds.EXPLICIT, base=4)
     assert rewriter.attributes[0x00080018] == b"1.2.3.4.5\0"
     expected = rewritten(_nested(2), ds.EXPLICIT, OutputOptions(group_lengths=GroupLengths.CREATE))

@@ -11,8 +11,8 @@ Invariants: whoever has to share the processor can stop after every step of a fe
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 from fastscp.dicom import dictionary as dictionaries
 from fastscp.dicom import tags, uids
@@ -29,7 +29,7 @@ from fastscp.dicom.engine.values import NO_LIMIT
 from fastscp.dicom.options import OutputOptions, PrivateDictionary
 from fastscp.errors import InstanceError
 
-__all__ = ["COLLECTED", "Rewriter", "Shapes", "Sink", "Trace", "output_transfer_syntax", "rewrite", "shared_dictionary"]
+__all__ = ["COLLECTED", "Rewriter", "Shapes", "Sink", "Trace", "output_transfer_syntax", "rewrite_data_set", "shared_dictionary"]
 
 _STEP_OCTETS: Final = 262144
 _CODED_OCTETS: Final = 16384  #: of the input of a codec: what an inflater does not use at once is copied
@@ -260,15 +260,15 @@ def _never() -> bool:
     return False
 
 
-def rewrite(source: IO[bytes], sink: Sink, options: OutputOptions, *, transfer_syntax_uid: str,
-            base: int = 0) -> Rewriter:
-    """Rewrite a whole data set from a file object that stands at its first octet.
+def rewrite_data_set(pieces: Iterable[bytes | bytearray | memoryview], sink: Sink, options: OutputOptions, *,
+                     transfer_syntax_uid: str, base: int = 0) -> Rewriter:
+    """Rewrite a whole data set that comes in pieces, each of which may be reused when the next one is asked for.
 
     Returns the rewriter for its ``attributes`` and ``transfer_syntax_out``. Raises InstanceError for a data
     set that cannot be rewritten; errors of source and sink pass through.
     """
     rewriter = Rewriter(transfer_syntax_uid, options, sink, base)
-    while octets := source.read(_STEP_OCTETS):
-        rewriter.feed([octets])
+    for piece in pieces:
+        rewriter.feed([memoryview(piece)])
     rewriter.finish()
     return rewriter

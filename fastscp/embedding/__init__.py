@@ -1,0 +1,1 @@
+"""The service inside a program in Python: ``fastscp.Receiver`` (docs/embedding.md)."""

@@ -1,0 +1,1 @@
+"""Traces for OpenTelemetry: what of the event stream they are made of, and the process that exports them."""

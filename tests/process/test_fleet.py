@@ -23,11 +23,20 @@ from tests.support.servers import free_port, wait_until
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def server() -> Iterator[Postgres]:
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Postgres]:
     needed()
     with Postgres() as postgres:
         yield postgres
+
+
+@pytest.fixture
+def server(shared: Postgres) -> Postgres:
+    """Return a server that runs, without a fleet in it."""
+    if not shared.runs:
+        shared.start()
+    shared.query("DROP SCHEMA IF EXISTS fastscp CASCADE")
+    return shared
 
 
 @pytest.fixture
@@ -242,11 +251,9 @@ def test_a_reader_that_goes_away_confirms_nothing(server: Postgres, start: Calla
 
 
 @pytest.mark.parametrize("seed", [7])
-def test_studies_through_three_gateways_end_once_while_processes_are_killed(tmp_path: Path, seed: int) -> None:
+def test_studies_through_three_gateways_end_once_while_processes_are_killed(tmp_path: Path, server: Postgres, seed: int) -> None:
     """``scripts/fleet`` does this with 500 studies."""
-    needed()
-    with Postgres() as postgres:
-        outcome = Run(tmp_path, postgres, studies=16, seed=seed).run()
+    outcome = Run(tmp_path, server, studies=16, seed=seed).run()
     assert outcome.faults == []
     assert sum(outcome.harms.values()) > 0
     assert outcome.hooks >= 16

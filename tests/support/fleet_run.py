@@ -71,6 +71,7 @@ class Run:
         try:
             for member in self._members:
                 member.start()
+            wait_until(self._known, "the fleet knows every gateway")
             with ThreadPoolExecutor(self._at_once + 1) as pool:
                 harming = pool.submit(self._harm)
                 list(pool.map(self._send_study, range(1, self._studies + 1)))
@@ -84,6 +85,10 @@ class Run:
                 member.__exit__(None, None, None)
         self.outcome.seconds = time.monotonic() - began
         return self.outcome
+
+    def _known(self) -> bool:
+        """Whether every gateway has been heard of: for one that never was nobody waits."""
+        return self._query("SELECT count(*) FROM fastscp.gateways WHERE shipped_through IS NOT NULL") == str(GATEWAYS)
 
     # -- senders ----------------------------------------------------------------------------------
 

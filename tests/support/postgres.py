@@ -72,6 +72,11 @@ class Postgres:
             self._process.wait(60)
             self._process = None
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and not ended."""
+        return self._process is not None
+
     def crash(self) -> None:
         """End the server without letting it tidy up; its data stay."""
         self.stop(signal.SIGQUIT)

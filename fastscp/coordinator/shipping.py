@@ -64,9 +64,10 @@ class Shipping:
         self._beat()
 
     def use(self, rules: AllRules) -> None:
-        """Go by other rules from now on: a process that knows them takes the place of the one there is."""
+        """Go by other rules from now on; a process that does not listen is replaced by one that knows them."""
         self._begin["hooks"] = hooks_of(rules)
-        self._forget()
+        if not self._tell({"kind": "hooks", "hooks": self._begin["hooks"]}):
+            self._forget()
 
     def _beat(self) -> None:
         if self._ended:
@@ -108,13 +109,16 @@ class Shipping:
             self._timer = self._loop.call_later(self._pause_s, self._launch)
             self._pause_s = min(_LONGEST_PAUSE_S, 2 * self._pause_s)
 
-    def _tell(self, packet: Mapping[str, Any]) -> None:
+    def _tell(self, packet: Mapping[str, Any]) -> bool:
+        """Tell the process; return whether it may hear that."""
         if self._channel is None:
-            return
+            return False
         try:
             self._channel.send(orjson.dumps(packet))
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
             _log.debug("the process for the fleet does not listen")
+            return False
+        return True
 
     def _hear(self) -> None:
         while self._channel is not None:

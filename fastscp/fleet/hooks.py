@@ -70,6 +70,10 @@ class FleetHooks:
         self._runner = HookRunner(loop, self._processes, jobs=jobs, timeout_s=timeout_s)
         self._running: dict[str, Running] = {}  #: by token of the lease
 
+    def use(self, commands: Mapping[str, Commands]) -> None:
+        """Run other commands from now on."""
+        self._commands = commands
+
     def has_hook(self, sender: str) -> bool:
         """Whether there is an end-of-study hook for a section."""
         return self._of(sender).has(STUDY)

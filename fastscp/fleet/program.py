@@ -3,7 +3,7 @@
     python -m fastscp.fleet.program DESCRIPTOR
 
 The descriptor is a packet channel to the coordinator. The first packet says what to do (``begin``); ``pulse``: up to which entry
-everything is in the journal, and when that was so; ``leave``: the service ends, and nothing is left open. It sends ``shipped``:
+everything is in the journal, and when that was so; ``hooks``: other commands hold; ``leave``: the service ends, and nothing is left open. It sends ``shipped``:
 up to which entry everything is in the database, and whether that is there. At the end of file it ships what is left and ends.
 """
 
@@ -66,12 +66,12 @@ class Program:
         self._ends: float | None = None  #: when it has to be over
         gateway = begin["gateway"]
         file = Path(begin["file"])
-        commands = {sender: Commands(HookPolicy(on_end_of_study=hook["command"], argv=hook["argv"]))
-                    for sender, hook in begin["hooks"].items()}
-        hooks = FleetHooks(loop, gateway, file.parent / "fleet", commands, jobs=begin["jobs"], timeout_s=begin["timeout_s"])
+        self._hooks = FleetHooks(loop, gateway, file.parent / "fleet", commands_of(begin["hooks"]), jobs=begin["jobs"],
+                                 timeout_s=begin["timeout_s"])
         session = uuid.uuid4().hex
         database = Database(begin["url"], f"fastscp {gateway}"[:63], opened=partial(open_gateway, gateway=gateway, session=session))
-        self._gateway = Gateway(Terms(gateway, session, begin["limit_s"], begin["retries"]), database, JournalReader(file), hooks, self._tell)
+        self._gateway = Gateway(Terms(gateway, session, begin["limit_s"], begin["retries"]), database, JournalReader(file), self._hooks,
+                                self._tell)
 
     def run(self) -> None:
         """Go on until the end."""
@@ -105,6 +105,8 @@ class Program:
             packet = orjson.loads(octets)
             if packet["kind"] == "pulse":
                 self._gateway.pulse(Pulse(packet["number"], packet["at"]))
+            elif packet["kind"] == "hooks":
+                self._hooks.use(commands_of(packet["hooks"]))
             elif packet["kind"] == "leave":
                 self._for_good = True
 
@@ -112,6 +114,11 @@ class Program:
         # a coordinator that does not read is told with the next turn, one that is gone need not know
         with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
             self._channel.send(orjson.dumps({"kind": "shipped", "number": number, "connected": connected}))
+
+
+def commands_of(hooks: Mapping[str, Any]) -> dict[str, Commands]:
+    """Return the end-of-study hook of each section."""
+    return {sender: Commands(HookPolicy(on_end_of_study=hook["command"], argv=hook["argv"])) for sender, hook in hooks.items()}
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ def member_name(member: Member) -> str:
         return str(connection.execute("SELECT name FROM gateway").fetchone()[0])
 
 
-def test_the_process_that_ships_is_replaced_and_a_reload_changes_the_hook(tmp_path: Path, server: Postgres,
+def test_the_process_that_ships_is_replaced(tmp_path: Path, server: Postgres,
                                                                             start: Callable[..., Member]) -> None:
     member = start("a")
     alive(server, member)

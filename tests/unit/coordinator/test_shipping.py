@@ -153,12 +153,14 @@ def test_one_that_cannot_be_started_is_tried_again() -> None:
     assert len(site.processes) == 1
 
 
-def test_a_reload_brings_one_that_knows_the_new_hooks(site: Site) -> None:
+def test_a_reload_is_told_and_holds_for_one_that_is_started_later(site: Site) -> None:
     site.heard()
     site.shipping.use(rules_of(Config(hooks=HookPolicy(on_end_of_study="true", argv=True))))
-    assert site.heard() == [None]
+    hooks = {"": {"command": "true", "argv": True}}
+    assert site.heard() == [{"kind": "hooks", "hooks": hooks}]
+    site.die()
     site.loop.advance(1.0)
-    assert site.heard()[0]["hooks"] == {"": {"command": "true", "argv": True}}
+    assert site.heard()[0]["hooks"] == hooks
 
 
 def test_the_end_is_told_and_waited_for(site: Site) -> None:

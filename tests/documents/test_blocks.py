@@ -15,6 +15,7 @@ NOT_RUN = {
     "a sketch": 8,
     "it would run itself": 3,
     "needs Docker or Podman": 1,
+    "needs a fleet": 3,
     "needs another Python": 1,
     "needs another checkout": 1,
     "needs systemd": 4,

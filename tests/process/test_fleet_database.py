@@ -453,7 +453,7 @@ def test_any_order_of_shipping_and_ending_loses_nothing(fleet: Fleet, seed: int)
 def test_the_rights_of_the_document_are_enough(fleet: Fleet) -> None:
     """docs/fleet.md names what gateways and readers have to be granted; a right to change tables is not among it."""
     document = (Path(__file__).parents[2] / "docs/fleet.md").read_text(encoding="utf-8")
-    (grants,) = re.findall(r"```sql\n(.*?)```", document, flags=re.DOTALL)
+    (grants,) = re.findall(r"```text\n(GRANT.*?)```", document, flags=re.DOTALL)
     fleet.register()
     for role in ("gateway", "reader"):
         fleet.server.query(f"DROP ROLE IF EXISTS {role}")

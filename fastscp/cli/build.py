@@ -13,6 +13,7 @@ from typing import Protocol
 from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from fastscp.access.policy import AccessPolicy
 from fastscp.cli.build_commitment import commitment_policy, with_commitment
+from fastscp.cli.build_fleet import fleet_policy
 from fastscp.cli.sizes import octets, percent
 from fastscp.config.model import Config
 from fastscp.config.network import (
@@ -97,6 +98,7 @@ def build(line: Settings) -> Config:
         metrics=metrics_policy(line.value("--metrics")),
         traces=traces_policy(line.value("--otlp")),
         commitment=commitment_policy(line),
+        fleet=fleet_policy(line.value("--state"), line.number("--gateway-timeout")),
     )
 
 

@@ -135,6 +135,14 @@ OWN = (
                "[s]econds: integer (default: 86400)", seconds(0), requires=_COMMITMENT, origin=_OWN),
     ),
     *grouped(
+        _GROUP, "fleet",
+        Option("--state", "", "share studies with other gateways in the database u\n(needs fastscp[fleet])",
+               "[u]rl: string (postgresql://...)", text("url"), requires=("--eostudy-timeout",), conflicts=("--inetd", "--ignore"),
+               origin=_OWN),
+        Option("--gateway-timeout", "", "studies wait s seconds for a gateway that is silent",
+               "[s]econds: integer (default: 60)", seconds(5), requires=("--state",), origin=_OWN),
+    ),
+    *grouped(
         _GROUP, "logging",
         Option("--log-json", "", "log to stderr, one JSON object a line\n(not with --log-config)",
                conflicts=("--log-config",), origin=_OWN),

@@ -14,7 +14,7 @@ from fastscp.log.policy import LogPolicy
 from fastscp.metrics.policy import MetricsPolicy
 from fastscp.store.policy import StorePolicy
 from fastscp.study.commands import names_peer
-from fastscp.study.policy import HookPolicy, ReaderPolicy, Sorting, StudyPolicy
+from fastscp.study.policy import FleetPolicy, HookPolicy, ReaderPolicy, Sorting, StudyPolicy
 from fastscp.traces.policy import TracesPolicy
 from fastscp.ul.policy import NegotiationPolicy
 
@@ -36,6 +36,7 @@ class Config:
     commitment: CommitmentPolicy | None = None  #: ``--storage-commitment``
     traces: TracesPolicy | None = None  #: ``--otlp``
     reader: ReaderPolicy | None = None  #: a program that embeds the service
+    fleet: FleetPolicy | None = None  #: ``--state``
     senders: Senders = field(default_factory=Senders)  #: the sections of a configuration file
     by_sender: Mapping[str, Config] = field(default_factory=dict)  #: what each section is served by, by its name
 
@@ -71,6 +72,11 @@ class Config:
     def needs_coordinator(self) -> bool:
         """Whether workers report objects to the coordinator at all."""
         return self.keeps_studies or self.hooks.on_reception is not None or self.tells_events or self.commitment is not None
+
+    @property
+    def wants_digests(self) -> bool:
+        """Whether somebody wants the SHA-256 of each file."""
+        return self.hooks.event_digest or self.commitment is not None or self.fleet is not None
 
     @property
     def tells_events(self) -> bool:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from fastscp.coordinator.finishing import Finisher, Step
+from fastscp.coordinator.fleet_journal import FleetJournal
 from fastscp.coordinator.index import Index
 from fastscp.coordinator.placing import Placer
 from fastscp.coordinator.rules import AllRules, Rules
@@ -33,7 +34,8 @@ class StudiesBySender:
     """Every study that is open."""
 
     def __init__(self, rules: AllRules, state: StudyState, lanes: Lanes, sink: events.EventSink | None, *,
-                 log_files: Callable[[], Iterable[str]] = log.files, index: Index | None = None) -> None:
+                 log_files: Callable[[], Iterable[str]] = log.files, index: Index | None = None,
+                 journal: FleetJournal | None = None) -> None:
         self.numbers = Numbers()
         self._rules = rules
         self._state = state
@@ -41,6 +43,7 @@ class StudiesBySender:
         self._sink = sink
         self._log_files = log_files
         self._index = index  #: follows what is done to files
+        self._journal = journal  #: what a fleet is told
         self._studies: dict[str, Studies] = {}
         self._finishers: dict[str, Finisher] = {}
         self._of_association: dict[str, str] = {}  #: section by open association
@@ -55,11 +58,11 @@ class StudiesBySender:
             rules = self._rules.of(sender)
             finisher = Finisher(rules.study, self._state, self._sink, has_hook=rules.hooks.on_end_of_study is not None,
                                 sender=sender)
-            finisher.index = self._index
+            finisher.index, finisher.journal = self._index, self._journal
             self._finishers[sender] = finisher
             studies = self._studies[sender] = Studies(
                 rules.study, rules.hooks, self._state, self._lanes, self._placer(rules), finisher, self._sink, sender=sender,
-                numbers=self.numbers, elsewhere=partial(self._elsewhere, sender))
+                numbers=self.numbers, elsewhere=partial(self._elsewhere, sender), journal=self._journal)
         return studies
 
     def _placer(self, rules: Rules) -> Placer:

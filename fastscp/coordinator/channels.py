@@ -55,6 +55,7 @@ class Channel:
         self._lost = lost
         self._output: deque[bytes] = deque()
         self.blocked = False  #: packets wait until the worker reads
+        self.behind = False  #: there was more to read than a turn allows
         loop.register(transport.fileno(), IN, self._ready)
 
     def send(self, octets: bytes) -> None:
@@ -95,7 +96,7 @@ class Channel:
         if mask & OUT:
             self._flush()
         if mask & ~OUT:
-            self.read()
+            self.behind = self.read()
 
     def _flush(self) -> None:
         blocked = False

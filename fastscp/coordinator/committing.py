@@ -31,10 +31,10 @@ _END_S = 5.0  #: it gets to end by itself
 Start = Callable[[socket.socket], "subprocess.Popen[bytes]"]
 
 
-def start_program(channel: socket.socket) -> subprocess.Popen[bytes]:
+def start_program(channel: socket.socket, module: str = "fastscp.commitment.program") -> subprocess.Popen[bytes]:
     """Start the process. Raises OSError."""
     descriptor = channel.fileno()
-    return subprocess.Popen([sys.executable, "-m", "fastscp.commitment.program", str(descriptor)], pass_fds=(descriptor,),  # noqa: S603 - our own program
+    return subprocess.Popen([sys.executable, "-m", module, str(descriptor)], pass_fds=(descriptor,),  # noqa: S603 - our own program
                             stdin=subprocess.DEVNULL, start_new_session=True,
                             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
 

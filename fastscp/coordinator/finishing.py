@@ -18,13 +18,14 @@ from typing import Any
 
 from fastscp.coordinator import beneath, repeats
 from fastscp.coordinator.descriptions import Descriptions, manifest_path
+from fastscp.coordinator.fleet_journal import FleetJournal
 from fastscp.coordinator.index import Index
 from fastscp.coordinator.moving import Mover, flush_logged
 from fastscp.coordinator.placing import remove_unused
-from fastscp.coordinator.progress import COMMIT_PAUSE_S, Progress
+from fastscp.coordinator.progress import COMMIT_PAUSE_S, Progress, advance
 from fastscp.coordinator.renaming import Outcome, Renames
 from fastscp.coordinator.tasks import FinishTask, HookTask, Plan, row_of
-from fastscp.errors import ProcessError, StorageError
+from fastscp.errors import StorageError
 from fastscp.log.names import APPLICATION
 from fastscp.study import event_types, events, numbering, variables
 from fastscp.study.commands import STUDY
@@ -54,6 +55,7 @@ class Finisher:
         self._state = state
         self._sink = sink
         self.index: Index | None = None  #: follows what is done to files
+        self.journal: FleetJournal | None = None  #: tells a fleet, which then decides on the end of the study and runs its hook
         self._sender = sender
         self._wall = wall
         self.use(policy, has_hook=has_hook)
@@ -72,6 +74,8 @@ class Finisher:
     def plan(self, study: Study, reason: str, *, caller: Mapping[str, Any], last: int) -> Plan:
         """Return what is to be done for a study that ends now: ``last`` is the number of its last object."""
         plan = Plan(study.uid, study.directory, reason, caller=caller, last=last, sender=self._sender)
+        if self.journal is not None:
+            self.journal.ended(study.number)
         if self._state.revision(plan.key):
             return replace(plan, decided=False, revision=0)
         self._state.set_revision(plan.key, 1, self._wall())
@@ -79,6 +83,8 @@ class Finisher:
 
     def take(self, task: FinishTask) -> None:
         """Take note of a task to come."""
+        if self.journal is not None:
+            self.journal.finishing(task.study)
         progress = self._progress[task.number] = Progress(task, self._state)
         progress.steps = self._steps(progress)
         self._waiting.setdefault(task.plan.directory, []).append(progress)
@@ -101,7 +107,7 @@ class Finisher:
                 for then in self._wanted.pop(directory):
                     then()
             else:
-                pause_s = _advance(progress)
+                pause_s = advance(progress)
                 progress.stuck = bool(pause_s) and pause_s != COMMIT_PAUSE_S  # it cannot leave now
                 if progress.failed:
                     self._vacate(progress)
@@ -116,7 +122,7 @@ class Finisher:
         """Do some of a task that is due."""
         progress = self._progress[task.number]
         progress.stuck = False
-        pause_s = _advance(progress)
+        pause_s = advance(progress)
         if pause_s is not None:
             return Step(done=False, pause_s=pause_s)
         self._vacate(progress)
@@ -304,17 +310,21 @@ class Finisher:
         for page, more in progress.pages():
             count += len(page)
             self._state.remember(plan.key, [(stored["sop_instance"], f"{directory}/{row.name}") for row, stored in page])
-            if self._sink is not None:
+            if self.journal is not None:
+                self.journal.final(task.study, plan.key, directory, page)
+            elif self._sink is not None:
                 objects += [events.study_object(row.name, stored) for row, stored in page]
             if more:
                 yield 0.0
-        if self._sink is not None:
+        if self.journal is not None and self._sink is not None:
+            self._sink.put(events.study_released(self._wall(), plan.uid, directory, plan.reason, count, sender=plan.sender))
+        elif self._sink is not None:
             end: event_types.StudyEnd = {"study_uid": plan.uid, "directory": directory, "reason": plan.reason,
                                     "revision": plan.revision}
             self._sink.put(events.study_completed(
                 self._wall(), end, plan.caller or variables.NOBODY, objects))
         self._leave(progress)
-        if plan.caller is None or not self._has_hook:
+        if plan.caller is None or not self._has_hook or self.journal is not None:
             self._state.finish_task(task.number)
             return
         call = variables.end_of_study(
@@ -325,24 +335,9 @@ class Finisher:
 
     def _leave(self, progress: Progress) -> None:
         """Drop the objects of a study that ended, or keep them for the next end."""
+        if self.journal is not None:
+            self.journal.finished(progress.task.study, progress.plan.key, progress.plan.reason)
         if not self._appends:
             self._state.forget_study(progress.task.study)
         elif progress.plan.last is not None:
             self._state.settle_objects(progress.task.study, progress.plan.last)
-
-
-def _advance(progress: Progress) -> float | None:
-    """Do the next piece; return the pause behind it in seconds, None when it was the last one.
-
-    An error that nobody expected ends the work: the task stays in the state, for the next start.
-    """
-    try:
-        return next(progress.steps)
-    except StopIteration:
-        return None
-    except ProcessError:  # of the state: without it nothing can be promised
-        raise
-    except Exception:  # noqa: BLE001 - the boundary of one task
-        progress.failed = True
-        _log.error("internal error, the end of study %s is left to the next start", progress.plan.uid, exc_info=True)
-        return None

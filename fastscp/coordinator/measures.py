@@ -16,6 +16,7 @@ from typing import Protocol
 from fastscp.coordinator.by_sender import StudiesBySender
 from fastscp.coordinator.dispatch import Dispatcher
 from fastscp.coordinator.event_readers import Reader
+from fastscp.coordinator.shipping import Shipping
 from fastscp.coordinator.tasks import Lanes
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
@@ -47,13 +48,16 @@ class Depths:
     waiting: int = 0  #: tasks
     event_octets: int = 0
     events_dropped: int = 0  #: since this process began
+    fleet: tuple[bool, int] | None = None  #: whether its database is there, and how many entries wait for it; None without a fleet
 
 
-def depths(studies: StudiesBySender | None, lanes: Lanes, dispatcher: Dispatcher, log: Reader | None) -> Depths:
+def depths(studies: StudiesBySender | None, lanes: Lanes, dispatcher: Dispatcher, log: Reader | None,
+           shipping: Shipping | None = None) -> Depths:
     """Return how much there is, now."""
     running = len(dispatcher.running)
     octets, dropped = (0, 0) if log is None else (log.waiting_octets, log.dropped_ever)
-    return Depths(0 if studies is None else studies.open_count, running, lanes.pending - running, octets, dropped)
+    return Depths(0 if studies is None else studies.open_count, running, lanes.pending - running, octets, dropped,
+                  None if shipping is None else (shipping.connected, shipping.journal.waiting))
 
 
 def measures_of(board: Board | None) -> Measures | None:
@@ -98,6 +102,8 @@ class Measures:
             self._completed.append({"time": self._wall(), "study_uid": event["study_uid"], "directory": event["directory"],
                                     "reason": event["reason"], "objects": event["count"]})
             self._open = {directory: study for directory, study in self._open.items() if study["study_uid"] != event["study_uid"]}
+        elif event["event"] == "study.released":
+            self._open.pop(event["directory"], None)
         elif event["event"] == "hook.started":
             self._ledger.add(table.HOOKS_STARTED, event["hook"])
             self._running[event["number"]] = {"hook": event["hook"], "number": event["number"], "study_uid": event["study_uid"],
@@ -123,6 +129,10 @@ class Measures:
         self._ledger.set(table.HOOKS_RUNNING, depths.running)
         self._ledger.set(table.HOOKS_QUEUED, depths.waiting)
         self._ledger.set(table.EVENTS_WAITING, depths.event_octets)
+        if depths.fleet is not None:
+            connected, waiting = depths.fleet
+            self._ledger.set(table.FLEET_AWAY, 0 if connected else 1)
+            self._ledger.set(table.FLEET_WAITING, waiting)
         self._ledger.add(table.EVENTS_DROPPED, by=depths.events_dropped - self._dropped)
         self._dropped = depths.events_dropped
         if not self._changed:

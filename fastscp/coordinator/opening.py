@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import astuple
 from functools import partial
@@ -12,10 +14,14 @@ from pathlib import Path
 
 from fastscp.config import Config
 from fastscp.config.network import ProcessMode
+from fastscp.coordinator.beside import Beside
 from fastscp.coordinator.committing import Committing
 from fastscp.coordinator.deferred_state import DeferredState
 from fastscp.coordinator.engine import Engine
+from fastscp.coordinator.fleet_journal import FleetJournal
 from fastscp.coordinator.index import Index
+from fastscp.coordinator.rules import rules_of
+from fastscp.coordinator.shipping import Shipping, hooks_of
 from fastscp.coordinator.state import FILE_NAME, SqliteState
 from fastscp.coordinator.state_directory import StateDirectory
 from fastscp.errors import ProcessError
@@ -56,6 +62,24 @@ def open_committing(config: Config, loop: Loop) -> Committing | None:
         "wait_s": policy.wait_s, "retry_pause_s": policy.retry_pause_s, "give_up_s": policy.give_up_s,
         "durable": config.study.durable, "level": logging.getLogger(APPLICATION).getEffectiveLevel(),
         "tls": ("", "", ()) if tls is None else (tls.certificate_file, tls.private_key_file, tls.ca_files)})
+
+
+def open_beside(config: Config, loop: Loop, state: StudyState | None) -> Beside:
+    """Return what works beside the coordinator."""
+    return Beside(open_committing(config, loop), open_shipping(config, loop, state))
+
+
+def open_shipping(config: Config, loop: Loop, state: StudyState | None) -> Shipping | None:
+    """Return the coordinator's part in a fleet, where it is in one."""
+    fleet = config.fleet
+    if fleet is None or state is None or state.directory is None:
+        return None
+    name = state.gateway(f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
+    state.commit()
+    return Shipping(loop, FleetJournal(state), {
+        "kind": "begin", "url": fleet.url, "gateway": name, "limit_s": fleet.limit_s, "file": str((state.directory / FILE_NAME).absolute()),
+        "hooks": hooks_of(rules_of(config)), "jobs": config.hooks.jobs, "timeout_s": config.hooks.timeout_s,
+        "retries": config.hooks.retries, "level": logging.getLogger(APPLICATION).getEffectiveLevel()})
 
 
 def check_apart(directory: Path, config: Config) -> None:

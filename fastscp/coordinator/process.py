@@ -24,9 +24,9 @@ from collections.abc import Callable
 from fastscp.config import Config
 from fastscp.config.network import ProcessMode
 from fastscp.coordinator.backlog import Backlog
+from fastscp.coordinator.beside import Beside
 from fastscp.coordinator.by_sender import CommandsBySender, StudiesBySender
 from fastscp.coordinator.channels import Transport, adopt
-from fastscp.coordinator.committing import Committing
 from fastscp.coordinator.dispatch import Dispatcher
 from fastscp.coordinator.event_readers import Reader, open_readers
 from fastscp.coordinator.guests import Guests
@@ -36,7 +36,7 @@ from fastscp.coordinator.hooks import HookProcesses, HookRunner, Processes
 from fastscp.coordinator.host_names import HostNames
 from fastscp.coordinator.inheriting import Inheriting, Returning
 from fastscp.coordinator.measures import Measures, depths, measures_of
-from fastscp.coordinator.opening import open_committing, open_hook_state, open_state
+from fastscp.coordinator.opening import open_beside, open_hook_state, open_state
 from fastscp.coordinator.operators import Operators
 from fastscp.coordinator.patience import Patience
 from fastscp.coordinator.reloading import Reloading
@@ -97,7 +97,7 @@ def _build(control: socket.socket, config: Config, loop: Loop, heartbeat: Heartb
             make_completed_directory(own.study.completed_directory, own.store.output_directory)
     processes = HookProcesses(sockets_as_output=config.network.mode is not ProcessMode.INETD)
     return Coordinator(control, config, loop=loop, state=state, hook_state=hook_state, event_log=event_log,
-                       processes=processes, adopt=adopt, committing=open_committing(config, loop), measures=measures)
+                       processes=processes, adopt=adopt, beside=open_beside(config, loop, state), measures=measures)
 
 
 class Coordinator:
@@ -108,7 +108,7 @@ class Coordinator:
 
     def __init__(self, control: socket.socket, config: Config, *, loop: Loop, state: StudyState | None,
                  hook_state: HookState, event_log: Reader | None, processes: Processes,
-                 adopt: Callable[[int], Transport], committing: Committing | None = None,
+                 adopt: Callable[[int], Transport], beside: Beside | None = None,
                  clock: Callable[[], float] = time.monotonic, measures: Measures | None = None) -> None:
         self._control = control
         self._loop = loop
@@ -117,7 +117,7 @@ class Coordinator:
         self._measures = measures
         stream = stream_to(event_log, measures)
         self._adopt = adopt
-        self._committing = committing
+        self._beside = beside = beside or Beside()
         self._round_pending = False
         self._draining = False
         self._orphan = False  #: the acceptor process is gone; the last worker's end is ours
@@ -135,14 +135,14 @@ class Coordinator:
         recovered = hook_state.recover()
         self._inheriting = Inheriting(Journals(hook_state.directory / journal.DIRECTORY if state and hook_state.directory else None))
         if state is not None:
-            self._studies = StudiesBySender(rules, state, self._lanes, stream, index=None if committing is None else committing.index)
+            self._studies = StudiesBySender(rules, state, self._lanes, stream, index=beside.index, journal=beside.journal)
             self._backlog = Backlog(self._lanes, hook_state, numbers=self._studies.numbers)
             self._studies.recover(recovered, loop.now)
         else:
             self._backlog = Backlog(self._lanes, hook_state, last_task=recovered.last_task)
             self._backlog.recover(recovered.tasks)
         self._sessions = Sessions(loop, self._lanes, self._studies, self._backlog, stream, rules, known=recovered.events,
-                                  changed=self._schedule_round, said=self._said, journal_of=self._inheriting.of, committing=committing)
+                                  changed=self._schedule_round, said=self._said, journal_of=self._inheriting.of, committing=beside.committing)
         self._backlog.kept = self._sessions.hook_taken
         self._dispatcher = Dispatcher(
             loop, self._lanes, commands,
@@ -150,7 +150,7 @@ class Coordinator:
             names=self._names, retries=config.hooks.retries, finisher=self._studies, sink=stream,
             started=self._sessions.hook_taken, finished=self._sessions.task_finished, changed=self._schedule_round,
             last_recovered=recovered.last_task, monotonic=lambda: loop.now, clock=clock)
-        self._reloading = Reloading(event_log, self._schedule_round, commands, self._sessions, self._studies)
+        self._reloading = Reloading(event_log, self._schedule_round, commands, self._sessions, self._studies, beside)
         self._commits = Commits(loop, hook_state, self._sessions.answers, lambda: self._studies.last_task if self._studies else 0,
                                 self._schedule_round)
         self._guests = Guests(loop, adopt, self._dispatcher.borrowed, hear=self._hear, stop=self._stop,
@@ -162,10 +162,7 @@ class Coordinator:
         Returning(loop, hook_state, self._sessions, lambda: self._handing_over.done, self._schedule_round).expect(
             recovered, self._inheriting.all(self._sessions.inherit), forget)
         self._operators.begin()
-        if committing is not None:
-            committing.report, committing.changed = self._sessions.answers.report, self._schedule_round
-            self._commits.index = committing.index
-            committing.begin()
+        beside.begin(self._sessions, self._commits, self._schedule_round)
 
     def run(self) -> None:
         """Serve until drained or stopped."""
@@ -177,7 +174,7 @@ class Coordinator:
         with contextlib.suppress(BrokenPipeError):  # it has died meanwhile: end of file is read next, if it was not yet
             self._control.send(packets.encode({"kind": "ready"}))
         if self._measures is not None:
-            self._measures.watch(self._loop, lambda: depths(self._studies, self._lanes, self._dispatcher, self._event_log))
+            self._measures.watch(self._loop, lambda: depths(self._studies, self._lanes, self._dispatcher, self._event_log, self._beside.shipping))
         self._schedule_round()
         self._loop.run()
 
@@ -185,11 +182,11 @@ class Coordinator:
         """Commit and give everything back. Raises StorageError when what is left cannot be committed."""
         self._said.detach()
         try:
-            if self._committing is not None:
-                self._committing.close()
+            self._beside.close()
             if not self._handing_over.done:
                 self._state.close()
         finally:
+            self._beside.end()
             if self._event_log is not None:
                 self._event_log.close()
             self._sessions.close()
@@ -267,8 +264,7 @@ class Coordinator:
         if self._handing_over.done:
             self._guests.leave()
             self._operators.end()
-            if self._committing is not None:
-                self._committing.end()
+            self._beside.end()
 
     def _drain(self, *, with_studies: bool = True) -> None:
         """Take over what is still in the channels, end the open studies, or leave them to the next start, stop when every task is done."""
@@ -278,6 +274,7 @@ class Coordinator:
         self._sessions.read_all()
         if self._studies is not None and with_studies:
             self._studies.drain()
+            self._beside.for_good()
         self._schedule_round()
 
     def _stop(self) -> None:
@@ -322,10 +319,11 @@ class Coordinator:
         if self._studies is None:
             self._sessions.answers.send()  # a hook that runs is acknowledged, whatever becomes of the state
         self._backlog.settle()
-        if self._valve.look(self._lanes.pending):
-            self._sessions.hold_objects(on=self._valve.closed)
+        if self._beside.valve_moved(self._valve, self._lanes.pending):
+            self._sessions.hold_objects(on=self._beside.closed(self._valve))
         if self._commits.commit():
             self._inheriting.durable()
+            self._beside.committed()
         if self._event_log is not None:
             self._event_log.flush()
         self._watch_deadline()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from fastscp import jsontext
 from fastscp.coordinator.tasks import FinishTask, HookTask, row_of
-from fastscp.errors import StorageError
+from fastscp.errors import ProcessError, StorageError
+from fastscp.log.names import APPLICATION
 from fastscp.study.state import ObjectRow, StudyState
+
+_log = logging.getLogger(APPLICATION)
 
 COMMIT_PAUSE_S: Final = 0.1  #: between two tries
 OBJECTS_PER_STEP: Final = 128  #: a millisecond or two
@@ -62,3 +66,20 @@ class Progress:
         if self.plan.move is not None:
             self.keep(move=replace(self.plan.move, **changes))
             yield from self.committed()
+
+
+def advance(progress: Progress) -> float | None:
+    """Do the next piece; return the pause behind it in seconds, None when it was the last one.
+
+    An error that nobody expected ends the work: the task stays in the state, for the next start.
+    """
+    try:
+        return next(progress.steps)
+    except StopIteration:
+        return None
+    except ProcessError:  # of the state: without it nothing can be promised
+        raise
+    except Exception:  # noqa: BLE001 - the boundary of one task
+        progress.failed = True
+        _log.error("internal error, the end of study %s is left to the next start", progress.plan.uid, exc_info=True)
+        return None

@@ -28,7 +28,7 @@ _OUT_OF_RESOURCES = 0xA700  #: PS3.4 Table B.2-1
 class Nowhere:
     """The channel of a worker that is gone: what it would be told is of no interest any more."""
 
-    open = blocked = False
+    open = blocked = behind = False
 
     def send(self, octets: bytes) -> None:
         """Send nothing."""

@@ -104,6 +104,11 @@ class Sessions:
         """How many workers there are."""
         return len(self._sessions)
 
+    @property
+    def behind(self) -> bool:
+        """Whether workers have told more than was read."""
+        return any(session.channel.behind for session in self._sessions.values())
+
     def read_all(self) -> None:
         """Take over everything that is in the channels."""
         for session in list(self._sessions.values()):

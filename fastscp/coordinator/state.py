@@ -55,8 +55,13 @@ CREATE TABLE failed (
     failed REAL NOT NULL);
 ALTER TABLE objects ADD COLUMN arrived REAL NOT NULL DEFAULT 0;
 """
+#: what a fleet is still to be told, and who this gateway is in it
+_FORMAT_4 = """
+CREATE TABLE entries (number INTEGER PRIMARY KEY, epoch TEXT NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE gateway (name TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
 #: what makes each format out of the one before; the first makes an empty database
-MIGRATIONS = (_FORMAT_1, _FORMAT_2, _FORMAT_3)
+MIGRATIONS = (_FORMAT_1, _FORMAT_2, _FORMAT_3, _FORMAT_4)
 FORMAT_VERSION = len(MIGRATIONS)
 #: objects of forgotten studies that are dropped at once
 _ROWS_PER_QUERY: Final = 100
@@ -292,6 +297,27 @@ class SqliteState:
     def _failed_numbers(self, numbers: Iterable[int] | None) -> list[int]:
         there = [number for (number,) in self._read("SELECT number FROM failed ORDER BY number")]
         return there if numbers is None else sorted(set(there) & set(numbers))
+
+    # -- what a fleet is told ---------------------------------------------------------------------
+
+    def gateway(self, name: str) -> str:
+        """Return the name of this gateway in a fleet: the one that it was given first, for as long as there is this state."""
+        row = self._read("SELECT name FROM gateway").fetchone()
+        if row is None:
+            self._write("INSERT INTO gateway VALUES (?)", (name,))
+        return name if row is None else str(row[0])
+
+    def entries_waiting(self) -> tuple[int, int]:
+        """Return how many entries are kept, and the highest number."""
+        return int(self._read("SELECT count(*) FROM entries").fetchone()[0]), self._maximum("SELECT max(number) FROM entries")
+
+    def add_entry(self, number: int, epoch: str, kind: str, body: bytes) -> None:
+        """Keep an entry."""
+        self._write("INSERT INTO entries VALUES (?, ?, ?, ?)", (number, epoch, kind, body))
+
+    def drop_entries(self, number: int) -> None:
+        """Drop the entries up to that number."""
+        self._write("DELETE FROM entries WHERE number <= ?", (number,))
 
     # -- workers and transactions -----------------------------------------------------------------
 

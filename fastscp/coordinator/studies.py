@@ -17,6 +17,7 @@ import orjson
 
 from fastscp import jsontext
 from fastscp.coordinator.finishing import Finisher
+from fastscp.coordinator.fleet_journal import FleetJournal
 from fastscp.coordinator.placing import Placer, remove_unused
 from fastscp.coordinator.tasks import Cause, FinishTask, HookTask, Lanes, Numbers, Task, row_of, task_of
 from fastscp.errors import InstanceError, StorageError
@@ -44,18 +45,17 @@ UNHEARD = ""
 class Studies:
     """Every study of a ``sender`` that is open.
 
-    ``numbers`` are shared with others, ``elsewhere`` tells which directories their studies have.
+    ``numbers`` are shared with others, ``elsewhere`` tells which directories their studies have, ``journal`` tells a fleet.
     """
 
     def __init__(self, policy: StudyPolicy, hooks: HookPolicy, state: StudyState, lanes: Lanes, placer: Placer,
                  finisher: Finisher, sink: events.EventSink | None, *, sender: str = "", numbers: Numbers | None = None,
-                 elsewhere: Callable[[], Collection[str]] = tuple, wall: Callable[[], float] = time.time) -> None:
-        self._policy = policy
-        self._hooks = hooks
-        self._state = state
+                 elsewhere: Callable[[], Collection[str]] = tuple, journal: FleetJournal | None = None,
+                 wall: Callable[[], float] = time.time) -> None:
+        self._policy, self._hooks = policy, hooks
+        self._state, self._journal = state, journal
         self._lanes = lanes
-        self._placer = placer
-        self._finisher = finisher
+        self._placer, self._finisher = placer, finisher
         self._sink = sink
         self._sender = sender
         self._numbers = numbers or Numbers()
@@ -72,11 +72,6 @@ class Studies:
     def open_count(self) -> int:
         """How many are open."""
         return len(self._tracker)
-
-    @property
-    def last_task(self) -> int:
-        """Number of the latest task."""
-        return self._numbers.task
 
     def use(self, policy: StudyPolicy, hooks: HookPolicy, placer: Placer) -> None:
         """Go by other rules from now on; the studies that are open do, too."""
@@ -104,6 +99,7 @@ class Studies:
             study = Study(row.number, uid, row.directory, opened, now, row.objects, directory_made=row.made,
                           late=self._has_ended(uid))
             self._tracker.add(study)
+            self._tell_fleet(study)
             self._callers[study.number] = self._state.last_caller(study.number) or orjson.dumps(variables.NOBODY)
             self._recover_series(study)
         for association, number in recovered.holders.items():
@@ -188,8 +184,13 @@ class Studies:
         wall = self._wall()
         self._state.open_study(StudyRow(study.number, self._key(study.uid), study.directory, wall, study.directory_made))
         self._tracker.add(study)
+        self._tell_fleet(study)
         if self._sink is not None:
             self._sink.put(events.study_opened(wall, study.uid, study.directory, self._sender))
+
+    def _tell_fleet(self, study: Study) -> None:
+        if self._journal is not None:
+            self._journal.hold(study.number, self._key(study.uid), study.uid, self._policy.timeout_s)
 
     def abandoned(self, transfer: Transfer, now: float) -> None:
         """Take note of a transfer that failed."""
@@ -202,6 +203,8 @@ class Studies:
 
     def _forget_void(self, study: Study) -> None:
         """Drop a study that never got an object; one that ended before stays ended."""
+        if self._journal is not None:
+            self._journal.void(study.number, self._key(study.uid))
         if self._state.files(study.number):
             self._state.end_study(study.number, self._wall())
             return
@@ -218,6 +221,8 @@ class Studies:
         association = packet["association"]
         row = ObjectRow(packet["file"], packet["file"], association, caller, octets, not packet["unchanged"])
         self._state.add_object(study.number, row, self._numbers.object, incarnation, packet["event"])
+        if self._journal is not None:
+            self._journal.stored(study.number, self._key(study.uid), study.uid, self._policy.timeout_s, packet, opened)
         self._callers[study.number] = caller
         first = None
         if self._hooks.on_reception is not None:
@@ -264,9 +269,6 @@ class Studies:
     def _end_series(self, study: Study, series: str, cause: Cause | None, after: Task | None) -> None:
         self._series.forget((study.number, series))
         last = self._series_of[study.number].pop(series)
-        self._tell_series(study, series, last, cause, after)
-
-    def _tell_series(self, study: Study, series: str, last: bytes, cause: Cause | None, after: Task | None) -> None:
         if self._sink is not None:
             self._sink.put(events.series_completed(self._wall(), study.uid, series, study.directory, self._sender))
         if self._hooks.on_end_of_series is not None:

@@ -1,4 +1,4 @@
-"""Whether workers may begin with objects: no more of them while too many tasks wait.
+"""Whether workers may begin with objects: no more of them while too many tasks wait, or entries for a fleet.
 
 Strategy: with as many tasks as are allowed the workers are told to hold objects back, and with nine tenths of them to let
 them in again. Nothing is refused or lost; senders wait, and are served as fast as hooks run.
@@ -14,11 +14,12 @@ _log = logging.getLogger(APPLICATION)
 
 
 class Valve:
-    """Closed when ``most`` tasks wait."""
+    """Closed when ``most`` of ``what`` wait."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, what: str = "hooks") -> None:
         self.closed = False
         self._most = most
+        self._what = what
 
     def look(self, waiting: int) -> bool:
         """Take note of how many tasks wait; return whether that has changed anything."""
@@ -26,7 +27,7 @@ class Valve:
             return False
         self.closed = not self.closed
         if self.closed:
-            _log.warning("%d hooks wait, further objects have to wait, too", waiting)
+            _log.warning("%d %s wait, further objects have to wait, too", waiting, self._what)
         else:
-            _log.warning("%d hooks wait, objects are let in again", waiting)
+            _log.warning("%d %s wait, objects are let in again", waiting, self._what)
         return True

@@ -169,4 +169,6 @@ class ReceiverOptions(TypedDict, total=False):
     commitment_wait: int | None  #: wait up to s seconds for objects that are asked for
     commitment_retry_pause: int | None  #: tell a peer that is away again after s seconds, then after twice as many
     commitment_give_up: int | None  #: give up s seconds after the request
+    state: str | None  #: share studies with other gateways in the database u
+    gateway_timeout: int | None  #: studies wait s seconds for a gateway that is silent
     log_json: bool | None  #: log to stderr, one JSON object a line

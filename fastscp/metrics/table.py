@@ -91,6 +91,8 @@ HOOKS_ENDED = _counter("fastscp_hooks_ended", "Hooks that ended, by exit status;
 HOOK_SECONDS = Metric("fastscp_hook_duration_seconds", Kind.HISTOGRAM, "Time that a hook ran", ("hook",), bounds=_LONG)
 EVENTS_WAITING = _gauge("fastscp_event_log_waiting_bytes", "Octets of events that the destination of the event log has not taken")
 EVENTS_DROPPED = _counter("fastscp_event_log_dropped", "Events that were dropped because the destination took nothing")
+FLEET_AWAY = _gauge("fastscp_fleet_database_away", "1 while the database of the fleet cannot be reached, else 0")
+FLEET_WAITING = _gauge("fastscp_fleet_entries_waiting", "Entries of the journal that the database of the fleet does not have yet")
 
 # -- found out by the monitor
 CPU_SECONDS = _counter("fastscp_process_cpu_seconds", "CPU time, by kind of process", "process")
@@ -110,6 +112,7 @@ METRICS = (
     PROCESS_STARTS, PROCESS_RESTARTS, ASSOCIATIONS_OPEN, ASSOCIATIONS_ACCEPTED, ASSOCIATIONS_REJECTED, ASSOCIATIONS_ENDED,
     ASSOCIATION_SECONDS, OBJECTS, OBJECT_BYTES, OBJECT_SECONDS, TITLE_OBJECTS, QUARANTINED, REPORTS_WAITING, STUDIES_OPEN,
     STUDIES_COMPLETED, HOOKS_QUEUED, HOOKS_RUNNING, HOOKS_STARTED, HOOKS_ENDED, HOOK_SECONDS, EVENTS_WAITING, EVENTS_DROPPED,
+    FLEET_AWAY, FLEET_WAITING,
     CPU_SECONDS, MEMORY, DESCRIPTORS, PROCESSES, DISK_FREE, DISK_SIZE, INODES_FREE, STATE_BYTES, BUILD, STARTED, UNCOUNTED,
 )
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -20,7 +20,7 @@ class Check:
     name: str
     ok: bool
     detail: str
-
+    degraded: bool = False  #: the service does what it is for, but not all of it
 
 def healthy(processes: Collection[Process], totals: Totals) -> list[Check]:
     """Check that the processes live."""
@@ -43,10 +43,12 @@ def ready(processes: Collection[Process], totals: Totals, free: Mapping[str, tup
         octets, size = free["output"]
         wanted = mark(size)
         checks.append(Check("disk", octets > 0 and octets >= wanted, f"{octets} octets free, {wanted} wanted"))
+    if totals.of(table.FLEET_AWAY):  # there is no such gauge without a fleet
+        checks.append(Check("fleet", True, f"the database is away, {int(totals.of(table.FLEET_WAITING))} entries wait", degraded=True))
     return checks
 
 
 def verdict(checks: Collection[Check]) -> dict[str, object]:
-    """Return the checks as they are served."""
-    return {"ok": all(check.ok for check in checks),
+    """Return the checks as they are served. A service that is degraded is ok: it receives, and loses nothing."""
+    return {"ok": all(check.ok for check in checks), **({"degraded": True} if any(check.degraded for check in checks) else {}),
             "checks": {check.name: {"ok": check.ok, "detail": check.detail} for check in checks}}

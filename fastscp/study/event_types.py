@@ -167,6 +167,17 @@ class StudyCompleted(Occurrence, StudyEnd, Caller):
     objects: list[StudyObject]
 
 
+class StudyReleased(Occurrence):
+    """With a fleet: this gateway's part of a study is finished; the fleet decides when the study has ended."""
+
+    event: Literal["study.released"]
+    study_uid: str
+    directory: str
+    reason: str
+    count: int
+    sender: str
+
+
 class SeriesCompleted(Occurrence):
     """A series ended."""
 
@@ -211,7 +222,7 @@ class EventsDropped(Occurrence):
 
 
 Event = (AssociationOpened | AssociationClosed | AssociationRejected | ConnectionRefused | ObjectStored | ObjectRefused
-         | ObjectQuarantined | ObjectRepeated | StudyOpened | StudyCompleted | SeriesCompleted | HookStarted | HookEnded
-         | EventsDropped)
+         | ObjectQuarantined | ObjectRepeated | StudyOpened | StudyCompleted | StudyReleased | SeriesCompleted | HookStarted
+         | HookEnded | EventsDropped)
 #: every type of event
 KINDS: tuple[type[Any], ...] = get_args(Event)

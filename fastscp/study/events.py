@@ -36,6 +36,7 @@ from fastscp.study.event_types import (
     StudyEnd,
     StudyObject,
     StudyOpened,
+    StudyReleased,
 )
 
 _DUPLICATE_SOP_INSTANCE = 0x0111  #: status; PS3.7 Annex C
@@ -153,6 +154,12 @@ def study_completed(when: float, end: StudyEnd, opened: Mapping[str, Any],
 def study_object(file: str, stored: Mapping[str, Any]) -> StudyObject:
     """Return one object of a study under its final name."""
     return {"file": file, "series_uid": stored["series"], **instance(stored)}
+
+
+def study_released(when: float, uid: str, directory: str, reason: str, count: int, *, sender: str = "") -> StudyReleased:
+    """What a gateway has of a study is finished."""
+    return {"schema": SCHEMA_VERSION, "event": "study.released", "time": _time(when), "study_uid": uid, "directory": directory,
+            "reason": reason, "count": count, "sender": sender}
 
 
 def series_completed(when: float, study_uid: str, series_uid: str, directory: str, sender: str = "") -> SeriesCompleted:

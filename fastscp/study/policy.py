@@ -42,6 +42,14 @@ class StudyPolicy:
 
 
 @dataclass(frozen=True)
+class FleetPolicy:
+    """Several gateways that share a database, which decides when studies end."""
+
+    url: str  #: ``--state``
+    limit_s: float = 60.0  #: ``--gateway-timeout``: whoever gave no sign of life for so long holds nothing any more
+
+
+@dataclass(frozen=True)
 class HookPolicy:
     """Commands run on events."""
 

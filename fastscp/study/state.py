@@ -182,3 +182,15 @@ class StudyState(HookState, Protocol):
 
     def name_objects(self, study: int, names: Iterable[tuple[str, str]]) -> None:
         """Keep new names of files, given as (file, name)."""
+
+    def gateway(self, name: str) -> str:
+        """Return the name of this gateway in a fleet: the one that it was given first."""
+
+    def entries_waiting(self) -> tuple[int, int]:
+        """Return how many entries for a fleet are kept, and the highest number."""
+
+    def add_entry(self, number: int, epoch: str, kind: str, body: bytes) -> None:
+        """Keep an entry."""
+
+    def drop_entries(self, number: int) -> None:
+        """Drop the entries up to that number."""

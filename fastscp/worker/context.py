@@ -188,7 +188,7 @@ def reception_context(config: Config, directory: OutputDirectory, short: Flag | 
     """Compose what objects are received with; their temporaries are made in ``directory``."""
     return ReceptionContext(
         output=config.output, store=config.store, directory=directory, shapes=Shapes(),
-        sorted=config.study.sorting is not Sorting.NONE, digest=config.hooks.event_digest or config.commitment is not None,
+        sorted=config.study.sorting is not Sorting.NONE, digest=config.wants_digests,
         quarantine=_quarantine(config),
         own=OwnPaths(files=(*config.own_files, *log.files())), room=_room(config.store, short))
 

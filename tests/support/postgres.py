@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -64,12 +65,21 @@ class Postgres:
                               capture_output=True, check=False)
         return done.stdout.strip()
 
-    def stop(self) -> None:
-        """End the server; its data stay."""
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """End the server, whoever is connected; its data stay."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(number)
             self._process.wait(60)
             self._process = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and not ended."""
+        return self._process is not None
+
+    def crash(self) -> None:
+        """End the server without letting it tidy up; its data stay."""
+        self.stop(signal.SIGQUIT)
 
     def __enter__(self) -> Postgres:  # noqa: PYI034 - Self is newer than Python 3.10
         self.start()

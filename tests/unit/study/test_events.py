@@ -26,6 +26,7 @@ MADE: list[event_types.Event] = [
     events.study_opened(WHEN, "1.2", "/d"),
     events.study_completed(WHEN, {"study_uid": "1.2", "directory": "/d", "reason": "timeout", "revision": 1}, CALLER,
                            [events.study_object("CT1", said.stored(1, "1.2", "/d"))]),
+    events.study_released(WHEN, "1.2", "/d", "timeout", 3),
     events.series_completed(WHEN, "1.2", "1.2.1", "/d"), events.hook_started(WHEN, HOOK, ["true"]),
     events.hook_ended(WHEN, HOOK, 3, 0.5), events.events_dropped(WHEN, 7),
 ]

@@ -1,0 +1,121 @@
+"""fastscp-events: the events of a fleet, read by position.
+
+usage: fastscp-events [options]
+
+It prints one JSON object a line. Exit status 0, or 1 with a message.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fastscp.cli.build_fleet import check_url
+from fastscp.cli.commands import Options, version_text
+from fastscp.cli.output import write
+from fastscp.errors import FastscpError, UsageError
+
+_VARIABLE: Final = "FASTSCP_STATE"
+#: short flag, long flag, argument, help
+OPTIONS: Final[Options] = (
+    ("-h", "--help", "", "print this help text and exit"),
+    ("", "--version", "", "print version information and exit"),
+    ("", "--state", "url", f"database of the fleet (default: ${_VARIABLE})"),
+    ("", "--follow", "", "go on with events that are still to come"),
+    ("", "--from", "number", "begin after this position (default: where the consumer has confirmed, else 0)"),
+    ("", "--consumer", "name", "confirm what was printed under this name, and begin there the next time"),
+    ("", "--positions", "", "list the consumers and up to where each has confirmed, and exit"),
+    ("", "--migrate", "", "bring the tables of the database to this version's, and exit"),
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was given."""
+
+    url: str
+    follow: bool
+    position: int | None
+    consumer: str
+    instead: str  #: what is to be done and nothing else: a flag, "" where events are read
+
+
+def parse(arguments: Sequence[str]) -> Wanted:
+    """Return what is wanted. Raises UsageError."""
+    takes = {long: argument for _, long, argument, _ in OPTIONS}
+    settings: dict[str, str] = {}
+    rest = iter(arguments)
+    for word in rest:
+        if word not in takes:
+            raise UsageError(f"unknown option {word}" if word.startswith("-") else f"{word} is not expected")
+        value = next(rest, None) if takes[word] else ""
+        if value is None:
+            raise UsageError(f"{word} needs a {takes[word]}")
+        settings[word] = value
+    url = settings.get("--state") or os.environ.get(_VARIABLE, "")
+    if not url:
+        raise UsageError(f"--state or ${_VARIABLE} is needed")
+    check_url(url)
+    start = settings.get("--from")
+    if start is not None and not (start.isascii() and start.isdigit()):
+        raise UsageError(f"Invalid value for option --from: {start}")
+    return Wanted(url, "--follow" in settings, None if start is None else int(start), settings.get("--consumer", ""),
+                  next((flag for flag in ("--migrate", "--positions") if flag in settings), ""))
+
+
+def _help() -> str:
+    lines = [version_text("fastscp-events"), "usage: fastscp-events [options]", "", "options:"]
+    lines += [f"  {short:5} {f'{long} {argument}':30} {text}" for short, long, argument, text in OPTIONS]
+    return "\n".join(lines) + "\n"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what is asked for; return the exit status. Raises FastscpError."""
+    if not {"-h", "--help"}.isdisjoint(arguments):
+        return write(1, _help())
+    if "--version" in arguments:
+        return write(1, version_text("fastscp-events"))
+    wanted = parse(arguments)
+    from fastscp.fleet import following  # noqa: PLC0415 - needs fastscp[fleet], which help does not
+
+    if wanted.instead == "--migrate":
+        return write(1, f"{following.bring_up_to_date(wanted.url)} steps\n")
+    if wanted.instead == "--positions":
+        return write(1, "".join(f"{name}  {position}\n" for name, position in following.positions(wanted.url)))
+    return following.follow(wanted.url, wanted.consumer, wanted.position, _print, on=wanted.follow, said=_warn)
+
+
+def _print(lines: bytes) -> int | None:
+    """Write lines; return the exit status when the reader wants no more, or they cannot be written."""
+    view = memoryview(lines)
+    try:
+        while view:
+            view = view[os.write(1, view) :]
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        _warn(f"cannot write: {error.strerror}")
+        return 1
+    return None
+
+
+def _warn(text: str) -> None:
+    write(2, f"fastscp-events: {text}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    try:
+        return run(sys.argv[1:] if arguments is None else arguments)
+    except FastscpError as error:
+        _warn(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""A fleet for tests: gateways on ports of this machine, and a PostgreSQL of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+from tests.support.objects import CT, CT_CONTEXT, data_set
+from tests.support.postgres import Postgres
+from tests.support.rawscu import RawSCU
+from tests.support.servers import FastscpServer
+
+
+def url_of(postgres: Postgres, user: str = "dicom") -> str:
+    return f"postgresql://{user}@/postgres?host={postgres.directory}"
+
+
+class Member:
+    """One gateway: its directory, its server, and what its end-of-study hooks were told."""
+
+    def __init__(self, directory: Path, url: str, *, timeout_s: int = 1, limit_s: int = 30, records: Path | None = None,
+                 hook: str = "", options: tuple[object, ...] = ()) -> None:
+        self.directory = directory
+        self.output = directory / "in"
+        self.records = records or directory / "records"
+        self.events = directory / "events.jsonl"
+        self.output.mkdir(parents=True, exist_ok=True)
+        self.records.mkdir(parents=True, exist_ok=True)
+        record = shlex.quote(str(self.records))
+        command = hook or (f'cp "$FASTSCP_FLEET_OBJECTS" {record}/.$$ && '
+                           f'mv {record}/.$$ {record}/"$FASTSCP_STUDY_UID.r$FASTSCP_REVISION.$FASTSCP_GATEWAY.$$.json"')
+        self.arguments = ["-od", self.output, "-su", "s", "-tos", timeout_s, "--state", url, "--gateway-timeout", limit_s, "-xcs", command,
+                          "--event-log", self.events, "--workers", 1, *options]
+        self.server: FastscpServer | None = None
+        self.port = 0
+
+    def start(self) -> Member:
+        server = FastscpServer(self.arguments)
+        if self.port:
+            server.port = self.port
+        server.start()
+        self.server, self.port = server, server.port
+        return self
+
+    def __enter__(self) -> Member:  # noqa: PYI034 - Self is newer than Python 3.10
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        if self.server is not None:
+            self.server.__exit__(*(exc or (None, None, None)))
+
+    def kill(self) -> None:
+        """End every process of the gateway at once, the one that ships included."""
+        assert self.server is not None
+        shippers = self.server.role("fleet")
+        self.server.kill()
+        for process in shippers:
+            if process.is_running():
+                process.kill()
+        self.server.__exit__(None, None, None)
+        self.server = None
+
+    def store(self, study: str, *instances: str, patient: str = "") -> None:
+        """Send objects in one association; each has to be acknowledged."""
+        with RawSCU("127.0.0.1", self.port) as scu:
+            scu.associate(CT_CONTEXT)
+            for instance in instances:
+                status = scu.store(1, CT, instance, data_set(instance, study=study))
+                assert status == 0, f"{status:04X}"
+            scu.release()
+
+    def told(self) -> list[dict[str, Any]]:
+        """Return the events of the gateway itself."""
+        return [json.loads(line) for line in self.events.read_bytes().splitlines()] if self.events.exists() else []
+
+
+def ends(records: Path, study: str = "") -> list[dict[str, Any]]:
+    """Return what end-of-study hooks were told, of one study or all."""
+    return [json.loads((records / name).read_bytes()) for name in sorted(os.listdir(records))
+            if not name.startswith(".") and name.startswith(study and f"{study}.r")]
+
+
+def instances(end: dict[str, Any]) -> list[str]:
+    return sorted(entry["sop_instance_uid"] for entry in end["objects"])

@@ -123,19 +123,20 @@ class Engine:
 
     def _run(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         """Carry out a statement with each row of values."""
-        left = iter(rows)
-        try:
-            if len(rows) == 1:  # commits by itself, where it is all there is
-                self._connection.execute(statement, next(left))
+        while rows:
+            left = iter(rows)
+            try:
+                if len(rows) == 1:  # commits by itself, where it is all there is
+                    self._connection.execute(statement, next(left))
+                else:
+                    self._connection.executemany(statement, left)
+            except UnicodeEncodeError:  # a path that is not UTF-8; the rows before it are done
+                behind = len(rows) - len(list(left))
+                self._connection.execute(statement, tuple(jsontext.safe(value) if isinstance(value, str) else value
+                                                          for value in rows[behind - 1]))
+                rows = rows[behind:]
             else:
-                self._connection.executemany(statement, left)
-        except UnicodeEncodeError:  # a path that is not UTF-8; the rows before it are done
-            rest = list(left)
-            values = rows[len(rows) - len(rest) - 1]
-            self._connection.execute(statement, tuple(jsontext.safe(value) if isinstance(value, str) else value
-                                                      for value in values))
-            if rest:
-                self._run(statement, rest)
+                return
 
     def _roll_back(self) -> None:
         """Forget what was carried out since the last commit; it stays pending."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from typing import Any
 
 from fastscp.ingest.journal import Entry, Intent, Journal
@@ -66,10 +67,15 @@ class Books:
             return
         intents = self._journal.intents()
         files = {directory: _names_by_inode(directory) for directory in {one.directory for one in intents}}
+        # a number is given again once its file is gone: what was intended last has the file
+        owners = {(one.directory, one.inode): (one.path, one.number) for one in intents if one.inode}
         used = {one.directory for one in intents if one.inode and one.inode in files[one.directory]}
         for one in intents:
+            source = one.path, one.number
             if one.directory in used:
-                self.adopted[one.path, one.number] = one, files[one.directory].get(one.inode) if one.inode else None
+                own = owners.get((one.directory, one.inode)) == source
+                self.adopted[source] = one, files[one.directory].get(one.inode) if own else None
+        self._journal.replace_intents(one if file is not None else replace(one, inode=0) for one, file in self.adopted.values())
 
     # -- this one ---------------------------------------------------------------------------------
 

@@ -197,10 +197,18 @@ class Journal:
         """Keep intents, with the next commit; return the number of the group."""
         self._last_group += 1
         intents = list(intents)
-        self._events = max((one.event for one in intents), default=self._events)
-        body = jsontext.dumps([[one.path, one.number, one.directory, one.inode, one.event, one.instance] for one in intents])
-        self._intended = self._last_group, body
+        self._events = max((self._events, *(one.event for one in intents)))  # what is told again keeps its number
+        self._intended = self._last_group, _packed(intents)
         return self._last_group
+
+    def replace_intents(self, intents: Iterable[Intent]) -> None:
+        """Forget all intents of earlier runs but these, at once. Raises ProcessError."""
+        try:
+            with self._transaction() as connection:
+                connection.execute("DELETE FROM intents")
+                connection.execute("INSERT INTO intents VALUES (0, ?)", (_packed(intents),))
+        except sqlite3.Error as error:
+            raise ProcessError(f"journal cannot be written: {error}") from error
 
     def commit(self, report: tuple[str, int] | None) -> None:
         """Make everything certain; ``report`` is the file, and how long it is when all that is entered stands in it.
@@ -233,3 +241,6 @@ class Journal:
         """Give the database back; what was not committed is lost."""
         self._connection.close()
 
+
+def _packed(intents: Iterable[Intent]) -> bytes:
+    return jsontext.dumps([[one.path, one.number, one.directory, one.inode, one.event, one.instance] for one in intents])

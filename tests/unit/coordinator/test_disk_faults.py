@@ -275,3 +275,13 @@ def test_rows_of_one_statement_are_written_together_also_paths_that_are_not_utf_
     kept = sqlite3.connect(tmp_path / FILE_NAME).execute("SELECT number, path FROM kept").fetchall()
     assert [(number, jsontext.meant(path)) for number, path in kept] == [
         (100, "changed"), *((number, "a\udcff" if number in odd else "a") for number in range(4))]
+
+
+def test_many_rows_with_paths_that_are_not_utf_8_go_together(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / FILE_NAME)
+    engine.migrate(("CREATE TABLE kept (path TEXT);",))
+    for number in range(2000):
+        engine.write("INSERT INTO kept VALUES (?)", (f"/a\udcff/{number}",))
+    engine.commit()
+    assert engine.read("SELECT count(*) FROM kept").fetchone() == (2000,)
+    engine.close()

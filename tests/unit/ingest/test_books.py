@@ -259,3 +259,56 @@ def test_exit_status(results: list[str], strict: bool, interrupted: bool, status
 
 def test_a_source_that_could_not_be_removed_is_a_failure() -> None:
     assert Tally(stored=1, unmoved=1).exit_status(strict=False, interrupted=False) == 1
+
+
+def adopted(tmp_path: Path) -> dict[str, str | None]:
+    """Start once more; return what is taken for published, by source."""
+    kept = journal(tmp_path, resume=True)
+    books = Books(kept, None, Placement.COPY)
+    books.find_published()
+    kept.close()
+    return {path: file for (path, _), (_, file) in books.adopted.items()}
+
+
+def test_a_number_that_a_later_file_got_is_not_the_file_of_an_object_that_was_never_published(tmp_path: Path, file: Path) -> None:
+    """The first run was killed before it published; the file of the second has the number of a temporary of the first."""
+    inode = file.stat().st_ino
+    kept = journal(tmp_path)
+    kept.intend([Intent("a", -1, str(tmp_path), 1, 1, "1.2"), Intent("b", -1, str(tmp_path), inode, 2, "1.3")])
+    kept.commit(None)
+    kept.intend([Intent("a", -1, str(tmp_path), inode, 3, "1.2")])
+    kept.commit(None)
+    kept.close()
+    found = adopted(tmp_path)
+    assert (found["a"], found.get("b")) == ("file", None)
+
+
+def test_intents_of_what_was_not_published_are_forgotten_by_the_next_run(tmp_path: Path) -> None:
+    """So whoever is killed again before he comes to the object does not take another file for it."""
+    kept = journal(tmp_path)
+    later = tmp_path / "elsewhere"
+    later.write_bytes(b"")
+    kept.intend([Intent("a", -1, str(tmp_path / "out"), 1, 1, "1.2"), Intent("b", -1, str(tmp_path / "out"), later.stat().st_ino, 2, "1.3")])
+    kept.commit(None)
+    kept.close()
+    assert adopted(tmp_path) == {}
+    second = journal(tmp_path, resume=True)  # publishes a, and all of it is over
+    (tmp_path / "out").mkdir()
+    later.rename(tmp_path / "out" / "a")
+    assert second.intents() == []
+    assert second.events == 2
+    second.over(second.intend([Intent("a", -1, str(tmp_path / "out"), 7, 3, "1.2")]))
+    second.commit(None)
+    second.close()
+    assert adopted(tmp_path) == {}
+
+
+def test_numbers_of_events_do_not_go_back_when_objects_are_told_again(tmp_path: Path) -> None:
+    """Else a run that is killed meanwhile is followed by one that gives new objects numbers the coordinator knows."""
+    kept = journal(tmp_path)
+    kept.intend([Intent("a", -1, "/out", 1, 40, "1.2"), Intent("b", -1, "/out", 2, 50, "1.3")])
+    kept.commit(None)
+    kept.intend([Intent("a", -1, "/out", 1, 40, "1.2")])
+    kept.commit(None)
+    kept.close()
+    assert journal(tmp_path, resume=True).events == 50

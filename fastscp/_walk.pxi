@@ -60,7 +60,7 @@ cdef class Walk:
     cdef uint8_t *_out
     cdef Py_ssize_t _room, _made, _run
     cdef const uint8_t *_data
-    cdef bint _changed
+    cdef bint _changed, _busy
     cdef Open[MOST_OPEN + 2] _open
     cdef int _depth
 
@@ -79,6 +79,7 @@ cdef class Walk:
         self._padding = padding
         self._kinds, self._sequences, self._kinds_of_vrs, self._widths, self._blanks = kinds, sequences, kinds_of_vrs, widths, blanks
         self._reserve = reserve
+        self._busy = False
         self._kept_count = 0
         for tag in sorted(wanted)[:32]:
             self._kept[self._kept_count] = tag
@@ -95,7 +96,18 @@ cdef class Walk:
         Return where it ends; what is to be written in the place of the octets up to there, None for themselves; patches in front
         of that, as pairs of file offset and length; and the levels that were opened and are not closed: end, tag or members,
         offset of the length, of the content, length as written, group, offset of its length and of its content.
+
+        The state of a walk is here, so there is one at a time: what comes meanwhile, from another thread, stops where it is.
         """
+        if self._busy:
+            return pos, None, [], []
+        self._busy = True
+        try:
+            return self._over(level, attributes, levels, buf, origin, shift, pos)
+        finally:
+            self._busy = False
+
+    cdef tuple _over(self, level, attributes, Py_ssize_t levels, bytes buf, int64_t origin, int64_t shift, Py_ssize_t pos):
         cdef Py_ssize_t first = pos, most = self._most_levels - levels
         cdef int64_t base = origin + shift + pos, end
         cdef int depth

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import random
 import struct
+import sys
+import threading
 from typing import Any
 
 import pytest
@@ -143,3 +145,27 @@ def test_real_files_and_mutations_of_them(words: str) -> None:
         dataset = instance.dataset[:20_000]
         compared(dataset, instance.transfer_syntax or IMPLICIT, options, 1 << 20)
         compared(mutated(dataset, chance), instance.transfer_syntax or IMPLICIT, options, chance.choice((1 << 20, 997)))
+
+
+def test_threads_that_share_a_plan_do_not_meet_in_its_walk() -> None:
+    """A walk that takes a Private Creator calls Python, where another thread may go on."""
+    options = OutputOptions(transfer_syntax=IMPLICIT)
+    made = [b"".join(ds.explicit(group << 16 | 0x10, "LO", CREATOR_VALUE) + ds.explicit(group << 16 | 0x1001, "LO", letter * 10)
+                     for group in range(0x0029, 0x0229, 2)) for letter in (b"A", b"B", b"C")]
+    expected = [result(dataset, EXPLICIT, options, 1 << 20) for dataset in made]
+    wrong: list[int] = []
+
+    def run(number: int) -> None:
+        wrong.extend(number for _ in range(50) if result(made[number], EXPLICIT, options, 1 << 20) != expected[number])
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(len(made))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert wrong == []

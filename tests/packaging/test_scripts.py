@@ -16,7 +16,7 @@ SCRIPTS = sorted(path for path in (ROOT / "scripts").iterdir() if path.is_file()
 PROGRAMS = sorted(path for path in (ROOT / "perf").iterdir()
                   if path.suffix in {"", ".py"} and path.is_file() and '__name__ == "__main__"' in path.read_text(encoding="utf-8"))
 #: prints the help of a module, from the environment that it makes first
-MAKES_ITS_ENVIRONMENT = {"profile", "soak"}
+MAKES_ITS_ENVIRONMENT = {"fleet", "profile", "soak"}
 
 
 def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

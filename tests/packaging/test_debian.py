@@ -23,7 +23,7 @@ from tests.support.servers import free_port, wait_until
 ROOT = Path(__file__).parent.parent.parent
 TEMPLATE = ROOT / "packaging" / "debian"
 DEBIAN = Path("/usr/bin/dpkg").exists() and os.geteuid() == 0
-COMMANDS = {"fastscp", "fastscp-blast", "fastscp-conv", "fastscp-index", "fastscp-ingest", "fastscp-studies", "fastscp-top"}
+COMMANDS = {"fastscp", "fastscp-blast", "fastscp-conv", "fastscp-events", "fastscp-index", "fastscp-ingest", "fastscp-studies", "fastscp-top"}
 #: mmdebstrap makes the same root with a third of the CPU
 TOOLS = ("mmdebstrap", "debootstrap")
 CHANGED = 'aetitle = "STORESCP"', 'aetitle = "GATEWAY"'

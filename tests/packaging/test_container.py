@@ -1,4 +1,4 @@
-"""The Containerfile: linted and looked at here; built and run where buildah is, on a base made by debootstrap."""
+"""The Containerfile, linted and looked at. It is not built here: that takes minutes, and a base image from a registry."""
 
 from __future__ import annotations
 

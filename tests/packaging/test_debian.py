@@ -23,7 +23,7 @@ from tests.support.servers import free_port, wait_until
 ROOT = Path(__file__).parent.parent.parent
 TEMPLATE = ROOT / "packaging" / "debian"
 DEBIAN = Path("/usr/bin/dpkg").exists() and os.geteuid() == 0
-COMMANDS = {"fastscp", "fastscp-blast", "fastscp-conv", "fastscp-events", "fastscp-index", "fastscp-ingest", "fastscp-studies", "fastscp-top"}
+COMMANDS = set(re.findall(r"^ +(fastscp[\w-]*) = ", (ROOT / "setup.cfg").read_text(encoding="utf-8"), flags=re.MULTILINE))
 #: mmdebstrap makes the same root with a third of the CPU
 TOOLS = ("mmdebstrap", "debootstrap")
 CHANGED = 'aetitle = "STORESCP"', 'aetitle = "GATEWAY"'
@@ -35,7 +35,7 @@ needs_root = pytest.mark.skipif(not DEBIAN, reason="needs Debian and root")
 def depends(control: str) -> list[str]:
     """Return the names of the packages of Debian that are needed."""
     (line,) = re.findall(r"^Depends: (.*)$", control, flags=re.MULTILINE)
-    return [name.split()[0] for name in line.split(", ") if not name.startswith("@")]
+    return [*(name.split()[0] for name in line.split(", ") if not name.startswith("@")), "libstdc++6"]  # @SHLIBS@, beyond what is essential
 
 
 def root_maker(directory: Path) -> list[str]:

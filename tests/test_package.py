@@ -66,7 +66,7 @@ def sources(tree: Path, *patterns: str) -> set[str]:
             if path.is_file() and "__pycache__" not in path.parts and path.suffix not in {".so", ".c"}}
 
 
-@pytest.mark.parametrize("part", ["docs", "fastscp", "packaging", "perf", "scripts", "tests"])
+@pytest.mark.parametrize("part", ["docs", "fastscp", "perf", "scripts", "tests"])
 def test_sdist_holds_the_whole_tree(unpacked: Path, part: str) -> None:
     assert sources(unpacked, f"{part}/**/*") == sources(ROOT, f"{part}/**/*")
 
@@ -84,7 +84,7 @@ def test_links_lead_somewhere_in_the_sdist(unpacked: Path) -> None:
 
 def test_scripts_of_the_sdist_can_be_run(unpacked: Path) -> None:
     assert all((unpacked / "scripts" / name).stat().st_mode & stat.S_IXUSR for name in ("build-deb", "check", "generate-docs", "serve", "test"))
-    assert (unpacked / "packaging" / "debian" / "postinst").stat().st_mode & stat.S_IXUSR
+    assert (unpacked / "scripts" / "debian" / "postinst").stat().st_mode & stat.S_IXUSR
 
 
 def test_wheel_holds_the_package_and_nothing_else_of_the_tree(wheel: zipfile.ZipFile) -> None:

@@ -74,7 +74,8 @@ def _help() -> str:
 
 def run(arguments: Sequence[str]) -> int:
     """Do what is asked for; return the exit status. Raises FastscpError."""
-    if not {"-h", "--help"}.isdisjoint(arguments):
+    nothing = not arguments and _VARIABLE not in os.environ
+    if nothing or not {"-h", "--help"}.isdisjoint(arguments):
         return write(1, _help())
     if "--version" in arguments:
         return write(1, version_text("fastscp-events"))

@@ -21,7 +21,7 @@ from tests.conftest import real_dicom_files
 from tests.support.servers import free_port, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
-TEMPLATE = ROOT / "packaging" / "debian"
+TEMPLATE = ROOT / "scripts" / "debian"
 DEBIAN = Path("/usr/bin/dpkg").exists() and os.geteuid() == 0
 COMMANDS = set(re.findall(r"^ +(fastscp[\w-]*) = ", (ROOT / "setup.cfg").read_text(encoding="utf-8"), flags=re.MULTILINE))
 #: mmdebstrap makes the same root with a third of the CPU

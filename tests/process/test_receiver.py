@@ -303,10 +303,6 @@ def test_public_names_are_there():
 
 
 def test_public_names_are_in_the_reference():
-    """Beside the types of options, which have a page of their own, and other names for types."""
+    """It is made of ``__all__``, package by package."""
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^\.\. auto(?:class|function):: (\S+)$", page, flags=re.MULTILINE))
-    public = {f"{module}.{name}" for module in ("fastscp", "fastscp.dicom", "fastscp.ul", "fastscp.dimse")
-              for name in __import__(module, fromlist=["x"]).__all__}
-    assert public - documented == {"fastscp.ReceiverOptions", "fastscp.__version__", "fastscp.dimse.Item", "fastscp.ul.AssociationEvent",
-                                   "fastscp.ul.Fragments"}
+    assert set(re.findall(r"^\.\. public:: (\S+)$", page, flags=re.MULTILINE)) >= {"fastscp", "fastscp.dicom", "fastscp.ul", "fastscp.dimse"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -251,7 +252,8 @@ def activate(tmp_path):
     yield start
     for process in processes:
         for child in psutil.Process(process.pid).children(recursive=True) if process.poll() is None else ():
-            child.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                child.kill()
         process.kill()
         process.wait(DEADLINE_S)
     log.close()

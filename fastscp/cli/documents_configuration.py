@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from fastscp.cli.documents import default
 from fastscp.cli.option import Argument, Kind, Option
 from fastscp.cli.options import OPTIONS, headings
@@ -21,11 +23,16 @@ Options that print something and end, `config`, `check-config` and `print-config
 
 def configuration_keys_markdown() -> str:
     """Return the page."""
-    lines = [_BEGINNING]
-    for group, subgroup, options in headings(tuple(option for option in OPTIONS if in_file(option))):
+    return option_page(_BEGINNING, in_file, ("Key", "Type", "Default", "Section"), _row)
+
+
+def option_page(beginning: str, has: Callable[[Option], bool], columns: Sequence[str], row: Callable[[Option], str]) -> str:
+    """Return a page with a table of the options that it ``has`` under each heading of the help."""
+    lines = [beginning]
+    for group, subgroup, options in headings(tuple(option for option in OPTIONS if has(option))):
         title = ": ".join(filter(None, (group, subgroup)))
-        lines += [f"## {title[0].upper()}{title[1:]}", "", "| Key | Type | Default | Section |", "| --- | --- | --- | --- |"]
-        lines += (_row(option) for option in options)
+        lines += [f"## {title[0].upper()}{title[1:]}", "", f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+        lines += (row(option) for option in options)
         lines.append("")
     return "\n".join(lines)
 

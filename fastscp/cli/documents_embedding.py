@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from fastscp.cli.documents import default, rules
+from fastscp.cli.documents_configuration import option_page
 from fastscp.cli.keywords import annotation, keyword, spoken
 from fastscp.cli.option import Option
-from fastscp.cli.options import OPTIONS, headings
+from fastscp.cli.options import OPTIONS
 from fastscp.cli.options_sections import in_program
 
 _DEFAULT = re.compile(r"\s*\((?:default|only with|not with|needs|implies|may be repeated)[^)]*\)")
@@ -50,13 +51,7 @@ def embedding_options_module() -> str:
 
 def embedding_options_markdown() -> str:
     """Return docs/embedding-options.md."""
-    lines = [_PAGE]
-    for group, subgroup, options in headings(tuple(option for option in OPTIONS if in_program(option))):
-        title = ": ".join(filter(None, (group, subgroup)))
-        lines += [f"## {title[0].upper()}{title[1:]}", "", "| Keyword | Type | Default | Meaning |", "| --- | --- | --- | --- |"]
-        lines += (_row(option) for option in options)
-        lines.append("")
-    return "\n".join(lines)
+    return option_page(_PAGE, in_program, ("Keyword", "Type", "Default", "Meaning"), _row)
 
 
 def _row(option: Option) -> str:

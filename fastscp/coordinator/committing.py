@@ -7,36 +7,21 @@ worker that has it; the answer comes back the same way. It ends with its channel
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-import orjson
-
 from fastscp.commitment import requests
+from fastscp.coordinator.companion import Companion, Start, start_program
 from fastscp.coordinator.index import Index
-from fastscp.log.names import APPLICATION
-from fastscp.process import fdpass, notes
-from fastscp.process.loop import IN, Loop
-
-_log = logging.getLogger(APPLICATION)
+from fastscp.process import notes
+from fastscp.process.loop import Loop
 
 LOOK_S = 5.0
 _END_S = 5.0  #: it gets to end by itself
 
-Start = Callable[[socket.socket], "subprocess.Popen[bytes]"]
-
-
-def start_program(channel: socket.socket, module: str = "fastscp.commitment.program") -> subprocess.Popen[bytes]:
-    """Start the process. Raises OSError."""
-    descriptor = channel.fileno()
-    return subprocess.Popen([sys.executable, "-m", module, str(descriptor)], pass_fds=(descriptor,),  # noqa: S603 - our own program
-                            stdin=subprocess.DEVNULL, start_new_session=True,
-                            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+_PROGRAM = partial(start_program, module="fastscp.commitment.program")
 
 
 class Committing:
@@ -45,94 +30,57 @@ class Committing:
     ``report`` has the worker of an association tell a result, in the round that ``changed`` asks for, and returns whether there is one.
     """
 
-    def __init__(self, loop: Loop, index: Index, begin: Mapping[str, Any], start: Start = start_program) -> None:
+    def __init__(self, loop: Loop, index: Index, begin: Mapping[str, Any], start: Start = _PROGRAM) -> None:
         self.index = index
         self.changed: Callable[[], None] = lambda: None  #: a worker is to be told something
         self.report: Callable[[str, str], bool] = lambda _association, _file: False
         self._loop = loop
         self._directory = index.directory / requests.DIRECTORY
         self._begin = dict(begin)
-        self._start = start
-        self._channel: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._companion = Companion(loop, start, "storage commitment", heard=self._hear, lost=self._lost)
         self._ended = False
 
     def begin(self) -> None:
         """Look for requests, now and again and again."""
         if self._ended:
             return
-        if self._channel is None and requests.waiting(self._directory):
+        if not self._companion.connected and requests.waiting(self._directory):
             self._launch()
         self._loop.call_later(LOOK_S, self.begin)
 
     def heard(self, note: notes.Note | notes.Missed) -> bool:
         """Take what a worker tells, if it is about commitment."""
         if note["kind"] == "commitment_reported":
-            self._tell({"kind": "reported", "file": note["file"], "status": note["status"]})
+            self._companion.tell({"kind": "reported", "file": note["file"], "status": note["status"]})
         elif note["kind"] != "commitment_asked":
             return False
-        elif self._channel is None and not self._ended:
+        elif not self._companion.connected and not self._ended:
             self._launch()
         else:
-            self._tell({"kind": "look"})
+            self._companion.tell({"kind": "look"})
         return True
 
     def _launch(self) -> None:
         self._reap()
-        ours, theirs = fdpass.channel_pair()
-        theirs.setblocking(True)
-        try:
-            self._process = self._start(theirs)
-        except OSError as error:
-            _log.error("cannot start the process for storage commitment: %s; trying again", error)
-            ours.close()
-            return
-        finally:
-            theirs.close()
-        self._channel = ours
-        self._loop.register(ours.fileno(), IN, lambda _mask: self._ready())
-        self._tell(self._begin)
+        self._companion.launch(self._begin)
 
-    def _tell(self, packet: Mapping[str, Any]) -> None:
-        if self._channel is None:
-            return
-        try:
-            self._channel.send(orjson.dumps(packet))
-        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
-            _log.debug("the process for storage commitment does not listen")
-
-    def _ready(self) -> None:
-        if self._channel is None:
-            return
-        try:
-            octets = self._channel.recv(fdpass.PACKET_OCTETS)
-        except BlockingIOError:
-            return
-        except ConnectionResetError:
-            octets = b""
-        if not octets:
-            self._forget()
-            return
-        packet = orjson.loads(octets)
+    def _hear(self, packet: dict[str, Any]) -> None:
         if self.report(packet["association"], packet["file"]):
             self.changed()
         else:
-            self._tell({"kind": "reported", "file": packet["file"], "status": None})
+            self._companion.tell({"kind": "reported", "file": packet["file"], "status": None})
 
-    def _forget(self) -> None:
-        if self._channel is not None:
-            self._loop.unregister(self._channel.fileno())
-            self._channel.close()
-            self._channel = None
+    def _lost(self) -> None:
+        self._companion.leave()
 
     def _reap(self) -> None:
-        if self._process is not None:
+        process, self._companion.process = self._companion.process, None
+        if process is not None:
             try:
-                self._process.wait(_END_S)
+                process.wait(_END_S)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
+                process.kill()
+                process.wait()
 
     def close(self) -> None:
         """End, and close the index."""
@@ -142,7 +90,7 @@ class Committing:
     def end(self) -> None:
         """End the process: what it has not done is for the next."""
         self._ended = True
-        self._forget()
-        if self._process is not None:
-            self._process.terminate()
+        self._companion.leave()
+        if self._companion.process is not None:
+            self._companion.process.terminate()
         self._reap()

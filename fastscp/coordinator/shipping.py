@@ -10,21 +10,17 @@ Invariant: nobody waits for it. While the database is away the journal grows; wh
 from __future__ import annotations
 
 import logging
-import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import orjson
-
-from fastscp.coordinator.committing import Start, start_program
+from fastscp.coordinator.companion import Companion, Start, start_program
 from fastscp.coordinator.fleet_journal import MOST_WAITING, FleetJournal
 from fastscp.coordinator.rules import AllRules
 from fastscp.coordinator.valve import Valve
 from fastscp.log.names import APPLICATION
-from fastscp.process import fdpass
-from fastscp.process.loop import IN, Loop, Timer
+from fastscp.process.loop import Loop, Timer
 
 _log = logging.getLogger(APPLICATION)
 
@@ -50,9 +46,7 @@ class Shipping:
         self.valve = Valve(MOST_WAITING, "entries of the fleet's journal")
         self._loop = loop
         self._begin = dict(begin)
-        self._start = start
-        self._channel: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._companion = Companion(loop, start, "the fleet", heard=self._hear, lost=self._lost)
         self._pause_s = _FIRST_PAUSE_S
         self._timer: Timer | None = None
         self._due = False  #: a pulse
@@ -66,7 +60,7 @@ class Shipping:
     def use(self, rules: AllRules) -> None:
         """Go by other rules from now on; a process that does not listen is replaced by one that knows them."""
         self._begin["hooks"] = hooks_of(rules)
-        if not self._tell({"kind": "hooks", "hooks": self._begin["hooks"]}):
+        if not self._companion.tell({"kind": "hooks", "hooks": self._begin["hooks"]}):
             self._forget()
 
     def _beat(self) -> None:
@@ -80,77 +74,45 @@ class Shipping:
         """Take note that everything is in the state that was read until this round."""
         if self._due and self.caught_up():
             self._due = False
-            self._tell({"kind": "pulse", "number": self.journal.last, "at": self._loop.now - MARGIN_S})
+            self._companion.tell({"kind": "pulse", "number": self.journal.last, "at": self._loop.now - MARGIN_S})
 
     # -- the process ------------------------------------------------------------------------------
 
     def _launch(self) -> None:
         self._timer = None
-        if self._ended or self._channel is not None:
+        if self._ended or self._companion.connected:
             return
         self._reap()
-        ours, theirs = fdpass.channel_pair()
-        theirs.setblocking(True)
-        try:
-            self._process = self._start(theirs)
-        except OSError as error:
-            _log.error("cannot start the process for the fleet: %s; trying again", error)
-            ours.close()
+        if not self._companion.launch(self._begin):
             self._launch_later()
-            return
-        finally:
-            theirs.close()
-        self._channel = ours
-        self._loop.register(ours.fileno(), IN, lambda _mask: self._hear())
-        self._tell(self._begin)
 
     def _launch_later(self) -> None:
         if not self._ended and self._timer is None:
             self._timer = self._loop.call_later(self._pause_s, self._launch)
             self._pause_s = min(_LONGEST_PAUSE_S, 2 * self._pause_s)
 
-    def _tell(self, packet: Mapping[str, Any]) -> bool:
-        """Tell the process; return whether it may hear that."""
-        if self._channel is None:
-            return False
-        try:
-            self._channel.send(orjson.dumps(packet))
-        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
-            _log.debug("the process for the fleet does not listen")
-            return False
-        return True
+    def _hear(self, packet: dict[str, Any]) -> None:
+        self.connected = packet["connected"]
+        self._pause_s = _FIRST_PAUSE_S
+        if self.journal.shipped(packet["number"]):
+            self.changed()
 
-    def _hear(self) -> None:
-        while self._channel is not None:
-            try:
-                octets = self._channel.recv(fdpass.PACKET_OCTETS)
-            except BlockingIOError:
-                return
-            except ConnectionResetError:
-                octets = b""
-            if not octets:
-                if not self._ended:
-                    _log.error("the process for the fleet ended, starting another")
-                self._forget()
-                return
-            packet = orjson.loads(octets)
-            self.connected = packet["connected"]
-            self._pause_s = _FIRST_PAUSE_S
-            if self.journal.shipped(packet["number"]):
-                self.changed()
+    def _lost(self) -> None:
+        if not self._ended:
+            _log.error("the process for the fleet ended, starting another")
+        self._forget()
 
     def _forget(self) -> None:
         self.connected = False
-        if self._channel is not None:
-            self._loop.unregister(self._channel.fileno())
-            self._channel.close()
-            self._channel = None
+        if self._companion.connected:
+            self._companion.leave()
             self._launch_later()
 
     def _reap(self) -> None:
         """Collect a process that has ended; one that has not may go on: it ships the same entries, once."""
-        if self._process is not None and self._process.poll() is not None:
-            self._process = None
+        process = self._companion.process
+        if process is not None and process.poll() is not None:
+            self._companion.process = None
 
     def end(self) -> None:
         """Have the process ship what is left, and end."""
@@ -158,9 +120,9 @@ class Shipping:
             return
         self._ended = True
         if self.for_good:
-            self._tell({"kind": "leave"})
+            self._companion.tell({"kind": "leave"})
         self._forget()
-        process, self._process = self._process, None
+        process, self._companion.process = self._companion.process, None
         if process is not None:
             try:
                 process.wait(_END_S)

@@ -8,12 +8,11 @@ Invariant: the process is waited for once, at the end, and not long.
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 
+from fastscp.coordinator.companion import start_program
 from fastscp.log.names import APPLICATION
 from fastscp.traces.policy import END_S, TracesPolicy
 
@@ -22,19 +21,16 @@ _LINGER_S = 1.0
 Start = Callable[[socket.socket, TracesPolicy], "subprocess.Popen[bytes]"]
 
 
-def start_program(channel: socket.socket, policy: TracesPolicy) -> subprocess.Popen[bytes]:
+def start_exporter(channel: socket.socket, policy: TracesPolicy) -> subprocess.Popen[bytes]:
     """Start the process. Raises OSError."""
-    descriptor = channel.fileno()
     level = logging.getLogger(APPLICATION).getEffectiveLevel()
-    return subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "fastscp.traces.program", str(descriptor), policy.endpoint, str(level)], pass_fds=(descriptor,),
-        stdin=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+    return start_program(channel, policy.endpoint, str(level), module="fastscp.traces.program")
 
 
 class TracesDestination:
     """The process, while it is open. ``start`` starts one and may raise OSError."""
 
-    def __init__(self, policy: TracesPolicy, start: Start = start_program) -> None:
+    def __init__(self, policy: TracesPolicy, start: Start = start_exporter) -> None:
         self.name = f"traces for {policy.endpoint}"
         self.linger_s = _LINGER_S
         self.is_path = False

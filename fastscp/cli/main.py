@@ -92,7 +92,7 @@ def _start(loaded: Loaded) -> int:
     logger.debug("%s\n", IDENTIFICATION)
     try:
         config = configuration(loaded, verbose=verbose)
-        complain(config)
+        complain(config, loaded)
     except UsageError as error:
         logger.critical("%s", error)
         return error.exit_status

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -36,6 +35,7 @@ from fastscp.process.loop import Loop
 from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.slots import MOST, Slots
 from fastscp.process.titles import set_title
+from fastscp.service.early import ignore_orders
 from fastscp.service.inheritance import adopt_predecessor, copy_of_key, with_inherited_key
 from fastscp.service.monitoring import Metrics, monitor_child, open_metrics
 from fastscp.service.owner import no_successor
@@ -63,7 +63,7 @@ def run(config: Config, again: Callable[[], Config] | None = None, owner: Owner 
 
     ``again`` reads the configuration again, for a reload; it raises FastscpError. ``owner`` is the program that embeds the service.
     """
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until there is something that another program could take over
+    ignore_orders()
     try:
         predecessor = adopt_predecessor()
         inherited = None if predecessor is None else predecessor.inheritance.bequest

@@ -52,8 +52,9 @@ def options_of(name: str, directory: Path) -> list[str]:
         "STUDIES": [*COMMON, "-v", "-su", "study", "-tos", "3", "-rns", "--study-manifest", "--completed-directory", f"{directory}/done",
                     "-xcr", ran, "-xcs", ended, "--hook-retries", "3", "--event-log", f"{directory}/events", "--event-digest",
                     "--quarantine", f"{directory}/quarantine"],
-        "HOOKS": [*COMMON, "-v", "-dhl", "-xcr", ran, "--hook-jobs", "4", "--event-log", f"{directory}/events"],
-        "PLAIN": [*COMMON, "-dhl", "--max-associations-per-host", "1000"],
+        "HOOKS": [*COMMON, "-v", "-dhl", "-xcr", ran, "--hook-jobs", "4", "--event-log", f"{directory}/events",
+                  "--sync", "group", "--on-duplicate", "compare"],
+        "PLAIN": [*COMMON, "-dhl", "--min-free", "5%", "--sync", "object", "--max-associations-per-host", "1000"],
     }[name]
 
 

@@ -32,7 +32,7 @@ class Machine:
         self._known: dict[int, psutil.Process] = {}
         self._cpu: dict[int, float] = {}  #: seconds that are counted, by pid
         self._gauges: list[tuple[table.Metric, float, str]] = []
-        self.free: dict[str, tuple[int, int]] = {}  #: octets free, and in all, by directory
+        self.free: dict[str, tuple[int, int]] = {}  #: octets free, and in all, by directory; 0 and 0 where it is not there
 
     def look(self, processes: Iterable[Process]) -> None:
         """Find it out again."""
@@ -43,7 +43,8 @@ class Machine:
             try:
                 found = self._statvfs(directory)
             except OSError:
-                continue  # nothing is known of it; it may come back
+                self.free[name] = 0, 0  # it may come back
+                continue
             self.free[name] = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
             self._gauges += [(table.DISK_FREE, self.free[name][0], name), (table.DISK_SIZE, self.free[name][1], name),
                              (table.INODES_FREE, found.f_favail, name)]

@@ -37,7 +37,7 @@ from fastscp.process.slots import MOST, Slots
 from fastscp.process.titles import set_title
 from fastscp.service.early import ignore_orders
 from fastscp.service.inheritance import adopt_predecessor, copy_of_key, with_inherited_key
-from fastscp.service.monitoring import Metrics, monitor_child, open_metrics
+from fastscp.service.monitoring import Metrics, monitor_child, open_metrics, places_of
 from fastscp.service.owner import no_successor
 from fastscp.service.tidying import remove_leftovers
 from fastscp.store.policy import StorePolicy
@@ -199,7 +199,8 @@ def children(config: Config, settings: WorkerSettings, key: int | None = None,
 
     monitor = None
     if metrics is not None and config.metrics is not None:
-        monitor = monitor_child(metrics, config.metrics, config.store, config.study)
+        monitor = monitor_child(metrics, config.metrics, config.store, places_of(
+            config.store, config.study.state_directory, {name: own.store for name, own in config.by_sender.items()}))
     return Children(worker, run_coordinator, reload, bequest(config.network, settings.shared.places, key, metrics), monitor)
 
 

@@ -28,6 +28,7 @@ class Bench:
         self.acceptor, self.worker = self.board.claim("acceptor"), self.board.claim("worker")
         self.coordinator, self.other = self.board.claim("coordinator"), self.board.claim("worker")
         self.free = 1000
+        self.away = False  #: the output directory is not there
         self.reader = Reader(self.board)
         self.machine = Machine(self.board.claim("monitor"), {"output": "/out", "state": "/gone"}, "/gone/state",
                                statvfs=self.statvfs)
@@ -39,7 +40,7 @@ class Bench:
         self.machine.look(self.reader.processes())
 
     def statvfs(self, path: str) -> os.statvfs_result:
-        if path != "/out":
+        if path != "/out" or self.away:
             raise OSError(2, "gone")
         return SimpleNamespace(f_bavail=self.free, f_frsize=1, f_blocks=5000, f_favail=77)  # type: ignore[return-value]
 
@@ -112,6 +113,19 @@ def test_not_ready_without_room() -> None:
     bench = Bench(mark=1001)
     assert bench.get("/readyz").status == 503
     bench.free = 1001
+    bench.machine.look(bench.reader.processes())
+    assert bench.get("/readyz").status == 200
+
+
+def test_not_ready_without_the_output_directory() -> None:
+    """Every object would be refused."""
+    bench = Bench()
+    bench.away = True
+    bench.machine.look(bench.reader.processes())
+    assert bench.get("/readyz").status == 503
+    assert bench.json("/readyz")["checks"]["disk"] == {"ok": False, "detail": "the output directory is not there"}
+    assert "fastscp_disk_free_bytes" not in bench.samples()
+    bench.away = False
     bench.machine.look(bench.reader.processes())
     assert bench.get("/readyz").status == 200
 

@@ -9,23 +9,24 @@ Invariant: CPU time is counted by kind of process, over the deaths of processes 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import psutil
 
 from fastscp.metrics import table
 from fastscp.metrics.board import Ledger
+from fastscp.monitor.disks import Disks
 from fastscp.monitor.totals import Process, Totals
 
 
 class Machine:
-    """What was found out last. ``directories`` are those that matter, by what they are for; ``ledger`` keeps CPU time."""
+    """What was found out last. ``ledger`` keeps CPU time."""
 
-    def __init__(self, ledger: Ledger, directories: Mapping[str, str], state_directory: str | None, *,
+    def __init__(self, ledger: Ledger, disks: Disks, state_directory: str | None, *,
                  statvfs: Callable[[str], os.statvfs_result] = os.statvfs,
                  process_of: Callable[[int], psutil.Process] = psutil.Process) -> None:
         self._ledger = ledger
-        self._directories = directories
+        self.disks = disks
         self._state_directory = state_directory
         self._statvfs = statvfs
         self._process_of = process_of
@@ -39,7 +40,7 @@ class Machine:
         self._gauges = []
         self._look_at(processes)
         self.free = {}
-        for name, directory in self._directories.items():
+        for name, directory in self.disks.directories.items():
             try:
                 found = self._statvfs(directory)
             except OSError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,20 +73,24 @@ def places_of(store: StorePolicy, state_directory: str | None, sections: Mapping
     return {what: path for what, path in found.items() if path is not None}
 
 
-def monitor_child(metrics: Metrics, policy: MetricsPolicy, store: StorePolicy, places: Mapping[str, str]) -> Monitor:
-    """Return what the acceptor process starts. ``places`` are directories, by what they are for."""
+def monitor_child(metrics: Metrics, policy: MetricsPolicy, store: Callable[[], StorePolicy], places: Callable[[], Mapping[str, str]]) -> Monitor:
+    """Return what the acceptor process starts. What holds now is asked for; ``places`` are directories, by what they are for."""
     from fastscp.acceptor.policy import Monitor  # noqa: PLC0415 - an association from inetd has none
     from fastscp.monitor import process  # noqa: PLC0415 - only with --metrics
+    from fastscp.monitor.disks import Disks, encoded_disks  # noqa: PLC0415
     from fastscp.monitor.page import page  # noqa: PLC0415
     from fastscp.monitor.routes import Facts  # noqa: PLC0415
 
     build = __version__, platform.python_version(), "compiled" if core.ACTIVE else "pure"
-    min_free = store.min_free
-    facts = Facts(version=__version__, build=build,
-                  mark=(lambda _size: 0) if min_free is None else min_free.of, local=policy.local, page=page())
-    settings = process.MonitorSettings(metrics.board, facts, places, places["state"])
+    facts = Facts(version=__version__, build=build, local=policy.local, page=page())
+
+    def disks() -> Disks:
+        min_free = store().min_free
+        return Disks(places()) if min_free is None else Disks(places(), min_free.octets, min_free.percent)
 
     def run(channel: socket.socket, listener: socket.socket, heartbeat: Heartbeat) -> int:
+        now = disks()
+        settings = process.MonitorSettings(metrics.board, facts, now, now.directories["state"])
         return process.main(channel, listener, settings, heartbeat)
 
-    return Monitor(metrics.listener, run)
+    return Monitor(metrics.listener, run, lambda: encoded_disks(disks()))

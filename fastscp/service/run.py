@@ -199,8 +199,8 @@ def children(config: Config, settings: WorkerSettings, key: int | None = None,
 
     monitor = None
     if metrics is not None and config.metrics is not None:
-        monitor = monitor_child(metrics, config.metrics, config.store, places_of(
-            config.store, config.study.state_directory, {name: own.store for name, own in config.by_sender.items()}))
+        monitor = monitor_child(metrics, config.metrics, lambda: current[0][0].store, lambda: places_of(
+            current[0][0].store, config.study.state_directory, {name: own.store for name, own in current[0][0].by_sender.items()}))
     return Children(worker, run_coordinator, reload, bequest(config.network, settings.shared.places, key, metrics), monitor)
 
 

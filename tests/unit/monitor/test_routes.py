@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from fastscp.metrics import table
 from fastscp.metrics.board import Board
+from fastscp.monitor.disks import Disks
 from fastscp.monitor.history import History
 from fastscp.monitor.http import Request
 from fastscp.monitor.machine import Machine
@@ -30,11 +31,11 @@ class Bench:
         self.free = 1000
         self.away = False  #: the output directory is not there
         self.reader = Reader(self.board)
-        self.machine = Machine(self.board.claim("monitor"), {"output": "/out", "state": "/gone"}, "/gone/state",
+        self.machine = Machine(self.board.claim("monitor"), Disks({"output": "/out", "state": "/gone"}, octets=mark), "/gone/state",
                                statvfs=self.statvfs)
         self.history = History()
         self.routes = Routes(self.reader, self.machine, self.history,
-                             Facts("4.0", ("4.0", "3.11", "pure"), lambda _size: mark, local, b"<page>"), wall=lambda: 1000.0)
+                             Facts("4.0", ("4.0", "3.11", "pure"), local, b"<page>"), wall=lambda: 1000.0)
         for metric, value in ((table.RECEIVING, 1), (table.WORKERS_WANTED, 2), (table.WORKERS_UP, 2), (table.STARTED, 900)):
             self.acceptor.set(metric, value)
         self.machine.look(self.reader.processes())
@@ -214,7 +215,7 @@ def test_cpu_time_only_grows_over_deaths() -> None:
 
     board = Board()
     ledger, reader = board.claim("monitor"), Reader(board)
-    machine = Machine(ledger, {}, None, process_of=Handle)  # type: ignore[arg-type]
+    machine = Machine(ledger, Disks({}), None, process_of=Handle)  # type: ignore[arg-type]
 
     def cpu(*pids: int) -> float:
         machine.look([SimpleNamespace(role="worker", pid=pid) for pid in pids])  # type: ignore[misc]

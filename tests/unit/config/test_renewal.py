@@ -72,6 +72,6 @@ def test_rules_arrive_as_they_were_sent():
                     by_sender={"ct": Config(study=StudyPolicy(state_directory="/s"), store=StorePolicy("/ct", ignore=True))})
     rules = decoded_rules(encoded_rules(config))
     assert rules == rules_of(config)
-    assert rules.own_directories == ("/q", "/s")
+    assert rules.own_directories == ("/q", "/s", "/d\udcff", "/ct")
     assert rules.of("ct").output_directory == "/ct"
     assert rules.of("gone") is rules.of("")

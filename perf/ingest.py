@@ -24,6 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import perf  # noqa: F401 - says what is missing
 from fastscp.dicom import filemeta
 from perf.loads import UID_OCTETS, Load, instance_uid
 from perf.loads import load as encoded

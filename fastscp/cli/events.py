@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fastscp.cli.build_fleet import check_url
-from fastscp.cli.commands import Options, version_text
+from fastscp.cli.commands import Options, number_of, options_help_text, read_options, version_text
 from fastscp.cli.output import write
 from fastscp.errors import FastscpError, UsageError
 
@@ -45,38 +45,20 @@ class Wanted:
 
 def parse(arguments: Sequence[str]) -> Wanted:
     """Return what is wanted. Raises UsageError."""
-    takes = {long: argument for _, long, argument, _ in OPTIONS}
-    settings: dict[str, str] = {}
-    rest = iter(arguments)
-    for word in rest:
-        if word not in takes:
-            raise UsageError(f"unknown option {word}" if word.startswith("-") else f"{word} is not expected")
-        value = next(rest, None) if takes[word] else ""
-        if value is None:
-            raise UsageError(f"{word} needs a {takes[word]}")
-        settings[word] = value
+    settings = read_options(arguments, OPTIONS)
     url = settings.get("--state") or os.environ.get(_VARIABLE, "")
     if not url:
         raise UsageError(f"--state or ${_VARIABLE} is needed")
     check_url(url)
-    start = settings.get("--from")
-    if start is not None and not (start.isascii() and start.isdigit()):
-        raise UsageError(f"Invalid value for option --from: {start}")
-    return Wanted(url, "--follow" in settings, None if start is None else int(start), settings.get("--consumer", ""),
+    return Wanted(url, "--follow" in settings, number_of(settings, "--from"), settings.get("--consumer", ""),
                   next((flag for flag in ("--migrate", "--positions") if flag in settings), ""))
-
-
-def _help() -> str:
-    lines = [version_text("fastscp-events"), "usage: fastscp-events [options]", "", "options:"]
-    lines += [f"  {short:5} {f'{long} {argument}':30} {text}" for short, long, argument, text in OPTIONS]
-    return "\n".join(lines) + "\n"
 
 
 def run(arguments: Sequence[str]) -> int:
     """Do what is asked for; return the exit status. Raises FastscpError."""
     nothing = not arguments and _VARIABLE not in os.environ
     if nothing or not {"-h", "--help"}.isdisjoint(arguments):
-        return write(1, _help())
+        return write(1, options_help_text("fastscp-events", OPTIONS))
     if "--version" in arguments:
         return write(1, version_text("fastscp-events"))
     wanted = parse(arguments)

@@ -41,7 +41,7 @@ def connect(url: str, name: str) -> Connection:
 class Database:
     """One connection to ``url``, made when it is needed. ``opened`` is called in the first transaction of each."""
 
-    def __init__(self, url: str, name: str, *, opened: Callable[[Cursor], None] = lambda _cursor: None,
+    def __init__(self, url: str, name: str, *, opened: Callable[[Cursor], object] = lambda _cursor: None,
                  connecting: Callable[[str, str], Connection] = connect,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
         self._url = url

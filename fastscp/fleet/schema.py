@@ -7,7 +7,7 @@
 ``objects``    each object of a study and where it is; unique by SOP instance and digest
 ``ends``       ends of studies whose hook runs, ran, or is to run: claimed by a lease
 ``outbox``     events, in the order of their commits
-``consumers``  how far whoever reads events has come
+``consumers``  how far whoever reads events has come, and which process reads, where only one may
 
 A migration is never changed once it was published. It names the oldest schema whose programs go on working with it, so that two
 versions can work side by side.
@@ -64,7 +64,12 @@ CREATE TABLE fastscp.outbox (
 CREATE TABLE fastscp.consumers (name text PRIMARY KEY, position bigint NOT NULL, confirmed timestamptz NOT NULL);
 """
 
-MIGRATIONS: Final = (Migration(_FIRST, oldest=1),)
+#: whoever reads for others (fastscp.fleet.consuming) does so alone
+_LEASED_CONSUMERS: Final = """
+ALTER TABLE fastscp.consumers ADD COLUMN lease text, ADD COLUMN lease_until timestamptz;
+"""
+
+MIGRATIONS: Final = (Migration(_FIRST, oldest=1), Migration(_LEASED_CONSUMERS, oldest=1))
 
 
 def wanted(version: int, oldest: int, migrations: tuple[Migration, ...] = MIGRATIONS) -> tuple[Migration, ...] | None:

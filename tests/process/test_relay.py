@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -320,6 +321,21 @@ def test_events_are_relayed_as_they_come_and_the_lease_is_given_back(postgres: P
         wait_until(lambda: postgres.query("SELECT position FROM fastscp.consumers") == "2", "that is confirmed")
         assert (relay.end(), relay.said()) == (0, "")
     assert postgres.query("SELECT position, lease FROM fastscp.consumers") == "2|"
+
+
+def test_the_rights_of_a_reader_are_enough(postgres: Postgres, server: RedisServer) -> None:
+    """docs/fleet.md names them; a relay may neither change nor delete what it carries."""
+    (grants,) = re.findall(r"```text\n(GRANT.*?)```", (ROOT / "docs/fleet.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    postgres.query("CREATE ROLE gateway LOGIN; CREATE ROLE reader LOGIN")
+    postgres.query(grants)
+    complete(postgres, "1.2.3", 2)
+    done = subprocess.run([*command(postgres, server), "--once", "--state", url_of(postgres, "reader")], check=False, timeout=60,
+                          capture_output=True, text=True, env=environment())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert positions(server) == [1, 2]
+    for table in ("outbox", "objects"):
+        assert postgres.query(f"SELECT has_table_privilege('reader', 'fastscp.{table}', 'INSERT, UPDATE, DELETE')") == "f"
+    postgres.query("DROP OWNED BY gateway, reader; DROP ROLE gateway, reader")
 
 
 def test_what_is_away_is_said_and_waited_for(postgres: Postgres, server: RedisServer) -> None:

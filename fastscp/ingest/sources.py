@@ -58,12 +58,12 @@ def unpacked(values: list[Any]) -> Source:
 
 def packed_path(path: str) -> str:
     """Return a path as text of its octets."""
-    return os.fsencode(path).decode("latin-1")
+    return path if path.isascii() else os.fsencode(path).decode("latin-1")
 
 
 def unpacked_path(text: str) -> str:
     """Return the path whose octets are the characters of ``text``."""
-    return os.fsdecode(text.encode("latin-1"))
+    return text if text.isascii() else os.fsdecode(text.encode("latin-1"))
 
 
 def shown(path: str, member: str | None) -> str:

@@ -79,7 +79,7 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "scripts").mkdir()
     for name in ("serve", "environment"):
         shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts" / name)
-    for name in ("setup.cfg", "pyproject.toml", "fastscp/_core.pyx", "fastscp/_walk.pxi"):
+    for name in ("setup.cfg", "pyproject.toml", "fastscp/_core.pyx", "fastscp/_files.pxi", "fastscp/_walk.pxi"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     binaries = tmp_path / ".venv" / "bin"
@@ -89,7 +89,7 @@ def checkout(tmp_path: Path) -> Path:
         (binaries / name).write_text(f"#!/bin/sh\necho {name}\n", encoding="utf-8")
         (binaries / name).chmod(0o755)
     # what make_environment compares with
-    wanted = run("sh", "-c", 'cd "$0" && cat setup.cfg pyproject.toml fastscp/_core.pyx fastscp/_walk.pxi | cksum', tmp_path).stdout
+    wanted = run("sh", "-c", 'cd "$0" && cat setup.cfg pyproject.toml fastscp/_core.pyx fastscp/_*.pxi | cksum', tmp_path).stdout
     (tmp_path / ".venv" / ".installed").write_text(wanted, encoding="utf-8")
     return tmp_path
 

@@ -18,7 +18,7 @@ NOT_RUN = {
     "changes the machine (tests/packaging does it elsewhere)": 2,
     "needs Docker or Podman": 4,
     "needs a bare Debian": 1,
-    "needs a fleet": 3,
+    "needs a fleet": 5,
     "needs another Python": 1,
     "needs another checkout": 1,
     "needs systemd": 4,

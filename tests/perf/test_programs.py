@@ -20,7 +20,7 @@ from tests.support.postgres import needed as postgres_needed
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {path.stem for path in (ROOT / "perf").glob("*.py") if path.read_text().startswith("#!")} | {"compare"}
 TRIED = {"bench", "compare", "coordinator", "durability", "fleet", "ingest", "plot", "profiled", "quarantine", "receivers", "rewrite",
-         "startup", "wire"}
+         "simulation", "startup", "wire"}
 
 pytestmark = pytest.mark.slow
 beside_storescp = pytest.mark.oracle

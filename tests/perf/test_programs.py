@@ -180,6 +180,11 @@ def test_rewrite_of_the_engine_alone(tmp_path: Path) -> None:
     assert row["engine_us"] > 0
 
 
+def test_simulation() -> None:
+    found = table(run("simulation.py", "--gateways", 3, "--associations", 6, "--parts", 2, "--objects", 2, "--limits", "2,4"))
+    assert [row[""] for row in found] == ["2 gateways", "4 gateways"]
+
+
 def test_startup(tmp_path: Path) -> None:
     found = table(run("startup.py", "--rounds", 1, "--json", tmp_path / "s.json"))
     assert [row["server"] for row in found][:2] == ["fastscp", "fastscp pure"]

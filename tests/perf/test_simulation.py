@@ -201,6 +201,7 @@ def test_a_study_that_is_held_is_not_due() -> None:
     tables = shipped(9.0)
     tables.ship("a", Batch(holds={1: "1.2"}), 1.0)
     assert due(tables, 9.0) == []
+    assert tables.due(40.0, 19.0, 20.0) == [], "who was away himself takes nobody for dead"
     assert due(tables, 40.0) == ["1.2"], "its holder is dead"
     tables.beat("a", 40.0, 40.0)
     tables.ship("a", Batch(holds={1: None}), 41.0)

@@ -20,7 +20,7 @@ from tests.support.postgres import needed as postgres_needed
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {path.stem for path in (ROOT / "perf").glob("*.py") if path.read_text().startswith("#!")} | {"compare"}
 TRIED = {"bench", "compare", "coordinator", "durability", "fleet", "ingest", "plot", "profiled", "quarantine", "receivers", "rewrite",
-         "startup", "wire"}
+         "simulation", "startup", "wire"}
 
 pytestmark = pytest.mark.slow
 beside_storescp = pytest.mark.oracle
@@ -178,6 +178,11 @@ def test_rewrite_of_the_engine_alone(tmp_path: Path) -> None:
     run("rewrite.py", "--engine", "--loads", "enhanced", "--options=+ti", "--json", tmp_path / "r.json")
     (row,) = json.loads((tmp_path / "r.json").read_text())
     assert row["engine_us"] > 0
+
+
+def test_simulation() -> None:
+    found = table(run("simulation.py", "--gateways", 3, "--associations", 6, "--parts", 2, "--objects", 2, "--limits", "2,4"))
+    assert [row[""] for row in found] == ["2 gateways", "4 gateways"]
 
 
 def test_startup(tmp_path: Path) -> None:

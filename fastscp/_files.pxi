@@ -197,9 +197,7 @@ cdef class Files:
             if length > end - start:  # an undefined one too
                 return False
             if element == 0x0016 or element == 0x0018:
-                size = uid_size(data + start, length)
-                if size == 0:
-                    return False
+                size = uid_size(data + start, length)  # none, for what is unusual
                 if element == 0x0016:
                     self._class, self._class_size = data + start, size
                 else:

@@ -114,8 +114,6 @@ class FileLane:
         written = output_transfer_syntax(uid, self._output)
         if not syntax.little_endian or syntax.deflated or uids.transfer_syntax(written).deflated:
             return None
-        if written != uid and syntax.encapsulated:
-            return None
         return (uid, written), syntax.explicit_vr
 
     def _describe(self, sop_class: str, uid: str) -> tuple[bytes, bytes, bytes] | None:

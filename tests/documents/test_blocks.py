@@ -16,7 +16,7 @@ NOT_RUN = {
     "a test of its own runs it": 1,
     "it would run itself": 3,
     "changes the machine (tests/packaging does it elsewhere)": 2,
-    "needs Docker or Podman": 2,
+    "needs Docker or Podman": 4,
     "needs a bare Debian": 1,
     "needs a fleet": 5,
     "needs another Python": 1,

@@ -57,6 +57,14 @@ def test_measurements_say_what_they_measure(program: Path) -> None:
     assert len(done.stdout.splitlines()) >= 2
 
 
+@pytest.mark.parametrize("program", [path for path in PROGRAMS if path.name != "keeper.py"], ids=lambda path: path.name)
+def test_measurements_say_which_python_they_need(program: Path) -> None:
+    done = run(sys.executable, "-S", "-E", program, "--help")  # without what is installed
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert re.match(rf"{program} needs orjson, .*pydicom.*, which .* has not got", done.stderr)
+
+
 def test_no_document_says_python() -> None:
     """Debian has no such command without python-is-python3, and an environment has both."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "perf").iterdir()]

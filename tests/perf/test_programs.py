@@ -15,11 +15,12 @@ import pytest
 from perf import paced
 from perf.peers import dcmtk
 from perf.report import FIGURES
-from tests.support import postgres
+from tests.support.balancer import needed as haproxy_needed
+from tests.support.postgres import needed as postgres_needed
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {path.stem for path in (ROOT / "perf").glob("*.py") if path.read_text().startswith("#!")} | {"compare"}
-TRIED = {"bench", "compare", "coordinator", "durability", "ingest", "plans", "plot", "profiled", "quarantine", "receivers", "rewrite",
+TRIED = {"bench", "compare", "coordinator", "durability", "fleet", "ingest", "plans", "plot", "profiled", "quarantine", "receivers", "rewrite",
          "startup", "wire"}
 
 pytestmark = pytest.mark.slow
@@ -127,6 +128,29 @@ def test_durability(tmp_path: Path) -> None:
     assert {row["beside none"] for row in found if row["`--sync`"] == "none"} == {"1.00"}
 
 
+def test_fleet(tmp_path: Path) -> None:
+    haproxy_needed()
+    postgres_needed()
+    text = run("fleet.py", "--rounds", 1, "--gateways", 2, "--load", "sr", "--traffic-studies", 3, "--objects", 6, "--idle", 1, "--studies", 0,
+               "--directory", tmp_path, "--json", tmp_path / "f.json")
+    assert [row["for each object"] for row in table(text)][:3] == ["alone", "alone behind haproxy", "fleet of 2"]
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert found["rounds"]["alone"]["statements"] == 0
+    assert found["rounds"]["fleet of 2"]["rows"] > 1
+    assert all(value > 0 for key, value in found["costs"].items() if key != "object_us")
+    assert {"INSERT objects", "UPDATE studies", "UPDATE gateways"} <= {kind["name"] for kind in found["statements"]}
+
+
+def test_fleet_with_kills(tmp_path: Path) -> None:
+    """One study through three gateways ends once, whatever dies: haproxy, too."""
+    haproxy_needed()
+    postgres_needed()
+    text = run("fleet.py", "--kills", "--seed", 12, "--studies", 10, "--directory", tmp_path)
+    assert text.startswith("10 studies, ")
+    assert ", 12 ends, " in text
+    assert text.endswith(" 0 faults\n")
+
+
 def test_ingest() -> None:
     found = table(run("ingest.py", "--rounds", 1, "--objects", 8, "--loads", "sr"))
     assert [row["what"] for row in found] == ["cp -r", "ingest", "ingest +B", "ingest -su", "network", "network -su"]
@@ -189,7 +213,7 @@ def test_profile_with_perf() -> None:
 
 def test_each_statement_of_a_fleet_finds_its_rows_by_an_index(tmp_path: Path) -> None:
     """With as many rows as a test has time for; ``perf/plans.py`` fails for a statement that reads a big table from end to end."""
-    postgres.needed()
+    postgres_needed()
     path = tmp_path / "plans.json"
     rows = table(run("plans.py", "--objects", 60_000, "--json", path))
     assert [row["what"] for row in rows][:2] == ["a gateway registers", "256 new objects are shipped"]

@@ -27,7 +27,7 @@ from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from fastscp.worker.context import Shared, reception_context
 from fastscp.worker.express import depot_for
 from tests.support import datasets as ds
-from tests.support import ingest
+from tests.support.ingest import made
 
 pytestmark = pytest.mark.skipif(not core.ACTIVE, reason="the core is not compiled here")
 
@@ -35,13 +35,6 @@ PYDICOM = sorted(path for path in (Path(pydicom.__file__).parent / "data").rglob
 OUTPUTS = {"": OutputOptions(), "+B": OutputOptions(bit_preserving=True), "-F": OutputOptions(file_format=False),
            "+ti": OutputOptions(transfer_syntax=ds.IMPLICIT), "+te": OutputOptions(transfer_syntax=ds.EXPLICIT),
            "+td": OutputOptions(transfer_syntax=ds.DEFLATED), "+tb": OutputOptions(transfer_syntax=ds.BIG)}
-
-
-def made(number: int, **values: Any) -> bytes:
-    """Return a file whose header is long enough to be recognised."""
-    octets = ingest.made(number, **values)
-    behind = octets.index(ds.explicit(0x00100010, "PN", b"A^B "))
-    return octets[:behind] + ds.explicit(0x00082111, "ST", b"from elsewhere, " * 12) + octets[behind:]
 
 
 class Pair:
@@ -141,6 +134,17 @@ def test_what_is_taken(pair: Callable[..., Pair], tmp_path: Path, octets: bytes,
     assert both.same(Source(str(tmp_path / "a")))
     (tmp_path / "b").write_bytes(octets)
     assert both.same(Source(str(tmp_path / "b"))) is takes
+
+
+@pytest.mark.parametrize("octets", [
+    made(1, sop_class="1.2.840.10008.1.3.10"),
+    made(1).replace(b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0", b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.2\0"),
+    made(1).replace(b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0", b"\x02\0\x10\0UI\x16\x001.2.840.10008.1.2.1.99")
+    .replace(b"\x02\0\x03\0UI\x08\x001.2.3.1\0", b"\x02\0\x03\0UI\x08\x001.2.3.7\0")])
+def test_what_is_preserved_is_still_looked_at(pair: Callable[..., Pair], tmp_path: Path, octets: bytes) -> None:
+    """A DICOMDIR; data sets that are not in the transfer syntax that their files name."""
+    (tmp_path / "a").write_bytes(octets)
+    assert not pair("+B").same(Source(str(tmp_path / "a")))
 
 
 def test_a_large_file_is_copied_behind_its_header(pair: Callable[..., Pair], tmp_path: Path) -> None:

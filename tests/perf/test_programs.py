@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tests.support.postgres import needed as postgres_needed
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {path.stem for path in (ROOT / "perf").glob("*.py") if path.read_text().startswith("#!")} | {"compare"}
-TRIED = {"bench", "compare", "coordinator", "durability", "fleet", "ingest", "plot", "profiled", "quarantine", "receivers", "rewrite",
+TRIED = {"bench", "compare", "coordinator", "durability", "fleet", "ingest", "plans", "plot", "profiled", "quarantine", "receivers", "rewrite",
          "simulation", "startup", "wire"}
 
 pytestmark = pytest.mark.slow
@@ -213,3 +214,19 @@ def test_profile_has_a_table_for_each_process(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("perf") is None or os.geteuid() != 0, reason="needs perf and root")
 def test_profile_with_perf() -> None:
     assert run("profiled.py", "sr", "--objects", 400, "--with", "perf")
+
+
+def test_each_statement_of_a_fleet_finds_its_rows_by_an_index(tmp_path: Path) -> None:
+    """With as many rows as a test has time for; ``perf/plans.py`` fails for a statement that reads a big table from end to end."""
+    postgres_needed()
+    path = tmp_path / "plans.json"
+    rows = table(run("plans.py", "--objects", 60_000, "--json", path))
+    assert [row["what"] for row in rows][:2] == ["a gateway registers", "256 new objects are shipped"]
+    found = json.loads(path.read_text())
+    said = " ".join(statement["text"] for statement in found["statements"])
+    for name in ("shipping", "ending", "outbox", "consuming", "retention"):  # every statement, but for those of schemas and locks
+        source = (ROOT / "fastscp" / "fleet" / f"{name}.py").read_text()
+        assert all(f"fastscp.{table}" in said for table in re.findall(r"(?:FROM|INTO|UPDATE) fastscp\.(\w+)", source))
+    assert {"objects_pkey", "studies_due", "studies_quiet", "ends_waiting", "ends_leased", "outbox_pkey"} <= {
+        name for statement in found["statements"] for name in statement["reads"]}
+    assert {size["name"] for size in found["sizes"]} >= {"objects", "objects_pkey", "studies"}

@@ -171,9 +171,7 @@ cdef class Files:
             if length > end - start:
                 return False
             if little16(data + at + 2) == 0x0010:
-                self._syntax, self._syntax_size = data + start, uid_size(data + start, length)
-                if self._syntax_size == 0:
-                    return False
+                self._syntax, self._syntax_size = data + start, uid_size(data + start, length)  # none, for what is unusual
             at = start + length
         self._begin = at
         return self._syntax_size > 0 and at + 8 <= end

@@ -99,6 +99,7 @@ BEGIN
         WHERE oid = 'fastscp.outbox_first'::regclass);
 END $body$;
 CREATE INDEX studies_quiet ON fastscp.studies ((coalesce(ended, opened))) WHERE NOT changed;
+CREATE INDEX ends_leased ON fastscp.ends (lease) WHERE lease IS NOT NULL;
 """
 
 MIGRATIONS: Final = (Migration(_FIRST, oldest=1), Migration(_LEASED_CONSUMERS, oldest=1), Migration(_PARTITIONED_OUTBOX, oldest=1))

@@ -2,7 +2,8 @@
 
 An object repeats another when the ended study has a file of the same SOP instance with the same octets. Where that
 file had the name of the new one, the worker has compared them before one replaced the other; where it has another
-name by now (renamed, moved away, in an earlier directory of the study), they are compared here, a piece at a time.
+name by now (renamed, moved away, in an earlier directory of the study), they are compared here, a piece at a time. One that an object store
+alone has is known by its digest.
 
 Invariant: what cannot be compared counts as a change, so nothing is removed but the second of two equal files.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
+from fastscp.coordinator.followers import Followers
 from fastscp.coordinator.progress import Progress
 from fastscp.store.comparing import Likeness, compare_files
 from fastscp.study.state import StudyState
@@ -28,8 +30,8 @@ class Findings:
     repeats: list[tuple[str, str]] = field(default_factory=list)  #: (file, path under which its octets are kept)
 
 
-def find(state: StudyState, progress: Progress) -> Generator[float, None, Findings]:
-    """Look at the objects of a study that has ended before."""
+def find(state: StudyState, progress: Progress, files: Followers | None = None) -> Generator[float, None, Findings]:
+    """Look at the objects of a study that has ended before. ``files`` knows which of them an object store alone has."""
     plan, findings = progress.plan, Findings()
     known = state.remembered(plan.key)
     pieces = 0
@@ -37,6 +39,9 @@ def find(state: StudyState, progress: Progress) -> Generator[float, None, Findin
         for row, stored in page:
             before = known.get(stored["sop_instance"])
             own = f"{plan.directory}/{row.name}"
+            if files is not None and files.is_away(plan.key, stored):
+                findings.repeats.append((row.file, before or own))
+                continue
             likeness = Likeness.DIFFERENT
             if before == own:
                 likeness = Likeness.ONE_FILE

@@ -10,13 +10,14 @@ Invariant: what cannot be compared counts as a change, so nothing is removed but
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastscp.coordinator.followers import Followers
 from fastscp.coordinator.progress import Progress
 from fastscp.store.comparing import Likeness, compare_files
-from fastscp.study.state import StudyState
+from fastscp.study.state import ObjectRow, StudyState
 
 #: pieces compared for somebody who waits; what is left counts as changed
 HURRIED_PIECES = 32
@@ -36,12 +37,9 @@ def find(state: StudyState, progress: Progress, files: Followers | None = None) 
     known = state.remembered(plan.key)
     pieces = 0
     for page, more in progress.pages():
-        for row, stored in page:
+        for row, stored in _compared(page, progress, known, files, findings):
             before = known.get(stored["sop_instance"])
             own = f"{plan.directory}/{row.name}"
-            if files is not None and files.is_away(plan.key, stored):
-                findings.repeats.append((row.file, before or own))
-                continue
             likeness = Likeness.DIFFERENT
             if before == own:
                 likeness = Likeness.ONE_FILE
@@ -62,3 +60,13 @@ def find(state: StudyState, progress: Progress, files: Followers | None = None) 
         if more:
             yield 0.0
     return findings
+
+
+def _compared(page: Iterable[tuple[ObjectRow, Mapping[str, Any]]], progress: Progress, known: Mapping[str, str], files: Followers | None,
+              findings: Findings) -> Iterator[tuple[ObjectRow, Mapping[str, Any]]]:
+    """Yield the objects that can be compared; those that an object store alone has are repeats."""
+    for row, stored in page:
+        if files is not None and files.is_away(progress.plan.key, stored):
+            findings.repeats.append((row.file, known.get(stored["sop_instance"]) or f"{progress.plan.directory}/{row.name}"))
+        else:
+            yield row, stored

@@ -53,19 +53,22 @@ class Retention:
         self._clock = clock
         self._after = 0
         self._work: Iterator[None] = iter(())
-        self._turns = 1  #: since the last look
+        self._turns = 0
+        self._over = True  #: what the last look found is done
         self._judged: tuple[int, int, bool] = (0, 0, False)  #: end, turn, and whether its files may go
 
     def turn(self) -> bool:
         """Do some of what a look found; return whether there is more. What is written has to be committed."""
         self._turns += 1
         end = self._clock() + TURN_S
-        return any(self._clock() >= end for _ in self._work)
+        more = any(self._clock() >= end for _ in self._work)
+        self._over = not more
+        return more
 
     def look(self) -> None:
         """Begin a look at what may go, if the one before is over."""
-        if self._turns:
-            self._turns, self._work = 0, self._look()
+        if self._over:
+            self._over, self._work = False, self._look()
 
     def _look(self) -> Iterator[None]:
         now = self.wall()

@@ -7,6 +7,7 @@ from typing import Final
 FIRST_S: Final = 0.5
 LONGEST_S: Final = 60.0  #: while the store is away
 LONGEST_OF_ONE_S: Final = 300.0  #: for one object that cannot be read
+AWAY_AFTER: Final = 3  #: failures in a row: a request that fails now and then is no news
 
 
 def pause_s(failures: int, chance: float, longest_s: float = LONGEST_S) -> float:
@@ -23,21 +24,26 @@ class Breaker:
         self.until = 0.0  #: nothing is tried before that time
 
     @property
-    def away(self) -> bool:
+    def troubled(self) -> bool:
         """Whether the last try failed."""
         return self.failures > 0
 
+    @property
+    def away(self) -> bool:
+        """Whether nothing has succeeded for a while."""
+        return self.failures >= AWAY_AFTER
+
     def allows(self, now: float, under_way: int) -> bool:
-        """Whether something more may be tried: one thing at a time while the store is away."""
-        return not self.away or (now >= self.until and not under_way)
+        """Whether something more may be tried: one thing at a time after a failure."""
+        return not self.troubled or (now >= self.until and not under_way)
 
     def failed(self, now: float, chance: float) -> bool:
-        """Take note of a failure; return whether it is the first."""
-        if self.away and now < self.until:  # of what was under way beside the first
+        """Take note of a failure; return whether the store is away from now on."""
+        if self.troubled and now < self.until:  # of what was under way beside the first
             return False
         self.failures += 1
         self.until = now + pause_s(self.failures, chance)
-        return self.failures == 1
+        return self.failures == AWAY_AFTER
 
     def succeeded(self) -> bool:
         """Take note that the store answers; return whether it had been away."""

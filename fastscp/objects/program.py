@@ -66,7 +66,7 @@ class Program:
         journal = UploadReader(Path(begin["file"]), begin["prefix"])
         store = S3Store(begin["bucket"], begin["endpoint"], most_connections=JOBS + 1)
         self._uploader = Uploader(journal, _ends(begin, journal, store), partial(upload, store), Threads(loop, JOBS), self._tell,
-                                  jobs=JOBS)
+                                  jobs=JOBS, probe=lambda: store.find(f"{begin['prefix']}/probe"))
 
     def run(self) -> None:
         """Go on until the end."""

@@ -74,10 +74,13 @@ class _Rest:
 
 
 class Uploader:
-    """Carries the ``journal`` to the store. ``upload`` does it for one file; ``tell`` hears packets for the coordinator."""
+    """Carries the ``journal`` to the store. ``upload`` does it for one file, ``probe`` asks the store for something.
+
+    ``tell`` hears packets for the coordinator.
+    """
 
     def __init__(self, journal: Journal, ends: Ends, upload: Callable[[Wanted], str], hands: Hands,
-                 tell: Callable[[dict[str, Any]], bool], *, jobs: int, monotonic: Callable[[], float] = time.monotonic,
+                 tell: Callable[[dict[str, Any]], bool], *, jobs: int, probe: Job = lambda: None, monotonic: Callable[[], float] = time.monotonic,
                  chance: Callable[[], float] = random.random) -> None:
         self._journal = journal
         self._ends = ends
@@ -85,6 +88,7 @@ class Uploader:
         self._hands = hands
         self._tell = tell
         self._jobs = jobs
+        self._probe = probe
         self._monotonic = monotonic
         self._chance = chance
         self._breaker = patience.Breaker()
@@ -93,7 +97,7 @@ class Uploader:
         self._after = 0
         self._under_way: set[int] = set()  #: numbers of files
         self._writing: set[int] = set()  #: numbers of ends
-        self._looking = False
+        self._looking = self._trying = False
         self._told: dict[int, float] = {}  #: until when a file is not looked at
         self._told_ends: dict[int, float] = {}
         self._resting: dict[int, _Rest] = {}
@@ -111,7 +115,7 @@ class Uploader:
 
     @property
     def _count(self) -> int:
-        return len(self._under_way) + len(self._writing) + self._looking
+        return len(self._under_way) + len(self._writing) + self._looking + self._trying
 
     def end(self) -> None:
         """Begin with nothing more."""
@@ -149,8 +153,20 @@ class Uploader:
                 self._write(self._ends_ahead.popleft())
             elif self._next_file(now):
                 self._send(self._ahead.popleft())
+            elif self._breaker.troubled:  # nothing waits that would tell that the store is there again
+                self._try()
             else:
                 return
+
+    def _try(self) -> None:
+        """Ask the store for something, whatever it says."""
+        self._trying = True
+        self._give(self._probe, self._tried)
+
+    def _tried(self, _result: Any, error: BaseException | None) -> None:
+        self._trying = False
+        if error is None or not self._failed(error):
+            self._succeeded()
 
     # -- files ------------------------------------------------------------------------------------
 
@@ -201,7 +217,7 @@ class Uploader:
 
     def _look(self, now: float) -> None:
         """Look for ends, in a thread: a fleet's database may take its time."""
-        if self._looking or self._ends_ahead or self._breaker.away or now < self._looked_s + self._ends.pause_s:
+        if self._looking or self._ends_ahead or not self._breaker.allows(now, self._count) or now < self._looked_s + self._ends.pause_s:
             return
         self._looking, self._looked_s = True, now
         known = {number for number, until in self._told_ends.items() if until > now} | self._writing | {

@@ -3,12 +3,13 @@
 
 Everything here has a counterpart in Python that does the same, octet for octet: ``Header`` is what
 ``fastscp.dicom.engine.recognise`` compares and renders with; what ``Lane`` takes are requests that
-``fastscp.worker.service`` would store without a word. Whatever is unusual is left alone, before anything of it was
-done: ``Lane.take`` returns, and the usual way begins with the same octets. So there are no errors here but those of
+``fastscp.worker.service`` would store without a word, and what ``Files`` makes ready of a file is what
+``fastscp.ingest.preparing`` would. Whatever is unusual is left alone, before anything of it was
+done: ``Lane.take`` and ``Files.prepare`` return, and the usual way begins with the same octets. So there are no errors here but those of
 memory.
 
 Invariants: every length is compared with what is there before an octet is read (``Lane._message`` for what a peer
-sent, ``Header.__cinit__`` for what was recorded); a file that could not be written and named as a whole never shows.
+sent, ``Files`` for what a file has, ``Header.__cinit__`` for what was recorded); a file that could not be written and named as a whole never shows.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -37,6 +38,19 @@ cdef extern from *:
             && (unsigned long long)status.st_ino == ino;
     }
 
+    /* octets, time of the last change in ns, device, inode number of a regular file */
+    static int look_at(int fd, long long *facts)
+    {
+        struct stat status;
+        if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+            return 0;
+        facts[0] = status.st_size;
+        facts[1] = (long long)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+        facts[2] = (long long)status.st_dev;
+        facts[3] = (long long)status.st_ino;
+        return 1;
+    }
+
     static int same_place(const char *path, unsigned long long dev, unsigned long long ino)
     {
         struct stat status;
@@ -47,13 +61,15 @@ cdef extern from *:
     struct iovec:
         void *iov_base
         size_t iov_len
-    int O_TMPFILE, O_RDWR, O_CLOEXEC, AT_EMPTY_PATH, AT_SYMLINK_FOLLOW, AT_FDCWD
+    int O_RDONLY, O_NONBLOCK, O_NOFOLLOW, O_TMPFILE, O_RDWR, O_CLOEXEC, AT_EMPTY_PATH, AT_SYMLINK_FOLLOW, AT_FDCWD
     int openat(int, const char *, int, int)
     int linkat(int, const char *, int, const char *, int)
     int renameat(int, const char *, int, const char *)
     int dup(int)
     int close(int)
+    ssize_t pread(int, void *, size_t, long long)
     ssize_t writev(int, const iovec *, int)
+    int look_at(int, long long *)
     int same_directory(const char *, unsigned long long, unsigned long long)
     int same_place(const char *, unsigned long long, unsigned long long)
 
@@ -311,6 +327,25 @@ cdef class Depot:
         self._fd, self._dev, self._ino = found
         return True
 
+    cdef Header _find(self, tuple syntaxes, const uint8_t *buf, Py_ssize_t size, Py_ssize_t octets, const uint8_t *sop_class,
+                      Py_ssize_t class_size, const uint8_t *instance, Py_ssize_t instance_size):
+        """Return what is known of a data set of ``octets`` that is built like one before, and ends where that did; else None.
+
+        ``size`` octets of it are in ``buf``.
+        """
+        cdef Header header
+        cdef Py_ssize_t index = 0
+        for shape in self._shapes.recent(syntaxes):
+            header = <Header>shape.compiled
+            if (header.complete and header.size <= size and header.size + header.value_octets == octets
+                    and header._equals(buf)):
+                if not header._names(buf, sop_class, class_size, instance, instance_size):
+                    return None
+                self._shapes.met(syntaxes, index)
+                return header
+            index += 1
+        return None
+
     cdef int _link(self, int fd, int target, const char *name) noexcept:
         """Give an anonymous file a name; return an errno."""
         cdef char path[32]
@@ -561,26 +596,23 @@ cdef class Lane:
         """Store the object of the message and answer it; False, and nothing is done, where the usual way has to."""
         cdef Depot depot = self._depot
         cdef Header header = None
-        cdef Py_ssize_t head = 0, octets = self._octets, name_size
+        cdef Py_ssize_t head = 0, octets = self._octets
         cdef const uint8_t *first = <const uint8_t *>self._depot._pieces[2].iov_base
         cdef Py_ssize_t first_size = self._depot._pieces[2].iov_len
         cdef char name[LONGEST_NAME + 1]
         cdef iovec *pieces
         cdef uint8_t *scratch
         cdef tuple known, syntaxes
-        cdef bytes prefix
         cdef int target
         syntaxes = <tuple>self._contexts.get(self._context)
         if syntaxes is None or octets == 0 or (depot._most_octets and octets > depot._most_octets) or not self._answer_fits():
             return False
         if not depot._preserving:
-            header = self._find(syntaxes, first, first_size)
+            header = depot._find(syntaxes, first, first_size, octets, self._class, self._class_size, self._instance, self._instance_size)
             if header is None:
                 return False
         known = self._about()
-        prefix = <bytes>known[0]
-        name_size = PyBytes_GET_SIZE(prefix) + self._instance_size + PyBytes_GET_SIZE(depot._extension)
-        if name_size > LONGEST_NAME:
+        if put_name(name, <bytes>known[0], self._instance, self._instance_size, depot._extension) == 0:
             return False
         if self._sorts:
             target = self._place_fd
@@ -591,14 +623,11 @@ cdef class Lane:
             target = depot._fd
         else:
             return False
-        memcpy(put(put(<uint8_t *>name, PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix)), self._instance,
-                   self._instance_size), PyBytes_AS_STRING(depot._extension), PyBytes_GET_SIZE(depot._extension))
-        name[name_size] = 0
         if header is not None and len(depot._scratch) < LONGEST_HEAD + header.out_size:
             depot._scratch = bytearray(LONGEST_HEAD + header.out_size)
         scratch = <uint8_t *>depot._scratch
         if depot._files:
-            head = self._head(scratch, known)
+            head = put_head(scratch, known, self._instance, self._instance_size)
             if head == 0:
                 return False
         pieces = self._depot._pieces
@@ -624,22 +653,6 @@ cdef class Lane:
         self._answer(answers)
         return True
 
-    cdef Header _find(self, tuple syntaxes, const uint8_t *buf, Py_ssize_t size):
-        """Return what is known of a data set that is built like one before, and ends where that did; else None."""
-        cdef Header header
-        cdef Py_ssize_t index = 0
-        shapes = self._depot._shapes
-        for shape in shapes.recent(syntaxes):
-            header = <Header>shape.compiled
-            if (header.complete and header.size <= size and header.size + header.value_octets == self._octets
-                    and header._equals(buf)):
-                if not header._names(buf, self._class, self._class_size, self._instance, self._instance_size):
-                    return None
-                shapes.met(syntaxes, index)
-                return header
-            index += 1
-        return None
-
     cdef tuple _about(self):
         """Return what is known of the context's objects of this SOP class."""
         key = (self._context, <bytes>PyBytes_FromStringAndSize(<const char *>self._class, self._class_size))
@@ -649,25 +662,6 @@ cdef class Lane:
                 self._known.clear()
             known = self._known[key] = self._describe(*key)
         return <tuple>known
-
-    cdef Py_ssize_t _head(self, uint8_t *out, tuple known) noexcept:
-        """Write preamble and group 0002 (PS3.10 §7.1); return the octets, 0 where they are unusually many."""
-        cdef bytes before = <bytes>known[1]
-        cdef bytes behind = <bytes>known[2]
-        cdef Py_ssize_t padded = self._instance_size + (self._instance_size & 1)
-        cdef Py_ssize_t group = PyBytes_GET_SIZE(before) + 8 + padded + PyBytes_GET_SIZE(behind)
-        cdef uint8_t *at = out
-        if group + 144 > LONGEST_HEAD:
-            return 0
-        memset(at, 0, 128)
-        at = put(at + 128, b"DICM\x02\x00\x00\x00UL\x04\x00", 12)
-        at = put32(at, <uint32_t>group)
-        at = put(at, PyBytes_AS_STRING(before), PyBytes_GET_SIZE(before))
-        at = put(at, b"\x02\x00\x03\x00UI", 6)
-        at = put16(at, <uint32_t>padded)
-        at = put_uid(at, self._instance, self._instance_size)
-        put(at, PyBytes_AS_STRING(behind), PyBytes_GET_SIZE(behind))
-        return group + 144
 
     cdef Py_ssize_t _answer_size(self) noexcept:
         return 68 + self._class_size + (self._class_size & 1) + self._instance_size + (self._instance_size & 1)
@@ -713,6 +707,37 @@ cdef Py_ssize_t uid_size(const uint8_t *uid, Py_ssize_t size) noexcept:
     return size if digits else 0
 
 
+cdef Py_ssize_t put_head(uint8_t *out, tuple known, const uint8_t *instance, Py_ssize_t size) noexcept:
+    """Write preamble and group 0002 (PS3.10 §7.1); return the octets, 0 where they are unusually many."""
+    cdef bytes before = <bytes>known[1]
+    cdef bytes behind = <bytes>known[2]
+    cdef Py_ssize_t padded = size + (size & 1)
+    cdef Py_ssize_t group = PyBytes_GET_SIZE(before) + 8 + padded + PyBytes_GET_SIZE(behind)
+    cdef uint8_t *at = out
+    if group + 144 > LONGEST_HEAD:
+        return 0
+    memset(at, 0, 128)
+    at = put(at + 128, b"DICM\x02\x00\x00\x00UL\x04\x00", 12)
+    at = put32(at, <uint32_t>group)
+    at = put(at, PyBytes_AS_STRING(before), PyBytes_GET_SIZE(before))
+    at = put(at, b"\x02\x00\x03\x00UI", 6)
+    at = put16(at, <uint32_t>padded)
+    at = put_uid(at, instance, size)
+    put(at, PyBytes_AS_STRING(behind), PyBytes_GET_SIZE(behind))
+    return group + 144
+
+
+cdef Py_ssize_t put_name(char *out, bytes prefix, const uint8_t *instance, Py_ssize_t size, bytes extension) noexcept:
+    """Write the name of a file and a NUL; return its octets, 0 where they are too many."""
+    cdef Py_ssize_t octets = PyBytes_GET_SIZE(prefix) + size + PyBytes_GET_SIZE(extension)
+    if octets > LONGEST_NAME:
+        return 0
+    memcpy(put(put(<uint8_t *>out, PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix)), instance, size),
+           PyBytes_AS_STRING(extension), PyBytes_GET_SIZE(extension))
+    out[octets] = 0
+    return octets
+
+
 cdef uint8_t *put_uid(uint8_t *at, const uint8_t *uid, Py_ssize_t size) noexcept:
     """Append a UID, padded with NUL to even length."""
     memcpy(at, uid, size)
@@ -722,4 +747,5 @@ cdef uint8_t *put_uid(uint8_t *at, const uint8_t *uid, Py_ssize_t size) noexcept
     return at + size
 
 
+include "_files.pxi"
 include "_walk.pxi"

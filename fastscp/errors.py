@@ -15,13 +15,15 @@ class FastscpError(Exception):
 class UsageError(FastscpError):
     """The command line or a configuration file is wrong; the process ends with ``exit_status``.
 
-    ``option`` is the long flag of the option to blame, where that is not known from whom it was raised by.
+    ``option`` is the long flag of the option to blame, where that is not known from whom it was raised by; ``value`` says
+    which of several is meant.
     """
 
-    def __init__(self, message: str, exit_status: int = 1, *, option: str = "") -> None:
+    def __init__(self, message: str, exit_status: int = 1, *, option: str = "", value: str = "") -> None:
         super().__init__(message)
         self.exit_status = exit_status
         self.option = option
+        self.value = value
 
 
 class PeerError(FastscpError):

@@ -38,7 +38,7 @@ def loads(octets: bytes | bytearray | memoryview) -> Any:
 
 def safe(text: str) -> str:
     """Return a text that can be encoded in UTF-8; ``meant`` undoes it."""
-    return text.translate(_SAFE)
+    return text if text.isascii() else text.translate(_SAFE)
 
 
 def meant(text: str) -> str:

@@ -26,6 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import perf  # noqa: F401 - says what is missing
 from perf import paced
 from perf.measure import why_no_calls
 from perf.peers import BEFORE, PEERS, why_not

@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import perf  # noqa: F401 - says what is missing
 from perf.report import Report, Round, median, ratio
 from perf.rows import Row
 from perf.running import Running, Traffic

@@ -24,6 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import perf  # noqa: F401 - says what is missing
 from fastscp.dicom import filemeta
 from perf.loads import UID_OCTETS, Load, instance_uid
 from perf.loads import load as encoded
@@ -97,7 +98,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--objects", type=int, help="of each load (default: 4000, of large ones 1000)")
+    parser.add_argument("--objects", type=int, help="of each load (default: 20000, of large ones 4000)")
     parser.add_argument("--loads", default="sr,mr,ct", help="names of perf/loads.py")
     parser.add_argument("--directory", default="/dev/shm")
     parser.add_argument("--json", help="write the figures to this file")
@@ -105,7 +106,7 @@ def main() -> None:
     print("| load | what | objects/s | / cp -r | / network |\n| --- | --- | ---: | ---: | ---: |")
     figures = {}
     for load in map(encoded, arguments.loads.lower().split(",")):
-        count = arguments.objects or (1000 if len(load.data_set) > 100_000 else 4000)
+        count = arguments.objects or (4000 if len(load.data_set) > 100_000 else 20_000)
         figures[load.name] = found = measure(load, count, arguments.rounds, arguments.directory)
         for name, rate in found.items():
             network = found["network -su" if "-su" in name else "network"]

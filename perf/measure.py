@@ -58,6 +58,11 @@ def cpu_seconds(keeper: psutil.Process, title: str = "") -> float:
     return total
 
 
+def whole_cpu_seconds(process: psutil.Process) -> float:
+    """Return the CPU time of a process and of everything below it."""
+    return _own_seconds(process.pid) + cpu_seconds(process)
+
+
 def settled_cpu(keeper: psutil.Process) -> float:
     """Return the tree's CPU time once it stopped rising (children being reaped)."""
     last = cpu_seconds(keeper)

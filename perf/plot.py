@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import perf  # noqa: F401 - says what is missing
 from perf.report import FIGURES, Report, ratio
 
 _LEFT, _UNIT, _MOST = 230, 180, 3.0

@@ -30,6 +30,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import perf  # noqa: F401 - says what is missing
+
 _SERVE = "--serve"  #: first word of the command line of a service that profiles itself
 _DIRECTORY = "FASTSCP_PROFILES"
 

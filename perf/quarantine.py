@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import perf  # noqa: F401 - says what is missing
 from fastscp.dicom.options import OutputOptions
 from fastscp.dicom.rewriter import Shapes
 from fastscp.dimse.command import C_STORE_RQ, Command

@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import perf  # noqa: F401 - says what is missing
 from fastscp.blast.plan import Checks, Plan, Target
 from fastscp.blast.result import Result
 from fastscp.blast.run import run

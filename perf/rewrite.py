@@ -24,6 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import perf  # noqa: F401 - says what is missing
 from fastscp.cli.conv import parse
 from fastscp.dicom.filesink import FileSink
 from fastscp.dicom.rewriter import Rewriter, Shapes

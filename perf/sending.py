@@ -50,16 +50,20 @@ def templates_of(loads: Sequence[Load]) -> tuple[Template, ...]:
     return lengthened([template(item.sop_class, EXPLICIT_LE, item.data_set) for item in loads])
 
 
-def send(target: Target, templates: Sequence[Template], *, senders: int, each: int, per_association: int = 0) -> Sent:
-    """Have every sender send so many objects of a study of its own, the templates in turn. Raises RuntimeError when one is not stored."""
+def send(target: Target, templates: Sequence[Template], *, senders: int, each: int, per_association: int = 0, studies: int = 0) -> Sent:
+    """Have every sender send so many objects of a study of its own, the templates in turn. Raises RuntimeError when one is not stored.
+
+    With ``studies`` there are so many, of ``each`` objects; with ``per_association`` less than that one study goes over several.
+    """
+    count = studies or senders
     plan = blast.Plan(
-        blast.Target(target.host, target.port, "BENCH", tls=blast.TLSKeys() if target.tls else None), studies=senders, objects=each,
+        blast.Target(target.host, target.port, "BENCH", tls=blast.TLSKeys() if target.tls else None), studies=count, objects=each,
         associations=senders, processes=senders, per_association=per_association or None, timeout_s=_TIMEOUT_S)
-    order = Order(senders, 1, each, senders, plan.per_association)
+    order = Order(count, 1, each, senders, plan.per_association)
     result = Crew(plan, resolved(plan.target), Ammunition(plan, templates, order, new_run()), target.enter).work(Silent())
-    if not result.good or result.book.objects != senders * each:
+    if not result.good or result.book.objects != count * each:
         failures = {**result.book.failed_objects, **result.book.failed_associations}
-        raise RuntimeError(f"{result.book.objects} of {senders * each} objects were stored: {failures}")
+        raise RuntimeError(f"{result.book.objects} of {count * each} objects were stored: {failures}")
     return Sent(result.seconds, result.book.latency.quantile_ms(0.5), result.book.latency.quantile_ms(0.99))
 
 

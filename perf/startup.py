@@ -21,9 +21,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import perf  # noqa: F401 - says what is missing
+
+# isort: split
+import psutil
 
 from perf.peers import PEERS, ROOT, command
 from perf.report import machine

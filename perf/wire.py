@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import perf  # noqa: F401 - says what is missing
 from fastscp.config.negotiation import standard_policy
 from fastscp.dimse.provider import Provider
 from fastscp.ul.answers import Answers

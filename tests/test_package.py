@@ -96,9 +96,9 @@ def test_wheel_holds_the_package_and_nothing_else_of_the_tree(wheel: zipfile.Zip
 def test_wheel_installs_manual_pages_completions_units_and_examples(wheel: zipfile.ZipFile) -> None:
     installed = {name.removeprefix(f"{DATA}/"): name for name in wheel.namelist() if name.startswith(DATA)}
     assert set(installed) == {
-        *(f"man/man1/{name}.1" for name in ("fastscp", "fastscp-blast", "fastscp-conv", "fastscp-events", "fastscp-index", "fastscp-ingest", "fastscp-studies", "fastscp-top")),
-        *(f"bash-completion/completions/{name}" for name in ("fastscp", "fastscp-blast", "fastscp-events", "fastscp-index", "fastscp-ingest", "fastscp-studies", "fastscp-top")),
-        *(f"zsh/site-functions/_{name}" for name in ("fastscp", "fastscp-blast", "fastscp-events", "fastscp-index", "fastscp-ingest", "fastscp-studies", "fastscp-top")),
+        *(f"man/man1/{name}.1" for name in ("fastscp", "fastscp-blast", "fastscp-conv", "fastscp-events", "fastscp-index", "fastscp-ingest", "fastscp-relay", "fastscp-studies", "fastscp-top")),
+        *(f"bash-completion/completions/{name}" for name in ("fastscp", "fastscp-blast", "fastscp-events", "fastscp-index", "fastscp-ingest", "fastscp-relay", "fastscp-studies", "fastscp-top")),
+        *(f"zsh/site-functions/_{name}" for name in ("fastscp", "fastscp-blast", "fastscp-events", "fastscp-index", "fastscp-ingest", "fastscp-relay", "fastscp-studies", "fastscp-top")),
         *(f"doc/fastscp/{name}" for name in sources(ROOT / "docs", "examples/**/*"))}
     assert wheel.read(installed["man/man1/fastscp-conv.1"]) == (ROOT / "docs" / "fastscp-conv.1").read_bytes()
 

@@ -1,12 +1,13 @@
 """The monitor process, which serves the metrics, as the acceptor process has it: one more child that is replaced when it dies.
 
-Strategy: what it shows is in memory that everybody counts in, so there is nothing to tell it. It ends with its channel:
-it accepts nothing more then, and finishes what it has begun.
+Strategy: what it shows is in memory that everybody counts in; it is told what a reload has changed, and no more. It ends with its
+channel: it accepts nothing more then, and finishes what it has begun.
 Invariant: the service never waits for it, and ends without it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable, Iterable
 
@@ -50,6 +51,12 @@ class Monitoring:
         self.pid = 0
         self.close()
         return True
+
+    def renew(self) -> None:
+        """Tell it what a reload has changed; one that dies meanwhile is followed by one that knows."""
+        if self._monitor is not None and self._channel is not None:
+            with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+                self._channel.send(self._monitor.news())
 
     def rest(self, *, on: bool) -> None:
         """Leave it to a successor, which listens at the same socket, or no more."""

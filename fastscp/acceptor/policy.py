@@ -57,6 +57,7 @@ class Monitor:
 
     listener: socket.socket
     run: Callable[[socket.socket, socket.socket, Heartbeat], int]  #: with a channel that ends with this process, and the listener
+    news: Callable[[], bytes]  #: what one that runs is told after a reload, by the channel
 
 
 @dataclass(frozen=True)

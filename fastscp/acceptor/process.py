@@ -324,7 +324,7 @@ class AcceptorProcess:
             _log.error("not reloaded, what was in force stays: %s", error)
         self._supervisor.coordination.reload(rules)
         self._succession.reload_successor()
-        self._supervisor.renewal.begin()
+        self._supervisor.renew()
 
     def _renewed(self) -> None:
         if self._succession.our_turn:

@@ -99,6 +99,11 @@ class Supervisor:
         """Start the monitor, where there is to be one, as soon as the system has what it needs."""
         self._attempt(_MONITOR, self.monitoring.start, lambda: self.monitoring.missing)
 
+    def renew(self) -> None:
+        """Replace the workers, and tell the monitor, after a reload."""
+        self.renewal.begin()
+        self.monitoring.renew()
+
     def launch_worker(self, index: int) -> None:
         """Start worker ``index`` as soon as the system has what it needs."""
         self._attempt(index, lambda: self.start_worker(index), lambda: self._replacing)

@@ -1,4 +1,4 @@
-"""The command line of the programs that have a few commands and options: fastscp-studies, fastscp-index.
+"""The command line of the programs that have a few commands and options (fastscp-studies), or options alone (fastscp-events).
 
     fastscp-index -od /data/in find 1.2.3
 
@@ -7,7 +7,7 @@ A program has two tables: commands, as (name, its parameters, help), and options
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -52,6 +52,38 @@ def help_text(program: str, parameters: str, commands: Commands, options: Option
     lines += ["", "options:"]
     lines += [f"  {short:5} {f'{long} {argument}':30} {text}" for short, long, argument, text in options]
     return "\n".join(lines) + "\n"
+
+
+def options_help_text(program: str, options: Options) -> str:
+    """Return what ``--help`` prints of a program without commands."""
+    lines = [version_text(program), f"usage: {program} [options]", "", "options:"]
+    lines += [f"  {short:5} {f'{long} {argument}':30} {text}" for short, long, argument, text in options]
+    return "\n".join(lines) + "\n"
+
+
+def read_options(arguments: Sequence[str], options: Options) -> dict[str, str]:
+    """Return the options by their long flags, of a program without commands. Raises UsageError."""
+    takes = {long: argument for _, long, argument, _ in options}
+    settings: dict[str, str] = {}
+    rest = iter(arguments)
+    for word in rest:
+        if word not in takes:
+            raise UsageError(f"unknown option {word}" if word.startswith("-") else f"{word} is not expected")
+        value = next(rest, None) if takes[word] else ""
+        if value is None:
+            raise UsageError(f"{word} needs a {takes[word]}")
+        settings[word] = value
+    return settings
+
+
+def number_of(settings: Mapping[str, str], option: str, least: int = 0) -> int | None:
+    """Return a number that was given, None where none was. Raises UsageError."""
+    text = settings.get(option)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < len(str(1 << 63)) and int(text) >= least):
+        raise UsageError(f"Invalid value for option {option}: {text}")
+    return int(text)
 
 
 def read(arguments: Sequence[str], commands: Commands, options: Options) -> Line:

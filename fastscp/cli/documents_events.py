@@ -1,7 +1,8 @@
-"""What is written from the table of ``fastscp-events``: manual page and completion."""
+"""What is written from the table of ``fastscp-events``: manual page and completion; and how that is made of any table of options."""
 
 from __future__ import annotations
 
+from fastscp.cli.commands import Options
 from fastscp.cli.documents import beginning, entry, lists, roff, see_also
 from fastscp.cli.events import OPTIONS
 
@@ -24,25 +25,36 @@ def events_manual_page() -> str:
         ".SH OPTIONS",
         *(line for short, long, argument, text in OPTIONS for line in entry((short, long), "B", argument, text)),
         *lists((("ENVIRONMENT", _ENVIRONMENT), ("EXIT STATUS", _EXIT_STATUS))),
-        *see_also("fastscp (1)", "fastscp-studies (1)"),
+        *see_also("fastscp (1)", "fastscp-relay (1)", "fastscp-studies (1)"),
     ]) + "\n"
 
 
 def events_bash_completion() -> str:
     """Return the completion script for bash."""
-    flags = " ".join(flag for short, long, _, _ in OPTIONS for flag in (short, long) if flag)
-    return "\n".join([
-        _WRITTEN,
-        "_fastscp_events() {",
-        f"    mapfile -t COMPREPLY < <(compgen -W '{flags}' -- \"${{COMP_WORDS[COMP_CWORD]}}\")",
-        "}",
-        "complete -F _fastscp_events fastscp-events",
-        "",
-    ])
+    return flags_bash_completion("fastscp-events", OPTIONS)
 
 
 def events_zsh_completion() -> str:
     """Return the completion script for zsh."""
-    options = [f"    '{flag}[{text}]{f':{argument}:' if argument else ''}'"
-               for short, long, argument, text in OPTIONS for flag in (short, long) if flag]
-    return "\n".join(["#compdef fastscp-events", _WRITTEN, "_arguments \\", " \\\n".join(options), ""])
+    return flags_zsh_completion("fastscp-events", OPTIONS)
+
+
+def flags_bash_completion(program: str, options: Options) -> str:
+    """Return the completion script for bash of a program that has options alone."""
+    flags = " ".join(flag for short, long, _, _ in options for flag in (short, long) if flag)
+    function = f"_{program.replace('-', '_')}"
+    return "\n".join([
+        _WRITTEN,
+        f"{function}() {{",
+        f"    mapfile -t COMPREPLY < <(compgen -W '{flags}' -- \"${{COMP_WORDS[COMP_CWORD]}}\")",
+        "}",
+        f"complete -F {function} {program}",
+        "",
+    ])
+
+
+def flags_zsh_completion(program: str, options: Options) -> str:
+    """Return the completion script for zsh of a program that has options alone."""
+    lines = [f"    '{flag}[{text}]{f':{argument}:' if argument else ''}'"
+             for short, long, argument, text in options for flag in (short, long) if flag]
+    return "\n".join([f"#compdef {program}", _WRITTEN, "_arguments \\", " \\\n".join(lines), ""])

@@ -8,16 +8,18 @@ It prints one JSON object a line. Exit status 0, or 1 with a message.
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from fastscp.cli.build_fleet import check_url
-from fastscp.cli.commands import Options, version_text
+from fastscp.cli.commands import Options, number_of, options_help_text, read_options, version_text
 from fastscp.cli.output import write
 from fastscp.errors import FastscpError, UsageError
 
+_TIME: Final = re.compile(r"([1-9][0-9]{0,4})([hd])", re.ASCII)
 _VARIABLE: Final = "FASTSCP_STATE"
 #: short flag, long flag, argument, help
 OPTIONS: Final[Options] = (
@@ -29,6 +31,9 @@ OPTIONS: Final[Options] = (
     ("", "--consumer", "name", "confirm what was printed under this name, and begin there the next time"),
     ("", "--positions", "", "list the consumers and up to where each has confirmed, and exit"),
     ("", "--migrate", "", "bring the tables of the database to this version's, and exit"),
+    ("", "--maintain", "", "have what is old go, and exit; as the owner of the tables"),
+    ("", "--keep", "time", "with --maintain: keep events for so long (30d, 12h)"),
+    ("", "--keep-studies", "time", "with --maintain: keep studies and the places of their objects for so long after their end"),
 )
 
 
@@ -41,42 +46,37 @@ class Wanted:
     position: int | None
     consumer: str
     instead: str  #: what is to be done and nothing else: a flag, "" where events are read
+    keep_s: int | None = None  #: events
+    keep_studies_s: int | None = None
 
 
 def parse(arguments: Sequence[str]) -> Wanted:
     """Return what is wanted. Raises UsageError."""
-    takes = {long: argument for _, long, argument, _ in OPTIONS}
-    settings: dict[str, str] = {}
-    rest = iter(arguments)
-    for word in rest:
-        if word not in takes:
-            raise UsageError(f"unknown option {word}" if word.startswith("-") else f"{word} is not expected")
-        value = next(rest, None) if takes[word] else ""
-        if value is None:
-            raise UsageError(f"{word} needs a {takes[word]}")
-        settings[word] = value
+    settings = read_options(arguments, OPTIONS)
     url = settings.get("--state") or os.environ.get(_VARIABLE, "")
     if not url:
         raise UsageError(f"--state or ${_VARIABLE} is needed")
     check_url(url)
-    start = settings.get("--from")
-    if start is not None and not (start.isascii() and start.isdigit()):
-        raise UsageError(f"Invalid value for option --from: {start}")
-    return Wanted(url, "--follow" in settings, None if start is None else int(start), settings.get("--consumer", ""),
-                  next((flag for flag in ("--migrate", "--positions") if flag in settings), ""))
+    instead = next((flag for flag in ("--migrate", "--maintain", "--positions") if flag in settings), "")
+    keep = {flag: _seconds(settings, flag) for flag in ("--keep", "--keep-studies") if flag in settings}
+    if bool(keep) != (instead == "--maintain"):
+        raise UsageError("--maintain needs --keep or --keep-studies, and these need it")
+    return Wanted(url, "--follow" in settings, number_of(settings, "--from"), settings.get("--consumer", ""), instead, keep.get("--keep"),
+                  keep.get("--keep-studies"))
 
 
-def _help() -> str:
-    lines = [version_text("fastscp-events"), "usage: fastscp-events [options]", "", "options:"]
-    lines += [f"  {short:5} {f'{long} {argument}':30} {text}" for short, long, argument, text in OPTIONS]
-    return "\n".join(lines) + "\n"
+def _seconds(settings: Mapping[str, str], option: str) -> int:
+    found = _TIME.fullmatch(settings[option])
+    if found is None:
+        raise UsageError(f"Invalid value for option {option}: {settings[option]}")
+    return int(found[1]) * {"h": 3600, "d": 86400}[found[2]]
 
 
 def run(arguments: Sequence[str]) -> int:
     """Do what is asked for; return the exit status. Raises FastscpError."""
     nothing = not arguments and _VARIABLE not in os.environ
     if nothing or not {"-h", "--help"}.isdisjoint(arguments):
-        return write(1, _help())
+        return write(1, options_help_text("fastscp-events", OPTIONS))
     if "--version" in arguments:
         return write(1, version_text("fastscp-events"))
     wanted = parse(arguments)
@@ -84,9 +84,26 @@ def run(arguments: Sequence[str]) -> int:
 
     if wanted.instead == "--migrate":
         return write(1, f"{following.bring_up_to_date(wanted.url)} steps\n")
+    if wanted.instead == "--maintain":
+        return _maintain(wanted)
     if wanted.instead == "--positions":
         return write(1, "".join(f"{name}  {position}\n" for name, position in following.positions(wanted.url)))
     return following.follow(wanted.url, wanted.consumer, wanted.position, _print, on=wanted.follow, said=_warn)
+
+
+def _maintain(wanted: Wanted) -> int:
+    from fastscp.fleet.database import Database, migrate  # noqa: PLC0415 - needs fastscp[fleet], which help does not
+    from fastscp.fleet.retention import maintain  # noqa: PLC0415 - likewise
+
+    database = Database(wanted.url, "fastscp-events", opened=migrate)
+    try:
+        kept = maintain(database, wanted.keep_s, wanted.keep_studies_s)
+    finally:
+        database.close()
+    for consumer in kept.waiting:
+        _warn(f"events stay for consumer {consumer}, which has not confirmed them")
+    begun = ", a new one begun" if kept.cut else ""
+    return write(1, f"partitions: {kept.dropped} dropped{begun}; studies: {kept.studies} forgotten\n")
 
 
 def _print(lines: bytes) -> int | None:

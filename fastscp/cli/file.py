@@ -29,6 +29,7 @@ from fastscp.errors import UsageError
 PORT, SENDER, UNMATCHED, PEER = "port", "sender", "unmatched", "commitment-peer"
 _PEER_KEYS = {"aet": str, "host": str, "port": int, "tls": bool}
 NAME, ACCEPT, CALLING, CALLED, NETWORK = "name", "accept", "calling-aet", "called-aet", "network"
+_LAST_PORT = 65535
 _SIZES = frozenset({Kind.SIZE, Kind.SHARE})
 _LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 #: no blank at an end, nothing that could be taken for more than a name in a log line or a file name
@@ -107,6 +108,8 @@ class _Reader:
     def _port(self, value: Any) -> str:
         if type(value) is not int:
             raise self._mistake(("", 0, PORT), "an integer is wanted")
+        if not 1 <= value <= _LAST_PORT:
+            raise self._mistake(("", 0, PORT), f"a number from 1 to {_LAST_PORT} is wanted")
         return str(value)
 
     # -- options ----------------------------------------------------------------------------------

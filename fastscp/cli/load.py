@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fastscp.cli.check import check, check_logging, check_parameters, located
 from fastscp.cli.file import File, Section, read_file
 from fastscp.cli.layers import over
-from fastscp.cli.parse import CommandLine
+from fastscp.cli.parse import CommandLine, Occurrence
 from fastscp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,8 +58,10 @@ def configuration(loaded: Loaded, *, verbose: bool) -> Config:
             if str(error).startswith(section.source.rpartition(":")[0]):
                 raise
             raise UsageError(f"{section.source}: section {section.name}: {error}", error.exit_status) from error
-        limits = [one.values[0] for one in section.occurrences if one.option.long == _LIMIT]
-        senders.append(Sender(section.name, section.conditions, section.accept, int(limits[0]) if limits else None))
+        limits = [one for one in section.occurrences if one.option.long == _LIMIT]
+        if limits and line.has("--inetd"):
+            raise located(UsageError("not allowed with --inetd, a process knows of no others"), limits[0])
+        senders.append(Sender(section.name, section.conditions, section.accept, int(limits[0].values[0]) if limits else None))
         by_sender[section.name] = own
     return replace(config, senders=Senders(tuple(senders), loaded.file.accepts_unmatched), by_sender=by_sender)
 
@@ -72,21 +74,28 @@ def _built(line: CommandLine) -> Config:
         config = build(line)
         Commands(config.hooks, ignore=config.store.ignore)  # refuses placeholders that no quoting makes safe
     except UsageError as error:
-        raise located(error, line.given(error.option) if error.option else None) from error
+        raise located(error, _to_blame(line, error) if error.option else None) from error
     return config
 
 
-def complain(config: Config) -> None:
+def _to_blame(line: CommandLine, error: UsageError) -> Occurrence | None:
+    """Return the occurrence that an error is about: the one with its value, else the one that counts."""
+    of_value = [one for one in line.occurrences if one.option.long == error.option and one.values[:1] == (error.value,)]
+    return of_value[-1] if of_value else line.given(error.option)
+
+
+def complain(config: Config, loaded: Loaded) -> None:
     """Raise UsageError for what the service could not begin with, or a section not be served with."""
     from fastscp.cli.startup import complaint  # noqa: PLC0415 - not needed for --help
 
     reason = complaint(config.network, config.store, config.study, config.hooks)
     if reason:
         raise UsageError(reason)
-    for name, own in config.by_sender.items():
+    for section, _ in loaded.sections:
+        own = config.by_sender[section.name]
         reason = complaint(own.network, own.store, own.study, own.hooks)
         if reason:
-            raise UsageError(f"section {name}: {reason}")
+            raise UsageError(f"{section.source}: section {section.name}: {reason}")
 
 
 def configured_again(given: CommandLine, *, verbose: bool) -> Config:
@@ -96,7 +105,7 @@ def configured_again(given: CommandLine, *, verbose: bool) -> Config:
     check_logging(loaded.line)
     check(loaded.line, verbose=verbose)
     config = configuration(loaded, verbose=verbose)
-    complain(config)
+    complain(config, loaded)
     return config
 
 

@@ -76,7 +76,9 @@ def _start(loaded: Loaded) -> int:
     from fastscp.cli.build import log_policy  # noqa: PLC0415 - likewise
     from fastscp.cli.load import complain, configuration, configured_again  # noqa: PLC0415 - likewise
     from fastscp.log import configure, names  # noqa: PLC0415 - not needed for --help
+    from fastscp.service.early import ignore_orders  # noqa: PLC0415 - likewise
 
+    ignore_orders()
     line = loaded.line
     configure(log_policy(line))
     root = logging.getLogger()
@@ -92,7 +94,7 @@ def _start(loaded: Loaded) -> int:
     logger.debug("%s\n", IDENTIFICATION)
     try:
         config = configuration(loaded, verbose=verbose)
-        complain(config)
+        complain(config, loaded)
     except UsageError as error:
         logger.critical("%s", error)
         return error.exit_status

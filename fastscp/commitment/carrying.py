@@ -46,11 +46,11 @@ class World:
 
 
 class Carrier:
-    """The requests in ``directory``."""
+    """The requests in ``directory``, which are carried out by ``policy``; that may change."""
 
     def __init__(self, directory: Path, policy: CommitmentPolicy, world: World, *, durable: bool = False) -> None:
         self._directory = directory
-        self._policy = policy
+        self.policy = policy
         self._find = world.find
         self._secure = world.secure
         self._tell = world.tell
@@ -91,7 +91,7 @@ class Carrier:
         now = self._wall()
         if pending.result is None:
             result, may_come = judge(pending.action, self._find, self._secure, self._committed.get(pending.path, ()))
-            if may_come and now < pending.received + self._policy.wait_s:
+            if may_come and now < pending.received + self.policy.wait_s:
                 self._committed[pending.path] = result.committed
                 return LOOK_AGAIN_S
             self._committed.pop(pending.path, None)
@@ -118,7 +118,7 @@ class Carrier:
 
     def _try(self, pending: Pending, result: Result, now: float) -> float | None:
         """Tell the requestor on an association of ours."""
-        peer = self._policy.peer(pending.calling_aet)
+        peer = self.policy.peer(pending.calling_aet)
         if peer is None:
             return self._later(pending, "no address is configured for it", now)
         try:
@@ -130,10 +130,10 @@ class Carrier:
 
     def _later(self, pending: Pending, why: str, now: float) -> float | None:
         """Try again after a pause that grows, or give up."""
-        pause_s = min(self._policy.retry_pause_s * float(1 << min(pending.attempts, 30)), LONGEST_PAUSE_S)
+        pause_s = min(self.policy.retry_pause_s * float(1 << min(pending.attempts, 30)), LONGEST_PAUSE_S)
         pending.attempts += 1
         what = f"{printable(pending.calling_aet)} cannot be told of transaction {pending.action.transaction_uid}: {why}"
-        if now + pause_s > pending.received + self._policy.give_up_s:
+        if now + pause_s > pending.received + self.policy.give_up_s:
             _log.error("%s; giving up after %d tries", what, pending.attempts)
             pending.path.unlink(missing_ok=True)
             return None

@@ -55,7 +55,7 @@ class Lookup:
         if not self._file.exists():
             return
         try:
-            with closing(sqlite3.connect(f"file:{quote(os.fspath(self._file))}?mode=ro", uri=True)) as connection:
+            with closing(sqlite3.connect(f"file:{quote(os.fsencode(self._file))}?mode=ro", uri=True)) as connection:
                 for instance, sop_class, directory, file, size, sha256, stored in connection.execute(query, values):
                     yield Entry(instance, sop_class, jsontext.meant(directory), jsontext.meant(file), size, sha256, stored)
         except sqlite3.Error as error:

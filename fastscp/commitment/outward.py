@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import io
 import ssl
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastscp.commitment.messages import Result, encode_result
 from fastscp.commitment.policy import SOP_CLASS, SOP_INSTANCE, CommitmentPeer
@@ -26,12 +27,15 @@ class NotToldError(FastscpError):
     """The requestor does not know the result; the text says why."""
 
 
-class Credentials(Protocol):
-    """How we present ourselves with TLS, and whom we trust (``config.network.TLSPolicy``)."""
+@dataclass(frozen=True)
+class Credentials:
+    """How we present ourselves with TLS, and whom we trust: PEM files, and directories of openssl-rehash(1)."""
 
-    certificate_file: str
-    private_key_file: str
-    ca_files: tuple[str, ...]
+    certificate_file: str = ""
+    private_key_file: str = ""
+    password: str | None = None  #: of the key; it is never asked for
+    ca_files: tuple[str, ...] = ()
+    ca_directories: tuple[str, ...] = ()
 
 
 def tell(peer: CommitmentPeer, our_title: str, result: Result, tls: ssl.SSLContext | None) -> None:
@@ -67,17 +71,20 @@ def _report(association: Association, result: Result) -> None:
         raise NotToldError(f"it answers the N-EVENT-REPORT with status {status.Status:04X}")
 
 
-def context_for(certificate_file: str, private_key_file: str, ca_files: tuple[str, ...]) -> ssl.SSLContext:
+def context_for(credentials: Credentials) -> ssl.SSLContext:
     """Return the TLS context of an association of ours. Raises OSError for files that cannot be used.
 
-    Without a certificate of an authority nobody's certificate is verified, as with ``-ic``.
+    Without an authority nobody's certificate is verified, as with ``-ic``.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    if not ca_files:
+    if not credentials.ca_files and not credentials.ca_directories:
         context.verify_mode = ssl.CERT_NONE
-    for file in ca_files:
-        context.load_verify_locations(file)
-    if certificate_file:
-        context.load_cert_chain(certificate_file, private_key_file)
+    for file in credentials.ca_files:
+        context.load_verify_locations(cafile=file)
+    for directory in credentials.ca_directories:
+        context.load_verify_locations(capath=directory)
+    if credentials.certificate_file:
+        password = credentials.password or ""
+        context.load_cert_chain(credentials.certificate_file, credentials.private_key_file, password=lambda: password)
     return context

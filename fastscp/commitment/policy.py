@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fastscp.dicom.uids import STORAGE_COMMITMENT
 from fastscp.errors import UsageError
@@ -42,5 +44,11 @@ def commitment_peer(text: str) -> CommitmentPeer:
     """Read ``aet=host:port[,tls]``. Raises UsageError."""
     found = _PEER.fullmatch(text)
     if found is None or not 1 <= int(found["port"]) <= 65535:
-        raise UsageError(f"Invalid value for option --commitment-peer: {text} is not aet=host:port[,tls]")
+        raise UsageError(f"Invalid value for option --commitment-peer: {text} is not aet=host:port[,tls]",
+                         option="--commitment-peer", value=text)
     return CommitmentPeer(found["aet"].strip(), found["host"].strip("[]"), int(found["port"]), found["tls"] is not None)
+
+
+def decoded_policy(fields: Mapping[str, Any]) -> CommitmentPolicy:
+    """Return the policy of whose fields JSON was made."""
+    return CommitmentPolicy(**{**fields, "peers": tuple(CommitmentPeer(**peer) for peer in fields["peers"])})

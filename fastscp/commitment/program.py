@@ -3,7 +3,7 @@
     python -m fastscp.commitment.program DESCRIPTOR
 
 The descriptor is a packet channel to the coordinator. The first packet says what to do (``begin``); ``look``: there is another
-request; ``reported``: how a report on the association of a request ended. It sends ``report``. End of file ends it.
+request; ``policy``: what to go by from now on; ``reported``: how a report on the association of a request ended. It sends ``report``. End of file ends it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from fastscp import jsontext
 from fastscp.commitment.carrying import Carrier, World
 from fastscp.commitment.lookup import Lookup, secure
 from fastscp.commitment.messages import Result
-from fastscp.commitment.outward import NotToldError, context_for, tell
-from fastscp.commitment.policy import CommitmentPeer, CommitmentPolicy
+from fastscp.commitment.outward import Credentials, NotToldError, context_for, tell
+from fastscp.commitment.policy import CommitmentPeer, decoded_policy
 from fastscp.commitment.requests import DIRECTORY
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
@@ -37,7 +36,7 @@ _FAULT_S = 5.0  #: between two tries after a fault of the disk
 def main(descriptor: int) -> int:
     """Carry out what there is; return the exit status."""
     channel = socket.socket(fileno=descriptor)
-    begin = orjson.loads(channel.recv(_PACKET_OCTETS))
+    begin = jsontext.loads(channel.recv(_PACKET_OCTETS))
     logging.basicConfig(stream=sys.stderr, level=begin["level"], format="%(levelname).1s: %(message)s")
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     carrier = carrier_of(begin, channel)
@@ -71,32 +70,32 @@ def _hear(channel: socket.socket, carrier: Carrier) -> bool:
             return False
         if not octets:
             return False
-        packet = orjson.loads(octets)
+        packet = jsontext.loads(octets)
         if packet["kind"] == "reported":
             carrier.reported(packet["file"], packet["status"])
+        elif packet["kind"] == "policy":
+            carrier.policy = decoded_policy(packet["policy"])
 
 
 def carrier_of(begin: dict[str, Any], channel: socket.socket) -> Carrier:
     """Make it of what the coordinator says."""
     directory = Path(begin["directory"])
-    peers = tuple(CommitmentPeer(*peer) for peer in begin["peers"])
-    policy = CommitmentPolicy(peers, begin["wait_s"], begin["retry_pause_s"], begin["give_up_s"])
 
     def tell_peer(peer: CommitmentPeer, our_title: str, result: Result) -> None:
         try:
-            context = context_for(*begin["tls"]) if peer.tls else None
+            context = context_for(Credentials(**begin["tls"])) if peer.tls else None
         except OSError as error:
             raise NotToldError(f"TLS: {error}") from error
         tell(peer, our_title, result, context)
 
     def report(association: str, file: str) -> None:
         try:
-            channel.send(orjson.dumps({"kind": "report", "association": association, "file": file}))
+            channel.send(jsontext.dumps({"kind": "report", "association": association, "file": file}))
         except BlockingIOError:
             _log.debug("the coordinator does not read, the report waits")
 
     world = World(Lookup(directory).find, secure, tell_peer, report, time.time)
-    return Carrier(directory / DIRECTORY, policy, world, durable=begin["durable"])
+    return Carrier(directory / DIRECTORY, decoded_policy(begin["policy"]), world, durable=begin["durable"])
 
 
 if __name__ == "__main__":

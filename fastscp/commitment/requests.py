@@ -77,7 +77,7 @@ def waiting(directory: Path) -> list[Path]:
 
 
 def read(path: Path) -> Pending | None:
-    """Read a request; what is none is logged and removed."""
+    """Read a request. What is none is logged and removed; what cannot be read now is logged, and may be another time."""
     try:
         content = orjson.loads(path.read_bytes())
         action = Action(content["transaction"], tuple(Reference(*pair) for pair in content["references"]))
@@ -88,7 +88,10 @@ def read(path: Path) -> Pending | None:
                        result, content["attempts"], content["next_try"], path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        _log.error("%s cannot be read: %s", path, error.strerror)
+        return None
+    except (ValueError, KeyError, TypeError) as error:
         _log.error("%s is no request for commitment, removed: %s", path, error)
         path.unlink(missing_ok=True)
         return None

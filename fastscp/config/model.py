@@ -111,10 +111,14 @@ class Config:
 
     @property
     def own_directories(self) -> tuple[str, ...]:
-        """Directories of the service itself, for all sections; the durable state has a hidden one where it is given none."""
+        """Directories of the service itself, for all sections; the durable state has a hidden one where it is given none.
+
+        An output directory may lie where another section makes directories of studies.
+        """
         study = self.study
+        outputs = [own.store.output_directory for own in self.every] if self.by_sender else []
         return (*filter(None, (study.state_directory, study.completed_directory, self.store.quarantine)),
-                *(path for own in self.by_sender.values() for path in own.own_directories))
+                *(path for own in self.by_sender.values() for path in own.own_directories), *dict.fromkeys(outputs))
 
     @property
     def own_files(self) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ def renewed(old: Config, new: Config) -> tuple[Config, list[str]]:
     whole = _with(old, new)
     whole = replace(whole, by_sender={name: _with(old, own) for name, own in new.by_sender.items()})
     for what, started, wanted in (("studies", keeps_studies(old), keeps_studies(whole)),
+                                  ("storage commitment", old.commitment is not None, whole.commitment is not None),
                                   ("host names", old.names_wanted, whole.names_wanted)):
         if wanted and not started:
             raise UsageError(f"the service was started without anything that needs {what}: restart it")

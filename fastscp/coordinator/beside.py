@@ -55,6 +55,8 @@ class Beside:
 
     def use(self, rules: AllRules) -> None:
         """Go by other rules from now on."""
+        if self.committing is not None:
+            self.committing.use(rules)
         if self.shipping is not None:
             self.shipping.use(rules)
 

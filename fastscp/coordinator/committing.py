@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from fastscp.commitment import requests
 from fastscp.coordinator.companion import Companion, Start, start_program
 from fastscp.coordinator.index import Index
+from fastscp.coordinator.rules import AllRules
 from fastscp.process import notes
 from fastscp.process.loop import Loop
 
@@ -59,6 +61,13 @@ class Committing:
         else:
             self._companion.tell({"kind": "look"})
         return True
+
+    def use(self, rules: AllRules) -> None:
+        """Go by other rules from now on; where nothing is committed any more what was asked for is told by those that there were."""
+        if rules.commitment is None:
+            return
+        self._begin["policy"] = asdict(rules.commitment)
+        self._companion.tell({"kind": "policy", "policy": self._begin["policy"]})
 
     def _launch(self) -> None:
         self._reap()

@@ -14,8 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
+from fastscp import jsontext
 from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass
 from fastscp.process.loop import IN, Loop, Timer
@@ -72,7 +71,7 @@ class Companion:
         if self._channel is None:
             return False
         try:
-            self._channel.send(orjson.dumps(packet))
+            self._channel.send(jsontext.dumps(packet))
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
             _log.debug("the process for %s does not listen", self._what)
             return False
@@ -89,7 +88,7 @@ class Companion:
             if not octets:
                 self._lost()
                 return
-            self._heard(orjson.loads(octets))
+            self._heard(jsontext.loads(octets))
 
     def leave(self) -> None:
         """Close the channel."""

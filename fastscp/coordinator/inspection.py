@@ -104,7 +104,7 @@ class Inspection:
         try:
             if not path.exists():
                 return []
-            with closing(sqlite3.connect(f"file:{quote(os.fspath(path))}?mode=ro", uri=True)) as connection:
+            with closing(sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True)) as connection:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
                 if version > FORMAT_VERSION:
                     raise ProcessError(f"{path} has format {version}, this program knows {FORMAT_VERSION}")

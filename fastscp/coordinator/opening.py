@@ -8,7 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -62,10 +62,10 @@ def open_committing(config: Config, loop: Loop) -> Committing | None:
     directory = state_path(config.study.state_directory, config.store.output_directory)
     tls = config.network.tls
     return Committing(loop, Index(directory, durable=config.study.durable, wall=time.time), {
-        "kind": "begin", "directory": str(directory.absolute()), "peers": [astuple(peer) for peer in policy.peers],
-        "wait_s": policy.wait_s, "retry_pause_s": policy.retry_pause_s, "give_up_s": policy.give_up_s,
-        "durable": config.study.durable, "level": logging.getLogger(APPLICATION).getEffectiveLevel(),
-        "tls": ("", "", ()) if tls is None else (tls.certificate_file, tls.private_key_file, tls.ca_files)})
+        "kind": "begin", "directory": str(directory.absolute()), "policy": asdict(policy), "durable": config.study.durable, "level": logging.getLogger(APPLICATION).getEffectiveLevel(),
+        "tls": {} if tls is None else {
+            "certificate_file": tls.certificate_file, "private_key_file": tls.private_key_file, "password": tls.password,
+            "ca_files": tls.ca_files, "ca_directories": tls.ca_directories}})
 
 
 def open_beside(config: Config, loop: Loop, state: SqliteState | None) -> Beside:

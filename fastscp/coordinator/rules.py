@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastscp import jsontext
+from fastscp.commitment.policy import CommitmentPolicy, decoded_policy
 from fastscp.config import Config
 from fastscp.store.own_paths import OwnPaths
 from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
@@ -34,6 +35,7 @@ class AllRules:
     by_sender: Mapping[str, Rules]
     own_directories: tuple[str, ...]  #: of the service, none of a study
     own_files: tuple[str, ...]
+    commitment: CommitmentPolicy | None = None  #: how requestors are told
 
     def of(self, sender: str) -> Rules:
         """Return the rules of a section."""
@@ -54,7 +56,7 @@ def rules_of(config: Config) -> AllRules:
     named = {"": config, **config.by_sender}
     return AllRules({name: Rules(own.study, own.hooks, own.store.output_directory, own.store.ignore, own.keeps_studies)
                      for name, own in named.items()},
-                    config.own_directories, config.own_files)
+                    config.own_directories, config.own_files, config.commitment)
 
 
 def encoded_rules(config: Config) -> bytes:
@@ -64,7 +66,8 @@ def encoded_rules(config: Config) -> bytes:
         "by_sender": {name: {**asdict(one), "study": {**asdict(one.study), "sorting": one.study.sorting.value,
                                                      "on_late": one.study.on_late.value}}
                       for name, one in rules.by_sender.items()},
-        "own_directories": rules.own_directories, "own_files": rules.own_files})
+        "own_directories": rules.own_directories, "own_files": rules.own_files,
+        "commitment": None if rules.commitment is None else asdict(rules.commitment)})
 
 
 def decoded_rules(octets: bytes) -> AllRules:
@@ -72,7 +75,8 @@ def decoded_rules(octets: bytes) -> AllRules:
     content: dict[str, Any] = jsontext.loads(octets)
     return AllRules({name: Rules(_study(one.pop("study")), HookPolicy(**one.pop("hooks")), **one)
                      for name, one in content["by_sender"].items()},
-                    tuple(content["own_directories"]), tuple(content["own_files"]))
+                    tuple(content["own_directories"]), tuple(content["own_files"]),
+                    None if content["commitment"] is None else decoded_policy(content["commitment"]))
 
 
 def _study(fields: dict[str, Any]) -> StudyPolicy:

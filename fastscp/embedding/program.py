@@ -42,7 +42,7 @@ def main(descriptor: int) -> int:
         loaded = load(given)
         check(loaded.line, verbose=logging.getLogger(names.APPLICATION).isEnabledFor(names.INFO))
         config = configuration(loaded, verbose=True)
-        complain(config)
+        complain(config, loaded)
         return with_reader(config, reader)
 
     try:

@@ -261,7 +261,7 @@ def _check(given: CommandLine) -> None:
             raise TypeError("port: it is missing")
         verbose = loaded.line.has("--log-config") or log_policy(loaded.line).level in _VERBOSE
         check(loaded.line, verbose=verbose)
-        complain(configuration(loaded, verbose=verbose))
+        complain(configuration(loaded, verbose=verbose), loaded)
     except UsageError as error:
         raise ValueError(keywords.spoken(str(error))) from error
 

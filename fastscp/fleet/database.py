@@ -41,7 +41,7 @@ def connect(url: str, name: str) -> Connection:
 class Database:
     """One connection to ``url``, made when it is needed. ``opened`` is called in the first transaction of each."""
 
-    def __init__(self, url: str, name: str, *, opened: Callable[[Cursor], None] = lambda _cursor: None,
+    def __init__(self, url: str, name: str, *, opened: Callable[[Cursor], object] = lambda _cursor: None,
                  connecting: Callable[[str, str], Connection] = connect,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
         self._url = url
@@ -103,10 +103,19 @@ def migrate(cursor: Cursor, migrations: tuple[Migration, ...] = MIGRATIONS) -> i
     steps = wanted(version, oldest, migrations)
     if steps is None:
         raise DatabaseError(f"the schema of the fleet has version {version}, and this program is too old for it")
+    cursor.execute("SET LOCAL statement_timeout = 0")  # a step may read a whole table
     for number, step in enumerate(steps, version + 1):
+        _step(cursor, number, step)
+    return len(steps)
+
+
+def _step(cursor: Cursor, number: int, step: Migration) -> None:
+    try:
         cursor.execute(step.statements)
         cursor.execute("INSERT INTO fastscp.versions VALUES (%s, %s, now())", (number, step.oldest))
-    return len(steps)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseError(f"the schema of the fleet has version {number - 1}, and who owns it has to bring it up to date "
+                            f"(fastscp-events --migrate): {_said(error)}") from error
 
 
 def _version(cursor: Cursor) -> tuple[int, int]:

@@ -18,7 +18,6 @@ from fastscp.fleet.database import Connection, Cursor, Database, DatabaseError, 
 from fastscp.fleet.schema import CHANNEL
 
 LOOK_S: Final = 1.0
-MOST: Final = 100  #: events of one look
 _PROGRAM: Final = "fastscp-events"
 
 
@@ -26,8 +25,9 @@ class Waker:
     """Waits for notifications on a connection of its own, where there is one, and for the time to pass."""
 
     def __init__(self, url: str, connecting: Callable[[str, str], Connection] = connect,
-                 sleep: Callable[[float], None] = time.sleep) -> None:
+                 sleep: Callable[[float], None] = time.sleep, name: str = _PROGRAM) -> None:
         self._url = url
+        self._name = name
         self._connecting = connecting
         self._sleep = sleep
         self._connection: Connection | None = None
@@ -36,7 +36,7 @@ class Waker:
         """Return when something was told, or after so many seconds."""
         try:
             if self._connection is None:
-                self._connection = self._connecting(self._url, f"{_PROGRAM} listening")
+                self._connection = self._connecting(self._url, f"{self._name} listening")
                 self._connection.execute(f"LISTEN {CHANNEL}")
             for _ in self._connection.notifies(timeout=seconds, stop_after=1):
                 pass
@@ -65,9 +65,8 @@ class Follower:
         lines: list[bytes] = []
         with self._database.transaction() as cursor:
             position = self._begin(cursor)
-            for event in outbox.read(cursor, position, MOST):
-                objects = outbox.objects_of(cursor, event.study, event.revision) if event.event == "study.completed" else None
-                lines.append(event.as_json(objects))
+            for event, line in outbox.read_whole(cursor, position):
+                lines.append(line)
                 position = event.position
         self._position = position
         return lines

@@ -6,8 +6,8 @@
 ``holders``    which gateway has which study open
 ``objects``    each object of a study and where it is; unique by SOP instance and digest
 ``ends``       ends of studies whose hook runs, ran, or is to run: claimed by a lease
-``outbox``     events, in the order of their commits
-``consumers``  how far whoever reads events has come
+``outbox``     events, in the order of their commits; partitions of positions, the last of which has no end
+``consumers``  how far whoever reads events has come, and which process reads, where only one may
 
 A migration is never changed once it was published. It names the oldest schema whose programs go on working with it, so that two
 versions can work side by side.
@@ -64,6 +64,43 @@ CREATE TABLE fastscp.outbox (
 CREATE TABLE fastscp.consumers (name text PRIMARY KEY, position bigint NOT NULL, confirmed timestamptz NOT NULL);
 """
 
+#: whoever reads for others (fastscp.fleet.consuming) does so alone
+_LEASED_CONSUMERS: Final = """
+ALTER TABLE fastscp.consumers ADD COLUMN lease text, ADD COLUMN lease_until timestamptz;
+"""
+
+#: old events go with the partition that they are in (fastscp.fleet.retention). The last partition has no end, so an event always finds its
+#: place. Whoever had rights to the table has them to the new one; positions go on where they were
+_PARTITIONED_OUTBOX: Final = f"""
+SELECT pg_advisory_xact_lock({OUTBOX_LOCK});
+ALTER TABLE fastscp.outbox RENAME TO outbox_first;
+ALTER INDEX fastscp.outbox_pkey RENAME TO outbox_first_pkey;
+DO $body$
+DECLARE
+    begins bigint;
+    held record;
+BEGIN
+    SELECT greatest(last_value + is_called::integer, (SELECT max(position) + 1 FROM fastscp.outbox_first)) INTO begins
+        FROM fastscp.outbox_position_seq;
+    ALTER TABLE fastscp.outbox_first ALTER COLUMN position DROP IDENTITY;
+    EXECUTE format('CREATE TABLE fastscp.outbox (
+        position bigint GENERATED ALWAYS AS IDENTITY (START WITH %s) PRIMARY KEY, event text NOT NULL, study bigint NOT NULL,
+        revision integer NOT NULL, told timestamptz NOT NULL, body jsonb NOT NULL) PARTITION BY RANGE (position)', begins);
+    EXECUTE format('ALTER TABLE fastscp.outbox ATTACH PARTITION fastscp.outbox_first FOR VALUES FROM (MINVALUE) TO (%s)', begins);
+    EXECUTE format('CREATE TABLE fastscp.outbox_from_%s PARTITION OF fastscp.outbox FOR VALUES FROM (%s) TO (MAXVALUE)', begins, begins);
+    FOR held IN SELECT a.privilege_type, a.is_grantable, a.grantee FROM pg_class c, aclexplode(c.relacl) a
+        WHERE c.oid = 'fastscp.outbox_first'::regclass AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE format('GRANT %s ON fastscp.outbox TO %s %s', held.privilege_type,
+            CASE held.grantee WHEN 0 THEN 'PUBLIC' ELSE held.grantee::regrole::text END,
+            CASE WHEN held.is_grantable THEN 'WITH GRANT OPTION' ELSE '' END);
+    END LOOP;
+    EXECUTE (SELECT format('ALTER TABLE fastscp.outbox OWNER TO %s', relowner::regrole) FROM pg_class
+        WHERE oid = 'fastscp.outbox_first'::regclass);
+END $body$;
+CREATE INDEX studies_quiet ON fastscp.studies ((coalesce(ended, opened))) WHERE NOT changed;
+"""
+
 #: what an object store has: objects by key, and manifests of ends ("": to be written; "-": overtaken by a later end; NULL: none is wanted)
 _OBJECT_STORE: Final = """
 ALTER TABLE fastscp.objects ADD COLUMN store_key text;
@@ -71,7 +108,8 @@ ALTER TABLE fastscp.ends ADD COLUMN manifest text, ADD COLUMN manifest_until tim
 CREATE INDEX ends_without_manifest ON fastscp.ends (ended) WHERE manifest = '';
 """
 
-MIGRATIONS: Final = (Migration(_FIRST, oldest=1), Migration(_OBJECT_STORE, oldest=1))
+MIGRATIONS: Final = (Migration(_FIRST, oldest=1), Migration(_LEASED_CONSUMERS, oldest=1), Migration(_PARTITIONED_OUTBOX, oldest=1),
+                     Migration(_OBJECT_STORE, oldest=1))
 
 
 def wanted(version: int, oldest: int, migrations: tuple[Migration, ...] = MIGRATIONS) -> tuple[Migration, ...] | None:

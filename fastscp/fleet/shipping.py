@@ -43,9 +43,9 @@ _REPLACED: Final = f"""DELETE FROM fastscp.objects o USING {_ROWS} WHERE o.study
 AND o.sop_instance_uid = r.sop_instance_uid AND o.sha256 <> r.sha256 AND o.gateway = %s AND o.path = r.path"""
 _OBJECTS: Final = f"""WITH brought AS (INSERT INTO fastscp.objects ({_COLUMNS}) SELECT {_SELECTED} FROM {_ROWS}
 ON CONFLICT (study, sop_instance_uid, sha256) DO NOTHING RETURNING study) SELECT DISTINCT study FROM brought"""
-_FINALS: Final = f"""WITH brought AS (INSERT INTO fastscp.objects AS o ({_COLUMNS}) SELECT {_SELECTED} FROM {_ROWS}
-ON CONFLICT (study, sop_instance_uid, sha256) DO UPDATE SET path = excluded.path WHERE o.gateway = excluded.gateway
-RETURNING study, xmax = 0 AS is_new) SELECT DISTINCT study FROM brought WHERE is_new"""
+#: where objects are now that were here before, said by the gateway that has them
+_MOVED: Final = f"""UPDATE fastscp.objects o SET path = r.path FROM {_ROWS} WHERE o.study = r.study
+AND o.sop_instance_uid = r.sop_instance_uid AND o.sha256 = r.sha256 AND o.gateway = %s AND o.path <> r.path"""
 
 _IN_STORE: Final = """UPDATE fastscp.objects o SET store_key = r.store_key
 FROM jsonb_to_recordset(%s::jsonb) AS r (key text, sop_instance_uid text, sha256 text, store_key text) JOIN fastscp.studies s ON s.key = r.key
@@ -96,7 +96,9 @@ def _write(cursor: Cursor, gateway: str, entries: Iterable[Entry]) -> None:
         found = {key: (number, revision, changed) for key, number, revision, changed in cursor.fetchall()}
     changed = _write_objects(cursor, gateway, batch.objects.values(), found)
     if batch.finals:
-        cursor.execute(_FINALS, (gateway, _rows(batch.finals.values(), found)))
+        rows = _rows(batch.finals.values(), found)
+        cursor.execute(_MOVED, (rows, gateway))
+        cursor.execute(_OBJECTS, (gateway, rows))
         changed |= {study for (study,) in cursor.fetchall()}
     if batch.in_store:
         cursor.execute(_IN_STORE, (_json([{"key": key, "sop_instance_uid": instance, "sha256": sha256, "store_key": store_key}

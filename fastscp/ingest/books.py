@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import replace
 from typing import Any
 
 from fastscp.ingest.journal import Entry, Intent, Journal
@@ -75,7 +74,7 @@ class Books:
             if one.directory in used:
                 own = owners.get((one.directory, one.inode)) == source
                 self.adopted[source] = one, files[one.directory].get(one.inode) if own else None
-        self._journal.replace_intents(one if file is not None else replace(one, inode=0) for one, file in self.adopted.values())
+        self._journal.replace_intents(one if file is not None else one._replace(inode=0) for one, file in self.adopted.values())
 
     # -- this one ---------------------------------------------------------------------------------
 
@@ -94,7 +93,7 @@ class Books:
         if self._report is not None:
             self._report.add(str(source), result, shown(target, None), reason)
         if self._journal is not None:
-            member = os.fsencode(source.member)
+            member = os.fsencode(source.member) if source.member else b""
             self._journal.enter(Entry(os.fsencode(source.path), source.number, facts.get("size", -1), facts.get("mtime", -1),
                                       result, target, reason, member))
         if self._moves and result == "stored" and source.number == WHOLE and not outcome.get("unsafe"):

@@ -13,11 +13,11 @@ from typing import Any, Final, Protocol
 from fastscp.ingest.books import Books
 from fastscp.ingest.sources import Kind, Source, unpacked
 
-CHUNK: Final = 32
+CHUNK: Final = 64
 _OUTSTANDING: Final = 2  #: chunks of a worker
 _AT_ONCE: Final = 500  #: sources that an earlier run has done, passed over between two looks at everything else
 
-_READ: Final = frozenset({Kind.FILE, Kind.REGION, Kind.ZIPPED})
+_READ: Final = Kind.ZIPPED  #: the last of the kinds that are read by themselves
 
 
 @dataclass
@@ -99,7 +99,7 @@ class Feeder:
             if source is None:
                 self.idle = True
                 break
-            if source.kind in _READ and self._books.known(source.path, source.number):
+            if source.kind <= _READ and self._books.known(source.path, source.number):
                 passed += 1
                 if passed >= _AT_ONCE:
                     self.idle = True

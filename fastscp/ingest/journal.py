@@ -18,9 +18,8 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from fastscp import jsontext
 from fastscp.errors import ProcessError, UsageError
@@ -39,8 +38,7 @@ _STEP_S: Final = 0.02
 FINAL: Final = frozenset({"stored", "quarantined", "not-dicom", "skipped", "archive"})
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """The outcome of one source."""
 
     path: bytes
@@ -53,8 +51,7 @@ class Entry:
     member: bytes = b""
 
 
-@dataclass(frozen=True)
-class Intent:
+class Intent(NamedTuple):
     """An object that is about to be published; ``inode`` is the number of its file, ``event`` that of its telling."""
 
     path: str  #: as Latin-1 text
@@ -226,8 +223,8 @@ class Journal:
         intended, self._intended = self._intended, None
         with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [
-                (one.path, one.number, one.size, one.mtime, one.result, jsontext.safe(one.target), jsontext.safe(one.reason),
-                 one.member) for one in pending])
+                one if one.target.isascii() and one.reason.isascii()
+                else one._replace(target=jsontext.safe(one.target), reason=jsontext.safe(one.reason)) for one in pending])
             if over:
                 connection.executemany("DELETE FROM intents WHERE number = ?", [(group,) for group in over])
             if intended is not None:
@@ -243,4 +240,4 @@ class Journal:
 
 
 def _packed(intents: Iterable[Intent]) -> bytes:
-    return jsontext.dumps([[one.path, one.number, one.directory, one.inode, one.event, one.instance] for one in intents])
+    return jsontext.dumps([list(one) for one in intents])

@@ -14,7 +14,7 @@ from typing import Any
 from fastscp.dimse import status
 from fastscp.errors import InstanceError, StorageError
 from fastscp.ingest.preparing import READY, Prepared
-from fastscp.process import notes
+from fastscp.process import notes, packets
 from fastscp.store.directory import storage_error
 from fastscp.store.policy import OnDuplicate
 from fastscp.store.steps import result
@@ -55,6 +55,18 @@ class PublishingPolicy:
     moves: bool  #: the source will be removed
 
 
+def stored(found: Published, octets: int, packet: packets.Stored | None) -> dict[str, Any]:
+    """Return the outcome of an object that is published, and was written with so many octets."""
+    outcome: dict[str, Any] = {"result": STORED, "directory": found.directory, "file": found.file, "size": octets,
+                               "reason": found.warning}
+    if packet is not None:
+        outcome["packet"] = packet
+    if found.duplicate is not None:
+        outcome["reason"] = found.warning or f"duplicate: {found.duplicate.value}"
+        outcome["unsafe"] = found.duplicate is OnDuplicate.KEEP  # the source may be another one
+    return outcome
+
+
 class Publisher:
     """Publishes the objects of one worker process."""
 
@@ -64,6 +76,11 @@ class Publisher:
         self._notes = Notes()
         self._output_directory = output_directory
         self._outcomes = Outcomes(policy.association, caller, None, self._notes if policy.tells_events else None)  # type: ignore[arg-type]
+
+    @property
+    def moves(self) -> bool:
+        """Whether sources will be removed."""
+        return self._policy.moves
 
     def publish(self, prepared: Prepared, item: dict[str, Any]) -> dict[str, Any]:
         """Publish an object in the directory that the coordinator has chosen; return what became of it."""
@@ -92,13 +109,10 @@ class Publisher:
         found = became if isinstance(became, Published) else Published("", "", replaced=False)  # --ignore
         if became is not None and published is None:
             log_published(found)
-        outcome: dict[str, Any] = {"result": STORED, "directory": found.directory, "file": found.file, "size": reception.size if found.written else 0, "reason": found.warning}
+        packet = None
         if self._policy.tells:
-            outcome["packet"] = telling.stored(reception, found, self._policy.association, telling.Numbers(0), duration_s)
-        if found.duplicate is not None:
-            outcome["reason"] = found.warning or f"duplicate: {found.duplicate.value}"
-            outcome["unsafe"] = found.duplicate is OnDuplicate.KEEP  # the source may be another one
-        return outcome
+            packet = telling.stored(reception, found, self._policy.association, telling.Numbers(0), duration_s)
+        return stored(found, reception.size if found.written else 0, packet)
 
     def _named(self, prepared: Prepared, reception: Reception, directory: str | None, *, late: bool) -> Published | Kept | None:
         if self._policy.durable and late:

@@ -25,6 +25,7 @@ from fastscp.ingest.channel import Channel, Closed, channel_pair
 from fastscp.ingest.conductor import Conductor
 from fastscp.ingest.counting import Counter
 from fastscp.ingest.dry import name_of
+from fastscp.ingest.express import lane_of
 from fastscp.ingest.journal import Journal, Lock
 from fastscp.ingest.policy import IngestPolicy, Placement
 from fastscp.ingest.preparing import Preparer
@@ -208,8 +209,8 @@ def be_worker(channel: Channel, config: Config, policy: IngestPolicy, associatio
     if policy.dry_run:
         context = replace(context, quarantine=None)
         names = name_of(config.store, config.study)
-    return IngestWorker(channel, Preparer(context, directory, policy.calling_aet, policy.placement), publisher, moves=moves,
-                        names=names).run()
+    return IngestWorker(channel, Preparer(context, directory, policy.calling_aet, policy.placement), publisher, names=names,
+                        lane=lane_of(context, config, policy, association)).run()
 
 
 class Crew:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import enum
 import os
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 WHOLE: Final = -1  #: the number of a file that is no member
 ARCHIVE: Final = -2  #: the number that stands for all of an archive
@@ -28,8 +27,10 @@ class Kind(enum.IntEnum):
     SKIPPED = 6  #: not meant to be read: ``note`` says why
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+_KINDS: Final = tuple(Kind)
+
+
+class Source(NamedTuple):
     """One source."""
 
     path: str
@@ -53,17 +54,17 @@ class Source:
 def unpacked(values: list[Any]) -> Source:
     """Return the source that was packed."""
     path, kind, number, member, *rest = values
-    return Source(unpacked_path(path), Kind(kind), number, unpacked_path(member), *rest)
+    return Source(unpacked_path(path), _KINDS[kind], number, unpacked_path(member), *rest)
 
 
 def packed_path(path: str) -> str:
     """Return a path as text of its octets."""
-    return os.fsencode(path).decode("latin-1")
+    return path if path.isascii() else os.fsencode(path).decode("latin-1")
 
 
 def unpacked_path(text: str) -> str:
     """Return the path whose octets are the characters of ``text``."""
-    return os.fsdecode(text.encode("latin-1"))
+    return text if text.isascii() else os.fsdecode(text.encode("latin-1"))
 
 
 def shown(path: str, member: str | None) -> str:

@@ -150,9 +150,9 @@ class Walk:
         below.sort()
 
     def _entry(self, entry: os.DirEntry[str], below: list[str]) -> Iterator[Source]:
-        if is_own(entry.name):
+        name, path = entry.name, entry.path
+        if is_own(name):
             return
-        path = entry.path
         if entry.is_symlink() and not self._follow:
             yield Source(path, Kind.SKIPPED, note="a symbolic link")
         elif entry.is_dir(follow_symlinks=self._follow):
@@ -160,7 +160,7 @@ class Walk:
                 below.append(path)
         elif not entry.is_file(follow_symlinks=self._follow):
             yield Source(path, Kind.SKIPPED, note="not a regular file")
-        elif entry.name.lower().endswith(archives.SUFFIXES) and (kind := _archive_kind(path)):
+        elif name.lower().endswith(archives.SUFFIXES) and (kind := _archive_kind(path)):
             yield from self._archive(path, kind)
         else:
             yield Source(path, linked=self._follow)

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from fastscp.errors import StorageError
 from fastscp.ingest import archives
 from fastscp.ingest.channel import Channel, Closed, Message
-from fastscp.ingest.preparing import FAILED, SKIPPED, Prepared, Preparer
+from fastscp.ingest.express import FileLane, Laid
+from fastscp.ingest.preparing import FAILED, READY, SKIPPED, Prepared, Preparer
 from fastscp.ingest.publishing import REFUSED, STORED, WOULD_STORE, Publisher
 from fastscp.ingest.sources import Kind, Source, unpacked
 
@@ -30,15 +31,15 @@ Key = tuple[int, int]  #: chunk and part
 class IngestWorker:
     """One worker. ``names`` says, in a dry run, what an object would be called; None: objects are stored."""
 
-    def __init__(self, channel: Channel, preparer: Preparer, publisher: Publisher, *, moves: bool,
-                 names: Callable[[Prepared], str] | None = None) -> None:
+    def __init__(self, channel: Channel, preparer: Preparer, publisher: Publisher, *,
+                 names: Callable[[Prepared], str] | None = None, lane: FileLane | None = None) -> None:
         self._channel = channel
         self._preparer = preparer
         self._publisher = publisher
-        self._moves = moves
         self._names = names
+        self._lane = lane
         self._work: deque[Iterator[bool]] = deque()
-        self._parts: dict[Key, list[Prepared]] = {}
+        self._parts: dict[Key, list[Prepared | Laid]] = {}
 
     def run(self) -> int:
         """Work until the main process closes the channel; return the exit status."""
@@ -75,16 +76,16 @@ class IngestWorker:
     # -- preparing --------------------------------------------------------------------------------
 
     def _chunk(self, chunk: int, sources: list[Source]) -> Iterator[bool]:
-        part: list[Prepared] = []
+        part: list[Prepared | Laid] = []
         for source in sources:
-            part.append(self._preparer.prepare(source))
+            part.append((self._lane and self._lane.prepare(source)) or self._preparer.prepare(source))
             yield True
         self._tell(chunk, 0, part, last=True)
 
     def _stream(self, chunk: int, archive: Source, done: list[list[int]]) -> Iterator[bool]:
         """Prepare the members of an archive, in parts."""
         parts = 0
-        part: list[Prepared] = []
+        part: list[Prepared | Laid] = []
         for prepared in self._members(archive, done):
             part.append(prepared)
             yield True
@@ -112,17 +113,17 @@ class IngestWorker:
         except archives.ArchiveError as error:
             yield Prepared(Source(archive.path), FAILED, str(error))
 
-    def _tell(self, chunk: int, part: int, objects: list[Prepared], *, last: bool, stream: bool = False) -> None:
+    def _tell(self, chunk: int, part: int, objects: Sequence[Prepared | Laid], *, last: bool, stream: bool = False) -> None:
         facts = [prepared.facts() for prepared in objects]
         if stream:  # the sources of others are known
             for fact, prepared in zip(facts, objects, strict=True):
                 fact["source"] = prepared.source.packed()
         if self._names is None:
             if objects:
-                self._parts[chunk, part] = objects
+                self._parts[chunk, part] = list(objects)
         else:
             for fact, prepared in zip(facts, objects, strict=True):
-                fact["outcome"] = self._would(prepared, self._names)
+                fact["outcome"] = None if isinstance(prepared, Laid) else self._would(prepared, self._names)
                 prepared.discard()
         self._channel.send({"kind": "prepared", "chunk": chunk, "part": part, "last": last, "facts": facts})
 
@@ -141,12 +142,22 @@ class IngestWorker:
     def _publish(self, message: Message) -> None:
         key = message["chunk"], message["part"]
         part = self._parts[key]
-        outcomes = [self._publisher.publish(part[item["index"]], item) for item in message["items"]]
-        if self._moves:
+        outcomes = [self._publish_one(part[item["index"]], item) for item in message["items"]]
+        if self._publisher.moves:
             self._make_safe(outcomes)
         if message["items"][-1]["index"] == len(part) - 1:
             del self._parts[key]
         self._channel.send({"kind": "published", "chunk": key[0], "part": key[1], "outcomes": outcomes})
+
+    def _publish_one(self, prepared: Prepared | Laid, item: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(prepared, Laid):
+            outcome = prepared.publish(item)
+            if outcome is not None:
+                return outcome
+            prepared = self._preparer.prepare(prepared.source)
+            if prepared.state != READY:  # it was an object
+                return {"result": REFUSED, "reason": prepared.reason or "the file has changed"}
+        return self._publisher.publish(prepared, item)
 
     def _make_safe(self, outcomes: list[dict[str, Any]]) -> None:
         """Wait for the disk; where it fails the sources stay."""

@@ -42,7 +42,8 @@ def ready(processes: Collection[Process], totals: Totals, free: Mapping[str, tup
     if "output" in free:
         octets, size = free["output"]
         wanted = mark(size)
-        checks.append(Check("disk", octets > 0 and octets >= wanted, f"{octets} octets free, {wanted} wanted"))
+        found = f"{octets} octets free, {wanted} wanted" if size else "the output directory is not there"
+        checks.append(Check("disk", octets > 0 and octets >= wanted, found))
     if totals.of(table.FLEET_AWAY):  # there is no such gauge without a fleet
         checks.append(Check("fleet", True, f"the database is away, {int(totals.of(table.FLEET_WAITING))} entries wait", degraded=True))
     if totals.of(table.STORE_AWAY):  # nor of this one without an object store

@@ -9,41 +9,43 @@ Invariant: CPU time is counted by kind of process, over the deaths of processes 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import psutil
 
 from fastscp.metrics import table
 from fastscp.metrics.board import Ledger
+from fastscp.monitor.disks import Disks
 from fastscp.monitor.totals import Process, Totals
 
 
 class Machine:
-    """What was found out last. ``directories`` are those that matter, by what they are for; ``ledger`` keeps CPU time."""
+    """What was found out last. ``ledger`` keeps CPU time."""
 
-    def __init__(self, ledger: Ledger, directories: Mapping[str, str], state_directory: str | None, *,
+    def __init__(self, ledger: Ledger, disks: Disks, state_directory: str | None, *,
                  statvfs: Callable[[str], os.statvfs_result] = os.statvfs,
                  process_of: Callable[[int], psutil.Process] = psutil.Process) -> None:
         self._ledger = ledger
-        self._directories = directories
+        self.disks = disks
         self._state_directory = state_directory
         self._statvfs = statvfs
         self._process_of = process_of
         self._known: dict[int, psutil.Process] = {}
         self._cpu: dict[int, float] = {}  #: seconds that are counted, by pid
         self._gauges: list[tuple[table.Metric, float, str]] = []
-        self.free: dict[str, tuple[int, int]] = {}  #: octets free, and in all, by directory
+        self.free: dict[str, tuple[int, int]] = {}  #: octets free, and in all, by directory; 0 and 0 where it is not there
 
     def look(self, processes: Iterable[Process]) -> None:
         """Find it out again."""
         self._gauges = []
         self._look_at(processes)
         self.free = {}
-        for name, directory in self._directories.items():
+        for name, directory in self.disks.directories.items():
             try:
                 found = self._statvfs(directory)
             except OSError:
-                continue  # nothing is known of it; it may come back
+                self.free[name] = 0, 0  # it may come back
+                continue
             self.free[name] = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
             self._gauges += [(table.DISK_FREE, self.free[name][0], name), (table.DISK_SIZE, self.free[name][1], name),
                              (table.INODES_FREE, found.f_favail, name)]

@@ -1,6 +1,7 @@
 """The monitor process: one loop that serves what all the others count.
 
-Strategy: it reads memory that the others write; none of them is asked or told anything, so nothing here can hold them up.
+Strategy: it reads memory that the others write; none of them is asked or told anything, so nothing here can hold them up. What a
+reload changes of it comes by its channel.
 It is replaced when it dies or hangs, as a worker is, and is the one process that nobody waits for.
 
 Invariants: it ends at the end of file of its channel, when the acceptor process ends or has left this to another. What it does not do: change anything.
@@ -13,12 +14,13 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
 from fastscp.metrics.board import Board
+from fastscp.monitor.disks import Disks, decoded_disks
 from fastscp.monitor.history import STEP_S, History
 from fastscp.monitor.http import Server
 from fastscp.monitor.machine import Machine
@@ -30,6 +32,7 @@ from fastscp.process.loop import IN, Loop
 _log = logging.getLogger(APPLICATION)
 
 ROLE = "monitor"
+_NEWS_OCTETS = 1 << 20
 _IGNORED_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM)  # it ends with the acceptor process
 
 
@@ -39,7 +42,7 @@ class MonitorSettings:
 
     board: Board
     facts: Facts
-    directories: Mapping[str, str]  #: whose file systems matter, by what they are for
+    disks: Disks
     state_directory: str | None = None
 
 
@@ -57,11 +60,15 @@ def main(channel: socket.socket, listener: socket.socket, settings: MonitorSetti
     if heartbeat is not None:
         heartbeat.beat_in(loop)
 
-    def leave(_mask: int) -> None:
+    def hear(_mask: int) -> None:
+        news = channel.recv(_NEWS_OCTETS)
+        if news:
+            monitor.use(decoded_disks(news))
+            return
         loop.unregister(channel.fileno())
         monitor.server.finish(loop.stop)
 
-    loop.register(channel.fileno(), IN, leave)
+    loop.register(channel.fileno(), IN, hear)
     monitor.start()
     loop.run()
     return 0
@@ -75,7 +82,7 @@ class Monitor:
         self._loop = loop
         self._wall = wall
         self._reader = Reader(settings.board)
-        self._machine = Machine(settings.board.claim(ROLE), settings.directories, settings.state_directory)
+        self._machine = Machine(settings.board.claim(ROLE), settings.disks, settings.state_directory)
         self._history = History()
         self.routes = Routes(self._reader, self._machine, self._history, settings.facts, wall)
         self.server = Server(loop, listener, self.routes)
@@ -84,6 +91,10 @@ class Monitor:
         """Begin."""
         self.server.start()
         self._look()
+
+    def use(self, disks: Disks) -> None:
+        """Look at other disks from now on."""
+        self._machine.disks = disks
 
     def _look(self) -> None:
         self._machine.look(self._reader.processes())

@@ -38,7 +38,6 @@ class Facts:
 
     version: str
     build: tuple[str, str, str]  #: version, Python, core: values of the labels of the build
-    mark: Callable[[int], int]  #: how much of a file system of that size has to be free
     local: bool  #: only this machine is listened to
     page: bytes = b""
 
@@ -110,7 +109,7 @@ class Routes:
         return status.status(totals, processes, self._readiness(processes, totals), now=self._wall(), version=self._facts.version)
 
     def _readiness(self, processes: Collection[Process], totals: Totals) -> list[health.Check]:
-        return health.ready(processes, totals, self._machine.free, self._facts.mark)
+        return health.ready(processes, totals, self._machine.free, self._machine.disks.mark)
 
 
 def names_this_machine(host: str) -> bool:

@@ -36,5 +36,5 @@ def proxy_policy(text: str) -> ProxyPolicy:
         try:
             networks.append(ipaddress.ip_network(part.strip()))
         except ValueError as error:
-            raise UsageError(f"Invalid value for option --proxy-protocol: {error}") from error
+            raise UsageError(f"Invalid value for option --proxy-protocol: {error}", option="--proxy-protocol") from error
     return ProxyPolicy(tuple(networks))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import socket
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from fastscp.metrics.policy import MetricsPolicy
 from fastscp.net.listener import open_service_listener
 from fastscp.store.hidden import state_path
 from fastscp.store.policy import StorePolicy
-from fastscp.study.policy import StudyPolicy
 
 if TYPE_CHECKING:
     from fastscp.acceptor.policy import Bequest, Monitor
@@ -62,23 +62,35 @@ def _inherited_listener(policy: MetricsPolicy, descriptor: int | None) -> socket
     return open_service_listener(policy.address, policy.port)
 
 
-def monitor_child(metrics: Metrics, policy: MetricsPolicy, store: StorePolicy, study: StudyPolicy) -> Monitor:
-    """Return what the acceptor process starts."""
+def places_of(store: StorePolicy, state_directory: str | None, sections: Mapping[str, StorePolicy]) -> dict[str, str]:
+    """Return the directories whose file systems matter, by what they are for; those of sections where they are others."""
+    found = {"output": None if store.ignore else store.output_directory, "quarantine": store.quarantine,
+             "state": str(state_path(state_directory, store.output_directory))}
+    for name, own in sections.items():
+        found |= {f"{what} of {name}": path for what, path, all_have in (
+            ("output", None if own.ignore else own.output_directory, store.output_directory),
+            ("quarantine", own.quarantine, store.quarantine)) if path != all_have}
+    return {what: path for what, path in found.items() if path is not None}
+
+
+def monitor_child(metrics: Metrics, policy: MetricsPolicy, store: Callable[[], StorePolicy], places: Callable[[], Mapping[str, str]]) -> Monitor:
+    """Return what the acceptor process starts. What holds now is asked for; ``places`` are directories, by what they are for."""
     from fastscp.acceptor.policy import Monitor  # noqa: PLC0415 - an association from inetd has none
     from fastscp.monitor import process  # noqa: PLC0415 - only with --metrics
+    from fastscp.monitor.disks import Disks, encoded_disks  # noqa: PLC0415
     from fastscp.monitor.page import page  # noqa: PLC0415
     from fastscp.monitor.routes import Facts  # noqa: PLC0415
 
     build = __version__, platform.python_version(), "compiled" if core.ACTIVE else "pure"
-    min_free = store.min_free
-    facts = Facts(version=__version__, build=build,
-                  mark=(lambda _size: 0) if min_free is None else min_free.of, local=policy.local, page=page())
-    state = str(state_path(study.state_directory, store.output_directory))
-    places = {"output": None if store.ignore else store.output_directory, "quarantine": store.quarantine, "state": state}
-    settings = process.MonitorSettings(
-        metrics.board, facts, {name: path for name, path in places.items() if path is not None}, state)
+    facts = Facts(version=__version__, build=build, local=policy.local, page=page())
+
+    def disks() -> Disks:
+        min_free = store().min_free
+        return Disks(places()) if min_free is None else Disks(places(), min_free.octets, min_free.percent)
 
     def run(channel: socket.socket, listener: socket.socket, heartbeat: Heartbeat) -> int:
+        now = disks()
+        settings = process.MonitorSettings(metrics.board, facts, now, now.directories["state"])
         return process.main(channel, listener, settings, heartbeat)
 
-    return Monitor(metrics.listener, run)
+    return Monitor(metrics.listener, run, lambda: encoded_disks(disks()))

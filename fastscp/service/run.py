@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -36,8 +35,9 @@ from fastscp.process.loop import Loop
 from fastscp.process.renounce import renounce_new_privileges
 from fastscp.process.slots import MOST, Slots
 from fastscp.process.titles import set_title
+from fastscp.service.early import ignore_orders
 from fastscp.service.inheritance import adopt_predecessor, copy_of_key, with_inherited_key
-from fastscp.service.monitoring import Metrics, monitor_child, open_metrics
+from fastscp.service.monitoring import Metrics, monitor_child, open_metrics, places_of
 from fastscp.service.owner import no_successor
 from fastscp.service.tidying import remove_leftovers
 from fastscp.store.policy import StorePolicy
@@ -63,7 +63,7 @@ def run(config: Config, again: Callable[[], Config] | None = None, owner: Owner 
 
     ``again`` reads the configuration again, for a reload; it raises FastscpError. ``owner`` is the program that embeds the service.
     """
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until there is something that another program could take over
+    ignore_orders()
     try:
         predecessor = adopt_predecessor()
         inherited = None if predecessor is None else predecessor.inheritance.bequest
@@ -199,7 +199,8 @@ def children(config: Config, settings: WorkerSettings, key: int | None = None,
 
     monitor = None
     if metrics is not None and config.metrics is not None:
-        monitor = monitor_child(metrics, config.metrics, config.store, config.study)
+        monitor = monitor_child(metrics, config.metrics, lambda: current[0][0].store, lambda: places_of(
+            current[0][0].store, config.study.state_directory, {name: own.store for name, own in current[0][0].by_sender.items()}))
     return Children(worker, run_coordinator, reload, bequest(config.network, settings.shared.places, key, metrics), monitor)
 
 

@@ -1,6 +1,6 @@
 """Paths that the operator gave to the service itself, which nothing gets that a peer names.
 
-Directories (state, quarantine, completed studies) are kept free with all that leads to them. Of files (event log, log)
+Directories (state, quarantine, completed studies, output directories where sections have others) are kept free with all that leads to them. Of files (event log, log)
 what rotation makes of their names is kept free as well: NAME.1, NAME-20260101. The service's own hidden names are not
 here (``fastscp.store.hidden``).
 

@@ -22,7 +22,7 @@ from fastscp.dicom.uids import VERIFICATION, file_name_prefix, transfer_syntax
 from fastscp.log.names import APPLICATION
 from fastscp.store.policy import FileNames, OnDuplicate, Sync
 from fastscp.ul.events import Established
-from fastscp.worker.context import ConnectionContext, ServiceContext
+from fastscp.worker.context import ConnectionContext, ReceptionContext, ServiceContext
 from fastscp.worker.counting import measured
 from fastscp.worker.flow import Lane
 from fastscp.worker.reporting import OpenDirectories, ReportingLane, Speaker, Telling
@@ -33,13 +33,17 @@ _directories = OpenDirectories()  #: of this process
 
 def depot_of(context: ServiceContext) -> core.Depot | None:
     """Return where the express lanes of a worker put objects; None where every object needs more than storing."""
-    reception = context.reception
+    if context.hooks_first or context.group is not None or (context.durable and not context.places):
+        return None
+    return None if context.faults != FaultPolicy() else depot_for(context.reception)
+
+
+def depot_for(reception: ReceptionContext) -> core.Depot | None:
+    """Return where the compiled core puts what is received so; None where every object needs more than storing."""
     store = reception.store
     if not core.ACTIVE or store.ignore or store.file_names is not FileNames.INSTANCE_UID:
         return None
-    if context.hooks_first or context.group is not None or (context.durable and not context.places):
-        return None
-    if context.faults != FaultPolicy() or reception.digest or reception.own.instances_concerned:
+    if reception.digest or reception.own.instances_concerned:
         return None
     if store.on_duplicate is not OnDuplicate.REPLACE or store.sync is not Sync.NONE or store.min_free is not None:
         return None
@@ -48,6 +52,11 @@ def depot_of(context: ServiceContext) -> core.Depot | None:
     return core.Depot(reception.directory, os.fsencode(reception.directory.path), os.fsencode(store.extension),
                       files=reception.output.file_format, preserving=reception.output.bit_preserving,
                       shapes=reception.shapes, most_octets=store.max_object_octets)
+
+
+def nothing_is_narrated() -> bool:
+    """Tell whether nothing is logged of objects that are stored as usual."""
+    return not _log.isEnabledFor(logging.INFO)
 
 
 def with_lanes(context: ConnectionContext) -> ConnectionContext:
@@ -62,7 +71,7 @@ def lane_of(depot: core.Depot, service: ServiceContext, connection: Speaker, eve
             max_length: int) -> Lane | None:
     """Return the express lane of an association; None where its objects are written about in the log."""
     reception, reporter = service.reception, service.reporter
-    if _log.isEnabledFor(logging.INFO):
+    if not nothing_is_narrated():
         return None
     contexts = {number: (context.transfer_syntax, output_transfer_syntax(context.transfer_syntax, reception.output))
                 for number, context in event.contexts.items() if context.abstract_syntax != VERIFICATION}

@@ -254,12 +254,12 @@ class Reception:
 
     def descriptor(self) -> int | None:
         """Return the descriptor of the temporary, None where there is none (any more)."""
-        return None if self._sink is None else self._sink.fd
+        return None if self._sink is None or self._sink.fd < 0 else self._sink.fd
 
     def octets_so_far(self) -> int:
-        """Return how long the temporary is."""
+        """Return how long the temporary is, or the file that it has become."""
         descriptor = self.descriptor()
-        return 0 if descriptor is None else os.fstat(descriptor).st_size
+        return self._size if descriptor is None else os.fstat(descriptor).st_size
 
     def flush(self) -> None:
         """Have the temporary on the disk. Raises StorageError."""

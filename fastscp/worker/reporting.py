@@ -14,12 +14,11 @@ import os
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from fastscp.dicom import uid_value
 from fastscp.process import packets
-from fastscp.store.policy import OnDuplicate
+from fastscp.worker import telling
 from fastscp.worker.context import Reporter, ServiceContext
 from fastscp.worker.dialogue import Dialogue
 from fastscp.worker.flow import Lane
@@ -191,16 +190,8 @@ class ReportingLane(LaneAround):
             self._connection.block()
 
     def _packet(self, told: Told, event: int, request: int | None, duration_s: float) -> packets.Stored:
-        context_id, sop_class, instance, file, size, replaced, study, series, modality = told
-        return {
-            "kind": "stored", "event": event, "request": request, "keeps": request is not None,
-            "association": self._connection.name, "directory": self.directory, "file": os.fsdecode(file),
-            "sop_class": sop_class.decode("ascii"), "sop_instance": instance.decode("ascii"), "study": _uid(study),
-            "series": _uid(series), "modality": _text(modality), "prefix": _prefix(file),
-            "transfer_syntax": self._syntaxes[context_id], "size": size, "duration_s": round(duration_s, 6),
-            "replaced": replaced, "unchanged": False, "duplicate": OnDuplicate.REPLACE.value if replaced else None,
-            "sha256": None,
-        }
+        seen = telling.Unseen(*told[1:], self.directory, self._syntaxes[told[0]], duration_s)
+        return telling.stored_unseen(seen, telling.Numbers(event, request, request is not None), self._connection.name)
 
     def _safe(self, answers: bytearray, output: bytearray) -> None:
         """Answer, when the last object is safe."""
@@ -214,17 +205,3 @@ class ReportingLane(LaneAround):
 
     def _unsure(self) -> None:
         self._connection.flow.enter(self._connection.storage.give_up)
-
-
-def _prefix(file: bytes) -> str:
-    return file.partition(b".")[0].decode("ascii")
-
-
-@lru_cache(64)
-def _uid(value: bytes) -> str:
-    return packets.bounded(uid_value.meant(value).decode("latin-1"))
-
-
-@lru_cache(64)
-def _text(value: bytes) -> str:
-    return packets.bounded(value.decode("latin-1").strip("\0 "))

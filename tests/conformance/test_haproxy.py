@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +12,8 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from tests.process.test_refusals import Told
+from tests.support.balancer import ADDRESS as BALANCER
+from tests.support.balancer import needed
 from tests.support.pki import Authority
 from tests.support.servers import FastscpServer, free_port, wait_until
 
@@ -22,19 +22,6 @@ pytestmark = [pytest.mark.oracle, pytest.mark.slow]
 PAGE = Path(__file__).parents[2] / "docs" / "balancers.md"
 MR = str(get_testdata_file("MR_small.dcm"))
 CT = str(get_testdata_file("CT_small.dcm"))
-BALANCER = "127.0.0.9"  #: where haproxy connects from
-
-
-def program() -> str:
-    """Return haproxy; without it the test is skipped, in CI it fails."""
-    found = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
-    if found is None and os.environ.get("CI"):
-        pytest.fail("in CI haproxy must be there")
-    if found is None:
-        pytest.skip("haproxy is not installed")
-    return found
-
-
 @contextmanager
 def haproxy(directory: Path, server: FastscpServer, how: str, *tls: str) -> Iterator[int]:
     """Run the example of the page in front of ``server``; the port it listens on."""
@@ -43,7 +30,7 @@ def haproxy(directory: Path, server: FastscpServer, how: str, *tls: str) -> Iter
     text = text.replace(":104\n", f"127.0.0.1:{port}\n").replace("send-proxy-v2 ", f"{how} ").replace("inter 2s", f"inter 100ms source {BALANCER}")
     text = re.sub(r"10\.1\.0\.1\d:11112", f"127.0.0.1:{server.port}", text)
     (directory / "haproxy.cfg").write_text(text)
-    process = subprocess.Popen([program(), "-db", "-f", str(directory / "haproxy.cfg")], stderr=subprocess.PIPE)
+    process = subprocess.Popen([needed(), "-db", "-f", str(directory / "haproxy.cfg")], stderr=subprocess.PIPE)
     try:
         wait_until(lambda: not echo(port, *tls), "haproxy passes connections on")
         yield port

@@ -14,12 +14,13 @@ from fastscp.cli.events import OPTIONS as EVENTS
 from fastscp.cli.options import OPTIONS
 from fastscp.cli.options_blast import TABLE as BLAST
 from fastscp.cli.options_ingest import TABLE as INGEST
+from fastscp.cli.relay import OPTIONS as RELAY
 from tests.support.blocks import PAGES, ROOT, blocks_of, name_of
 
 OURS = {flag for table in (OPTIONS, BLAST.options, INGEST.options) for option in table for flag in option.flags}
 #: of programs whose options are no table that can be asked, and of other people's programs
 OTHERS = {
-    *(long for _, long, *_ in (*conv.GENERAL, *conv.FLAGS, *conv.NUMBERS, *EVENTS)), "--json", "--once", "--interval",
+    *(long for _, long, *_ in (*conv.GENERAL, *conv.FLAGS, *conv.NUMBERS, *EVENTS, *RELAY)), "--json", "--once", "--interval",
     "--before", "--calls", "--directory", "--engine", "--figure", "--list", "--loads", "--objects", "--peers", "--receivers", "--rounds", "--senders", "--svg",
     "--hostile", "--options", "--rate", "--seed", "--with", "--keep", "--wheel", "--init", "--kill-whom", "--kill-who", "--signal", "--install",
     "--upgrade", "--platform", "--help", "--pause", "--study",

@@ -57,6 +57,14 @@ def test_measurements_say_what_they_measure(program: Path) -> None:
     assert len(done.stdout.splitlines()) >= 2
 
 
+@pytest.mark.parametrize("program", [path for path in PROGRAMS if path.name != "keeper.py"], ids=lambda path: path.name)
+def test_measurements_say_which_python_they_need(program: Path) -> None:
+    done = run(sys.executable, "-S", "-E", program, "--help")  # without what is installed
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert re.match(rf"{program} needs orjson, .*pydicom.*, which .* has not got", done.stderr)
+
+
 def test_no_document_says_python() -> None:
     """Debian has no such command without python-is-python3, and an environment has both."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "perf").iterdir()]
@@ -71,7 +79,7 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "scripts").mkdir()
     for name in ("serve", "environment"):
         shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts" / name)
-    for name in ("setup.cfg", "pyproject.toml", "fastscp/_core.pyx", "fastscp/_walk.pxi"):
+    for name in ("setup.cfg", "pyproject.toml", "fastscp/_core.pyx", "fastscp/_files.pxi", "fastscp/_walk.pxi"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     binaries = tmp_path / ".venv" / "bin"
@@ -81,7 +89,7 @@ def checkout(tmp_path: Path) -> Path:
         (binaries / name).write_text(f"#!/bin/sh\necho {name}\n", encoding="utf-8")
         (binaries / name).chmod(0o755)
     # what make_environment compares with
-    wanted = run("sh", "-c", 'cd "$0" && cat setup.cfg pyproject.toml fastscp/_core.pyx fastscp/_walk.pxi | cksum', tmp_path).stdout
+    wanted = run("sh", "-c", 'cd "$0" && cat setup.cfg pyproject.toml fastscp/_core.pyx fastscp/_*.pxi | cksum', tmp_path).stdout
     (tmp_path / ".venv" / ".installed").write_text(wanted, encoding="utf-8")
     return tmp_path
 

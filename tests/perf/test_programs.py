@@ -14,10 +14,12 @@ import pytest
 from perf import paced
 from perf.peers import dcmtk
 from perf.report import FIGURES
+from tests.support.balancer import needed as haproxy_needed
+from tests.support.postgres import needed as postgres_needed
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {path.stem for path in (ROOT / "perf").glob("*.py") if path.read_text().startswith("#!")} | {"compare"}
-TRIED = {"bench", "compare", "coordinator", "durability", "ingest", "plot", "profiled", "quarantine", "receivers", "rewrite",
+TRIED = {"bench", "compare", "coordinator", "durability", "fleet", "ingest", "plot", "profiled", "quarantine", "receivers", "rewrite",
          "startup", "wire"}
 
 pytestmark = pytest.mark.slow
@@ -123,6 +125,29 @@ def test_durability(tmp_path: Path) -> None:
     found = table(run("durability.py", "--rounds", 1, "--objects", 16, "--directory", tmp_path))
     assert len(found) == 12
     assert {row["beside none"] for row in found if row["`--sync`"] == "none"} == {"1.00"}
+
+
+def test_fleet(tmp_path: Path) -> None:
+    haproxy_needed()
+    postgres_needed()
+    text = run("fleet.py", "--rounds", 1, "--gateways", 2, "--load", "sr", "--traffic-studies", 3, "--objects", 6, "--idle", 1, "--studies", 0,
+               "--directory", tmp_path, "--json", tmp_path / "f.json")
+    assert [row["for each object"] for row in table(text)][:3] == ["alone", "alone behind haproxy", "fleet of 2"]
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert found["rounds"]["alone"]["statements"] == 0
+    assert found["rounds"]["fleet of 2"]["rows"] > 1
+    assert all(value > 0 for key, value in found["costs"].items() if key != "object_us")
+    assert {"INSERT objects", "UPDATE studies", "UPDATE gateways"} <= {kind["name"] for kind in found["statements"]}
+
+
+def test_fleet_with_kills(tmp_path: Path) -> None:
+    """One study through three gateways ends once, whatever dies: haproxy, too."""
+    haproxy_needed()
+    postgres_needed()
+    text = run("fleet.py", "--kills", "--seed", 12, "--studies", 10, "--directory", tmp_path)
+    assert text.startswith("10 studies, ")
+    assert ", 12 ends, " in text
+    assert text.endswith(" 0 faults\n")
 
 
 def test_ingest() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import ssl
 import subprocess
@@ -14,7 +15,7 @@ import psutil
 import pytest
 from pynetdicom import AE
 
-from tests.support.commitment import SYNTAXES, Requestor, store
+from tests.support.commitment import CLASS, SYNTAXES, Requestor, store
 from tests.support.objects import CT, CT_CONTEXT, data_set, fresh_uid
 from tests.support.pki import Authority
 from tests.support.rawscu import RawSCU
@@ -127,6 +128,49 @@ def test_requestor_that_is_away_is_told_when_it_is_back(output: Path, requestor:
         assert requestor.hear().committed == uids
 
 
+def test_a_reload_brings_addresses_of_requestors(output: Path, tmp_path: Path, requestor: Requestor) -> None:
+    file = tmp_path / "f.toml"
+    text = f"storage-commitment = true\noutput-directory = '{output}'\ncommitment-retry-pause = 1\n"
+    file.write_text(text)
+    with FastscpServer(["-v", "-dhl", "--config", file]) as server:
+        uids = store(server.port)
+        association = requestor.associate(server.port)
+        assert requestor.ask(association, uids)[0] == 0
+        association.abort()
+        wait_until(lambda: b"no address is configured" in server.log() or requestor.told.qsize(), "a try that fails")
+        if requestor.told.qsize():  # it was quicker than the end of the association
+            return
+        requestor.listen()
+        file.write_text(f"{text}commitment-peer = ['{requestor.peer}']\n")
+        server.signal(signal.SIGHUP)
+        assert requestor.hear().committed == uids
+
+
+def test_a_reload_does_not_begin_with_commitment(output: Path, tmp_path: Path) -> None:
+    """Requests would be taken that nobody carries out."""
+    file = tmp_path / "f.toml"
+    file.write_text(f"output-directory = '{output}'\nsort-on-study-uid = 'S'\n")
+    with FastscpServer(["-v", "-dhl", "--config", file]) as server:
+        file.write_text(f"{file.read_text()}storage-commitment = true\n")
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: b"without anything that needs storage commitment: restart it" in server.log(), "the reload is refused")
+        association = AE("MODALITY")
+        association.add_requested_context(CLASS, SYNTAXES)
+        assert not association.associate("127.0.0.1", server.port).is_established
+
+
+def test_told_below_a_directory_that_is_not_utf_8(tmp_path: Path, requestor: Requestor) -> None:
+    output = tmp_path / os.fsdecode(b"o\xff")
+    output.mkdir()
+    requestor.listen()
+    with service(output, "--commitment-peer", requestor.peer) as server:
+        uids = store(server.port)
+        association = requestor.associate(server.port)
+        assert requestor.ask(association, uids)[0] == 0
+        association.release()
+        assert requestor.hear().committed == uids
+
+
 def test_request_survives_the_service(output: Path, requestor: Requestor) -> None:
     arguments = ["--commitment-wait", "4", "--commitment-peer", requestor.peer, "--commitment-retry-pause", "1"]
     with service(output, *arguments) as server:
@@ -207,7 +251,8 @@ def test_index_of_a_running_service_finds_what_is_removed_or_damaged(output: Pat
         assert index(output, "find", good).returncode == 0
 
 
-def test_told_with_tls(output: Path, tmp_path: Path, requestor: Requestor) -> None:
+@pytest.mark.parametrize("password", ["", "secret"])
+def test_told_with_tls(output: Path, tmp_path: Path, requestor: Requestor, password: str) -> None:
     authority = Authority.make(tmp_path / "ca")
     ours, theirs = authority.issue("gateway"), authority.issue("modality")
     there = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -218,7 +263,9 @@ def test_told_with_tls(output: Path, tmp_path: Path, requestor: Requestor) -> No
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
     client.load_cert_chain(theirs.certificate_file(), theirs.key_file())
-    tls = ["+tls", ours.key_file(), ours.certificate_file(), "+cf", authority.certificate_file()]
+    tls = ["+tls", ours.key_file(password=password), ours.certificate_file(), "+cf", authority.certificate_file()]
+    if password:
+        tls += ["+pw", password]
     with service(output, *tls, "--commitment-wait", 2, "--commitment-peer", f"{requestor.peer},tls") as server:
         association, missing = requestor.associate(server.port, tls_args=(client, "gateway")), fresh_uid()
         assert requestor.ask(association, [missing])[0] == 0

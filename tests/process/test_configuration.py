@@ -198,6 +198,24 @@ def reload(server: FastscpServer) -> None:
     wait_until(lambda: b"READY=1" in notifications(server), "reloaded")
 
 
+def test_no_study_is_the_output_directory_of_another_section(site: Site) -> None:
+    """It would be moved away with the study."""
+    (site.root / "in" / "1.2.7").mkdir()
+    site.write('sort-on-study-uid = ""\neostudy-timeout = 1\ncompleted-directory = "{root}/new"\n'
+               '[[sender]]\nname = "ct"\ncalling-aet = ["CT"]\noutput-directory = "{root}/in/1.2.7"\n')
+    with site.server() as server:
+        with RawSCU("127.0.0.1", server.port) as scu:
+            scu.associate(CT_CONTEXT)
+            uid = fresh_uid()
+            assert scu.store(1, CT, uid, data_set(uid, study="1.2.7")) == 0xC000
+            scu.release()
+        send(server, study="1.2.8")
+        wait_until_told(site, "study.completed", 1)
+        (uid,) = send(server, "CT")
+        wait_until(lambda: len(site.stored("in/1.2.7")) + len(site.stored("new")) >= 2, "both")
+    assert (site.root / "in" / "1.2.7").is_dir()
+
+
 def notifications(server: FastscpServer) -> bytes:
     try:
         return server._notify.recv(4096)

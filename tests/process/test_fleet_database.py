@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
-from fastscp.fleet import ending, outbox, shipping
+from fastscp.fleet import consuming, ending, outbox, shipping
 from fastscp.fleet.database import Database, DatabaseError, migrate
 from fastscp.fleet.journal import Entry
 from fastscp.fleet.schema import MIGRATIONS, Migration
+from tests.support import first_version
 from tests.support.fleet import url_of
+from tests.support.fleet_database import LIMIT_S, Fleet, whole
 from tests.support.postgres import Postgres, needed
 
 pytestmark = pytest.mark.slow
-
-LIMIT_S = 3600.0
 
 
 @pytest.fixture(scope="module")
@@ -31,82 +29,12 @@ def server() -> Iterator[Postgres]:
         yield postgres
 
 
-@pytest.fixture
-def fleet(server: Postgres) -> Iterator[Fleet]:
-    fleet = Fleet(server)
+@pytest.fixture(params=["", "ac"], ids=["one version", "two versions"])
+def fleet(request: pytest.FixtureRequest, server: Postgres) -> Iterator[Fleet]:
+    """Return a fleet; some of its gateways may be of the first version, and its schema was of that version, too."""
+    fleet = Fleet(server, request.param)
     yield fleet
     fleet.database.close()
-
-
-class Fleet:
-    """An empty schema, and gateways that say what a test wants said."""
-
-    def __init__(self, server: Postgres) -> None:
-        server.query("DROP SCHEMA IF EXISTS fastscp CASCADE")
-        self.server = server
-        self.database = Database(url_of(server), "test", opened=migrate)
-        self.numbers = itertools.count(1)
-
-    def register(self, *gateways: str) -> None:
-        with self.database.transaction() as cursor:
-            for gateway in gateways:
-                shipping.register(cursor, gateway, "session")
-
-    def entry(self, kind: str, number: int, key: str = "1.2", *, epoch: str = "e", timeout_s: float = 0.0, **body: Any) -> Entry:
-        return Entry(next(self.numbers), epoch, kind, {"number": number, "key": key, "study_uid": key, "timeout_s": timeout_s, **body})
-
-    def stored(self, number: int, instance: str, key: str = "1.2", *, kind: str = "object", digest: str = "d", path: str = "",
-               **more: Any) -> Entry:
-        row = {"sop_instance_uid": instance, "sha256": digest, "path": path or f"/in/{instance}", "size": 10, "sop_class_uid": "1",
-               "transfer_syntax_uid": "2", "series_uid": "3", "modality": "CT"}
-        return self.entry(kind, number, key, objects=[row], caller={"calling_aet": "SCU"}, **more)
-
-    def ship(self, gateway: str, *entries: Entry) -> int:
-        with self.database.transaction() as cursor:
-            return shipping.ship(cursor, gateway, entries)
-
-    def shipped_through_now(self, *gateways: str) -> None:
-        with self.database.transaction() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
-            (now,) = cursor.fetchone() or (None,)
-            for gateway in gateways:
-                shipping.beat(cursor, gateway, now)
-
-    def end(self, *, limit_s: float = LIMIT_S, connected_s: float = 2 * LIMIT_S, hook: bool = True) -> int:
-        with self.database.transaction() as cursor:
-            return ending.end_due(cursor, connected_s=connected_s, limit_s=limit_s, has_hook=lambda _sender: hook)
-
-    def claim(self, gateway: str = "a", most: int = 10, lease_s: float = LIMIT_S) -> list[ending.Claim]:
-        with self.database.transaction() as cursor:
-            return ending.claim(cursor, gateway, most=most, lease_s=lease_s)
-
-    def objects(self, revision: int = 1, key: str = "1.2") -> list[tuple[str, str, str]]:
-        with self.database.transaction() as cursor:
-            cursor.execute("SELECT id FROM fastscp.studies WHERE key = %s", (key,))
-            (study,) = cursor.fetchone() or (0,)
-            return [(row["sop_instance_uid"], row["gateway"], row["path"]) for row in outbox.objects_of(cursor, study, revision)]
-
-    def tell(self, study: int, lock_timeout: str) -> None:
-        with self.database.transaction() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = '{lock_timeout}'")
-            outbox.tell(cursor, [("study.opened", study, 1, {})])
-
-    def execute(self, statements: str) -> None:
-        with self.database.transaction() as cursor:
-            cursor.execute(statements)
-
-    def value(self, query: str) -> Any:
-        with self.database.transaction() as cursor:
-            cursor.execute(query)
-            return (cursor.fetchone() or (None,))[0]
-
-
-def whole(fleet: Fleet, *gateways: str) -> None:
-    """Have gateways bring an object each, and release the study."""
-    fleet.register(*gateways)
-    for gateway in gateways:
-        fleet.ship(gateway, fleet.entry("hold", 1), fleet.stored(1, f"1.2.{gateway}"), fleet.entry("release", 1))
-    fleet.shipped_through_now(*gateways)
 
 
 # -- ends -------------------------------------------------------------------------------------------------
@@ -400,9 +328,35 @@ def test_the_schema_is_made_once_and_a_newer_one_is_left_alone(fleet: Fleet) -> 
         assert migrate(cursor) == 0
 
 
+def test_the_first_version_goes_on_with_the_newest_schema(fleet: Fleet) -> None:
+    """Its statements are those of ``tests.support.first_version``; every test of a fleet of two versions uses them."""
+    with fleet.database.transaction() as cursor:
+        migrate(cursor)
+    old = Database(url_of(fleet.server), "test", opened=lambda cursor: migrate(cursor, first_version.FIRST))
+    with old.transaction() as cursor:
+        first_version.tell(cursor, [("study.opened", 1, 1, {})])
+        (event,) = first_version.read(cursor, 0, 10)
+        first_version.confirm(cursor, "c", event.position)
+        assert first_version.confirmed(cursor, "c") == event.position
+    with old.transaction() as cursor:
+        assert consuming.take(cursor, "c", "relay", 60.0) == event.position
+    old.close()
+
+
+def test_old_and_new_gateways_run_each_others_hooks(fleet: Fleet) -> None:
+    whole(fleet, "a", "b")
+    fleet.end()
+    (claim,) = fleet.claim("a", lease_s=0.0)
+    (again,) = fleet.claim("b")
+    with fleet.database.transaction() as cursor:
+        assert first_version.renew(cursor, [claim.lease, again.lease], lease_s=1.0) == {again.lease}
+        assert not first_version.finish(cursor, claim.lease, 0, None)
+        assert first_version.finish(cursor, again.lease, 0, None)
+
+
 def test_a_schema_that_this_program_is_too_old_for_is_told(fleet: Fleet) -> None:
     with fleet.database.transaction() as cursor:
-        migrate(cursor, (*MIGRATIONS, Migration("SELECT 1", oldest=2)))
+        migrate(cursor, (*MIGRATIONS, Migration("SELECT 1", oldest=len(MIGRATIONS) + 1)))
     with pytest.raises(DatabaseError, match="too old"), fleet.database.transaction() as cursor:
         migrate(cursor)
 

@@ -112,7 +112,7 @@ def test_dry_run_says_and_does_nothing(out: Path, source: Path) -> None:
     assert list(out.iterdir()) == []
     assert done.output.splitlines() == [
         f"would store {source}/a.dcm as {out}/S_1.2.9/CT.1.2.3.1",
-        f"refused {source}/bad: (7FE0,0010) data set ends inside a value, offset 102",
+        f"refused {source}/bad: (7FE0,0010) data set ends inside a value, offset 302",
         f"would store {source}/b/c as {out}/S_1.2.9/CT.1.2.3.2",
         f"not-dicom {source}/b/readme: not DICOM"]
     assert done.results() == {"a.dcm": "would-store", "bad": "refused", "c": "would-store", "readme": "not-dicom"}

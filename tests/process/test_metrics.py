@@ -245,6 +245,22 @@ def test_another_program_goes_on_counting(tmp_path: Path) -> None:
         wait_until(lambda: scraper.get("/readyz")[0] == 200, "ready")
 
 
+def test_ready_goes_by_what_a_reload_brings(tmp_path: Path) -> None:
+    port, file = free_port(), tmp_path / "f.toml"
+    scraper = Scraper(port)
+    text = f"output-directory = '{tmp_path}'\nmetrics = '{port}'\nworkers = 1\ndisable-host-lookup = true\n"
+    file.write_text(text)
+    with FastscpServer(["--config", file]) as server:
+        wait_until(lambda: answers(scraper) and scraper.get("/readyz")[0] == 200, "ready")
+        (monitor,) = server.role("monitor")
+        (tmp_path / "ct").mkdir()
+        file.write_text(f"{text}min-free = '100000T'\n[[sender]]\nname = 'ct'\noutput-directory = '{tmp_path}/ct'\n")
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: scraper.get("/readyz")[0] == 503, "the disk is too full")
+        wait_until(lambda: ("output of ct",) in scraper.samples()["fastscp_disk_free_bytes"], "the directory of the section")
+        assert [process.pid for process in server.role("monitor")] == [monitor.pid], "its memory of the last minutes is kept"
+
+
 def test_a_port_that_is_taken_is_told_at_the_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -204,7 +204,8 @@ def test_receiving_goes_on_while_the_store_is_away(tmp_path: Path, store: Proxy,
         wait_until(lambda: {entry["sop_instance_uid"] for key, manifest in bucket.manifests().items() if "/1.2.9/" in key
                             for entry in manifest["objects"]} == {"1.2.9.1", "1.2.9.2", "1.2.9.3"}, "it has caught up", 2 * LONG_S)
         wait_until(lambda: "degraded" not in ready(port), "all is well again", LONG_S)
-        assert gateway.server.process is not None and gateway.server.process.pid == pid
+        assert gateway.server.process is not None
+        assert gateway.server.process.pid == pid
         assert gateway.server.log().count(b"the object store is away") == 1
         assert gateway.server.log().count(b"the object store is there again") == 1
         wait_until(lambda: b"fastscp_object_store_objects_total 4.0" in metrics(port), "counted", LONG_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,17 @@ def test_study_directory_that_cannot_be_made_is_for_want_of_resources(tmp_path: 
         (tmp_path / "out").mkdir()
         assert scu.store(1, CT, "1.2.3", data_set("1.2.3")) == 0
         scu.release()
+
+
+@pytest.mark.parametrize("options", [["-lc", "FIFO"], ["+tls", "FIFO", "cert.pem"]])
+def test_orders_during_the_start_do_not_end_it(tmp_path: Path, options: list[str]) -> None:
+    """logrotate may send SIGHUP at any time, and systemd takes a death by it for a clean end. The start waits in a file here."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    arguments = [str(fifo) if option == "FIFO" else option for option in options]
+    with subprocess.Popen([sys.executable, "-m", "fastscp", "-od", tmp_path, *arguments, PORT], stderr=subprocess.DEVNULL, cwd=ROOT) as starting:
+        writer = os.open(fifo, os.O_WRONLY)  # it reads
+        for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM):
+            starting.send_signal(number)
+        assert starting.wait(60) == -signal.SIGTERM
+        os.close(writer)

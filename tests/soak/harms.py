@@ -19,10 +19,10 @@ from tests.soak.servers import Managed, send
 WEIGHTS = {
     "kill worker": 20, "kill coordinator": 12, "kill resolver": 4, "kill acceptor": 6, "kill everything": 4,
     "stop worker": 8, "stop coordinator": 6, "stop resolver": 4, "stop acceptor": 4,
-    "reload": 8, "restart": 4, "disk full": 10, "read-only": 5, "directory replaced": 4,
+    "reload": 8, "upgrade": 5, "restart": 4, "disk full": 10, "read-only": 5, "directory replaced": 4,
 }
 #: harm that leaves others their service; answers meanwhile count like any other
-HARMLESS = {"reload", "kill worker", "kill resolver", "stop resolver"}
+HARMLESS = {"reload", "upgrade", "kill worker", "kill resolver", "stop resolver"}
 
 
 @dataclass
@@ -87,6 +87,8 @@ class Harms(threading.Thread):
             return self._suspend(self._one(server, role))
         elif harm == "reload":
             server.signal(signal.SIGHUP)
+        elif harm == "upgrade":
+            return server.upgrade()
         elif harm == "restart":
             return self._restart(server)
         else:

@@ -34,6 +34,7 @@ from tests.soak.report import Answers, text
 from tests.soak.senders import Sender
 from tests.soak.servers import ROLES, Managed
 from tests.soak.verifier import Verifier
+from tests.support.servers import free_port
 
 PROGRESS_S = 10.0
 SLOW_S = 0.5  #: an answer that is worth a line in slow.txt
@@ -52,8 +53,9 @@ def options_of(name: str, directory: Path) -> list[str]:
         "STUDIES": [*COMMON, "-v", "-su", "study", "-tos", "3", "-rns", "--study-manifest", "--completed-directory", f"{directory}/done",
                     "-xcr", ran, "-xcs", ended, "--hook-retries", "3", "--event-log", f"{directory}/events", "--event-digest",
                     "--quarantine", f"{directory}/quarantine"],
-        "HOOKS": [*COMMON, "-v", "-dhl", "-xcr", ran, "--hook-jobs", "4", "--event-log", f"{directory}/events"],
-        "PLAIN": [*COMMON, "-dhl", "--max-associations-per-host", "1000"],
+        "HOOKS": [*COMMON, "-v", "-dhl", "-xcr", ran, "--hook-jobs", "4", "--event-log", f"{directory}/events",
+                  "--sync", "group", "--on-duplicate", "compare", "--metrics", str(free_port())],
+        "PLAIN": [*COMMON, "-dhl", "--min-free", "5%", "--sync", "object", "--max-associations-per-host", "1000"],
     }[name]
 
 

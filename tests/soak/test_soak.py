@@ -15,6 +15,7 @@ from tests.soak.harms import Journal
 from tests.soak.ledger import Ledger, Promises
 from tests.soak.machine import Machine
 from tests.soak.report import Answers
+from tests.soak.servers import Managed, Successor
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +37,29 @@ def test_every_promise_is_kept_for_twenty_seconds(tmp_path: Path) -> None:
     assert sum(told["harm"].values()) > 0
     assert sum(told["hostile"].values()) > 10
     assert list(tmp_path.iterdir()) == [result], "what is kept is evidence"
+
+
+def test_program_that_takes_over_is_watched_and_ended_like_the_first(tmp_path: Path) -> None:
+    broken: list[tuple[str, str]] = []
+    (tmp_path / "out").mkdir()
+    server = Managed("PLAIN", ["--workers", "1", "-dhl"], tmp_path, tmp_path / "out", lambda *what: broken.append(what))
+    try:
+        server.start()
+        assert isinstance(server.process, subprocess.Popen)
+        first = server.process
+        assert server.upgrade()
+        assert isinstance(server.process, Successor)
+        first.wait(60)
+        server.watch()
+        assert server.starts == 1
+        server.kill_acceptor()
+        server.watch()
+        assert server.starts == 2
+        server.wanted = False
+        server.stop()
+    finally:
+        server.kill_everything()
+    assert not broken
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ def url_of(postgres: Postgres, user: str = "dicom") -> str:
 
 
 class Member:
-    """One gateway: its directory, its server, and what its end-of-study hooks were told."""
+    """One gateway: its directory, its server, and what its end-of-study hooks were told. Without ``url`` it is alone."""
 
-    def __init__(self, directory: Path, url: str, *, timeout_s: int = 1, limit_s: int = 30, records: Path | None = None,
-                 hook: str = "", options: tuple[object, ...] = ()) -> None:
+    def __init__(self, directory: Path, url: str | None, *, timeout_s: int = 1, limit_s: int = 30, records: Path | None = None,
+                 hook: str = "", options: tuple[object, ...] = (), usual: tuple[object, ...] = ("--workers", 1)) -> None:
         self.directory = directory
         self.output = directory / "in"
         self.records = records or directory / "records"
@@ -32,8 +32,9 @@ class Member:
         record = shlex.quote(str(self.records))
         command = hook or (f'cp "$FASTSCP_FLEET_OBJECTS" {record}/.$$ && '
                            f'mv {record}/.$$ {record}/"$FASTSCP_STUDY_UID.r$FASTSCP_REVISION.$FASTSCP_GATEWAY.$$.json"')
-        self.arguments = ["-od", self.output, "-su", "s", "-tos", timeout_s, "--state", url, "--gateway-timeout", limit_s, "-xcs", command,
-                          "--event-log", self.events, "--workers", 1, *options]
+        fleet = () if url is None else ("--state", url, "--gateway-timeout", limit_s)
+        self.arguments = ["-od", self.output, "-su", "s", "-tos", timeout_s, *fleet, "-xcs", command, "--event-log", self.events,
+                          *usual, *options]
         self.server: FastscpServer | None = None
         self.port = 0
 
@@ -62,6 +63,12 @@ class Member:
                 process.kill()
         self.server.__exit__(None, None, None)
         self.server = None
+
+    def stop(self) -> None:
+        """End the gateway as an operator does; it can be started again."""
+        server, self.server = self.server, None
+        assert server is not None
+        server.__exit__(None, None, None)
 
     def store(self, study: str, *instances: str, patient: str = "") -> None:
         """Send objects in one association; each has to be acknowledged."""

@@ -3,23 +3,29 @@
     python -m tests.support.fleet_run --studies 500 --seed 1
 
 The seed decides what is sent where and what is killed when; what these meet is up to the machine. Everything that was acknowledged
-has to be in its study, every study has to end once, and its hook has to have run with the whole list.
+has to be in its study, every study has to end once, and its hook has to have run with the whole list. Then some studies get one more
+object, which makes their second revision, and some get one again, which changes nothing.
+
+Senders go to the gateways themselves, or to haproxy in front of them (``balanced``); then gateways are drained and restarted in turn, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from tests.support.balancer import ADDRESS, Balancer
 from tests.support.fleet import Member, ends, instances, url_of
 from tests.support.objects import CT, CT_CONTEXT, data_set
 from tests.support.postgres import Postgres
@@ -30,9 +36,20 @@ GATEWAYS = 3
 TIMEOUT_S = 5  #: of a study: an object whose gateway was killed is sent to another one sooner
 LIMIT_S = 60  #: nobody is away for so long
 PACE_S = 0.2  #: between two objects of an association, so that there is something to be killed in
+AGAIN_S = 0.05  #: before something is sent again
 SEND_S = 60.0  #: for an object until somebody has acknowledged it
 END_S = 120.0  #: for the last studies
-HARMS = ("gateway", "coordinator", "worker", "fleet", "database")
+LATE = 5  #: of so many studies one gets a further object after its end, and one an object again
+
+
+@dataclass
+class Study:
+    """What a study has to have become."""
+
+    uid: str
+    answered: float = 0.0  #: when its last object was acknowledged
+    acknowledged: set[str] = field(default_factory=set)
+    ends: list[list[str]] = field(default_factory=list)  #: the objects of each revision
 
 
 @dataclass
@@ -43,8 +60,10 @@ class Outcome:
     objects: int = 0
     resent: int = 0  #: objects that were sent more than once
     harms: dict[str, int] = field(default_factory=dict)
-    hooks: int = 0  #: that ran, at least one for each study
+    revisions: int = 0
+    hooks: int = 0  #: that ran, at least one for each revision
     seconds: float = 0.0
+    lags_s: list[float] = field(default_factory=list)  #: from the answer to the last object to the end, beyond the timeout
     faults: list[str] = field(default_factory=list)
 
 
@@ -52,37 +71,40 @@ class Run:
     """One run in ``directory``."""
 
     def __init__(self, directory: Path, postgres: Postgres, *, studies: int, seed: int, at_once: int = 4,
-                 pause_s: tuple[float, float] = (0.1, 0.8)) -> None:
+                 pause_s: tuple[float, float] = (0.1, 0.8), balanced: bool = False, kills: bool = True) -> None:
         self._postgres = postgres
-        self._studies = studies
         self._seed = seed
         self._at_once = at_once
         self._pause_s = pause_s
+        self._kills = kills
+        self._balanced = balanced
+        self._balancer: Balancer | None = None
         self._records = directory / "records"
-        self._members = [Member(directory / name, url_of(postgres), timeout_s=TIMEOUT_S, limit_s=LIMIT_S, records=self._records)
-                         for name in "abc"[:GATEWAYS]]
+        options = ("--proxy-protocol", f"{ADDRESS}/32") if balanced else ()
+        self._members = {name: Member(directory / name, url_of(postgres), timeout_s=TIMEOUT_S, limit_s=LIMIT_S, records=self._records,
+                                      options=options) for name in "abc"[:GATEWAYS]}
         self._sent = threading.Event()
         self._lock = threading.Lock()
-        self.acknowledged: dict[str, set[str]] = {}
+        self._studies = [Study(f"1.2.826.{seed}.{number}") for number in range(1, studies + 1)]
         self.outcome = Outcome(studies)
 
     def run(self) -> Outcome:
         began = time.monotonic()
-        try:
-            for member in self._members:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._sent.set)
+            for member in self._members.values():
+                stack.push(member.__exit__)
                 member.start()
+            if self._balanced:
+                self._balancer = stack.enter_context(Balancer({name: member.port for name, member in self._members.items()}))
             wait_until(self._known, "the fleet knows every gateway")
-            with ThreadPoolExecutor(self._at_once + 1) as pool:
-                harming = pool.submit(self._harm)
-                list(pool.map(self._send_study, range(1, self._studies + 1)))
-                self._sent.set()
-                harming.result()
-            self._wait_for_ends()
+            self._send(self._studies, self._send_study)
+            self._wait_for_ends("every study has ended")
+            self._look_at_lags()
+            self._send(self._studies[::LATE], self._send_late)
+            self._send(self._studies[1::LATE], self._send_again)
+            self._wait_for_ends("every study that got one more object has ended again")
             self._judge()
-        finally:
-            self._sent.set()
-            for member in self._members:
-                member.__exit__(None, None, None)
         self.outcome.seconds = time.monotonic() - began
         return self.outcome
 
@@ -92,42 +114,65 @@ class Run:
 
     # -- senders ----------------------------------------------------------------------------------
 
-    def _send_study(self, number: int) -> None:
-        chance = random.Random(f"{self._seed} {number}")
-        study = f"1.2.826.{self._seed}.{number}"
-        parts = [[f"{study}.{gateway}.{index}" for index in range(chance.randrange(1, 4))] for gateway in range(GATEWAYS)]
-        with self._lock:
-            self.acknowledged[study] = set()
+    def _send(self, studies: Iterable[Study], how: Callable[[Study], None]) -> None:
+        """Send something of each study, while processes are killed."""
+        self._sent.clear()
+        with ThreadPoolExecutor(self._at_once + 1) as pool:
+            harming = pool.submit(self._harm) if self._kills else None
+            try:
+                list(pool.map(how, studies))
+            finally:
+                self._sent.set()
+            if harming is not None:
+                harming.result()
+
+    def _send_study(self, study: Study) -> None:
+        chance = random.Random(study.uid)
+        parts = [[f"{study.uid}.{gateway}.{index}" for index in range(chance.randrange(1, 4))] for gateway in range(GATEWAYS)]
         threads = [threading.Thread(target=self._send_part, args=(study, gateway, part)) for gateway, part in enumerate(parts)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        study.ends.append(sorted(study.acknowledged))
 
-    def _send_part(self, study: str, gateway: int, part: list[str]) -> None:
+    def _send_late(self, study: Study) -> None:
+        self._send_part(study, random.Random(f"{study.uid} late").randrange(GATEWAYS), [f"{study.uid}.late"])
+        study.ends.append(sorted(study.acknowledged))
+
+    def _send_again(self, study: Study) -> None:
+        chance = random.Random(f"{study.uid} again")
+        self._send_part(study, chance.randrange(GATEWAYS), [chance.choice(sorted(study.acknowledged))])
+
+    def _send_part(self, study: Study, gateway: int, part: list[str]) -> None:
         left, until = list(part), time.monotonic() + SEND_S
         while left:
             try:
-                self._send_some(study, self._members[gateway].port, left)
+                self._send_some(study, self._port(gateway), left)
             except (OSError, Aborted):
                 if time.monotonic() > until:
                     with self._lock:
-                        self.outcome.faults.append(f"study {study}: nobody takes {left}")
+                        self.outcome.faults.append(f"study {study.uid}: nobody takes {left}")
                     return
-                gateway = (gateway + 1) % GATEWAYS  # as a balancer does
+                gateway += 1  # as a balancer does
                 with self._lock:
                     self.outcome.resent += 1
+                self._sent.wait(AGAIN_S)
 
-    def _send_some(self, study: str, port: int, left: list[str]) -> None:
+    def _port(self, gateway: int) -> int:
+        return self._balancer.port if self._balancer is not None else list(self._members.values())[gateway % GATEWAYS].port
+
+    def _send_some(self, study: Study, port: int, left: list[str]) -> None:
         """Send what is left in one association; what was acknowledged is left no more."""
         with RawSCU("127.0.0.1", port, timeout_s=SEND_S) as scu:
             scu.associate(CT_CONTEXT)
             while left:
-                status = scu.store(1, CT, left[0], data_set(left[0], study=study, pixels=64))
+                status = scu.store(1, CT, left[0], data_set(left[0], study=study.uid, pixels=64))
                 if status:
                     raise Aborted(f"status {status:04X}")
                 with self._lock:
-                    self.acknowledged[study].add(left.pop(0))
+                    study.acknowledged.add(left.pop(0))
+                    study.answered = time.time()
                 self._sent.wait(PACE_S)
             scu.release()
 
@@ -135,42 +180,77 @@ class Run:
 
     def _harm(self) -> None:
         chance = random.Random(f"{self._seed} harm")
+        harms = {"gateway": self._kill_gateway, "coordinator": self._kill_one, "worker": self._kill_one, "fleet": self._kill_one,
+                 "database": self._crash_database}
+        if self._balancer is not None:
+            harms.update(balancer=self._kill_balancer, drain=self._drain)
         while not self._sent.wait(chance.uniform(*self._pause_s)):
-            harm = chance.choice(HARMS)
+            harm = chance.choice(list(harms))
             self.outcome.harms[harm] = self.outcome.harms.get(harm, 0) + 1
-            member = chance.choice(self._members)
-            if harm == "database":
-                self._postgres.crash()
-                time.sleep(chance.uniform(0.0, 1.0))  # away for a while: this is the harm, not a wait for anything
-                self._postgres.start()
-            elif harm == "gateway":
-                member.kill()
-                member.start()
-            elif member.server is not None:
-                for process in member.server.role(harm):
-                    try:
-                        process.kill()
-                    except psutil.NoSuchProcess:
-                        continue
+            harms[harm](harm, chance)
+
+    def _some(self, chance: random.Random) -> tuple[str, Member]:
+        name = chance.choice(list(self._members))
+        return name, self._members[name]
+
+    def _kill_gateway(self, _harm: str, chance: random.Random) -> None:
+        _, member = self._some(chance)
+        member.kill()
+        member.start()
+
+    def _kill_one(self, role: str, chance: random.Random) -> None:
+        _, member = self._some(chance)
+        assert member.server is not None
+        for process in member.server.role(role):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def _crash_database(self, _harm: str, chance: random.Random) -> None:
+        self._postgres.crash()
+        time.sleep(chance.uniform(0.0, 1.0))  # away for a while: this is the harm, not a wait for anything
+        self._postgres.start()
+
+    def _kill_balancer(self, _harm: str, _chance: random.Random) -> None:
+        assert self._balancer is not None
+        self._balancer.kill()
+        self._balancer.start()
+
+    def _drain(self, _harm: str, chance: random.Random) -> None:
+        """Restart a gateway as an operator does: nobody notices."""
+        name, member = self._some(chance)
+        assert self._balancer is not None
+        assert member.server is not None
+        self._balancer.drain(name)
+        wait_until(lambda: self._balancer is None or not self._balancer.sessions(name), "its associations have ended")
+        member.stop()
+        member.start()
+        self._balancer.restore(name)
 
     # -- verdict ----------------------------------------------------------------------------------
-
-    def _ended(self) -> int:
-        return int(self._query("SELECT count(*) FROM fastscp.ends WHERE done IS NOT NULL") or 0)
 
     def _query(self, text: str) -> str:
         return self._postgres.query(text)
 
-    def _wait_for_ends(self) -> None:
+    def _wait_for_ends(self, what: str) -> None:
+        wanted = sum(len(study.ends) for study in self._studies)
         try:
-            wait_until(lambda: self._ended() >= self._studies, "every study has ended", END_S)
+            wait_until(lambda: int(self._query("SELECT count(*) FROM fastscp.ends WHERE done IS NOT NULL") or 0) >= wanted, what, END_S)
         except AssertionError as error:
             self.outcome.faults.append(str(error))
+
+    def _look_at_lags(self) -> None:
+        """Compare the times of answers with those of ends: both are of this machine's clock."""
+        for line in self._query("SELECT body->>'study_uid', extract(epoch FROM told) FROM fastscp.outbox "
+                                "WHERE event = 'study.completed'").splitlines():
+            uid, told = line.split("|")
+            answered = next(study.answered for study in self._studies if study.uid == uid)
+            self.outcome.lags_s.append(float(told) - answered - TIMEOUT_S)
 
     def _judge(self) -> None:
         faults = self.outcome.faults
         told: dict[str, list[int]] = {}
-        for line in self._query("SELECT body->>'study_uid', revision FROM fastscp.outbox WHERE event = 'study.completed'").splitlines():
+        for line in self._query("SELECT body->>'study_uid', revision FROM fastscp.outbox WHERE event = 'study.completed' "
+                                "ORDER BY position").splitlines():
             uid, revision = line.split("|")
             told.setdefault(uid, []).append(int(revision))
         stored: dict[str, list[str]] = {}
@@ -180,19 +260,32 @@ class Run:
             stored.setdefault(uid, []).append(instance)
             if not Path(path).is_file():
                 faults.append(f"study {uid}: {path} is not there")
-        recorded: dict[str, list[list[str]]] = {}
+        recorded: dict[str, dict[int, list[list[str]]]] = {}
         for end in ends(self._records):
-            recorded.setdefault(end["study_uid"], []).append(instances(end))
-        for uid, acknowledged in self.acknowledged.items():
-            self.outcome.objects += len(acknowledged)
-            wanted = sorted(acknowledged)
-            if told.get(uid) != [1]:
-                faults.append(f"study {uid}: ends {told.get(uid)}")
-            if sorted(stored.get(uid, [])) != wanted:
-                faults.append(f"study {uid}: {stored.get(uid)} instead of {wanted}")
-            if not recorded.get(uid) or any(found != wanted for found in recorded[uid]):
-                faults.append(f"study {uid}: hooks were told {recorded.get(uid)} instead of {wanted}")
-        self.outcome.hooks = sum(map(len, recorded.values()))
+            recorded.setdefault(end["study_uid"], {}).setdefault(end["revision"], []).append(instances(end))
+        for study in self._studies:
+            self._judge_study(study, told.get(study.uid, []), sorted(stored.get(study.uid, [])), recorded.get(study.uid, {}))
+
+    def _judge_study(self, study: Study, told: list[int], stored: list[str], recorded: dict[int, list[list[str]]]) -> None:
+        outcome, wanted = self.outcome, sorted(study.acknowledged)
+        outcome.objects += len(wanted)
+        outcome.revisions += len(told)
+        outcome.hooks += sum(map(len, recorded.values()))
+        if told != list(range(1, len(study.ends) + 1)):
+            outcome.faults.append(f"study {study.uid}: ends {told} instead of {len(study.ends)}")
+        if stored != wanted:
+            outcome.faults.append(f"study {study.uid}: {stored} instead of {wanted}")
+        for revision, end in enumerate(study.ends, 1):
+            found = recorded.get(revision, [])
+            if not found or any(one != end for one in found):
+                outcome.faults.append(f"study {study.uid}, revision {revision}: hooks were told {found} instead of {end}")
+
+
+def said_of(outcome: Outcome) -> str:
+    """Return what came of a run as text: a line, and one for each fault."""
+    return (f"{outcome.studies} studies, {outcome.objects} objects ({outcome.resent} sent again), {outcome.revisions} ends, "
+            f"{outcome.hooks} hooks, killed: {outcome.harms}, {outcome.seconds:.0f} s, {len(outcome.faults)} faults\n"
+            + "".join(f"{fault}\n" for fault in outcome.faults))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -201,12 +294,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--studies", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--at-once", type=int, default=4)
+    parser.add_argument("--balanced", action="store_true", help="through haproxy, which is killed as well; gateways are drained, too")
     wanted = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="fastscp-fleet-") as directory, Postgres() as postgres:
-        outcome = Run(Path(directory), postgres, studies=wanted.studies, seed=wanted.seed, at_once=wanted.at_once).run()
-    sys.stdout.write(f"{outcome.studies} studies, {outcome.objects} objects ({outcome.resent} sent again), {outcome.hooks} hooks, "
-                     f"killed: {outcome.harms}, {outcome.seconds:.0f} s, {len(outcome.faults)} faults\n")
-    sys.stdout.writelines(f"{fault}\n" for fault in outcome.faults)
+        outcome = Run(Path(directory), postgres, studies=wanted.studies, seed=wanted.seed, at_once=wanted.at_once,
+                      balanced=wanted.balanced).run()
+    sys.stdout.write(said_of(outcome))
     return int(bool(outcome.faults))
 
 

@@ -105,11 +105,12 @@ def _profile(pairs: Sequence[tuple[str, str]]) -> str:
 
 def made(number: int, *, study: str = "1.2.9", series: str = "1.2.9.1", pixels: int = 64, meta: bool = True,
          patient: str = "A^B", sop_class: str = CT_IMAGE) -> bytes:
-    """Return a small file, explicit VR little endian."""
+    """Return a small file, explicit VR little endian, whose header is long enough to be recognised."""
     uid = f"1.2.3.{number}"
     data = b"".join((
         ds.explicit(0x00080016, "UI", _even(sop_class)), ds.explicit(0x00080018, "UI", _even(uid)),
-        ds.explicit(0x00080060, "CS", b"CT"), ds.explicit(0x00100010, "PN", _even(patient, b" ")),
+        ds.explicit(0x00080060, "CS", b"CT"), ds.explicit(0x00082111, "ST", b"from elsewhere, " * 12),
+        ds.explicit(0x00100010, "PN", _even(patient, b" ")),
         ds.explicit(0x0020000D, "UI", _even(study)), ds.explicit(0x0020000E, "UI", _even(series)),
         ds.explicit(0x7FE00010, "OW", (number % 251).to_bytes(1, "little") * pixels)))
     head = filemeta.encode(sop_class.encode(), uid.encode(), ds.EXPLICIT, b"SOMEBODY") if meta else b""

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.support.servers import wait_until
 _NOBODY = 65534
 
 
-def _program(name: str) -> str | None:
+def program(name: str) -> str | None:
     """Return where a program of the server is: Debian keeps them out of PATH."""
     return next((str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)),
                 shutil.which(name))
@@ -25,7 +26,7 @@ def _program(name: str) -> str | None:
 
 def needed() -> None:
     """Skip the test where there is no PostgreSQL; in CI that is a failure."""
-    if _program("initdb") is not None and shutil.which("psql") is not None:
+    if program("initdb") is not None and shutil.which("psql") is not None:
         return
     if os.environ.get("CI"):
         pytest.fail("in CI PostgreSQL must be there")
@@ -33,9 +34,13 @@ def needed() -> None:
 
 
 class Postgres:
-    """``with Postgres() as environment``: the variables that lead clients to it. It can be stopped and started."""
+    """``with Postgres() as postgres``: its ``environment`` leads clients to it. It can be stopped and started.
 
-    def __init__(self) -> None:
+    ``settings`` are lines of its configuration: ``fsync=on``.
+    """
+
+    def __init__(self, settings: Sequence[str] = ()) -> None:
+        self._settings = ("listen_addresses=", "fsync=off", *settings)
         self.directory = tempfile.mkdtemp(prefix="fastscp-pg-")  # a socket's path has to be short
         self._data = f"{self.directory}/data"
         self._identity = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
@@ -49,13 +54,13 @@ class Postgres:
         return {"PGHOST": self.directory, "PGUSER": "dicom", "PGDATABASE": "postgres"}
 
     def _run(self, name: str, *arguments: str) -> None:
-        subprocess.run([str(_program(name)), *arguments], check=True, stdout=subprocess.DEVNULL, cwd=self.directory,
+        subprocess.run([str(program(name)), *arguments], check=True, stdout=subprocess.DEVNULL, cwd=self.directory,
                        **self._identity)
 
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
         self._process = subprocess.Popen(
-            [str(_program("postgres")), "-D", self._data, "-k", self.directory, "-c", "listen_addresses=", "-c", "fsync=off"],
+            [str(program("postgres")), "-D", self._data, "-k", self.directory, *(word for line in self._settings for word in ("-c", line))],
             cwd=self.directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self._identity)
         wait_until(lambda: self.query("SELECT 1") == "1", "PostgreSQL answers")
 
@@ -76,6 +81,12 @@ class Postgres:
     def runs(self) -> bool:
         """Whether it was started, and not ended."""
         return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """The number of its first process."""
+        assert self._process is not None
+        return self._process.pid
 
     def crash(self) -> None:
         """End the server without letting it tidy up; its data stay."""

@@ -16,11 +16,13 @@ class Site:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.started: list[str] = []
         self.ran: list[tuple[socket.socket, socket.socket]] = []
+        self.channels: list[socket.socket] = []
         self.refuse = refuse
-        self.monitoring = Monitoring(Monitor(self.listener, self.run), self.start)
+        self.monitoring = Monitoring(Monitor(self.listener, self.run, lambda: b"news"), self.start)
 
     def run(self, channel: socket.socket, listener: socket.socket, _heartbeat: object) -> int:
         self.ran.append((channel.dup(), listener.dup()))
+        self.channels.append(channel)
         return 0
 
     def start(self, run, title: str, ours: socket.socket) -> int:
@@ -78,3 +80,17 @@ def test_it_rests_while_a_successor_has_one() -> None:
     assert site.monitoring.missing
     site.monitoring.end(others_listen=True)
     socket.create_connection(site.ran[0][1].getsockname()).close()
+
+
+def test_it_is_told_what_a_reload_has_changed() -> None:
+    site = Site()
+    site.monitoring.renew()  # there is none yet
+    site.monitoring.start()
+    channel, _ = site.ran[0]
+    site.monitoring.renew()
+    assert channel.recv(100) == b"news"
+    channel.close()
+    for theirs in site.channels:
+        theirs.close()
+    site.monitoring.renew()  # it dies just now
+    Monitoring(None, site.start).renew()

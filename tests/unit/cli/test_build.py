@@ -265,6 +265,13 @@ def test_bad_commitment_peers(peer):
         config(f"--storage-commitment --commitment-peer {peer} 11112")
 
 
+def test_keys_that_pynetdicom_cannot_use_are_no_peers():
+    options = "--storage-commitment --commitment-peer A=h:1 --commitment-peer B=h:2{} +tls k c -der 11112"
+    config(options.format(""))
+    with pytest.raises(UsageError, match="--commitment-peer with tls not allowed with --der-keys"):
+        config(options.format(",tls"))
+
+
 @pytest.mark.parametrize("options", ["--commitment-wait 1", "--commitment-peer A=h:1", "--storage-commitment --ignore", "--storage-commitment --inetd"])
 def test_options_that_do_not_go_with_storage_commitment(options):
     with pytest.raises(UsageError):

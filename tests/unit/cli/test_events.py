@@ -15,6 +15,9 @@ def test_what_is_given_is_wanted() -> None:
     assert parse(["--state", URL, "--follow", "--from", "7", "--consumer", "archive"]) == Wanted(URL, True, 7, "archive", "")
     assert parse(["--state", URL]) == Wanted(URL, False, None, "", "")
     assert parse(["--state", URL, "--migrate"]).instead == "--migrate"
+    assert parse(["--state", URL, "--maintain", "--keep", "30d", "--keep-studies", "12h"]) == Wanted(
+        URL, False, None, "", "--maintain", 30 * 86400, 12 * 3600)
+    assert parse(["--state", URL, "--maintain", "--keep-studies", "1d"]).keep_s is None
 
 
 def test_the_database_may_be_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,6 +29,8 @@ def test_the_database_may_be_in_the_environment(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(("arguments", "complaint"), [
     ([], "is needed"), (["--state"], "needs a url"), (["--state", "sqlite:x"], "only postgresql://"),
     (["--state", URL, "--from", "-1"], "--from"), (["--state", URL, "--from", "x"], "--from"),
+    (["--state", URL, "--maintain"], "--maintain needs --keep"), (["--state", URL, "--keep", "30d"], "these need it"),
+    (["--state", URL, "--maintain", "--keep", "0d"], "--keep: 0d"), (["--state", URL, "--maintain", "--keep", "30"], "--keep: 30"),
     (["--frm", "1"], "unknown option --frm"), (["archive"], "not expected"),
 ])
 def test_mistakes_are_told(arguments: list[str], complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:

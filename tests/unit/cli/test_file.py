@@ -9,7 +9,7 @@ from fastscp.cli.build import build
 from fastscp.cli.check import check
 from fastscp.cli.file import read_text
 from fastscp.cli.layers import over
-from fastscp.cli.load import configuration, configured_again, load, showing
+from fastscp.cli.load import complain, configuration, configured_again, load, showing
 from fastscp.cli.option import Kind
 from fastscp.cli.options import OPTIONS
 from fastscp.cli.options_sections import PER_SENDER, in_file
@@ -367,6 +367,38 @@ def test_tables_about_commitment_peers(loaded):
 def test_mistakes_in_tables_about_peers_have_their_line(refusal, line, complaint):
     text = PEERS.split('\n\n[[commitment-peer]]\naet = "CT2"', maxsplit=1)[0] + "\n[[commitment-peer]]\n" + line + "\n"
     assert refusal(text, "11112") == complaint
+
+
+@pytest.mark.parametrize(("title", "host", "line", "complaint"), [
+    ("CT1", "[", 3, "Invalid value for option --commitment-peer: CT1=[:104 is not aet=host:port[,tls]"),
+    ("CT2", "h", 8, "--commitment-peer: CT2 has an address before")])
+def test_values_of_tables_about_peers_have_their_line(refusal, title, host, line, complaint):
+    """Not that of the last table."""
+    text = PEERS.replace("CT1", title).replace("ct1.example", host)
+    assert refusal(text, "11112") == f"f.toml:{line}: commitment-peer: {complaint}"
+
+
+def test_balancers_that_are_none_have_their_line(refusal):
+    assert refusal("proxy-protocol = '10.0.0.1/8'\n", "11112").startswith("f.toml:1: proxy-protocol: ")
+
+
+@pytest.mark.parametrize("port", [0, 65536, -1])
+def test_port_that_is_none_has_its_line(refusal, port):
+    assert refusal(f"debug = true\nport = {port}\n") == "f.toml:2: port: a number from 1 to 65535 is wanted"
+
+
+def test_what_a_section_cannot_begin_with_has_its_line(loaded, tmp_path):
+    one = loaded("[[sender]]\nname = 'a'\n\n[[sender]]\nname = 'b'\noutput-directory = '/is/not/there'\n", "11112")
+    with pytest.raises(UsageError) as caught:
+        complain(configuration(one, verbose=True), one)
+    assert str(caught.value) == f"{tmp_path}/f.toml:4: section b: specified output directory does not exist"
+
+
+def test_places_of_a_section_are_not_counted_across_processes_of_a_super_server(refusal, loaded):
+    text = "max-associations = 3\n[[sender]]\nname = 'a'\n"
+    assert refusal(f"{text}max-associations = 2\n", "--inetd") == (
+        "f.toml:4: max-associations: not allowed with --inetd, a process knows of no others")
+    assert configuration(loaded(text, "--inetd"), verbose=True).senders.sections[0].max_associations is None
 
 
 def test_peer_whose_title_is_none_is_refused(refusal):

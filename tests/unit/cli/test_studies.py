@@ -70,6 +70,13 @@ def test_open_studies(output: Path) -> None:
         "study_uid": "1.2.4", "directory": "/in/S_1.2.4", "objects": 0, "since": "2023-11-14T22:13:30Z", "last": None}
 
 
+def test_output_directory_that_is_not_utf_8(output: Path, tmp_path: Path) -> None:
+    there = tmp_path / os.fsdecode(b"o\xff")
+    there.mkdir()
+    (output / ".fastscp").rename(there / ".fastscp")
+    assert len(run(there, "open")) == 3
+
+
 def test_a_reader_leaves_the_state_as_it_is(output: Path) -> None:
     before = (output / ".fastscp" / FILE_NAME).read_bytes()
     run(output, "failed")

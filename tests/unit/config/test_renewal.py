@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from fastscp.commitment.policy import CommitmentPeer, CommitmentPolicy
 from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy, TLSPolicy
 from fastscp.config.renewal import renewed
@@ -50,7 +51,7 @@ def test_a_password_that_was_asked_for_is_no_difference():
 
 @pytest.mark.parametrize("new", [
     Config(study=SORTED), Config(by_sender={"ct": Config(study=SORTED)}), Config(hooks=HookPolicy(on_reception="echo #r")),
-    Config(by_sender={"ct": Config(hooks=HookPolicy(on_end_of_study="echo #r"))}),
+    Config(by_sender={"ct": Config(hooks=HookPolicy(on_end_of_study="echo #r"))}), Config(commitment=CommitmentPolicy()),
 ])
 def test_what_the_processes_were_not_started_for_is_refused(new):
     with pytest.raises(UsageError, match="restart it"):
@@ -58,12 +59,19 @@ def test_what_the_processes_were_not_started_for_is_refused(new):
     assert renewed(new, new) == (new, [])
 
 
+def test_peers_of_commitment_change_and_it_may_end():
+    old = Config(commitment=CommitmentPolicy())
+    for commitment in (CommitmentPolicy((CommitmentPeer("A", "there", 104),)), None):
+        assert renewed(old, replace(old, commitment=commitment)) == (Config(commitment=commitment), [])
+
+
 def test_rules_arrive_as_they_were_sent():
-    config = Config(study=replace(SORTED, on_late=LateObjects.APPEND), hooks=HookPolicy(on_reception="true \udcff"),
+    config = Config(commitment=CommitmentPolicy((CommitmentPeer("A", "there", 104, tls=True),), wait_s=3),
+                    study=replace(SORTED, on_late=LateObjects.APPEND), hooks=HookPolicy(on_reception="true \udcff"),
                     store=StorePolicy("/d\udcff", quarantine="/q"),
                     by_sender={"ct": Config(study=StudyPolicy(state_directory="/s"), store=StorePolicy("/ct", ignore=True))})
     rules = decoded_rules(encoded_rules(config))
     assert rules == rules_of(config)
-    assert rules.own_directories == ("/q", "/s")
+    assert rules.own_directories == ("/q", "/s", "/d\udcff", "/ct")
     assert rules.of("ct").output_directory == "/ct"
     assert rules.of("gone") is rules.of("")

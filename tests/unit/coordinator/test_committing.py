@@ -9,11 +9,14 @@ from typing import Any
 import orjson
 import pytest
 
+from fastscp import jsontext
 from fastscp.commitment import requests
 from fastscp.commitment.messages import Action, Reference
+from fastscp.commitment.policy import CommitmentPeer, CommitmentPolicy, decoded_policy
 from fastscp.commitment.requests import Pending
 from fastscp.coordinator.committing import LOOK_S, Committing
 from fastscp.coordinator.index import Index
+from fastscp.coordinator.rules import AllRules
 from fastscp.process.loop import IN
 from tests.support.fakes import FakeLoop
 
@@ -41,7 +44,11 @@ class Site:
         self.channels: list[socket.socket] = []
         self.processes: list[Process] = []
         self.refuses = False
-        self.committing = Committing(self.loop, Index(directory, durable=False, wall=lambda: 0.0), {"kind": "begin"}, self.start)  # type: ignore[arg-type]
+        self.begin: dict[str, Any] = {"kind": "begin"}
+        self.committing = self.made()
+
+    def made(self) -> Committing:
+        return Committing(self.loop, Index(self.directory, durable=False, wall=lambda: 0.0), self.begin, self.start)  # type: ignore[arg-type]
 
     def start(self, channel: socket.socket) -> Any:
         if self.refuses:
@@ -72,6 +79,10 @@ class Site:
     def fire(self) -> None:
         for descriptor in list(self.loop.masks):
             self.loop.fire(descriptor, IN)
+
+
+def rules(policy: CommitmentPolicy | None) -> AllRules:
+    return AllRules({}, (), (), policy)
 
 
 @pytest.fixture
@@ -154,3 +165,35 @@ def test_end_ends_it_and_starts_no_other(site: Site) -> None:
     site.committing.heard(ASKED)
     site.loop.advance(LOOK_S)
     assert len(site.processes) == 1
+
+
+def test_other_peers_are_told_to_the_process_that_runs_and_to_the_next(site: Site) -> None:
+    site.ask()
+    site.committing.begin()
+    site.heard()
+    policy = CommitmentPolicy((CommitmentPeer("A", "there", 104),), wait_s=7.0)
+    site.committing.use(rules(policy))
+    (packet,) = site.heard()
+    assert (packet["kind"], decoded_policy(packet["policy"])) == ("policy", policy)
+    site.channels[-1].close()
+    site.fire()
+    site.committing.heard(ASKED)
+    (begin,) = site.heard()
+    assert (begin["kind"], decoded_policy(begin["policy"])) == ("begin", policy)
+
+
+def test_without_commitment_from_now_on_earlier_requests_go_by_what_there_was(site: Site) -> None:
+    site.ask()
+    site.committing.begin()
+    site.heard()
+    site.committing.use(rules(None))
+    assert site.heard() == []
+
+
+def test_process_begins_with_any_path(site: Site) -> None:
+    site.begin["directory"] = "/d\udcff"
+    site.committing = site.made()
+    site.ask()
+    site.committing.begin()
+    (octets,) = (site.channels[-1].recv(65536),)
+    assert jsontext.loads(octets)["directory"] == "/d\udcff"

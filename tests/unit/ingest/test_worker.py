@@ -42,7 +42,7 @@ class Bench:
         caller = Caller(Peer("127.0.0.1", 0, "localhost"), "TITLE", "ANY", introduced=True)
         publisher = Publisher(PublishingPolicy("a-1", tells=tells, durable=False, tells_events=True, moves=moves), caller, str(out))
         self.channel, theirs = channel_pair()
-        worker = IngestWorker(theirs, self.preparer, publisher, moves=moves)
+        worker = IngestWorker(theirs, self.preparer, publisher)
 
         def work() -> None:
             self.status = worker.run()

@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from fastscp.metrics import table
 from fastscp.metrics.board import Board
+from fastscp.monitor.disks import Disks
 from fastscp.monitor.history import History
 from fastscp.monitor.http import Request
 from fastscp.monitor.machine import Machine
@@ -28,18 +29,19 @@ class Bench:
         self.acceptor, self.worker = self.board.claim("acceptor"), self.board.claim("worker")
         self.coordinator, self.other = self.board.claim("coordinator"), self.board.claim("worker")
         self.free = 1000
+        self.away = False  #: the output directory is not there
         self.reader = Reader(self.board)
-        self.machine = Machine(self.board.claim("monitor"), {"output": "/out", "state": "/gone"}, "/gone/state",
+        self.machine = Machine(self.board.claim("monitor"), Disks({"output": "/out", "state": "/gone"}, octets=mark), "/gone/state",
                                statvfs=self.statvfs)
         self.history = History()
         self.routes = Routes(self.reader, self.machine, self.history,
-                             Facts("4.0", ("4.0", "3.11", "pure"), lambda _size: mark, local, b"<page>"), wall=lambda: 1000.0)
+                             Facts("4.0", ("4.0", "3.11", "pure"), local, b"<page>"), wall=lambda: 1000.0)
         for metric, value in ((table.RECEIVING, 1), (table.WORKERS_WANTED, 2), (table.WORKERS_UP, 2), (table.STARTED, 900)):
             self.acceptor.set(metric, value)
         self.machine.look(self.reader.processes())
 
     def statvfs(self, path: str) -> os.statvfs_result:
-        if path != "/out":
+        if path != "/out" or self.away:
             raise OSError(2, "gone")
         return SimpleNamespace(f_bavail=self.free, f_frsize=1, f_blocks=5000, f_favail=77)  # type: ignore[return-value]
 
@@ -112,6 +114,19 @@ def test_not_ready_without_room() -> None:
     bench = Bench(mark=1001)
     assert bench.get("/readyz").status == 503
     bench.free = 1001
+    bench.machine.look(bench.reader.processes())
+    assert bench.get("/readyz").status == 200
+
+
+def test_not_ready_without_the_output_directory() -> None:
+    """Every object would be refused."""
+    bench = Bench()
+    bench.away = True
+    bench.machine.look(bench.reader.processes())
+    assert bench.get("/readyz").status == 503
+    assert bench.json("/readyz")["checks"]["disk"] == {"ok": False, "detail": "the output directory is not there"}
+    assert "fastscp_disk_free_bytes" not in bench.samples()
+    bench.away = False
     bench.machine.look(bench.reader.processes())
     assert bench.get("/readyz").status == 200
 
@@ -200,7 +215,7 @@ def test_cpu_time_only_grows_over_deaths() -> None:
 
     board = Board()
     ledger, reader = board.claim("monitor"), Reader(board)
-    machine = Machine(ledger, {}, None, process_of=Handle)  # type: ignore[arg-type]
+    machine = Machine(ledger, Disks({}), None, process_of=Handle)  # type: ignore[arg-type]
 
     def cpu(*pids: int) -> float:
         machine.look([SimpleNamespace(role="worker", pid=pid) for pid in pids])  # type: ignore[misc]

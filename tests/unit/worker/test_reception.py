@@ -68,6 +68,16 @@ def test_nothing_has_a_name_before_it_is_published(tmp_path: Path) -> None:
     assert made.size == len(content)
 
 
+def test_object_that_waits_for_its_directory_has_no_descriptor_any_more(tmp_path: Path) -> None:
+    """Who asks how far it has come (``--metrics``) must not ask a number that is another's by now."""
+    made = received(settings(tmp_path))
+    assert made.descriptor() is not None
+    assert made.octets_so_far() > 0
+    publish(made, None, NOW)
+    assert made.descriptor() is None
+    assert made.octets_so_far() == made.size > 0
+
+
 def test_same_instance_again_replaces(tmp_path: Path) -> None:
     context = settings(tmp_path)
     publish(received(context), None, NOW)

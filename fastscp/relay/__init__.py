@@ -1,0 +1,1 @@
+"""What carries the events of a fleet to a message broker."""

@@ -1,0 +1,1 @@
+"""A fleet in simulated time: perf/simulation.py runs it."""

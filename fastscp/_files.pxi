@@ -171,9 +171,7 @@ cdef class Files:
             if length > end - start:
                 return False
             if little16(data + at + 2) == 0x0010:
-                self._syntax, self._syntax_size = data + start, uid_size(data + start, length)
-                if self._syntax_size == 0:
-                    return False
+                self._syntax, self._syntax_size = data + start, uid_size(data + start, length)  # none, for what is unusual
             at = start + length
         self._begin = at
         return self._syntax_size > 0 and at + 8 <= end
@@ -197,9 +195,7 @@ cdef class Files:
             if length > end - start:  # an undefined one too
                 return False
             if element == 0x0016 or element == 0x0018:
-                size = uid_size(data + start, length)
-                if size == 0:
-                    return False
+                size = uid_size(data + start, length)  # none, for what is unusual
                 if element == 0x0016:
                     self._class, self._class_size = data + start, size
                 else:

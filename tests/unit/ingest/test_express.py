@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import random
@@ -138,6 +139,7 @@ def test_what_is_taken(pair: Callable[..., Pair], tmp_path: Path, octets: bytes,
 
 @pytest.mark.parametrize("octets", [
     made(1, sop_class="1.2.840.10008.1.3.10"),
+    made(1).replace(ds.explicit(0x00080060, "CS", b"CT"), ds.explicit(0x00070010, "LO", b"AB") + ds.explicit(0x00080018, "UI", b"1.2.3.8\0")),
     made(1).replace(b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0", b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.2\0"),
     made(1).replace(b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0", b"\x02\0\x10\0UI\x16\x001.2.840.10008.1.2.1.99")
     .replace(b"\x02\0\x03\0UI\x08\x001.2.3.1\0", b"\x02\0\x03\0UI\x08\x001.2.3.7\0")])
@@ -153,6 +155,23 @@ def test_a_large_file_is_copied_behind_its_header(pair: Callable[..., Pair], tmp
         path = tmp_path / "large"
         path.write_bytes(made(1, pixels=octets)[:-octets] + random.Random(octets).randbytes(octets))
         assert both.same(Source(str(path)))
+        laid = both.lane.prepare(Source(str(path)))
+        assert laid is not None
+        outcome = laid.publish({"index": 0})
+        assert outcome is not None
+        assert outcome["size"] == (both.out / "CT.1.2.3.1").stat().st_size > octets
+
+
+def test_a_copy_that_fails_leaves_nothing(pair: Callable[..., Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_values: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("fastscp.ingest.kernel.copy", full)
+    both = pair("+B")
+    (tmp_path / "large").write_bytes(made(1, pixels=70_000))
+    before = len(os.listdir("/proc/self/fd"))
+    assert both.lane.prepare(Source(str(tmp_path / "large"))) is None
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_only_plain_files_that_may_be_read(pair: Callable[..., Pair], tmp_path: Path) -> None:
@@ -225,10 +244,11 @@ def test_the_directory_of_a_study(pair: Callable[..., Pair], tmp_path: Path) -> 
     assert (packet["directory"], packet["file"], packet["study"], packet["sop_instance"], packet["association"]) == (
         str(place), "CT.1.2.3.1", "1.2.9", "1.2.3.1", "a-1")
     assert packet["size"] == (place / "CT.1.2.3.1").stat().st_size == outcome["size"]
+    (place / "CT.1.2.3.1").unlink()
     place.rename(tmp_path / "moved")
     place.mkdir()
     assert publish() is None, "the path leads elsewhere"
-    assert list(place.iterdir()) == []
+    assert [*place.iterdir(), *(tmp_path / "moved").iterdir()] == []
     assert publish() is not None, "and from then on there"
     assert publish() is None, "what is there may be the same"
 

@@ -13,8 +13,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import orjson
-
+from fastscp import jsontext
 from fastscp.coordinator.fleet_journal import FleetJournal
 from fastscp.coordinator.tasks import Plan
 from fastscp.coordinator.upload_rows import UploadRows
@@ -37,7 +36,7 @@ class UploadJournal:
         """Take in a file, if there is one (``--ignore``); it takes the place of what had its name."""
         if not packet["file"]:
             return
-        body = orjson.dumps({name: packet[field] for name, field in _FIELDS.items()})  # type: ignore[literal-required]
+        body = jsontext.dumps({name: packet[field] for name, field in _FIELDS.items()})  # type: ignore[literal-required]
         self.rows.stored(naming.study_key(sender, naming.study_uid(packet["study"])), os.path.abspath(packet["directory"]),
                          packet["file"], packet["sha256"] or "", packet["size"], body)
 

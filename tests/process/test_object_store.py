@@ -384,7 +384,7 @@ def test_a_study_through_two_gateways_has_one_manifest_with_everything(tmp_path:
         members[1].store("1.2.18", "1.2.18.4")
         wait_until(lambda: complete(bucket, "1.2.18", revision=2), "the next manifest", LONG_S)
         assert len(bucket.manifests()["p/studies/1.2.18/00000002.json"]["objects"]) == 4
-        wait_until(lambda: (tmp_path / "list.2").exists(), "the next hook", LONG_S)
+        wait_until((tmp_path / "list.2").exists, "the next hook", LONG_S)
         told = {entry["sop_instance_uid"]: entry["store_key"] for entry in json.loads((tmp_path / "list.2").read_bytes())["objects"]}
         assert told["1.2.18.1"].startswith("p/objects/1.2.18/")  # whose file is gone
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from fastscp.objects import parts
@@ -18,7 +20,7 @@ def test_parts_are_the_whole_and_not_too_many(size: int) -> None:
     found = parts.ranges(size)
     assert len(found) <= parts.MOST_PARTS
     assert found[0][0] == 0
-    assert all(offset + length == following for (offset, length), (following, _) in zip(found, found[1:], strict=False))
+    assert all(offset + length == following for (offset, length), (following, _) in itertools.pairwise(found))
     assert sum(found[-1]) == size
     assert all(length >= 5 << 20 for _, length in found[:-1])
 

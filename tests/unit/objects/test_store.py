@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from fastscp.objects.store import AwayError, DamagedError, Found, NotThereError, S3Store, StoreError, TakenError
+from fastscp.objects.store import (
+    AwayError,
+    DamagedError,
+    Found,
+    NotThereError,
+    S3Store,
+    StoreError,
+    TakenError,
+)
 
 
 class Client:

@@ -65,7 +65,7 @@ class Statement:
     @property
     def name(self) -> str:
         """What it does, in a word or two: INSERT objects."""
-        verb = re.search(r"\b(?:CREATE|INSERT|UPDATE|DELETE)\b(?!\s+OF)", self.text) or re.search(r"\w+", self.text)
+        verb = re.search(r"(?<!FOR )\b(?:CREATE|INSERT|UPDATE|DELETE)\b", self.text) or re.search(r"\w+", self.text)
         table = re.search(r"fastscp\.(\w+)", self.text[verb.start():] if verb else self.text)
         called = re.search(r"(\w+)\(", self.text)
         return " ".join(filter(None, (verb and verb[0], table[1] if table else called and called[1])))

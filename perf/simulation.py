@@ -4,7 +4,7 @@
     python3 perf/simulation.py                                   100 gateways, 10,000 associations, in four weathers
     python3 perf/simulation.py --costs fleet.json                with what perf/fleet.py --json fleet.json has measured
     python3 perf/simulation.py --weather calm --gateways 400 --associations 40000 --cores 16
-    python3 perf/simulation.py --limits                          calm weather, more and more of everything
+    python3 perf/simulation.py --limits 25,50,100,200            calm weather, more and more of everything
 
 Trackers, journals, batches and times are the program's own; the database is a model (perf/simulated/rules.py), the network a delay. The
 seed decides everything: two runs are the same. Exit status 1: a study ended too early, twice, or without an object.
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     plan = Plan()
     made.add_argument("--weather", default=",".join(WEATHERS), help=f"{', '.join(f'{name}: {what}' for name, what in WEATHERS.items())}")
-    made.add_argument("--limits", action="store_true", help="calm weather with 25, 50, 100, 200 and 400 gateways, and senders for each")
+    made.add_argument("--limits", default="", metavar="N[,N...]", help="calm weather with so many gateways, and as many associations for each")
     made.add_argument("--gateways", type=int, default=plan.gateways)
     made.add_argument("--associations", type=int, default=plan.associations)
     made.add_argument("--parts", type=int, default=plan.parts, help="associations of one study, each on another gateway")
@@ -87,7 +87,8 @@ def plans(arguments: argparse.Namespace) -> dict[str, Plan]:
                 costs=costs_of(arguments.costs) if arguments.costs else Costs(), seed=arguments.seed)
     if arguments.limits:
         each = plan.associations // plan.gateways
-        return {f"{count} gateways": replace(plan, gateways=count, associations=count * each) for count in (25, 50, 100, 200, 400)}
+        return {f"{count} gateways": replace(plan, gateways=count, associations=count * each)
+                for count in map(int, arguments.limits.split(","))}
     return {weather: in_weather(plan, weather) for weather in arguments.weather.split(",")}
 
 

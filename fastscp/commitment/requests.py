@@ -4,11 +4,12 @@ Strategy: a worker writes a file and answers; the process of ``fastscp.commitmen
 out and removes it when the requestor knows, or is given up. So a request outlives every process. The name of a file follows from
 requestor and transaction: asking twice is asking once.
 
-Invariant: a file is there whole, or not at all.
+Invariants: a file is there whole, or not at all; of one title and of all there are no more than a disk and a process can bear.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -23,7 +24,10 @@ from fastscp.log.names import APPLICATION
 _log = logging.getLogger(APPLICATION)
 
 DIRECTORY = "commitments"
+#: requests that may wait: of one title, of all, and their octets
+MOST_OF_TITLE, MOST, MOST_OCTETS = 100, 1000, 256 << 20
 _SUFFIX = ".json"
+_TITLE_DIGITS = 16
 
 
 @dataclass
@@ -41,11 +45,31 @@ class Pending:
     path: Path = field(default_factory=Path)
 
 
+def _name(pending: Pending) -> str:
+    """Return the name of its file; those of one title begin alike."""
+    title, transaction = pending.calling_aet.encode(), pending.action.transaction_uid.encode()
+    whose, which = hashlib.sha256(title), hashlib.sha256(title + b"\0" + transaction)
+    return f"{whose.hexdigest()[:_TITLE_DIGITS]}-{which.hexdigest()[:32]}{_SUFFIX}"
+
+
+def has_room(directory: Path, pending: Pending) -> bool:
+    """Tell whether another request may wait; one that is there already may be replaced. Raises OSError."""
+    name = _name(pending)
+    of_title = octets = 0
+    found = waiting(directory)
+    for path in found:
+        if path.name == name:
+            return True
+        of_title += path.name.startswith(name[:_TITLE_DIGITS + 1])
+        with contextlib.suppress(FileNotFoundError):  # it has just been carried out
+            octets += path.stat().st_size
+    return of_title < MOST_OF_TITLE and len(found) < MOST and octets < MOST_OCTETS
+
+
 def put(directory: Path, pending: Pending, *, durable: bool = False) -> Path:
     """Keep a request, or what has become of it. Raises OSError."""
     action = pending.action
-    digest = hashlib.sha256(f"{pending.calling_aet}\0{action.transaction_uid}".encode()).hexdigest()
-    path = directory / f"{digest[:32]}{_SUFFIX}"
+    path = directory / _name(pending)
     octets = orjson.dumps({
         "transaction": action.transaction_uid, "references": [_pair(of) for of in action.references],
         "calling_aet": pending.calling_aet, "called_aet": pending.called_aet, "association": pending.association,

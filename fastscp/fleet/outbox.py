@@ -25,6 +25,12 @@ MOST: Final = 100  #: events of one look
 MOST_OCTETS: Final = 4 << 20  #: of one look, but for its first event
 
 
+#: one statement, since everybody else waits for the lock
+_TELL: Final = """
+INSERT INTO fastscp.outbox (event, study, revision, told, body) SELECT event, study, revision, clock_timestamp(), body
+FROM jsonb_to_recordset(%s::jsonb) AS r (number integer, event text, study bigint, revision integer, body jsonb) ORDER BY number"""
+
+
 @dataclass(frozen=True)
 class OutboxEvent:
     """One event."""
@@ -57,9 +63,8 @@ def tell(cursor: Cursor, events: Sequence[Told]) -> None:
     if not events:
         return
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (OUTBOX_LOCK,))
-    for event, study, revision, body in events:
-        cursor.execute("INSERT INTO fastscp.outbox (event, study, revision, told, body) VALUES (%s, %s, %s, clock_timestamp(), %s)",
-                       (event, study, revision, orjson.dumps(body).decode()))
+    cursor.execute(_TELL, (orjson.dumps([{"number": number, "event": event, "study": study, "revision": revision, "body": body}
+                                         for number, (event, study, revision, body) in enumerate(events)]).decode(),))
     cursor.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
 
 

@@ -91,7 +91,7 @@ def drop_and_cut(cursor: Cursor, keep_s: float) -> Kept:
         kept.dropped += 1
     oldest = _event(cursor, last, "ASC")
     if oldest is not None and oldest[1] >= keep_s / PARTS:
-        _cut(cursor, last)
+        cut(cursor, last)
         kept.cut = True
     return kept
 
@@ -108,7 +108,7 @@ def _waiting(cursor: Cursor, position: int) -> list[str]:
     return [name for (name,) in cursor.fetchall()]
 
 
-def _cut(cursor: Cursor, last: Partition) -> None:
+def cut(cursor: Cursor, last: Partition) -> None:
     """Give the last partition an end, and put an empty one behind it. Whoever adds events waits."""
     cursor.execute(f"SELECT max(position) + 1 FROM {last.table}")
     (end,) = cursor.fetchone() or (1,)

@@ -99,6 +99,7 @@ BEGIN
         WHERE oid = 'fastscp.outbox_first'::regclass);
 END $body$;
 CREATE INDEX studies_quiet ON fastscp.studies ((coalesce(ended, opened))) WHERE NOT changed;
+CREATE INDEX ends_leased ON fastscp.ends (lease) WHERE lease IS NOT NULL;
 """
 
 #: what an object store has: objects by key, and manifests of ends ("": to be written; "-": overtaken by a later end; NULL: none is wanted)

@@ -73,6 +73,10 @@ class Committing:
             return
         pending = requests.Pending(action, caller.calling_aet, caller.called_aet, self._connection.name, self._context.wall())
         try:
+            if not requests.has_room(self._context.directory, pending):
+                _log.error("%s: request for commitment refused with status %04X: too many wait", caller, status.RESOURCE_LIMITATION)
+                self._connection.respond(item.context.id, command, status.RESOURCE_LIMITATION, "too many requests wait")
+                return
             requests.put(self._context.directory, pending, durable=self._context.durable)
         except OSError as error:
             _log.error("%s: request for commitment cannot be kept: %s", caller, error)

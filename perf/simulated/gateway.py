@@ -43,6 +43,16 @@ class Terms:
     hook_s: float = 1.0  #: how long a hook runs
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What all gateways of a fleet have."""
+
+    clock: Clock
+    server: Server
+    tables: Tables
+    terms: Terms
+
+
 class Entries:
     """The journal, where a gateway has its durable state."""
 
@@ -79,15 +89,16 @@ class Entries:
 class SimulatedGateway:
     """One gateway. ``slow``: its way to the database takes so many times as long."""
 
-    def __init__(self, name: str, clock: Clock, server: Server, tables: Tables, terms: Terms, chance: random.Random, slow: float = 1.0) -> None:
+    def __init__(self, name: str, shared: Shared, chance: random.Random, slow: float = 1.0) -> None:
         self.name = name
         self.alive = False
         self.entries = Entries()
         self.most_waiting = 0
         self.associations: set[str] = set()
         self.files: dict[int, list[tuple[ObjectRow, dict[str, Any]]]] = {}
-        self.tracker = Tracker(timeout_s=terms.timeout_s)
-        self._clock, self._server, self._tables, self._terms, self._chance, self._slow = clock, server, tables, terms, chance, slow
+        self.tracker = Tracker(timeout_s=shared.terms.timeout_s)
+        self._clock, self._server, self._tables, self._terms = shared.clock, shared.server, shared.tables, shared.terms
+        self._chance, self._slow = chance, slow
         self._epoch = self._number = 0
         self._connected = 0.0
         self._begin_epoch()

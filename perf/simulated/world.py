@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 
 from perf.simulated.clock import Clock, Process
-from perf.simulated.gateway import SimulatedGateway, Terms
+from perf.simulated.gateway import Shared, SimulatedGateway, Terms
 from perf.simulated.rules import End, StudyRow, Tables
 from perf.simulated.server import Costs, Server
 
@@ -73,8 +73,9 @@ class World:
         self.chance = random.Random(plan.seed)
         self.server = Server(self.clock, plan.costs, plan.cores)
         self.tables = Checked(plan.terms, {})
-        self.gateways = [SimulatedGateway(f"gw{number:03d}", self.clock, self.server, self.tables, plan.terms, random.Random(f"{plan.seed} {number}"),
-                                          plan.slow if number == 0 else 1.0) for number in range(plan.gateways)]
+        shared = Shared(self.clock, self.server, self.tables, plan.terms)
+        self.gateways = [SimulatedGateway(f"gw{number:03d}", shared, random.Random(f"{plan.seed} {number}"), plan.slow if number == 0 else 1.0)
+                         for number in range(plan.gateways)]
         self.sending = 0
         self.sent_until = 0.0
 

@@ -20,6 +20,7 @@ def test_load_between_two_readings() -> None:
     ("WITH due AS (SELECT s.id FROM fastscp.studies s FOR UPDATE OF s SKIP LOCKED) UPDATE fastscp.studies s SET changed = false",
      "UPDATE studies"),
     ("WITH brought AS (INSERT INTO fastscp.objects (study) SELECT 1) SELECT DISTINCT study FROM brought", "INSERT objects"),
+    ("SELECT 1 FROM fastscp.gateways WHERE name = $1 FOR UPDATE", "SELECT gateways"),
     ("SELECT clock_timestamp()", "SELECT clock_timestamp"),
     ("COMMIT", "COMMIT"),
 ])

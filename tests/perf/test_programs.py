@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,8 +20,8 @@ from tests.support.postgres import needed as postgres_needed
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {path.stem for path in (ROOT / "perf").glob("*.py") if path.read_text().startswith("#!")} | {"compare"}
-TRIED = {"bench", "compare", "coordinator", "durability", "fleet", "ingest", "plot", "profiled", "quarantine", "receivers", "rewrite",
-         "startup", "wire"}
+TRIED = {"bench", "compare", "coordinator", "durability", "fleet", "ingest", "plans", "plot", "profiled", "quarantine", "receivers", "rewrite",
+         "simulation", "startup", "wire"}
 
 pytestmark = pytest.mark.slow
 beside_storescp = pytest.mark.oracle
@@ -180,6 +181,11 @@ def test_rewrite_of_the_engine_alone(tmp_path: Path) -> None:
     assert row["engine_us"] > 0
 
 
+def test_simulation() -> None:
+    found = table(run("simulation.py", "--gateways", 3, "--associations", 6, "--parts", 2, "--objects", 2, "--limits", "2,4"))
+    assert [row[""] for row in found] == ["2 gateways", "4 gateways"]
+
+
 def test_startup(tmp_path: Path) -> None:
     found = table(run("startup.py", "--rounds", 1, "--json", tmp_path / "s.json"))
     assert [row["server"] for row in found][:2] == ["fastscp", "fastscp pure"]
@@ -208,3 +214,19 @@ def test_profile_has_a_table_for_each_process(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("perf") is None or os.geteuid() != 0, reason="needs perf and root")
 def test_profile_with_perf() -> None:
     assert run("profiled.py", "sr", "--objects", 400, "--with", "perf")
+
+
+def test_each_statement_of_a_fleet_finds_its_rows_by_an_index(tmp_path: Path) -> None:
+    """With as many rows as a test has time for; ``perf/plans.py`` fails for a statement that reads a big table from end to end."""
+    postgres_needed()
+    path = tmp_path / "plans.json"
+    rows = table(run("plans.py", "--objects", 60_000, "--json", path))
+    assert [row["what"] for row in rows][:2] == ["a gateway registers", "256 new objects are shipped"]
+    found = json.loads(path.read_text())
+    said = " ".join(statement["text"] for statement in found["statements"])
+    for name in ("shipping", "ending", "outbox", "consuming", "retention"):  # every statement, but for those of schemas and locks
+        source = (ROOT / "fastscp" / "fleet" / f"{name}.py").read_text()
+        assert all(f"fastscp.{table}" in said for table in re.findall(r"(?:FROM|INTO|UPDATE) fastscp\.(\w+)", source))
+    assert {"objects_pkey", "studies_due", "studies_quiet", "ends_waiting", "ends_leased", "outbox_pkey"} <= {
+        name for statement in found["statements"] for name in statement["reads"]}
+    assert {size["name"] for size in found["sizes"]} >= {"objects", "objects_pkey", "studies"}

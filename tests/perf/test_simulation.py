@@ -176,6 +176,45 @@ def test_what_has_not_ended_and_hooks_that_have_not_run_are_faults() -> None:
     assert len(made.verdict()) == 2
 
 
+# -- what is due ----------------------------------------------------------------------------------------------
+
+
+def shipped(until: float) -> Tables:
+    tables = Tables()
+    tables.register("a", 0.0)
+    tables.ship("a", batch("1"), 0.0)
+    tables.beat("a", until, until)
+    return tables
+
+
+def due(tables: Tables, now: float) -> list[str]:
+    return [study.key for study in tables.due(now, 1000.0, 20.0)]
+
+
+def test_a_study_is_due_after_its_time_when_everything_is_shipped() -> None:
+    assert due(shipped(9.0), 4.9) == []
+    assert due(shipped(4.0), 9.0) == []
+    assert due(shipped(5.0), 5.0) == ["1.2"]
+
+
+def test_a_study_that_is_held_is_not_due() -> None:
+    tables = shipped(9.0)
+    tables.ship("a", Batch(holds={1: "1.2"}), 1.0)
+    assert due(tables, 9.0) == []
+    assert tables.due(40.0, 19.0, 20.0) == [], "who was away himself takes nobody for dead"
+    assert due(tables, 40.0) == ["1.2"], "its holder is dead"
+    tables.beat("a", 40.0, 40.0)
+    tables.ship("a", Batch(holds={1: None}), 41.0)
+    assert due(tables, 41.0) == ["1.2"]
+
+
+def test_whatever_comes_puts_the_deadline_off() -> None:
+    tables = shipped(9.0)
+    tables.ship("a", Batch(studies=batch().studies), 3.0)
+    assert due(tables, 7.9) == []
+    assert due(tables, 8.0) == ["1.2"]
+
+
 # -- hooks ----------------------------------------------------------------------------------------------------
 
 

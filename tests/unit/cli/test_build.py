@@ -285,8 +285,8 @@ STORE = "-su s -tos 5 --object-store s3://bucket/p/q"
 
 @pytest.mark.parametrize(("options", "expected"), [
     (STORE, ObjectStorePolicy("bucket", "p/q")),
-    ("-xcs true -tos 5 --object-store s3://my.bucket-1", ObjectStorePolicy("my.bucket-1")),
-    ("-xcs true -tos 5 --object-store s3://bucket/", ObjectStorePolicy("bucket")),
+    ("-ss s -tos 5 --object-store s3://my.bucket-1", ObjectStorePolicy("my.bucket-1")),
+    ("-ss s -tos 5 --object-store s3://bucket/", ObjectStorePolicy("bucket")),
     (f"{STORE} --object-store-endpoint https://store:9000", ObjectStorePolicy("bucket", "p/q", "https://store:9000")),
     (f"{STORE} --keep-local until-completed", ObjectStorePolicy("bucket", "p/q", None, 0.0)),
     (f"{STORE} --keep-local forever", ObjectStorePolicy("bucket", "p/q")),
@@ -300,9 +300,9 @@ def test_object_store(options, expected):
 
 
 @pytest.mark.parametrize("options", [
-    "-su s --object-store s3://bucket/p", "-xcs true -tos 5 --object-store bucket", "-xcs true -tos 5 --object-store s3://B/p", "-xcs true -tos 5 --object-store s3://bucket/../p",
-    "-xcs true -tos 5 --object-store s3://bucket/a//b", f"-xcs true -tos 5 --object-store s3://bucket/{'x' * 257}", "-xcs true -tos 5 --keep-local 7d",
-    "-xcs true -tos 5 --object-store s3://bucket/p --keep-local 7d", f"{STORE} --keep-local 7w", f"{STORE} --keep-local -1",
+    "-su s --object-store s3://bucket/p", "-ss s -tos 5 --object-store bucket", "-ss s -tos 5 --object-store s3://B/p", "-ss s -tos 5 --object-store s3://bucket/../p",
+    "-ss s -tos 5 --object-store s3://bucket/a//b", f"-ss s -tos 5 --object-store s3://bucket/{'x' * 257}", "-ss s -tos 5 --keep-local 7d",
+    "-xcs c -tos 5 --object-store s3://bucket/p --keep-local 7d", f"{STORE} --keep-local 7w", f"{STORE} --keep-local -1",
     f"{STORE} --object-store-endpoint store:9000", f"{STORE} --object-store-endpoint https://user:secret@store", f"{STORE} --inetd",
     f"{STORE} --ignore", f"{STORE} --keep-local 7d --storage-commitment", "--object-store-endpoint https://store",
 ])

@@ -169,6 +169,8 @@ def test_a_copy_that_fails_leaves_nothing(pair: Callable[..., Pair], tmp_path: P
     monkeypatch.setattr("fastscp.ingest.kernel.copy", full)
     both = pair("+B")
     (tmp_path / "large").write_bytes(made(1, pixels=70_000))
+    (tmp_path / "small").write_bytes(made(1))
+    assert both.same(Source(str(tmp_path / "small")))  # the directory is open
     before = len(os.listdir("/proc/self/fd"))
     assert both.lane.prepare(Source(str(tmp_path / "large"))) is None
     assert len(os.listdir("/proc/self/fd")) == before

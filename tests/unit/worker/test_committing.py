@@ -110,6 +110,16 @@ def test_request_that_cannot_be_kept_is_refused(site: Site) -> None:
     assert site.statuses() == [0x0213]
 
 
+def test_more_requests_than_may_wait_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for a day, and each is up to 4 MiB."""
+    monkeypatch.setattr(requests, "MOST_OF_TITLE", 1)
+    site.arrive(action())
+    site.arrive(action())  # the same once more
+    site.arrive(action(INFORMATION.replace(b"1.9", b"1.8")))
+    assert site.statuses() == [0, 0, 0x0213]
+    assert len(site.kept()) == 1
+
+
 def test_request_of_too_many_objects_is_refused_while_it_comes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provider, "MAX_ACTION_OCTETS", len(INFORMATION) - 1)
     site.arrive(action())

@@ -14,6 +14,7 @@ from fastscp import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from fastscp.access.policy import AccessPolicy
 from fastscp.cli.build_commitment import commitment_policy, with_commitment
 from fastscp.cli.build_fleet import fleet_policy
+from fastscp.cli.build_objects import object_store_policy
 from fastscp.cli.sizes import octets, percent
 from fastscp.config.model import Config
 from fastscp.config.network import (
@@ -85,12 +86,13 @@ def build(line: Settings) -> Config:
     Raises :class:`fastscp.errors.UsageError` when an association profile cannot be used, or options contradict each
     other by their values.
     """
+    study = study_policy(line)
     return Config(
         network=network_policy(line),
         negotiation=negotiation_policy(line),
         output=output_options(line),
         store=store_policy(line),
-        study=study_policy(line),
+        study=study,
         hooks=hook_policy(line),
         access=access_policy(line),
         log=log_policy(line),
@@ -99,6 +101,7 @@ def build(line: Settings) -> Config:
         traces=traces_policy(line.value("--otlp")),
         commitment=commitment_policy(line),
         fleet=fleet_policy(line.value("--state"), line.number("--gateway-timeout")),
+        object_store=object_store_policy(line, study),
     )
 
 
@@ -342,8 +345,5 @@ def _given(line: Settings, long: str, default: str) -> str:
 def fault_policy(line: Settings) -> FaultPolicy:
     """Delays and aborts on demand."""
     return FaultPolicy(
-        sleep_after_s=_seconds(line, "--sleep-after", 0.0),
-        sleep_during_s=_seconds(line, "--sleep-during", 0.0),
-        abort_after=line.has("--abort-after"),
-        abort_during=line.has("--abort-during"),
-    )
+        sleep_after_s=_seconds(line, "--sleep-after", 0.0), sleep_during_s=_seconds(line, "--sleep-during", 0.0),
+        abort_after=line.has("--abort-after"), abort_during=line.has("--abort-during"))

@@ -25,7 +25,7 @@ It needs some packages more: `pip install 'fastscp[metrics]'`.
 | `/` | the live page |
 | `/metrics` | the metrics below, in the text format of Prometheus, or OpenMetrics where it is asked for |
 | `/healthz` | 200 while every kind of process lives, else 503; JSON with each check |
-| `/readyz` | 200 while new associations are welcome: connections are accepted, the service does not stop, the output directory is there, and more is free on its disk than `--min-free`; else 503; JSON with each check. With `"degraded": true` the database of the [fleet](fleet.md) is away, and receiving goes on |
+| `/readyz` | 200 while new associations are welcome: connections are accepted, the service does not stop, the output directory is there, and more is free on its disk than `--min-free`; else 503; JSON with each check. With `"degraded": true` the database of the [fleet](fleet.md) or the [object store](object-store.md) is away, and receiving goes on |
 | `/status` | JSON: all of it, with associations, refusals, studies, hooks and processes |
 | `/events` | the same as server-sent events, every two seconds |
 

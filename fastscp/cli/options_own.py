@@ -143,6 +143,17 @@ OWN = (
                "[s]econds: integer (default: 60)", seconds(5), requires=("--state",), origin=_OWN),
     ),
     *grouped(
+        _GROUP, "object store",
+        Option("--object-store", "", "upload objects to the object store u, too\n(needs fastscp[s3])",
+               "[u]rl: string (s3://bucket/prefix)", text("url"), requires=("--eostudy-timeout",), conflicts=("--inetd", "--ignore"),
+               origin=_OWN),
+        Option("--object-store-endpoint", "", "it is served there, whatever AWS_ENDPOINT_URL says",
+               "[u]rl: string (https://host:port)", text("url"), requires=("--object-store",), origin=_OWN),
+        Option("--keep-local", "", "remove files that the object store has, d after\ntheir study is complete in it",
+               "[d]uration: string (30m, 12h, 7d, until-completed,\nforever) (default: forever)", text("duration"), requires=("--object-store",),
+               conflicts=("--storage-commitment",), origin=_OWN),
+    ),
+    *grouped(
         _GROUP, "logging",
         Option("--log-json", "", "log to stderr, one JSON object a line\n(not with --log-config)",
                conflicts=("--log-config",), origin=_OWN),

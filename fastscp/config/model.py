@@ -14,7 +14,14 @@ from fastscp.log.policy import LogPolicy
 from fastscp.metrics.policy import MetricsPolicy
 from fastscp.store.policy import StorePolicy
 from fastscp.study.commands import names_peer
-from fastscp.study.policy import FleetPolicy, HookPolicy, ReaderPolicy, Sorting, StudyPolicy
+from fastscp.study.policy import (
+    FleetPolicy,
+    HookPolicy,
+    ObjectStorePolicy,
+    ReaderPolicy,
+    Sorting,
+    StudyPolicy,
+)
 from fastscp.traces.policy import TracesPolicy
 from fastscp.ul.policy import NegotiationPolicy
 
@@ -37,6 +44,7 @@ class Config:
     traces: TracesPolicy | None = None  #: ``--otlp``
     reader: ReaderPolicy | None = None  #: a program that embeds the service
     fleet: FleetPolicy | None = None  #: ``--state``
+    object_store: ObjectStorePolicy | None = None  #: ``--object-store``
     senders: Senders = field(default_factory=Senders)  #: the sections of a configuration file
     by_sender: Mapping[str, Config] = field(default_factory=dict)  #: what each section is served by, by its name
 
@@ -66,6 +74,7 @@ class Config:
             or study.timeout_s is not None
             or hooks.on_end_of_study is not None
             or hooks.on_end_of_series is not None
+            or self.object_store is not None
         )
 
     @property
@@ -76,7 +85,7 @@ class Config:
     @property
     def wants_digests(self) -> bool:
         """Whether somebody wants the SHA-256 of each file."""
-        return self.hooks.event_digest or self.commitment is not None or self.fleet is not None
+        return self.hooks.event_digest or not (self.commitment is None and self.fleet is None and self.object_store is None)
 
     @property
     def tells_events(self) -> bool:

@@ -31,7 +31,7 @@ def renewed(old: Config, new: Config) -> tuple[Config, list[str]]:
             for field, name in names.items() if getattr(getattr(old, policy), field) != getattr(getattr(new, policy), field)]
     if _without_password(old.network.tls) != _without_password(new.network.tls):
         kept.append("TLS")
-    kept += [name for name in ("access", "log", "metrics", "traces", "fleet") if getattr(old, name) != getattr(new, name)]
+    kept += [name for name in ("access", "log", "metrics", "traces", "fleet", "object_store") if getattr(old, name) != getattr(new, name)]
     whole = _with(old, new)
     whole = replace(whole, by_sender={name: _with(old, own) for name, own in new.by_sender.items()})
     for what, started, wanted in (("studies", keeps_studies(old), keeps_studies(whole)),
@@ -50,6 +50,7 @@ def _with(old: Config, new: Config) -> Config:
     """Return ``new`` with what only a start can change as in ``old``."""
     return replace(
         new, access=old.access, log=old.log, metrics=old.metrics, traces=old.traces, fleet=old.fleet,
+        object_store=old.object_store,
         network=replace(new.network, tls=old.network.tls, **{field: getattr(old.network, field) for field in _NETWORK}),
         hooks=replace(new.hooks, **{field: getattr(old.hooks, field) for field in _HOOKS}),
         store=replace(new.store, sync=old.store.sync),

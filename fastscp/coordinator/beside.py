@@ -1,17 +1,21 @@
-"""The processes that work beside the coordinator, where they are wanted: for storage commitment, and for a fleet."""
+"""The processes that work beside the coordinator, where they are wanted: for storage commitment, a fleet, and an object store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fastscp.coordinator.by_sender import StudiesBySender
 from fastscp.coordinator.committing import Committing
 from fastscp.coordinator.fleet_journal import FleetJournal
-from fastscp.coordinator.index import Index
+from fastscp.coordinator.followers import Followers
+from fastscp.coordinator.retention import Surroundings
 from fastscp.coordinator.rounds import Commits
 from fastscp.coordinator.rules import AllRules
 from fastscp.coordinator.sessions import Sessions
 from fastscp.coordinator.shipping import Shipping
+from fastscp.coordinator.tasks import Lanes
+from fastscp.coordinator.uploading import Uploading
 from fastscp.coordinator.valve import Valve
 
 
@@ -21,18 +25,21 @@ class Beside:
 
     committing: Committing | None = None
     shipping: Shipping | None = None
+    uploading: Uploading | None = None
 
     @property
-    def index(self) -> Index | None:
+    def files(self) -> Followers | None:
         """What follows what is done to files."""
-        return None if self.committing is None else self.committing.index
+        return Followers(None if self.committing is None else self.committing.index,
+                         None if self.uploading is None else self.uploading.journal) or None
 
     @property
     def journal(self) -> FleetJournal | None:
         """What a fleet is told."""
         return None if self.shipping is None else self.shipping.journal
 
-    def begin(self, sessions: Sessions, commits: Commits, changed: Callable[[], None]) -> None:
+    def begin(self, sessions: Sessions, commits: Commits, changed: Callable[[], None], studies: StudiesBySender | None,
+              lanes: Lanes) -> None:
         """Begin; ``changed`` has a round made."""
         if self.committing is not None:
             self.committing.report, self.committing.changed = sessions.answers.report, changed
@@ -41,6 +48,10 @@ class Beside:
         if self.shipping is not None:
             self.shipping.changed, self.shipping.caught_up = changed, lambda: not sessions.behind
             self.shipping.begin()
+        if self.uploading is not None and studies is not None:
+            self.uploading.changed = changed
+            self.uploading.retention.around = Surroundings(lanes.has_lane, studies.directories)
+            self.uploading.begin()
 
     def use(self, rules: AllRules) -> None:
         """Go by other rules from now on."""
@@ -64,6 +75,8 @@ class Beside:
         """Take note that everything is in the state that was read until this round."""
         if self.shipping is not None:
             self.shipping.committed()
+        if self.uploading is not None:
+            self.uploading.committed()
 
     def for_good(self) -> None:
         """Take note that no study is left open when the service ends."""
@@ -76,6 +89,8 @@ class Beside:
             self.committing.end()
         if self.shipping is not None:
             self.shipping.end()
+        if self.uploading is not None:
+            self.uploading.end()
 
     def close(self) -> None:
         """End, and close what they own."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from fastscp.coordinator.finishing import Finisher, Step
 from fastscp.coordinator.fleet_journal import FleetJournal
-from fastscp.coordinator.index import Index
+from fastscp.coordinator.followers import Followers
 from fastscp.coordinator.placing import Placer
 from fastscp.coordinator.rules import AllRules, Rules
 from fastscp.coordinator.studies import Studies
@@ -34,7 +34,7 @@ class StudiesBySender:
     """Every study that is open."""
 
     def __init__(self, rules: AllRules, state: StudyState, lanes: Lanes, sink: events.EventSink | None, *,
-                 log_files: Callable[[], Iterable[str]] = log.files, index: Index | None = None,
+                 log_files: Callable[[], Iterable[str]] = log.files, files: Followers | None = None,
                  journal: FleetJournal | None = None) -> None:
         self.numbers = Numbers()
         self._rules = rules
@@ -42,7 +42,7 @@ class StudiesBySender:
         self._lanes = lanes
         self._sink = sink
         self._log_files = log_files
-        self._index = index  #: follows what is done to files
+        self._files = files  #: follow what is done to files
         self._journal = journal  #: what a fleet is told
         self._studies: dict[str, Studies] = {}
         self._finishers: dict[str, Finisher] = {}
@@ -58,7 +58,7 @@ class StudiesBySender:
             rules = self._rules.of(sender)
             finisher = Finisher(rules.study, self._state, self._sink, has_hook=rules.hooks.on_end_of_study is not None,
                                 sender=sender)
-            finisher.index, finisher.journal = self._index, self._journal
+            finisher.files, finisher.journal = self._files, self._journal
             self._finishers[sender] = finisher
             studies = self._studies[sender] = Studies(
                 rules.study, rules.hooks, self._state, self._lanes, self._placer(rules), finisher, self._sink, sender=sender,
@@ -81,6 +81,10 @@ class StudiesBySender:
             own = rules.of(sender)
             if own.keeps_studies:
                 studies.use(own.study, own.hooks, self._placer(own))
+
+    def directories(self) -> set[str]:
+        """Return the directories in which there is something to come, or to be done."""
+        return {path for studies in self._studies.values() for path in studies.directories()}
 
     @property
     def open_count(self) -> int:

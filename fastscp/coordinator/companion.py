@@ -1,6 +1,7 @@
 """A program that does slow work beside the coordinator: it is started with a channel, hears packets of JSON, and ends with it.
 
-What it does not do: say when the program is started, and what is done with one that does not end (whose it is does).
+``Companion`` is one such program; whose it is says when it is started, and what is done with one that does not end. ``Tended`` has it
+started again when it ends before its time, after pauses that grow.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from fastscp import jsontext
 from fastscp.log.names import APPLICATION
 from fastscp.process import fdpass
-from fastscp.process.loop import IN, Loop
+from fastscp.process.loop import IN, Loop, Timer
 
 _log = logging.getLogger(APPLICATION)
 
@@ -95,3 +96,62 @@ class Companion:
             self._loop.unregister(self._channel.fileno())
             self._channel.close()
             self._channel = None
+
+
+class Tended:
+    """A program that is there until ``end``. ``begin`` is what it is told first, ``lost`` is called when one has ended by itself."""
+
+    FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  #: before it is started again
+
+    def __init__(self, loop: Loop, start: Start, what: str, begin: Mapping[str, Any], *, heard: Callable[[dict[str, Any]], None],
+                 lost: Callable[[], None], end_s: float) -> None:
+        self._loop = loop
+        self._what = what
+        self._begin = begin
+        self._heard = heard
+        self._lost = lost
+        self._end_s = end_s  #: it gets to end by itself
+        self._companion = Companion(loop, start, what, heard=self._hear, lost=self._lose)
+        self._pause_s = self.FIRST_PAUSE_S
+        self._timer: Timer | None = None
+        self._ended = False
+
+    def launch(self) -> None:
+        """Start it, unless it is there."""
+        self._timer = None
+        if self._ended or self._companion.connected:
+            return
+        process = self._companion.process
+        if process is not None and process.poll() is not None:  # one that has not ended does the same once more, which changes nothing
+            self._companion.process = None
+        if not self._companion.launch(self._begin):
+            self._launch_later()
+
+    def _launch_later(self) -> None:
+        if not self._ended and self._timer is None:
+            self._timer = self._loop.call_later(self._pause_s, self.launch)
+            self._pause_s = min(self.LONGEST_PAUSE_S, 2 * self._pause_s)
+
+    def _hear(self, packet: dict[str, Any]) -> None:
+        self._pause_s = self.FIRST_PAUSE_S
+        self._heard(packet)
+
+    def _lose(self) -> None:
+        if not self._ended:
+            _log.error("the process for %s ended, starting another", self._what)
+        self._companion.leave()
+        self._lost()
+        self._launch_later()
+
+    def end(self) -> None:
+        """Have it end; one that is busy for too long is left alone."""
+        if self._ended:
+            return
+        self._ended = True
+        self._companion.leave()
+        process, self._companion.process = self._companion.process, None
+        if process is not None:
+            try:
+                process.wait(self._end_s)
+            except subprocess.TimeoutExpired:
+                _log.warning("the process for %s is still busy, and is left alone", self._what)

@@ -19,7 +19,7 @@ from typing import Any
 from fastscp.coordinator import beneath, repeats
 from fastscp.coordinator.descriptions import Descriptions, manifest_path
 from fastscp.coordinator.fleet_journal import FleetJournal
-from fastscp.coordinator.index import Index
+from fastscp.coordinator.followers import Followers
 from fastscp.coordinator.moving import Mover, flush_logged
 from fastscp.coordinator.placing import remove_unused
 from fastscp.coordinator.progress import COMMIT_PAUSE_S, Progress, advance
@@ -36,6 +36,7 @@ from fastscp.study.tracker import Study
 _log = logging.getLogger(APPLICATION)
 
 RENAMES_PER_STEP = 64
+STORE_PAUSE_S = 1.0  #: between two looks whether an object store has what is to leave
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Finisher:
                  has_hook: bool = False, sender: str = "", wall: Callable[[], float] = time.time) -> None:
         self._state = state
         self._sink = sink
-        self.index: Index | None = None  #: follows what is done to files
+        self.files: Followers | None = None  #: follow what is done to files
         self.journal: FleetJournal | None = None  #: tells a fleet, which then decides on the end of the study and runs its hook
         self._sender = sender
         self._wall = wall
@@ -138,9 +139,13 @@ class Finisher:
             yield from self._name(progress)
         yield from self._remove_repeats(progress)
         if not progress.plan.revision:
+            if self.files is not None:
+                yield from self.files.ended(progress.task.study, progress.plan, progress.pages())
             self._conclude_unchanged(progress)
             return
         yield from self._rename_all(progress)
+        while self._policy.completed_directory is not None and self.files is not None and not self.files.may_leave(progress.plan.directory):
+            yield STORE_PAUSE_S
         yield from self._mover.choose(progress)
         if progress.plan.move is None:
             self._vacate(progress)
@@ -149,8 +154,8 @@ class Finisher:
         if self._descriptions is not None:
             yield from self._descriptions.write(progress, progress.plan.directory)
         yield from self._mover.steps(progress)
-        if self.index is not None and progress.plan.move is not None:
-            self.index.moved(progress.plan.directory, progress.plan.final_directory)
+        if self.files is not None and progress.plan.move is not None:
+            self.files.moved(progress.plan.directory, progress.plan.final_directory)
         self._vacate(progress)
         yield from self._conclude(progress)
 
@@ -173,7 +178,7 @@ class Finisher:
 
     def _decide(self, progress: Progress) -> Iterator[float]:
         """Find out whether a study that has ended before has changed since."""
-        findings = yield from repeats.find(self._state, progress)
+        findings = yield from repeats.find(self._state, progress, self.files)
         plan, revision = progress.plan, 0
         if findings.changed:
             revision = self._state.revision(plan.key) + 1
@@ -186,34 +191,34 @@ class Finisher:
         plan, study = progress.plan, progress.task.study
         if not plan.repeats:
             return
-        instances = {}
+        packets = {}
         for page, more in progress.pages():
-            instances.update({row.file: stored["sop_instance"] for row, stored in page})
+            packets.update({row.file: stored for row, stored in page})
             if more:
                 yield 0.0
         for count, (file, kept) in enumerate(plan.repeats, 1):
-            self._remove_repeat(plan.directory, file)
+            self._remove_repeat(plan, file, kept, packets.get(file))
             directory, name = os.path.split(kept)
             if self._appends and directory == plan.directory:
                 self._state.name_objects(study, [(file, name)])
             else:
                 self._state.forget_object(study, file)
-            if self._sink is not None and file in instances:
-                self._sink.put(events.object_repeated(self._wall(), plan.uid, instances[file], kept=(directory, name),
+            if self._sink is not None and file in packets:
+                self._sink.put(events.object_repeated(self._wall(), plan.uid, packets[file]["sop_instance"], kept=(directory, name),
                                                       removed=f"{plan.directory}/{file}", sender=plan.sender))
             if not count % RENAMES_PER_STEP:
                 yield 0.0
         _log.info("study %s: %d repeated objects removed", plan.uid, len(plan.repeats))
         progress.keep(repeats=())  # an old name may come again with a late object
 
-    def _remove_repeat(self, directory: str, file: str) -> None:
+    def _remove_repeat(self, plan: Plan, file: str, kept: str, stored: Mapping[str, Any] | None) -> None:
         try:
-            beneath.remove(directory, file)
+            beneath.remove(plan.directory, file)
         except OSError as error:
             if error.errno != errno.ENOENT:
-                _log.error("cannot remove repeated %s/%s: %s", directory, file, error.strerror)
-        if self.index:
-            self.index.removed(directory, file)
+                _log.error("cannot remove repeated %s/%s: %s", plan.directory, file, error.strerror)
+        if self.files is not None and stored is not None:
+            self.files.repeated(plan, file, kept, stored)
 
     def _conclude_unchanged(self, progress: Progress) -> None:
         plan = progress.plan
@@ -271,8 +276,8 @@ class Finisher:
     def _keep_names(self, progress: Progress, told: int) -> int:
         """Note the names that files have got since the first ``told``; return how many have got one."""
         self._state.name_objects(progress.task.study, progress.renames[told:progress.renamed])
-        if self.index is not None:
-            self.index.renamed(progress.plan.directory, progress.renames[told:progress.renamed])
+        if self.files is not None:
+            self.files.renamed(progress.plan.directory, progress.renames[told:progress.renamed])
         return progress.renamed
 
     def _rename_some(self, progress: Progress) -> bool:
@@ -316,6 +321,8 @@ class Finisher:
                 objects += [events.study_object(row.name, stored) for row, stored in page]
             if more:
                 yield 0.0
+        if self.files is not None:
+            yield from self.files.ended(task.study, plan, progress.pages())
         if self.journal is not None and self._sink is not None:
             self._sink.put(events.study_released(self._wall(), plan.uid, directory, plan.reason, count, sender=plan.sender))
         elif self._sink is not None:

@@ -1,12 +1,13 @@
 """What the fleet is to know of this gateway's studies: entries in the durable state, until they are shipped.
 
 Strategy: whoever changes a study adds an entry, in the transaction of that change. ``fastscp.fleet`` reads the entries beside
-the coordinator and carries them to the database that the fleet shares (``coordinator.shipping`` starts it). There are four kinds:
+the coordinator and carries them to the database that the fleet shares (``coordinator.shipping`` starts it). There are five kinds:
 
 ``hold``     this gateway has the study open, or begins to; it is written before the first object of it is placed
 ``object``   an object was stored
 ``final``    where objects of a study are after its local end: renamed, moved
 ``release``  this gateway has the study open no more
+``in_store`` the object store has an object
 
 Invariants: entries are in the order of what they tell, numbered without end; the numbers of one *epoch*, which is one process
 that writes, are never given twice. An entry is dropped when the database has it, and not before. Without a fleet there is no
@@ -27,6 +28,7 @@ HOLD: Final = "hold"
 OBJECT: Final = "object"
 FINAL: Final = "final"
 RELEASE: Final = "release"
+IN_STORE: Final = "in_store"
 #: entries that wait before further objects have to wait, too: about a gigabyte
 MOST_WAITING: Final = 1_000_000
 _CALLER: Final = ("calling_aet", "called_aet", "peer", "peer_host", "port", "sender")
@@ -102,6 +104,10 @@ class FleetJournal:
             return
         del self._finishing[study]
         self._add(RELEASE, {"number": study, "key": _text(key), "reason": reason})
+
+    def confirmed(self, key: str, sop_instance: str, sha256: str, store_key: str) -> None:
+        """Tell that the object store has an object, and under which key."""
+        self._add(IN_STORE, {"key": _text(key), "sop_instance_uid": _text(sop_instance), "sha256": sha256, "store_key": store_key})
 
     @property
     def waiting(self) -> int:

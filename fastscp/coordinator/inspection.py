@@ -17,7 +17,8 @@ from typing import Any
 from urllib.parse import quote
 
 from fastscp.coordinator import requests
-from fastscp.coordinator.state import FILE_NAME, FORMAT_VERSION
+from fastscp.coordinator.formats import FORMAT_VERSION
+from fastscp.coordinator.state import FILE_NAME
 from fastscp.coordinator.state_directory import LOCK_NAME
 from fastscp.errors import ProcessError
 

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from fastscp.coordinator.beside import Beside
 from fastscp.coordinator.by_sender import StudiesBySender
 from fastscp.coordinator.dispatch import Dispatcher
 from fastscp.coordinator.event_readers import Reader
-from fastscp.coordinator.shipping import Shipping
 from fastscp.coordinator.tasks import Lanes
+from fastscp.coordinator.uploading import Uploading
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
 from fastscp.metrics import table
@@ -49,15 +50,17 @@ class Depths:
     event_octets: int = 0
     events_dropped: int = 0  #: since this process began
     fleet: tuple[bool, int] | None = None  #: whether its database is there, and how many entries wait for it; None without a fleet
+    store: Uploading | None = None  #: what knows of the object store
 
 
 def depths(studies: StudiesBySender | None, lanes: Lanes, dispatcher: Dispatcher, log: Reader | None,
-           shipping: Shipping | None = None) -> Depths:
+           beside: Beside | None = None) -> Depths:
     """Return how much there is, now."""
+    shipping, uploading = (None, None) if beside is None else (beside.shipping, beside.uploading)
     running = len(dispatcher.running)
     octets, dropped = (0, 0) if log is None else (log.waiting_octets, log.dropped_ever)
     return Depths(0 if studies is None else studies.open_count, running, lanes.pending - running, octets, dropped,
-                  None if shipping is None else (shipping.connected, shipping.journal.waiting))
+                  None if shipping is None else (shipping.connected, shipping.journal.waiting), uploading)
 
 
 def measures_of(board: Board | None) -> Measures | None:
@@ -83,6 +86,7 @@ class Measures:
         self._ended: deque[dict[str, object]] = deque(maxlen=MOST_RECENT)
         self._changed = True
         self._dropped = 0  #: events that are counted
+        self._stored = (0, 0, 0)  #: objects and octets that were uploaded, files that were removed since, that are counted
 
     def put(self, event: Event) -> None:
         """Take one event."""
@@ -133,6 +137,8 @@ class Measures:
             connected, waiting = depths.fleet
             self._ledger.set(table.FLEET_AWAY, 0 if connected else 1)
             self._ledger.set(table.FLEET_WAITING, waiting)
+        if depths.store is not None:
+            self._look_at_store(depths.store)
         self._ledger.add(table.EVENTS_DROPPED, by=depths.events_dropped - self._dropped)
         self._dropped = depths.events_dropped
         if not self._changed:
@@ -142,3 +148,14 @@ class Measures:
                  "running": list(self._running.values())[-MOST_OPEN:], "ended": list(self._ended)}
         while not self._ledger.report(lists):  # the paths are long: the latest half of each will do
             lists = {name: rows[(len(rows) + 1) // 2 :] for name, rows in lists.items()}
+
+    def _look_at_store(self, uploading: Uploading) -> None:
+        state = uploading.state
+        self._ledger.set(table.STORE_AWAY, 1 if state.away else 0)
+        self._ledger.set(table.STORE_WAITING, state.objects)
+        self._ledger.set(table.STORE_WAITING_BYTES, state.octets)
+        self._ledger.set(table.STORE_UNREADABLE, state.unreadable)
+        now = uploading.uploaded, uploading.uploaded_octets, uploading.retention.removed
+        for metric, count, before in zip((table.STORE_OBJECTS, table.STORE_BYTES, table.STORE_REMOVED), now, self._stored, strict=True):
+            self._ledger.add(metric, by=count - before)
+        self._stored = now

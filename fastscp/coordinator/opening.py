@@ -20,10 +20,14 @@ from fastscp.coordinator.deferred_state import DeferredState
 from fastscp.coordinator.engine import Engine
 from fastscp.coordinator.fleet_journal import FleetJournal
 from fastscp.coordinator.index import Index
+from fastscp.coordinator.retention import Retention
 from fastscp.coordinator.rules import rules_of
 from fastscp.coordinator.shipping import Shipping, hooks_of
 from fastscp.coordinator.state import FILE_NAME, SqliteState
 from fastscp.coordinator.state_directory import StateDirectory
+from fastscp.coordinator.upload_journal import UploadJournal
+from fastscp.coordinator.upload_rows import UploadRows
+from fastscp.coordinator.uploading import Uploading
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
 from fastscp.process.loop import Loop
@@ -36,7 +40,7 @@ from fastscp.study.state import HookState, StudyState
 DEATH_S = 2.0
 
 
-def open_state(config: Config, pause: Callable[[float], None] = time.sleep) -> StudyState:
+def open_state(config: Config, pause: Callable[[float], None] = time.sleep) -> SqliteState:
     """Return the durable state, in a directory that is this process's alone from here on.
 
     A service that still drains is waited for: its associations have one drain timeout, its hooks another.
@@ -64,22 +68,41 @@ def open_committing(config: Config, loop: Loop) -> Committing | None:
             "ca_files": tls.ca_files, "ca_directories": tls.ca_directories}})
 
 
-def open_beside(config: Config, loop: Loop, state: StudyState | None) -> Beside:
+def open_beside(config: Config, loop: Loop, state: SqliteState | None) -> Beside:
     """Return what works beside the coordinator."""
-    return Beside(open_committing(config, loop), open_shipping(config, loop, state))
+    shipping = open_shipping(config, loop, state)
+    return Beside(open_committing(config, loop), shipping, open_uploading(config, loop, state, shipping))
 
 
-def open_shipping(config: Config, loop: Loop, state: StudyState | None) -> Shipping | None:
+def open_shipping(config: Config, loop: Loop, state: SqliteState | None) -> Shipping | None:
     """Return the coordinator's part in a fleet, where it is in one."""
     fleet = config.fleet
     if fleet is None or state is None or state.directory is None:
         return None
+    return Shipping(loop, FleetJournal(state), {
+        "kind": "begin", "url": fleet.url, "gateway": _gateway(state), "limit_s": fleet.limit_s,
+        "file": str((state.directory / FILE_NAME).absolute()), "hooks": hooks_of(rules_of(config)), "jobs": config.hooks.jobs,
+        "timeout_s": config.hooks.timeout_s, "retries": config.hooks.retries,
+        "stored": config.object_store is not None, "level": logging.getLogger(APPLICATION).getEffectiveLevel()})
+
+
+def _gateway(state: StudyState) -> str:
+    """Return the name of this gateway, which it keeps."""
     name = state.gateway(f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
     state.commit()
-    return Shipping(loop, FleetJournal(state), {
-        "kind": "begin", "url": fleet.url, "gateway": name, "limit_s": fleet.limit_s, "file": str((state.directory / FILE_NAME).absolute()),
-        "hooks": hooks_of(rules_of(config)), "jobs": config.hooks.jobs, "timeout_s": config.hooks.timeout_s,
-        "retries": config.hooks.retries, "level": logging.getLogger(APPLICATION).getEffectiveLevel()})
+    return name
+
+
+def open_uploading(config: Config, loop: Loop, state: SqliteState | None, shipping: Shipping | None) -> Uploading | None:
+    """Return the coordinator's part in an object store, where there is one."""
+    policy = config.object_store
+    if policy is None or state is None or state.directory is None:
+        return None
+    rows = UploadRows(state.engine)
+    return Uploading(loop, UploadJournal(rows, None if shipping is None else shipping.journal), Retention(rows, policy.keep_local_s), {
+        "kind": "begin", "bucket": policy.bucket, "prefix": policy.prefix, "endpoint": policy.endpoint,
+        "file": str((state.directory / FILE_NAME).absolute()), "fleet": None if config.fleet is None else config.fleet.url,
+        "gateway": "" if shipping is None else _gateway(state), "level": logging.getLogger(APPLICATION).getEffectiveLevel()})
 
 
 def check_apart(directory: Path, config: Config) -> None:

@@ -135,14 +135,15 @@ class Coordinator:
         recovered = hook_state.recover()
         self._inheriting = Inheriting(Journals(hook_state.directory / journal.DIRECTORY if state and hook_state.directory else None))
         if state is not None:
-            self._studies = StudiesBySender(rules, state, self._lanes, stream, index=beside.index, journal=beside.journal)
+            self._studies = StudiesBySender(rules, state, self._lanes, stream, files=beside.files, journal=beside.journal)
             self._backlog = Backlog(self._lanes, hook_state, numbers=self._studies.numbers)
             self._studies.recover(recovered, loop.now)
         else:
             self._backlog = Backlog(self._lanes, hook_state, last_task=recovered.last_task)
             self._backlog.recover(recovered.tasks)
         self._sessions = Sessions(loop, self._lanes, self._studies, self._backlog, stream, rules, known=recovered.events,
-                                  changed=self._schedule_round, said=self._said, journal_of=self._inheriting.of, committing=beside.committing)
+                                  changed=self._schedule_round, said=self._said, journal_of=self._inheriting.of, committing=beside.committing,
+                                  files=beside.files)
         self._backlog.kept = self._sessions.hook_taken
         self._dispatcher = Dispatcher(
             loop, self._lanes, commands,
@@ -162,7 +163,7 @@ class Coordinator:
         Returning(loop, hook_state, self._sessions, lambda: self._handing_over.done, self._schedule_round).expect(
             recovered, self._inheriting.all(self._sessions.inherit), forget)
         self._operators.begin()
-        beside.begin(self._sessions, self._commits, self._schedule_round)
+        beside.begin(self._sessions, self._commits, self._schedule_round, self._studies, self._lanes)
 
     def run(self) -> None:
         """Serve until drained or stopped."""
@@ -174,7 +175,7 @@ class Coordinator:
         with contextlib.suppress(BrokenPipeError):  # it has died meanwhile: end of file is read next, if it was not yet
             self._control.send(packets.encode({"kind": "ready"}))
         if self._measures is not None:
-            self._measures.watch(self._loop, lambda: depths(self._studies, self._lanes, self._dispatcher, self._event_log, self._beside.shipping))
+            self._measures.watch(self._loop, lambda: depths(self._studies, self._lanes, self._dispatcher, self._event_log, self._beside))
         self._schedule_round()
         self._loop.run()
 

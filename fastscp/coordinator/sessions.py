@@ -24,6 +24,7 @@ from fastscp.coordinator.backlog import Backlog
 from fastscp.coordinator.by_sender import StudiesBySender
 from fastscp.coordinator.channels import Transport
 from fastscp.coordinator.committing import Committing
+from fastscp.coordinator.followers import Followers
 from fastscp.coordinator.rules import AllRules
 from fastscp.coordinator.session import (
     PROCESSING_FAILURE,
@@ -60,18 +61,16 @@ class Sessions:
                  sink: events.EventSink | None, rules: AllRules, *, known: Mapping[str, int],
                  changed: Callable[[], None], said: PeerLimit | None = None,
                  journal_of: Callable[[str], Iterable[bytes]] = lambda _name: (), committing: Committing | None = None,
-                 wall: Callable[[], float] = time.time) -> None:
+                 files: Followers | None = None, wall: Callable[[], float] = time.time) -> None:
         self._loop = loop
         self._lanes = lanes
         self._studies = studies
         self._backlog = backlog
-        self._sink = sink
-        self._rules = rules
+        self._sink, self._rules = sink, rules
         self._changed = changed
         self._said = said or PeerLimit(time.monotonic, loop.call_later)
-        self._wall = wall
-        self._journal_of = journal_of
-        self._committing = committing
+        self._wall, self._journal_of = wall, journal_of
+        self._committing, self._files = committing, files
         self._events = dict(known)  #: highest event taken over, by incarnation
         self._sessions: dict[int, Session] = {}
         self._last_key = 0
@@ -234,11 +233,12 @@ class Sessions:
     def _store(self, session: Session, packet: packets.Stored, octets: bytes, cause: Cause) -> None:
         opened, caller = caller_of(session, packet["association"])
         self._said.credit()
-        if self._committing is not None:
-            self._committing.index.stored(packet)
+        sender = opened.get("sender", "")
+        if self._files is not None:
+            self._files.stored(packet, sender)
         if self._sink is not None:
             self._sink.put(events.object_stored(self._wall(), opened, packet))
-        rules = self._rules.of(opened.get("sender", ""))
+        rules = self._rules.of(sender)
         if self._studies is not None and (rules.keeps_studies or packet["request"] is not None):
             session.stored(packet)
             self._studies.stored(packet, octets, opened, caller, session.incarnation,

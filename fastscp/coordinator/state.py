@@ -18,6 +18,7 @@ from typing import Final
 
 from fastscp import jsontext
 from fastscp.coordinator.engine import Engine
+from fastscp.coordinator.formats import MIGRATIONS
 from fastscp.errors import ProcessError
 from fastscp.study.commands import RECEPTION, SERIES, STUDY
 from fastscp.study.state import MOST_FAILED, NEAR, FailedRow, ObjectRow, Recovered, StudyRow, TaskRow
@@ -25,44 +26,6 @@ from fastscp.study.state import MOST_FAILED, NEAR, FailedRow, ObjectRow, Recover
 FILE_NAME = "state.sqlite3"
 _HOOKS = frozenset({RECEPTION, SERIES, STUDY})
 
-_FORMAT_1 = """
-CREATE TABLE studies (
-    number INTEGER PRIMARY KEY, uid TEXT NOT NULL, directory TEXT NOT NULL, opened REAL NOT NULL,
-    made INTEGER NOT NULL, ended REAL);
-CREATE INDEX studies_by_uid ON studies (uid);
-CREATE INDEX studies_by_end ON studies (ended);
-CREATE TABLE objects (
-    study INTEGER NOT NULL, file TEXT NOT NULL, number INTEGER NOT NULL, latest INTEGER NOT NULL,
-    association TEXT NOT NULL, incarnation TEXT NOT NULL, event INTEGER NOT NULL, name TEXT NOT NULL,
-    caller BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (study, file)) WITHOUT ROWID;
-CREATE TABLE tasks (number INTEGER PRIMARY KEY, study INTEGER NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL);
-CREATE TABLE incarnations (name TEXT PRIMARY KEY, event INTEGER NOT NULL) WITHOUT ROWID;
-"""
-#: studies that ended, how often and with which files; objects that tell whether they changed something
-_FORMAT_2 = """
-CREATE TABLE revisions (uid TEXT PRIMARY KEY, revision INTEGER NOT NULL, ended REAL NOT NULL) WITHOUT ROWID;
-CREATE INDEX revisions_by_end ON revisions (ended);
-CREATE TABLE remembered (
-    uid TEXT NOT NULL, instance TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY (uid, instance)) WITHOUT ROWID;
-ALTER TABLE objects ADD COLUMN changed INTEGER NOT NULL DEFAULT 1;
-INSERT OR REPLACE INTO revisions SELECT uid, 1, ended FROM studies WHERE ended IS NOT NULL ORDER BY ended;
-"""
-#: hooks that failed for good; when objects came
-_FORMAT_3 = """
-CREATE TABLE failed (
-    number INTEGER PRIMARY KEY, study INTEGER NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL, study_uid TEXT NOT NULL,
-    directory TEXT NOT NULL, command TEXT NOT NULL, status INTEGER NOT NULL, attempts INTEGER NOT NULL,
-    failed REAL NOT NULL);
-ALTER TABLE objects ADD COLUMN arrived REAL NOT NULL DEFAULT 0;
-"""
-#: what a fleet is still to be told, and who this gateway is in it
-_FORMAT_4 = """
-CREATE TABLE entries (number INTEGER PRIMARY KEY, epoch TEXT NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL);
-CREATE TABLE gateway (name TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
-#: what makes each format out of the one before; the first makes an empty database
-MIGRATIONS = (_FORMAT_1, _FORMAT_2, _FORMAT_3, _FORMAT_4)
-FORMAT_VERSION = len(MIGRATIONS)
 #: objects of forgotten studies that are dropped at once
 _ROWS_PER_QUERY: Final = 100
 TIDIED_PER_STEP = 256
@@ -83,7 +46,7 @@ class SqliteState:
         self._released = released
         self._wall = wall
         try:
-            self._engine = engine(directory / FILE_NAME if directory else None)
+            self._engine = self.engine = engine(directory / FILE_NAME if directory else None)
             self._engine.migrate(MIGRATIONS)
         except sqlite3.Error as error:
             raise ProcessError(f"study state in {directory or 'memory'} cannot be used: {error}") from error

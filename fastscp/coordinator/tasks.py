@@ -149,6 +149,10 @@ class Lanes:
         """How many tasks are not done."""
         return len(self._entries)
 
+    def has_lane(self, lane: int) -> bool:
+        """Whether something in a lane is not done."""
+        return lane in self._tails
+
     def __iter__(self) -> Iterator[Task]:
         """Yield every task that is not done."""
         return iter(self._entries)

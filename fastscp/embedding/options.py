@@ -171,4 +171,7 @@ class ReceiverOptions(TypedDict, total=False):
     commitment_give_up: int | None  #: give up s seconds after the request
     state: str | None  #: share studies with other gateways in the database u
     gateway_timeout: int | None  #: studies wait s seconds for a gateway that is silent
+    object_store: str | None  #: upload objects to the object store u, too
+    object_store_endpoint: str | None  #: it is served there, whatever AWS_ENDPOINT_URL says
+    keep_local: str | None  #: remove files that the object store has, d after their study is complete in it
     log_json: bool | None  #: log to stderr, one JSON object a line

@@ -18,7 +18,7 @@ class Told(Protocol):
 
     @property
     def kind(self) -> str:
-        """Which: ``hold``, ``object``, ``final`` or ``release``."""
+        """Which: ``hold``, ``object``, ``final``, ``release`` or ``in_store``."""
 
     @property
     def body(self) -> dict[str, Any]:
@@ -32,6 +32,7 @@ class Batch:
     studies: dict[str, dict[str, Any]] = field(default_factory=dict)  #: by key; those that are to stay open
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)  #: by key and path: new ones
     finals: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)  #: by key, instance and digest
+    in_store: dict[tuple[str, str, str], str] = field(default_factory=dict)  #: key there, by key, instance and digest
     holds: dict[int, str | None] = field(default_factory=dict)  #: key by number; None: it is released
 
 
@@ -55,6 +56,8 @@ def batch_of(entries: Iterable[Told]) -> Batch:
                 batch.finals[key, row["sop_instance_uid"], row["sha256"]] = {**row, "key": key}
         elif entry.kind == "release":
             batch.holds[body["number"]] = None
+        elif entry.kind == "in_store":
+            batch.in_store[key, body["sop_instance_uid"], body["sha256"]] = body["store_key"]
     return batch
 
 

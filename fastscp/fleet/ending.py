@@ -33,9 +33,9 @@ WITH due AS (
 UPDATE fastscp.studies s SET changed = false, revision = s.revision + 1, ended = now() FROM due WHERE s.id = due.id
 RETURNING s.id, s.revision, s.study_uid, s.sender, s.caller"""
 _ADD: Final = """
-INSERT INTO fastscp.ends (study, revision, ended, objects, next_try, done, status)
+INSERT INTO fastscp.ends (study, revision, ended, objects, next_try, done, status, manifest)
 SELECT %(study)s, %(revision)s, now(), count(*), now(), CASE WHEN %(hook)s THEN NULL ELSE now() END,
-       CASE WHEN %(hook)s THEN NULL ELSE 0 END FROM fastscp.objects WHERE study = %(study)s
+       CASE WHEN %(hook)s THEN NULL ELSE 0 END, CASE WHEN %(stored)s THEN '' END FROM fastscp.objects WHERE study = %(study)s
 RETURNING objects"""
 _CLAIM: Final = """
 WITH waiting AS (
@@ -63,16 +63,17 @@ class Claim:
     caller: dict[str, Any] | None
 
 
-def end_due(cursor: Cursor, *, connected_s: float, limit_s: float, has_hook: Callable[[str], bool]) -> int:
+def end_due(cursor: Cursor, *, connected_s: float, limit_s: float, has_hook: Callable[[str], bool], stored: bool = False) -> int:
     """End studies whose time has come; return how many.
 
-    ``connected_s``: for so long this gateway has seen the database without a break. ``has_hook`` tells of a section.
+    ``connected_s``: for so long this gateway has seen the database without a break. ``has_hook`` tells of a section,
+    ``stored`` whether objects go to an object store, too.
     """
     cursor.execute(_END, {"connected_s": connected_s, "limit_s": limit_s, "most": MOST_ENDS})
     ended = cursor.fetchall()
     events = []
     for study, revision, uid, sender, caller in ended:
-        cursor.execute(_ADD, {"study": study, "revision": revision, "hook": has_hook(sender)})
+        cursor.execute(_ADD, {"study": study, "revision": revision, "hook": has_hook(sender), "stored": stored})
         (count,) = cursor.fetchone() or (0,)
         events.append(("study.completed", study, revision, {"study_uid": uid, "sender": sender, "reason": "timeout", "count": count,
                                                             **(caller or {})}))

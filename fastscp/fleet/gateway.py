@@ -48,6 +48,7 @@ class Terms:
     session: str  #: this process
     limit_s: float  #: a gateway that gave no sign of life for so long is dead; a lease lasts that long, too
     retries: int = 0  #: of a hook that failed
+    stored: bool = False  #: objects go to an object store, too
 
 
 class Gateway:
@@ -136,7 +137,7 @@ class Gateway:
         while True:
             with self._database.transaction() as cursor:
                 count = ending.end_due(cursor, connected_s=self._monotonic() - self._database.since,
-                                       limit_s=self._terms.limit_s, has_hook=self._hooks.has_hook)
+                                       limit_s=self._terms.limit_s, has_hook=self._hooks.has_hook, stored=self._terms.stored)
             if count < ending.MOST_ENDS:
                 return
 

@@ -100,11 +100,11 @@ def identity(cursor: Cursor) -> str:
 
 def objects_of(cursor: Cursor, study: int, revision: int) -> list[dict[str, Any]]:
     """Return all objects of a study as it ended with that revision, and where they are now."""
-    cursor.execute("SELECT gateway, path, sop_instance_uid, sop_class_uid, transfer_syntax_uid, series_uid, modality, size, sha256 "
-                   "FROM fastscp.objects WHERE study = %s AND revision <= %s ORDER BY series_uid, sop_instance_uid, sha256",
+    cursor.execute("SELECT gateway, path, sop_instance_uid, sop_class_uid, transfer_syntax_uid, series_uid, modality, size, sha256, "
+                   "store_key FROM fastscp.objects WHERE study = %s AND revision <= %s ORDER BY series_uid, sop_instance_uid, sha256",
                    (study, revision))
     names = ("gateway", "path", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "series_uid", "modality", "size",
-             "sha256")
+             "sha256", "store_key")
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 

@@ -70,7 +70,7 @@ class Program:
                                  timeout_s=begin["timeout_s"])
         session = uuid.uuid4().hex
         database = Database(begin["url"], f"fastscp {gateway}"[:63], opened=partial(open_gateway, gateway=gateway, session=session))
-        self._gateway = Gateway(Terms(gateway, session, begin["limit_s"], begin["retries"]), database, JournalReader(file), self._hooks,
+        self._gateway = Gateway(Terms(gateway, session, begin["limit_s"], begin["retries"], begin["stored"]), database, JournalReader(file), self._hooks,
                                 self._tell)
 
     def run(self) -> None:

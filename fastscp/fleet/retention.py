@@ -39,7 +39,7 @@ AND s.deadline < now() - make_interval(secs => %(keep_s)s)
 AND coalesce(s.ended, s.opened) < coalesce((SELECT told FROM fastscp.outbox ORDER BY position LIMIT 1), 'infinity')
 AND NOT EXISTS (SELECT 1 FROM fastscp.holders h JOIN fastscp.gateways g ON g.name = h.gateway WHERE h.study = s.id
                 AND g.heartbeat > now() - make_interval(secs => %(keep_s)s))
-AND NOT EXISTS (SELECT 1 FROM fastscp.ends e WHERE e.study = s.id AND e.done IS NULL)
+AND NOT EXISTS (SELECT 1 FROM fastscp.ends e WHERE e.study = s.id AND (e.done IS NULL OR e.manifest = ''))
 ORDER BY coalesce(s.ended, s.opened) LIMIT %(most)s FOR UPDATE OF s SKIP LOCKED"""
 
 

@@ -102,7 +102,15 @@ CREATE INDEX studies_quiet ON fastscp.studies ((coalesce(ended, opened))) WHERE 
 CREATE INDEX ends_leased ON fastscp.ends (lease) WHERE lease IS NOT NULL;
 """
 
-MIGRATIONS: Final = (Migration(_FIRST, oldest=1), Migration(_LEASED_CONSUMERS, oldest=1), Migration(_PARTITIONED_OUTBOX, oldest=1))
+#: what an object store has: objects by key, and manifests of ends ("": to be written; "-": overtaken by a later end; NULL: none is wanted)
+_OBJECT_STORE: Final = """
+ALTER TABLE fastscp.objects ADD COLUMN store_key text;
+ALTER TABLE fastscp.ends ADD COLUMN manifest text, ADD COLUMN manifest_until timestamptz;
+CREATE INDEX ends_without_manifest ON fastscp.ends (ended) WHERE manifest = '';
+"""
+
+MIGRATIONS: Final = (Migration(_FIRST, oldest=1), Migration(_LEASED_CONSUMERS, oldest=1), Migration(_PARTITIONED_OUTBOX, oldest=1),
+                     Migration(_OBJECT_STORE, oldest=1))
 
 
 def wanted(version: int, oldest: int, migrations: tuple[Migration, ...] = MIGRATIONS) -> tuple[Migration, ...] | None:

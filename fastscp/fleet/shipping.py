@@ -47,6 +47,10 @@ ON CONFLICT (study, sop_instance_uid, sha256) DO NOTHING RETURNING study) SELECT
 _MOVED: Final = f"""UPDATE fastscp.objects o SET path = r.path FROM {_ROWS} WHERE o.study = r.study
 AND o.sop_instance_uid = r.sop_instance_uid AND o.sha256 = r.sha256 AND o.gateway = %s AND o.path <> r.path"""
 
+_IN_STORE: Final = """UPDATE fastscp.objects o SET store_key = r.store_key
+FROM jsonb_to_recordset(%s::jsonb) AS r (key text, sop_instance_uid text, sha256 text, store_key text) JOIN fastscp.studies s ON s.key = r.key
+WHERE o.study = s.id AND o.sop_instance_uid = r.sop_instance_uid AND o.sha256 = r.sha256 AND o.store_key IS NULL"""
+
 
 def register(cursor: Cursor, gateway: str, session: str) -> None:
     """Have the fleet know a gateway: studies wait for what it may have from now on. ``session`` names this process."""
@@ -96,6 +100,9 @@ def _write(cursor: Cursor, gateway: str, entries: Iterable[Entry]) -> None:
         cursor.execute(_MOVED, (rows, gateway))
         cursor.execute(_OBJECTS, (gateway, rows))
         changed |= {study for (study,) in cursor.fetchall()}
+    if batch.in_store:
+        cursor.execute(_IN_STORE, (_json([{"key": key, "sop_instance_uid": instance, "sha256": sha256, "store_key": store_key}
+                                          for (key, instance, sha256), store_key in batch.in_store.items()]),))
     _write_holds(cursor, gateway, batch.holds, found)
     if changed:
         cursor.execute("UPDATE fastscp.studies SET changed = true WHERE id = ANY(%s)", (sorted(changed),))

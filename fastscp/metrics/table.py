@@ -93,6 +93,13 @@ EVENTS_WAITING = _gauge("fastscp_event_log_waiting_bytes", "Octets of events tha
 EVENTS_DROPPED = _counter("fastscp_event_log_dropped", "Events that were dropped because the destination took nothing")
 FLEET_AWAY = _gauge("fastscp_fleet_database_away", "1 while the database of the fleet cannot be reached, else 0")
 FLEET_WAITING = _gauge("fastscp_fleet_entries_waiting", "Entries of the journal that the database of the fleet does not have yet")
+STORE_AWAY = _gauge("fastscp_object_store_away", "1 while the object store cannot be reached, else 0")
+STORE_WAITING = _gauge("fastscp_object_store_waiting", "Objects that the object store does not have yet")
+STORE_WAITING_BYTES = _gauge("fastscp_object_store_waiting_bytes", "Octets of the objects that the object store does not have yet")
+STORE_UNREADABLE = _gauge("fastscp_object_store_unreadable", "Objects whose files cannot be read to be uploaded")
+STORE_OBJECTS = _counter("fastscp_object_store_objects", "Objects that the object store has confirmed")
+STORE_BYTES = _counter("fastscp_object_store_bytes", "Octets of the objects that the object store has confirmed")
+STORE_REMOVED = _counter("fastscp_object_store_removed", "Files that were removed because the object store has them")
 
 # -- found out by the monitor
 CPU_SECONDS = _counter("fastscp_process_cpu_seconds", "CPU time, by kind of process", "process")
@@ -112,7 +119,7 @@ METRICS = (
     PROCESS_STARTS, PROCESS_RESTARTS, ASSOCIATIONS_OPEN, ASSOCIATIONS_ACCEPTED, ASSOCIATIONS_REJECTED, ASSOCIATIONS_ENDED,
     ASSOCIATION_SECONDS, OBJECTS, OBJECT_BYTES, OBJECT_SECONDS, TITLE_OBJECTS, QUARANTINED, REPORTS_WAITING, STUDIES_OPEN,
     STUDIES_COMPLETED, HOOKS_QUEUED, HOOKS_RUNNING, HOOKS_STARTED, HOOKS_ENDED, HOOK_SECONDS, EVENTS_WAITING, EVENTS_DROPPED,
-    FLEET_AWAY, FLEET_WAITING,
+    FLEET_AWAY, FLEET_WAITING, STORE_AWAY, STORE_WAITING, STORE_WAITING_BYTES, STORE_UNREADABLE, STORE_OBJECTS, STORE_BYTES, STORE_REMOVED,
     CPU_SECONDS, MEMORY, DESCRIPTORS, PROCESSES, DISK_FREE, DISK_SIZE, INODES_FREE, STATE_BYTES, BUILD, STARTED, UNCOUNTED,
 )
 BY_NAME = {metric.name: metric for metric in METRICS}

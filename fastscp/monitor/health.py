@@ -46,6 +46,10 @@ def ready(processes: Collection[Process], totals: Totals, free: Mapping[str, tup
         checks.append(Check("disk", octets > 0 and octets >= wanted, found))
     if totals.of(table.FLEET_AWAY):  # there is no such gauge without a fleet
         checks.append(Check("fleet", True, f"the database is away, {int(totals.of(table.FLEET_WAITING))} entries wait", degraded=True))
+    if totals.of(table.STORE_AWAY):  # nor of this one without an object store
+        checks.append(Check("object store", True, f"it is away, {int(totals.of(table.STORE_WAITING))} objects wait", degraded=True))
+    elif totals.of(table.STORE_UNREADABLE):
+        checks.append(Check("object store", True, f"{int(totals.of(table.STORE_UNREADABLE))} files cannot be read", degraded=True))
     return checks
 
 

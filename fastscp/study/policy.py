@@ -50,6 +50,16 @@ class FleetPolicy:
 
 
 @dataclass(frozen=True)
+class ObjectStorePolicy:
+    """Objects go to an object store, too, and may then go here."""
+
+    bucket: str  #: of ``--object-store s3://bucket/prefix``
+    prefix: str = ""
+    endpoint: str | None = None  #: ``--object-store-endpoint``
+    keep_local_s: float | None = None  #: ``--keep-local``: files go so long after everything is in the store; None: never
+
+
+@dataclass(frozen=True)
 class HookPolicy:
     """Commands run on events."""
 

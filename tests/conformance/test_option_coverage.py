@@ -59,7 +59,7 @@ OWN = """
 --config | --require-called-aet | --check-config | --print-config
 --hook-retries | --max-waiting-hooks | --max-object-size | --max-inflated-size | --min-free | --sync | --proxy-protocol | --metrics | --otlp
 --storage-commitment | --commitment-peer | --commitment-wait | --commitment-retry-pause | --commitment-give-up
---state | --gateway-timeout
+--state | --gateway-timeout | --object-store | --object-store-endpoint | --keep-local
 """
 
 

@@ -19,6 +19,7 @@ NOT_RUN = {
     "needs Docker or Podman": 4,
     "needs a bare Debian": 1,
     "needs a fleet": 5,
+    "needs an object store": 1,
     "needs another Python": 1,
     "needs another checkout": 1,
     "needs systemd": 4,

@@ -17,7 +17,7 @@ from fastscp.dicom.uids import STORAGE_COMMITMENT
 from fastscp.errors import UsageError
 from fastscp.proxy.policy import proxy_policy
 from fastscp.store.policy import FileNames, MinFree, Sync
-from fastscp.study.policy import LateObjects, Sorting
+from fastscp.study.policy import LateObjects, ObjectStorePolicy, Sorting
 
 
 def config(text):
@@ -276,3 +276,36 @@ def test_keys_that_pynetdicom_cannot_use_are_no_peers():
 def test_options_that_do_not_go_with_storage_commitment(options):
     with pytest.raises(UsageError):
         config(f"{options} 11112")
+
+
+# -- object store ---------------------------------------------------------------------------------------------
+
+STORE = "-su s -tos 5 --object-store s3://bucket/p/q"
+
+
+@pytest.mark.parametrize(("options", "expected"), [
+    (STORE, ObjectStorePolicy("bucket", "p/q")),
+    ("-ss s -tos 5 --object-store s3://my.bucket-1", ObjectStorePolicy("my.bucket-1")),
+    ("-ss s -tos 5 --object-store s3://bucket/", ObjectStorePolicy("bucket")),
+    (f"{STORE} --object-store-endpoint https://store:9000", ObjectStorePolicy("bucket", "p/q", "https://store:9000")),
+    (f"{STORE} --keep-local until-completed", ObjectStorePolicy("bucket", "p/q", None, 0.0)),
+    (f"{STORE} --keep-local forever", ObjectStorePolicy("bucket", "p/q")),
+    (f"{STORE} --keep-local 90", ObjectStorePolicy("bucket", "p/q", None, 90.0)),
+    (f"{STORE} --keep-local 7d", ObjectStorePolicy("bucket", "p/q", None, 604800.0)),
+])
+def test_object_store(options, expected):
+    found = config(options)
+    assert found.object_store == expected
+    assert (found.wants_digests, found.keeps_studies) == (True, True)
+
+
+@pytest.mark.parametrize("options", [
+    "-su s --object-store s3://bucket/p", "-ss s -tos 5 --object-store bucket", "-ss s -tos 5 --object-store s3://B/p", "-ss s -tos 5 --object-store s3://bucket/../p",
+    "-ss s -tos 5 --object-store s3://bucket/a//b", f"-ss s -tos 5 --object-store s3://bucket/{'x' * 257}", "-ss s -tos 5 --keep-local 7d",
+    "-xcs c -tos 5 --object-store s3://bucket/p --keep-local 7d", f"{STORE} --keep-local 7w", f"{STORE} --keep-local -1",
+    f"{STORE} --object-store-endpoint store:9000", f"{STORE} --object-store-endpoint https://user:secret@store", f"{STORE} --inetd",
+    f"{STORE} --ignore", f"{STORE} --keep-local 7d --storage-commitment", "--object-store-endpoint https://store",
+])
+def test_what_makes_no_object_store(options):
+    with pytest.raises(UsageError):
+        config(options)

@@ -24,7 +24,8 @@ WORDS = {"none", "unlimited", "number of usable CPUs", "as it is", "hidden in th
 #: a table that is named has to be there, one that is not may be missing
 NAMED = {"--hosts-allow", "--hosts-deny"}
 NEEDED = {"--write-xfer-deflated": "+td", "--storage-commitment": "--storage-commitment", "--sort-conc-studies": "-su x",
-          "--state": "-su x -tos 5 --state postgresql://h/d"}
+          "--state": "-su x -tos 5 --state postgresql://h/d",
+          "--object-store": "-su x -tos 5 --object-store s3://bucket/p"}
 STATED = [option for option in OPTIONS if option.arguments and option.long not in NAMED
           and (default(option) not in WORDS or default(option) in option.arguments[0].choices)]
 

@@ -11,6 +11,7 @@ import pytest
 
 from fastscp.cli import index as program
 from fastscp.commitment.lookup import FILE_NAME, Lookup
+from fastscp.coordinator.followers import Followers
 from fastscp.coordinator.index import Index
 from fastscp.coordinator.rounds import Commits
 from fastscp.errors import ProcessError, StorageError
@@ -99,7 +100,7 @@ def test_index_follows_the_end_of_a_study(index: Index, tmp_path: Path, moves: b
     (tmp_path / "done").mkdir()
     policy = StudyPolicy(sorting=Sorting.STUDY_UID, rename=True, completed_directory=str(tmp_path / "done") if moves else None)
     bench = EndedStudies(tmp_path / "out", policy)
-    bench.finisher.index = index
+    bench.finisher.files = Followers(index)
     for instance in ("7.1", "7.2"):
         directory = bench.store("1.1", instance)
         stored(index, instance, str(directory), f"CT.{instance}")
@@ -110,7 +111,7 @@ def test_index_follows_the_end_of_a_study(index: Index, tmp_path: Path, moves: b
 
 def test_repeat_that_is_removed_leaves_the_index(index: Index, tmp_path: Path) -> None:
     bench = EndedStudies(tmp_path / "out", StudyPolicy(sorting=Sorting.STUDY_UID, rename=True))
-    bench.finisher.index = index
+    bench.finisher.files = Followers(index)
     for _ in range(2):
         directory = bench.store("1.1", "7.1")
         stored(index, "7.1", str(directory), "CT.7.1")

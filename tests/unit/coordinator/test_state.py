@@ -9,7 +9,8 @@ import pytest
 
 from fastscp.coordinator import state as module
 from fastscp.coordinator import state as state_module
-from fastscp.coordinator.state import FILE_NAME, MIGRATIONS, TIDIED_PER_STEP, SqliteState
+from fastscp.coordinator.formats import MIGRATIONS
+from fastscp.coordinator.state import FILE_NAME, TIDIED_PER_STEP, SqliteState
 from fastscp.errors import ProcessError, StorageError
 from fastscp.study.state import NEAR, FailedRow, ObjectRow, StudyRow, TaskRow
 

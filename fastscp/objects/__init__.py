@@ -1,0 +1,1 @@
+"""Objects in an object store beside their files: keys, manifests, and the process that carries them there."""

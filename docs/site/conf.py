@@ -29,7 +29,7 @@ release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 root_doc = "docs/index"
-include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "perf/README.md", "docs/*.md", "docs/adr/*.md", "docs/examples/*.md"]
+include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "perf/README.md", "docs/*.md", "docs/adr/*.md", "docs/examples/*.md", "docs/examples/fleet/*.md"]
 exclude_patterns = [".*", "*.egg-info", "build", "dist", "fastscp", "received", "scripts", "tests", "docs/site", "docs/images"]
 suppress_warnings = ["myst.strikethrough"]
 highlight_language = "text"

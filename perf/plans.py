@@ -23,6 +23,7 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import perf  # noqa: F401 - says what is missing
 from fastscp.fleet import consuming, ending, outbox, retention, shipping
 from fastscp.fleet.database import Database, migrate
 from fastscp.fleet.journal import Entry

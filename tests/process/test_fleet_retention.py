@@ -224,6 +224,7 @@ def test_studies_that_ended_long_ago_go_with_their_objects(server: Postgres, dat
 
 @pytest.mark.parametrize("change", [
     "UPDATE fastscp.studies SET changed = true", "UPDATE fastscp.studies SET deadline = now()", "UPDATE fastscp.ends SET done = NULL",
+    "UPDATE fastscp.ends SET manifest = ''",
     "INSERT INTO fastscp.holders SELECT 'g', 1, id, now() FROM fastscp.studies",
     "INSERT INTO fastscp.outbox (event, study, revision, told, body) VALUES ('x', 1, 1, now() - interval '400 days', '{}')",
 ])

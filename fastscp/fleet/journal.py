@@ -5,6 +5,7 @@ Strategy: a read-only connection for each look, since the file may be made again
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class JournalReader:
         entries: list[Entry] = []
         octets = 0
         try:
-            with closing(sqlite3.connect(f"file:{quote(str(self._file))}?mode=ro", uri=True)) as connection:
+            with closing(sqlite3.connect(f"file:{quote(os.fsencode(self._file))}?mode=ro", uri=True)) as connection:
                 for row in connection.execute("SELECT number, epoch, kind, body FROM entries WHERE number > ? ORDER BY number LIMIT ?",
                                               (number, most)):
                     octets += len(row[3])

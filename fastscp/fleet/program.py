@@ -23,6 +23,7 @@ from typing import Any
 
 import orjson
 
+from fastscp import jsontext
 from fastscp.fleet.arithmetic import Pulse
 from fastscp.fleet.database import Database
 from fastscp.fleet.gateway import Gateway, Terms, open_gateway
@@ -46,7 +47,7 @@ def main(descriptor: int) -> int:
     for number in _IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     channel = socket.socket(fileno=descriptor)
-    begin = orjson.loads(channel.recv(_PACKET_OCTETS))
+    begin = jsontext.loads(channel.recv(_PACKET_OCTETS))
     set_title("fleet")
     logging.basicConfig(stream=sys.stderr, level=begin["level"], format="%(levelname).1s: %(message)s")
     channel.setblocking(False)
@@ -102,7 +103,7 @@ class Program:
                 self._gateway.begin_to_leave()
                 self._ends = time.monotonic() + LAST_S
                 return
-            packet = orjson.loads(octets)
+            packet = jsontext.loads(octets)
             if packet["kind"] == "pulse":
                 self._gateway.pulse(Pulse(packet["number"], packet["at"]))
             elif packet["kind"] == "hooks":

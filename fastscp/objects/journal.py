@@ -51,7 +51,7 @@ class UploadReader:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(f"file:{quote(str(self._file))}?mode=ro", uri=True)) as connection:
+            with closing(sqlite3.connect(f"file:{quote(os.fsencode(self._file))}?mode=ro", uri=True)) as connection:
                 connection.execute("BEGIN")
                 yield connection
         except sqlite3.Error as error:

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import orjson
 
+from fastscp import jsontext
 from fastscp.log.names import APPLICATION
 from fastscp.objects.alone import OwnEnds
 from fastscp.objects.hands import Threads
@@ -45,7 +46,7 @@ def main(descriptor: int) -> int:
     for number in _IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     channel = socket.socket(fileno=descriptor)
-    begin = orjson.loads(channel.recv(_PACKET_OCTETS))
+    begin = jsontext.loads(channel.recv(_PACKET_OCTETS))
     set_title("objects")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname).1s: %(message)s")
     _log.setLevel(begin["level"])

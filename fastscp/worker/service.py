@@ -1,13 +1,11 @@
 """The Verification and Storage services of one association: requests in, files and responses out.
 
-Strategy: one C-STORE is under way at a time. When its data set is complete: place (where studies are
-sorted), publish, tell the coordinator, answer, in this order; each step may have to wait, and blocks the
-connection while it does.
+Strategy: one C-STORE is under way at a time. When its data set is complete: place (where studies are sorted), publish, tell the
+coordinator, answer, in this order; each step may have to wait, and blocks the connection while it does.
 
-Invariants: a C-STORE-RSP with success leaves only after the object has its final name and its event is in the
-coordinator's channel (durable there, when study state is kept). Once an object has its final name it is answered with
-success or not at all (docs/adr/0017). A drop before that leaves no file. Whatever takes longer than a turn goes on in
-the next (``fastscp.worker.turn``).
+Invariants: a C-STORE-RSP with success leaves only after the object has its final name and its event is in the coordinator's channel
+(durable there, when study state is kept). Once an object has its final name it is answered with success or not at all (docs/adr/0017).
+A drop before that leaves no file. Whatever takes longer than a turn goes on in the next (``fastscp.worker.turn``).
 """
 
 from __future__ import annotations
@@ -268,7 +266,7 @@ class StorageService:
             on_sent=None if context.durable else partial(self._enter, answer),
             on_acknowledged=partial(self._enter, answer) if context.durable else None,
             on_failed=partial(self._enter, self.give_up) if context.durable else None,
-            on_ran=partial(self._enter, self._after_hooks) if context.hooks_first else None,
+            on_ran=partial(self._enter, self._hooks_ran, reception) if context.hooks_first else None,
         )
 
     def _enter(self, step: Callable[..., None], *arguments: Any) -> None:
@@ -298,8 +296,7 @@ class StorageService:
         context, connection = self._context, self._connection
         if context.measures is not None:
             context.measures.answered(self._duration_s())
-        self._reception = None
-        self.waiting = False
+        self._reception, self.waiting = None, False
         if context.faults.abort_after:
             self._abort_on_demand("--abort-after")
             return
@@ -308,6 +305,13 @@ class StorageService:
         if context.reporter is not None and context.hooks_first and reception.failure is None:
             connection.block()
             connection.flush()
+        else:
+            self._after_hooks()
+
+    def _hooks_ran(self, reception: Reception) -> None:
+        """Go on; while the name of the object is on its way to the disk, the answer comes first."""
+        if self._reception is reception:
+            self._context.loop.soon(partial(self._enter, self._hooks_ran, reception))
         else:
             self._after_hooks()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -142,10 +143,12 @@ def test_a_gateway_keeps_its_name() -> None:
 
 
 def test_what_is_committed_can_be_read_beside_the_coordinator(tmp_path: Path) -> None:
-    site = Site(SqliteState(tmp_path))
+    directory = tmp_path / os.fsdecode(b"state\xff")  # no text
+    directory.mkdir()
+    site = Site(SqliteState(directory))
     for number in range(1, MOST_ENTRIES + 3):
         site.hold(number)
-    reader = JournalReader(tmp_path / FILE_NAME)
+    reader = JournalReader(directory / FILE_NAME)
     assert reader.after(0) == []
     site.state.commit()
     first = reader.after(0)

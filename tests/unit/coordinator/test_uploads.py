@@ -29,7 +29,7 @@ class Bench(EndedStudies):
     """Studies whose objects go to a store, which confirms what the test says."""
 
     def __init__(self, directory: Path, policy: StudyPolicy = SORTED, *, keep_s: float | None = None) -> None:
-        self.directory = directory / "state"
+        self.directory = directory / os.fsdecode(b"state\xff")  # no text
         self.directory.mkdir()
         self.keep_s = keep_s
         self.now = 1000.0

@@ -13,12 +13,12 @@ from fastscp.config import Config
 from fastscp.config.network import NetworkPolicy
 from fastscp.process.loop import IN
 from fastscp.store.policy import OnDuplicate, StorePolicy, Sync
-from fastscp.study.policy import Sorting, StudyPolicy
+from fastscp.study.policy import HookPolicy, Sorting, StudyPolicy
 from fastscp.worker import flushing
 from fastscp.worker.connection import Connection
 from fastscp.worker.quarantine import KEPT
 from tests.corpus import wire
-from tests.support.fake_worker import FD, Bench, FakeTransport, Peer, data_set, store
+from tests.support.fake_worker import FD, Bench, FakeTransport, Peer, data_set, echo, store
 from tests.support.faults import Faults
 
 NAME = f"CT.{wire.INSTANCE}"
@@ -64,9 +64,10 @@ class Journal:
         return entries
 
 
-def bench_for(directory: Path, sync: Sync, study: StudyPolicy | None = None, **store_policy: Any) -> Bench:
+def bench_for(directory: Path, sync: Sync, study: StudyPolicy | None = None, hooks: HookPolicy | None = None,
+              **store_policy: Any) -> Bench:
     directory.mkdir(exist_ok=True)
-    bench = Bench(Config(network=NetworkPolicy(acse_timeout_s=30), study=study or StudyPolicy(),
+    bench = Bench(Config(hooks=hooks or HookPolicy(), network=NetworkPolicy(acse_timeout_s=30), study=study or StudyPolicy(),
                          store=StorePolicy(str(directory), sync=sync, **store_policy))).established()
     bench.context.service.reception.directory.follow_path()
     return bench
@@ -186,6 +187,26 @@ def test_single_object_of_a_group_is_flushed_by_itself(tmp_path: Path, monkeypat
     bench.rounds()
     assert journal.take() == ["fsync file", "link", "fsync out", "answer"] * 2
     assert bench.statuses() == [0, 0]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_hooks_that_ran_before_the_name_was_flushed_are_not_waited_for_again(tmp_path: Path, early: bool) -> None:
+    """The association would wait for ever."""
+    bench = bench_for(tmp_path / "out", Sync.GROUP, hooks=HookPolicy(on_reception="true", synchronous=True))
+    bench.arrive(store(1) + echo(2))
+    bench.rounds()
+    bench.reporter.notify("on_sent")
+    if early:
+        bench.reporter.notify("on_ran")
+        assert bench.statuses() == [], "nothing of what follows comes first"
+    bench.rounds()
+    if not early:
+        assert bench.statuses() == [0]
+        assert bench.connection.blocked
+        bench.reporter.notify("on_ran")
+        bench.rounds()
+    assert bench.statuses() == [0, 0] if early else [0]
+    assert not bench.connection.blocked
 
 
 def test_old_kernels_get_a_flush_for_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ NOT_RUN = {
     "needs systemd": 4,
     "needs systemd and another version": 1,
     "needs the package index": 4,
-    "measures for minutes": 5,
+    "measures for minutes": 6,
     "takes a minute": 1,
     "takes an hour": 2,
     "takes minutes to hours": 1,

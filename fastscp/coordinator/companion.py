@@ -127,6 +127,16 @@ class Tended:
         if not self._companion.launch(self._begin):
             self._launch_later()
 
+    def tell(self, packet: Mapping[str, Any]) -> bool:
+        """Send it a packet; False where it is not there, or does not listen."""
+        return self._companion.tell(packet)
+
+    def replace(self) -> None:
+        """Have another one take the place of one that does not listen."""
+        if self._companion.connected:
+            self._companion.leave()
+            self._launch_later()
+
     def _launch_later(self) -> None:
         if not self._ended and self._timer is None:
             self._timer = self._loop.call_later(self._pause_s, self.launch)

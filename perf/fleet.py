@@ -5,6 +5,7 @@
     python3 perf/fleet.py --gateways 1,2,3 --rounds 5 --load ct --json fleet.json
     python3 perf/fleet.py --fsync --directory /var/tmp      the database on a disk, as it should be
     python3 perf/fleet.py --kills --seed 3 --studies 100    no figures: kill processes, and see that nothing is lost
+    python3 perf/fleet.py --kills --object-store            and that an object store has everything
 
 "alone" is one gateway without a fleet and without haproxy, in the same rounds; "alone behind haproxy" tells what haproxy costs. Every
 gateway has one worker. With --kills the exit status is 1 when an object, an end, a revision or a hook is missing, or is there twice.
@@ -13,6 +14,7 @@ gateway has one worker. With --kills the exit status is 1 when an object, an end
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import statistics
@@ -28,6 +30,7 @@ from perf.database_load import SETTINGS, Statement, Watch
 from perf.fleet_setup import Arrangement, Traffic, idle_load, measured
 from tests.support import balancer, postgres
 from tests.support.fleet_run import Outcome, Run, said_of
+from tests.support.fleet_store import StoreBehind
 
 FIGURES = {"objects_per_s": "objects/s", "cpu_us": "CPU of gateways, µs", "shipping_us": "of it shipping, µs",
            "database_us": "CPU of PostgreSQL, µs", "balancer_us": "CPU of haproxy, µs", "statements": "statements",
@@ -92,9 +95,11 @@ def table_of(kinds: list[Statement], objects: int) -> str:
 def ends(arguments: argparse.Namespace, server: postgres.Postgres) -> Outcome:
     """Send studies through all gateways at a pace that nobody notices; the outcome has the lags of their ends."""
     server.query("DROP SCHEMA IF EXISTS fastscp CASCADE")
-    with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(dir=arguments.directory))
+        store = stack.enter_context(StoreBehind()) if arguments.object_store else None
         return Run(Path(directory), server, studies=arguments.studies, seed=arguments.seed, at_once=arguments.at_once,
-                   balanced=True, kills=arguments.kills).run()
+                   balanced=True, kills=arguments.kills, store=store).run()
 
 
 def measure(arguments: argparse.Namespace, server: postgres.Postgres) -> dict[str, Any]:
@@ -135,6 +140,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--at-once", type=int, default=4, help="so many of them at a time")
     made.add_argument("--seed", type=int, default=1)
     made.add_argument("--kills", action="store_true", help="only that run, and kill processes meanwhile")
+    made.add_argument("--object-store", action="store_true", help="in that run gateways upload to an S3 server (moto), which is cut off as well")
     made.add_argument("--fsync", action="store_true", help="the database writes to its disk, as it does in earnest")
     made.add_argument("--directory", default="/dev/shm", help="where gateways store (default: a tmpfs)")
     made.add_argument("--json", default="", help="write every figure to this file")

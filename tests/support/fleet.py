@@ -22,8 +22,10 @@ class Member:
     """One gateway: its directory, its server, and what its end-of-study hooks were told. Without ``url`` it is alone."""
 
     def __init__(self, directory: Path, url: str | None, *, timeout_s: int = 1, limit_s: int = 30, records: Path | None = None,
-                 hook: str = "", options: tuple[object, ...] = (), usual: tuple[object, ...] = ("--workers", 1)) -> None:
+                 hook: str = "", options: tuple[object, ...] = (), usual: tuple[object, ...] = ("--workers", 1),
+                 environment: dict[str, str] | None = None) -> None:
         self.directory = directory
+        self.environment = environment
         self.output = directory / "in"
         self.records = records or directory / "records"
         self.events = directory / "events.jsonl"
@@ -39,7 +41,7 @@ class Member:
         self.port = 0
 
     def start(self) -> Member:
-        server = FastscpServer(self.arguments)
+        server = FastscpServer(self.arguments, environment=self.environment)
         if self.port:
             server.port = self.port
         server.start()
@@ -54,11 +56,11 @@ class Member:
             self.server.__exit__(*(exc or (None, None, None)))
 
     def kill(self) -> None:
-        """End every process of the gateway at once, the one that ships included."""
+        """End every process of the gateway at once, those that ship and upload included."""
         assert self.server is not None
-        shippers = self.server.role("fleet")
+        others = self.server.role("fleet") + self.server.role("objects")
         self.server.kill()
-        for process in shippers:
+        for process in others:
             if process.is_running():
                 process.kill()
         self.server.__exit__(None, None, None)

@@ -7,6 +7,7 @@ has to be in its study, every study has to end once, and its hook has to have ru
 object, which makes their second revision, and some get one again, which changes nothing.
 
 Senders go to the gateways themselves, or to haproxy in front of them (``balanced``); then gateways are drained and restarted in turn, too.
+With an object store (``stored``) that is cut off as well, and has to have every object once and a manifest of every study.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import psutil
 
 from tests.support.balancer import ADDRESS, Balancer
 from tests.support.fleet import Member, ends, instances, url_of
+from tests.support.fleet_store import StoreBehind
 from tests.support.objects import CT, CT_CONTEXT, data_set
 from tests.support.postgres import Postgres
 from tests.support.rawscu import Aborted, RawSCU
@@ -71,7 +73,8 @@ class Run:
     """One run in ``directory``."""
 
     def __init__(self, directory: Path, postgres: Postgres, *, studies: int, seed: int, at_once: int = 4,
-                 pause_s: tuple[float, float] = (0.1, 0.8), balanced: bool = False, kills: bool = True) -> None:
+                 pause_s: tuple[float, float] = (0.1, 0.8), balanced: bool = False, kills: bool = True,
+                 store: StoreBehind | None = None) -> None:
         self._postgres = postgres
         self._seed = seed
         self._at_once = at_once
@@ -79,10 +82,12 @@ class Run:
         self._kills = kills
         self._balanced = balanced
         self._balancer: Balancer | None = None
+        self._store = store
         self._records = directory / "records"
         options = ("--proxy-protocol", f"{ADDRESS}/32") if balanced else ()
+        options += store.options if store is not None else ()
         self._members = {name: Member(directory / name, url_of(postgres), timeout_s=TIMEOUT_S, limit_s=LIMIT_S, records=self._records,
-                                      options=options) for name in "abc"[:GATEWAYS]}
+                                      options=options, environment=None if store is None else store.environment) for name in "abc"[:GATEWAYS]}
         self._sent = threading.Event()
         self._lock = threading.Lock()
         self._studies = [Study(f"1.2.826.{seed}.{number}") for number in range(1, studies + 1)]
@@ -184,6 +189,8 @@ class Run:
                  "database": self._crash_database}
         if self._balancer is not None:
             harms.update(balancer=self._kill_balancer, drain=self._drain)
+        if self._store is not None:
+            harms.update(store=self._cut_off, objects=self._kill_one)
         while not self._sent.wait(chance.uniform(*self._pause_s)):
             harm = chance.choice(list(harms))
             self.outcome.harms[harm] = self.outcome.harms.get(harm, 0) + 1
@@ -209,6 +216,10 @@ class Run:
         self._postgres.crash()
         time.sleep(chance.uniform(0.0, 1.0))  # away for a while: this is the harm, not a wait for anything
         self._postgres.start()
+
+    def _cut_off(self, _harm: str, chance: random.Random) -> None:
+        assert self._store is not None
+        self._store.cut_off(chance, self._sent)
 
     def _kill_balancer(self, _harm: str, _chance: random.Random) -> None:
         assert self._balancer is not None
@@ -263,6 +274,8 @@ class Run:
         recorded: dict[str, dict[int, list[list[str]]]] = {}
         for end in ends(self._records):
             recorded.setdefault(end["study_uid"], {}).setdefault(end["revision"], []).append(instances(end))
+        if self._store is not None:
+            faults.extend(self._store.faults({study.uid: (len(study.ends), study.acknowledged) for study in self._studies}))
         for study in self._studies:
             self._judge_study(study, told.get(study.uid, []), sorted(stored.get(study.uid, [])), recorded.get(study.uid, {}))
 
@@ -295,10 +308,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--at-once", type=int, default=4)
     parser.add_argument("--balanced", action="store_true", help="through haproxy, which is killed as well; gateways are drained, too")
+    parser.add_argument("--object-store", action="store_true", help="gateways upload to an S3 server, which is cut off as well")
     wanted = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="fastscp-fleet-") as directory, Postgres() as postgres:
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="fastscp-fleet-"))
+        postgres = stack.enter_context(Postgres())
+        store = stack.enter_context(StoreBehind()) if wanted.object_store else None
         outcome = Run(Path(directory), postgres, studies=wanted.studies, seed=wanted.seed, at_once=wanted.at_once,
-                      balanced=wanted.balanced).run()
+                      balanced=wanted.balanced, store=store).run()
     sys.stdout.write(said_of(outcome))
     return int(bool(outcome.faults))
 

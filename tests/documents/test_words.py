@@ -25,7 +25,7 @@ OTHERS = {
     "--hostile", "--options", "--rate", "--seed", "--with", "--keep", "--wheel", "--init", "--kill-whom", "--kill-who", "--signal", "--install",
     "--upgrade", "--platform", "--help", "--pause", "--study",
     "--build-arg", "--cap-drop", "--format", "--health-cmd", "--name", "--now", "--read-only", "--security-opt", "--stop-timeout", "--uninstall",
-    "--build", "--wait", "--from-literal",
+    "--balanced", "--build", "--wait", "--from-literal",
     *re.findall(r"add_argument\(\"(--[\w-]+)\"", "".join((ROOT / "perf" / name).read_text(encoding="utf-8")
                                                           for name in ("fleet.py", "simulation.py", "plans.py"))),
 }

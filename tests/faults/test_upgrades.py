@@ -18,7 +18,7 @@ from tests.support.hostile import associated, store_one
 from tests.support.objects import CT, data_set, fresh_uid
 from tests.support.pki import Authority
 from tests.support.rawscu import Aborted, RawSCU, c_store_rq, p_data, pdv
-from tests.support.servers import wait_until
+from tests.support.servers import title_of, wait_until
 from tests.support.upgrades import Steady, UpgradableServer
 
 SORTED = ["-v", "--workers", "2", "-dhl", "-su", "study", "-tos", "600"]
@@ -72,7 +72,7 @@ def ended(process: psutil.Process) -> bool:
 
 def newcomers(old: psutil.Process) -> list[psutil.Process]:
     """Return the children that are not named yet."""
-    return [child for child in old.children() if "fastscp:" not in " ".join(child.cmdline())]
+    return [child for child in old.children() if (title := title_of(child)) and "fastscp:" not in title]
 
 
 def test_another_program_takes_over_and_nobody_notices(site: Site) -> None:

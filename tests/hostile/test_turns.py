@@ -96,7 +96,7 @@ def one_worker(directory: Path, *options: str) -> Iterator[FastscpServer]:
         descriptors = worker.num_fds()
         yield server
         assert [process.pid for process in server.role("worker")] == [worker.pid], server.log().decode("latin-1")[-4000:]
-        wait_until(lambda: worker.num_fds() <= descriptors + 1, "descriptors are given back")  # the output directory
+        wait_until(lambda: worker.num_fds() <= descriptors + 1, "descriptors are given back", 120)  # the output directory
         assert not [path for path in directory.iterdir() if path.name.startswith(".")]
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.objects import CT, CT_CONTEXT, data_set, fresh_uid
 from tests.support.rawscu import Aborted, RawSCU, associate_rq
-from tests.support.servers import FastscpServer, Server, wait_until
+from tests.support.servers import FastscpServer, Server, title_of, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -417,6 +417,6 @@ def send_when_free(server: Server) -> list[str]:
 def successor(server: FastscpServer) -> int:
     """Return the process that listens in place of the first."""
     found = [process.pid for process in server.family() if process.pid != server.process.pid  # type: ignore[union-attr]
-             and "acceptor" in " ".join(process.cmdline())]
+             and "acceptor" in title_of(process)]
     assert len(found) == 1
     return found[0]

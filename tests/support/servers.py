@@ -5,6 +5,7 @@ Each is started on a free port of the loopback interface, waited for, and ended 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -27,6 +28,14 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def title_of(process: psutil.Process) -> str:
+    """Return what ps(1) shows of a process; "" where it has ended since it was listed."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def wait_until(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
@@ -219,12 +228,10 @@ class FastscpServer(Server):
         titles: dict[int, str] = {}
         found = []
         for process in self.family():
-            try:
-                titles[process.pid] = " ".join(process.cmdline())
-                if titles[process.pid].startswith(f"fastscp: {title}"):
+            titles[process.pid] = title_of(process)
+            if titles[process.pid].startswith(f"fastscp: {title}"):
+                with contextlib.suppress(psutil.NoSuchProcess):
                     found.append((process, process.ppid()))
-            except psutil.NoSuchProcess:
-                continue
         return [process for process, parent in found if titles.get(parent) != titles[process.pid]]
 
     def __exit__(self, *arguments: object) -> None:

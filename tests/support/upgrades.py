@@ -17,7 +17,7 @@ import psutil
 
 from tests.support.hostile import store_one
 from tests.support.rawscu import Aborted
-from tests.support.servers import DEADLINE_S, FastscpServer, wait_until
+from tests.support.servers import DEADLINE_S, FastscpServer, title_of, wait_until
 
 #: runs before the program: the interpreter imports it by its name
 _FIRST = "sitecustomize.py"
@@ -128,14 +128,7 @@ class UpgradableServer(FastscpServer):
 
     def children(self, acceptor: psutil.Process, title: str) -> list[psutil.Process]:
         """Return the children of an acceptor process of that title."""
-        found = []
-        for process in acceptor.children():
-            try:
-                if " ".join(process.cmdline()).startswith(f"fastscp: {title}"):
-                    found.append(process)
-            except psutil.NoSuchProcess:
-                continue
-        return found
+        return [process for process in acceptor.children() if title_of(process).startswith(f"fastscp: {title}")]
 
     def family(self) -> list[psutil.Process]:
         """Return every process there is."""

@@ -95,7 +95,7 @@ class Bucket:
         """Return the octets of each object, by key; each has to be what its key says."""
         found = {key: self.read(key) for key in self.keys(f"{prefix}objects/")}
         for key, octets in found.items():
-            assert key.endswith(f"/{hashlib.sha256(octets).hexdigest()}.dcm"), key
+            assert key.endswith(f"/{hashlib.sha256(octets).hexdigest()}.dcm"), f"{key} has other octets"
         return found
 
     def manifests(self, prefix: str = "p/") -> dict[str, dict[str, Any]]:
@@ -103,7 +103,7 @@ class Bucket:
         manifests = {key: json.loads(self.read(key)) for key in self.keys(f"{prefix}studies/")}
         there = set(self.keys(f"{prefix}objects/"))
         for key, manifest in manifests.items():
-            assert {entry["key"] for entry in manifest["objects"]} <= there, key
+            assert {entry["key"] for entry in manifest["objects"]} <= there, f"{key} names what is not there"
         return manifests
 
     def unfinished(self) -> list[str]:

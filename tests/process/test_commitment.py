@@ -201,7 +201,7 @@ def test_death_of_a_process_loses_no_request(output: Path, requestor: Requestor,
 
 
 def committing(server: FastscpServer) -> list[psutil.Process]:
-    return [process for process in server.family() if "fastscp.commitment.program" in " ".join(process.cmdline())]
+    return server.role("commitment")
 
 
 @pytest.mark.parametrize("options", [["-su", "", "-rns", "-tos", "1"], ["-su", "", "-tos", "1", "--completed-directory", "done"]])

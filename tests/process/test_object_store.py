@@ -17,16 +17,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from tests.support import fleet
 from tests.support.fleet import url_of
 from tests.support.objects import CT, CT_CONTEXT, data_set
 from tests.support.oracle import file_meta
 from tests.support.postgres import Postgres, needed
 from tests.support.rawscu import RawSCU
 from tests.support.s3 import BUCKET, ENVIRONMENT, Bucket, Moto, Proxy, seeded
-from tests.support.servers import FastscpServer, free_port, wait_until
+from tests.support.servers import free_port, wait_until
 
 pytestmark = pytest.mark.slow
 LONG_S = 60.0
@@ -51,42 +51,12 @@ def bucket(shared: Moto) -> Bucket:
     return Bucket(shared.url)
 
 
-class Gateway:
+class Gateway(fleet.Gateway):
     """A service with an object store."""
 
     def __init__(self, directory: Path, url: str, *options: object, sorting: tuple[str, str] = ("-su", "s")) -> None:
-        self.output = directory / "in"
-        self.output.mkdir(parents=True, exist_ok=True)
-        self.arguments = ["-od", self.output, *sorting, "-tos", "1", "--workers", "1", "--object-store", f"s3://{BUCKET}/p",
-                          "--object-store-endpoint", url, *options]
-        self.server: FastscpServer | None = None
-        self.port = 0
-
-    def start(self) -> Gateway:
-        self.server = FastscpServer([str(argument) for argument in self.arguments], environment=ENVIRONMENT)
-        if self.port:
-            self.server.port = self.port
-        self.server.start()
-        self.port = self.server.port
-        return self
-
-    def __enter__(self) -> Gateway:  # noqa: PYI034 - Self is newer than Python 3.10
-        return self.start()
-
-    def __exit__(self, *exc: object) -> None:
-        if self.server is not None:
-            self.server.__exit__(*(exc or (None, None, None)))
-
-    def kill(self) -> None:
-        """End every process at once, the one that uploads included."""
-        assert self.server is not None
-        uploaders = self.server.role("objects")
-        self.server.kill()
-        for process in uploaders:
-            if process.is_running():
-                process.kill()
-        self.server.__exit__(None, None, None)
-        self.server = None
+        super().__init__(directory, *sorting, "-tos", 1, "--workers", 1, "--object-store", f"s3://{BUCKET}/p", "--object-store-endpoint", url,
+                         *options, environment=ENVIRONMENT)
 
     def store(self, study: str, *instances: str, patient: str = "A", pixels: int = 2048) -> None:
         send(self.port, study, *instances, patient=patient, pixels=pixels)
@@ -98,10 +68,6 @@ class Gateway:
             with contextlib.suppress(FileNotFoundError):  # it may be renamed or removed meanwhile
                 found[str(path.relative_to(self.output))] = path.read_bytes()
         return found
-
-    def role(self, name: str) -> list[psutil.Process]:
-        assert self.server is not None
-        return self.server.role(name)
 
 
 def send(port: int, study: str, *instances: str, patient: str = "A", pixels: int = 2048) -> None:

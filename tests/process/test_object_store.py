@@ -183,6 +183,53 @@ def ready(port: int) -> dict[str, Any]:
     return verdict
 
 
+MIB = 1 << 20
+FULL = 0xA700  #: Refused: out of resources
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """Return a file system of 24 MiB."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(mount)], capture_output=True, check=False).returncode:
+        pytest.skip("a file system of its own needs root")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def test_receiving_goes_on_until_the_disk_is_full_and_again_when_the_store_has_caught_up(small: Path, store: Proxy, bucket: Bucket) -> None:
+    """The bucket is away until ``--min-free``, then A700; afterwards everything is there, and there is room again."""
+    store.fault = lambda _method, _path: "503"
+    acknowledged: list[str] = []
+
+    def send_one(number: int) -> int:
+        instance = f"1.2.19.{number // 3}.{number}"
+        with RawSCU("127.0.0.1", gateway.port) as scu:
+            scu.associate(CT_CONTEXT)
+            status = scu.store(1, CT, instance, data_set(instance, study=f"1.2.19.{number // 3}", pixels=MIB))
+            scu.release()
+        if status == 0:
+            acknowledged.append(instance)
+        return status
+
+    with Gateway(small, store.url, "--min-free", "12M", "--keep-local", "until-completed") as gateway:
+        statuses = [send_one(number) for number in range(20)]
+        assert set(statuses) == {0, FULL}
+        assert statuses == sorted(statuses)
+        assert 6 <= len(acknowledged) <= 12
+        assert len(gateway.files()) == len(acknowledged)
+        gateway.kill()  # with a full disk, as well
+        gateway.start()
+        assert send_one(20) == FULL
+        store.fault = lambda _method, _path: ""
+        wait_until(lambda: not gateway.files(), "the files are gone", 2 * LONG_S)
+        assert [send_one(number) for number in range(30, 33)] == [0, 0, 0]
+        wait_until(lambda: complete(bucket, *{instance.rpartition(".")[0] for instance in acknowledged}), "every manifest", LONG_S)
+    assert sorted(key.split("/")[-2] for key in bucket.objects()) == sorted(acknowledged)
+    assert {entry["sop_instance_uid"] for manifest in bucket.manifests().values() for entry in manifest["objects"]} == set(acknowledged)
+
+
 def metrics(port: int) -> bytes:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         octets: bytes = answer.read()

@@ -102,10 +102,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _maintain(wanted: Wanted) -> int:
-    from fastscp.fleet.database import Database, migrate  # noqa: PLC0415 - needs fastscp[fleet], which help does not
+    from fastscp.fleet.database import OPENING_S, Database, migrate  # noqa: PLC0415 - needs fastscp[fleet], which help does not
     from fastscp.fleet.retention import maintain  # noqa: PLC0415 - likewise
 
-    database = Database(wanted.url, _PROGRAM, opened=migrate)
+    database = Database(wanted.url, _PROGRAM, opened=migrate, answer_s=OPENING_S)  # a partition is read whole
     try:
         kept = maintain(database, wanted.keep_s, wanted.keep_studies_s)
     finally:

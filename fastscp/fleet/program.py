@@ -53,6 +53,7 @@ class Program:
         file = Path(begin["file"])
         self._hooks = FleetHooks(loop, gateway, file.parent / "fleet", commands_of(begin["hooks"]), jobs=begin["jobs"],
                                  timeout_s=begin["timeout_s"])
+        self._hooks.tidy()
         session = uuid.uuid4().hex
         database = Database(begin["url"], f"fastscp {gateway}"[:63], opened=partial(open_gateway, gateway=gateway, session=session))
         self._gateway = Gateway(Terms(gateway, session, begin["limit_s"], begin["retries"], begin["stored"]), database, JournalReader(file), self._hooks,

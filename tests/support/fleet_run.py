@@ -67,6 +67,7 @@ class Outcome:
     hooks: int = 0  #: that ran, at least one for each revision
     seconds: float = 0.0
     lags_s: list[float] = field(default_factory=list)  #: from the answer to the last object to the end, beyond the timeout
+    manifest_lags_s: list[float] = field(default_factory=list)  #: likewise to the manifest in the store
     faults: list[str] = field(default_factory=list)
 
 
@@ -89,6 +90,7 @@ class Run:
         options += store.options if store is not None else ()
         self._members = {name: Member(directory / name, url_of(postgres), timeout_s=TIMEOUT_S, limit_s=LIMIT_S, records=self._records,
                                       options=options, environment=None if store is None else store.environment) for name in "abc"[:GATEWAYS]}
+        self._first_answered: dict[str, float] = {}  #: when the last object before the first end was acknowledged
         self._sent = threading.Event()
         self._lock = threading.Lock()
         self._studies = [Study(f"1.2.826.{seed}.{number}") for number in range(1, studies + 1)]
@@ -260,6 +262,12 @@ class Run:
             uid, told = line.split("|")
             answered = next(study.answered for study in self._studies if study.uid == uid)
             self.outcome.lags_s.append(float(told) - answered - TIMEOUT_S)
+        self._first_answered = {study.uid: study.answered for study in self._studies}
+
+    def _look_at_manifests(self, store: StoreBehind) -> None:
+        """Take the times of first manifests, once every one is there."""
+        written = ((answered, store.manifest_at(uid, 1)) for uid, answered in self._first_answered.items())
+        self.outcome.manifest_lags_s = [at - answered - TIMEOUT_S for answered, at in written if at is not None]
 
     def _judge(self) -> None:
         faults = self.outcome.faults
@@ -280,6 +288,7 @@ class Run:
             recorded.setdefault(end["study_uid"], {}).setdefault(end["revision"], []).append(instances(end))
         if self._store is not None:
             faults.extend(self._store.faults({study.uid: study.ends for study in self._studies}))
+            self._look_at_manifests(self._store)
         for study in self._studies:
             self._judge_study(study, told.get(study.uid, []), sorted(stored.get(study.uid, [])), recorded.get(study.uid, {}))
 

@@ -48,14 +48,22 @@ class StoreBehind:
         over.wait(chance.uniform(0.2, 1.5))
         self._proxy.fault = lambda _method, _path: ""
 
+    def manifest_at(self, study: str, revision: int) -> float | None:
+        """Return when the store had a manifest, in seconds since the epoch; None when it has none."""
+        return self._proxy.written.get(f"/{BUCKET}/{_manifest_key(study, revision)}")
+
     def faults(self, wanted: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
         """Return what the store lacks, or has and should not: of each study the objects of each of its ends are ``wanted``."""
         return faults_of(self.bucket, wanted)
 
 
+def _manifest_key(study: str, revision: int) -> str:
+    return f"p/studies/{study}/{revision:08d}.json"
+
+
 def faults_of(bucket: Contents, wanted: Mapping[str, Sequence[Sequence[str]]], complete_s: float = COMPLETE_S) -> list[str]:
     """Return what a bucket lacks, or has and should not. What is still under way may take so long."""
-    manifests = {f"p/studies/{study}/{revision:08d}.json": (study, revision, sorted(end))
+    manifests = {_manifest_key(study, revision): (study, revision, sorted(end))
                  for study, ends in wanted.items() for revision, end in enumerate(ends, 1)}
     objects = sorted({(study, instance) for study, ends in wanted.items() for end in ends for instance in end})
     found: list[str] = []

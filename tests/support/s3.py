@@ -122,6 +122,7 @@ class Proxy:
     def __init__(self, port: int, fault: Fault = lambda _method, _path: "") -> None:
         self.fault = fault
         self.done: Counter[str] = Counter()
+        self.written: dict[str, float] = {}  #: when the store had each path first, in seconds since the epoch
         self._target = port
         proxy = self
 
@@ -182,6 +183,8 @@ class Proxy:
         connection.request(handler.command, handler.path, body, headers)
         answer = connection.getresponse()
         octets = answer.read()
+        if handler.command == "PUT" and answer.status < 300:
+            self.written.setdefault(handler.path.partition("?")[0], time.time())
         if harm == "lost":  # it was done, and nobody is told
             self._drop(handler)
             return

@@ -49,7 +49,7 @@ def test_a_server_that_answers_nothing_any_more_is_given_up(server: Postgres, wh
     database = Database(url_of(server), "test", answer_s=1.0)
     stopped: list[int] = []
     try:
-        with pytest.raises(DatabaseError, match="no answer in 1 s"), database.transaction() as cursor:
+        with pytest.raises(DatabaseError, match="no answer in 1 s"), database.transaction() as cursor:  # noqa: PT012 - where is a parameter
             cursor.execute("SELECT pg_backend_pid()")
             stopped.extend(cursor.fetchone() or ())
             os.kill(stopped[0], signal.SIGSTOP)

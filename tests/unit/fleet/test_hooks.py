@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from fastscp.coordinator.hooks import KILL_AFTER_S
 from fastscp.fleet.arithmetic import Lease
 from fastscp.fleet.ending import Claim
-from fastscp.coordinator.hooks import KILL_AFTER_S
 from fastscp.fleet.hooks import KEEP_LISTS_S, NOT_RUN, FleetHooks, KnownProcesses
 from fastscp.study.commands import Commands
 from fastscp.study.policy import HookPolicy

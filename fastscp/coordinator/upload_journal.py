@@ -54,8 +54,9 @@ class UploadJournal:
         self.rows.repeated(os.path.abspath(directory), file, None if away else os.path.split(os.path.abspath(kept)))
 
     def may_leave(self, directory: str) -> bool:
-        """Whether the store has every file of a directory."""
-        return not self.rows.waits_in(os.path.abspath(directory))
+        """Whether the store has every file of a directory; what somebody took away is not waited for."""
+        place = os.path.abspath(directory)
+        return not any(os.path.lexists(os.path.join(place, name)) for name in self.rows.waiting_in(place))
 
     def is_away(self, key: str, stored: Mapping[str, Any]) -> bool:
         """Whether an object came before, and the store alone has it."""

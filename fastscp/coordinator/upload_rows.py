@@ -11,7 +11,7 @@ its part then, without a place. Numbers are never given twice, so what is told o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from fastscp import jsontext
@@ -87,10 +87,10 @@ class UploadRows:
         self._engine.write("UPDATE uploads SET confirmed = ? WHERE number = ?", (identity, number))
         return {"key": row[0], "sha256": row[1], **jsontext.loads(row[2])}
 
-    def waits_in(self, directory: str) -> bool:
-        """Whether the store is still to get a file of a directory."""
-        return self._engine.read("SELECT 1 FROM uploads WHERE directory = ? AND confirmed IS NULL LIMIT 1",
-                                 (jsontext.safe(directory),)).fetchone() is not None
+    def waiting_in(self, directory: str) -> Iterator[str]:
+        """Yield the names of the files of a directory that the store is still to get."""
+        for (name,) in self._engine.read("SELECT name FROM uploads WHERE directory = ? AND confirmed IS NULL", (jsontext.safe(directory),)):
+            yield jsontext.meant(name)
 
     # -- ends of studies --------------------------------------------------------------------------
 

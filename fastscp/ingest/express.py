@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from fastscp import core
 from fastscp.config import Config
@@ -35,10 +35,26 @@ from fastscp.worker.narration import log_published
 from fastscp.worker.publication import Published
 from fastscp.worker.reporting import OpenDirectories
 
-if TYPE_CHECKING:
-    from fastscp._core import Laid as Facts
-
 _NAME = "ingest"
+
+
+class Made(NamedTuple):
+    """What the core says of a temporary that it has made, and of the source."""
+
+    descriptor: int
+    name: bytes  #: that it will have
+    sop_class: bytes
+    sop_instance: bytes
+    octets: int
+    inode: int
+    source_octets: int
+    source_mtime_ns: int
+    source_device: int
+    source_inode: int
+    study: bytes  #: as it is in the data set, and so are the next two; empty where nobody looked
+    series: bytes
+    modality: bytes
+    transfer_syntax: bytes
 
 
 @dataclass(frozen=True)
@@ -67,10 +83,10 @@ class FileLane:
         if source.kind is not Kind.FILE:
             return None
         begun = time.monotonic()
-        facts = self._files.prepare(os.fsencode(source.path), source.linked)
-        if facts is None:
+        made = self._files.prepare(os.fsencode(source.path), source.linked)
+        if made is None:
             return None
-        laid = Laid(self, source, facts, begun)
+        laid = Laid(self, source, Made(*made), begun)
         if self._policy.places and not laid.study:
             laid.discard()
             return None
@@ -85,26 +101,29 @@ class FileLane:
             if directory is None or item.get("late", True) or not self._publish_in(directory, laid):
                 return None
         else:
-            found = None if directory is not None else self._files.publish(laid.descriptor, laid.facts_of_core[1])
+            found = None if directory is not None else self._files.publish(laid.made.descriptor, laid.made.name)
             if found is None:
                 return None
             directory, replaced = self._output_directory, found
-        published = Published(directory, os.fsdecode(laid.facts_of_core[1]), replaced=replaced,
+        published = Published(directory, os.fsdecode(laid.made.name), replaced=replaced,
                               duplicate=OnDuplicate.REPLACE if replaced else None)
         log_published(published)
         packet = self._packet(laid, published) if self._policy.tells else None
-        return stored(published, laid.facts_of_core[4], packet)
+        return stored(published, laid.made.octets, packet)
 
     def _packet(self, laid: Laid, published: Published) -> packets.Stored:
-        _, name, sop_class, instance, size, _, _, _, _, _, study, series, modality, syntax = laid.facts_of_core
-        seen = telling.Unseen(sop_class, instance, name, size, published.replaced, study, series, modality, published.directory,
-                              output_transfer_syntax(syntax.decode("ascii"), self._output), time.monotonic() - laid.begun)
+        made = laid.made
+        seen = telling.Unseen(made.sop_class, made.sop_instance, made.name, made.octets, published.replaced, made.study, made.series,
+                              made.modality, published.directory, output_transfer_syntax(made.transfer_syntax.decode("ascii"), self._output),
+                              time.monotonic() - laid.begun)
         return telling.stored_unseen(seen, telling.Numbers(0), self._policy.association)
 
     def _publish_in(self, directory: str, laid: Laid) -> bool:
         place = self._directories.find(directory, _NAME)
-        if place is not None and self._files.publish_in(laid.descriptor, laid.facts_of_core[1], place[0], os.fsencode(directory), *place[1:]):
-            return True
+        if place is not None:
+            descriptor, device, inode = place
+            if self._files.publish_in(laid.made.descriptor, laid.made.name, descriptor, os.fsencode(directory), device, inode):
+                return True
         self._directories.forget(directory)  # another may be there now
         return False
 
@@ -131,25 +150,21 @@ class Laid:
 
     lane: FileLane
     source: Source
-    facts_of_core: Facts
+    made: Made
     begun: float
     open: bool = True
 
     @property
-    def descriptor(self) -> int:
-        """Of the temporary."""
-        return self.facts_of_core[0]
-
-    @property
     def study(self) -> str:
         """Study Instance UID; "" where nobody wants it."""
-        return telling.uid_of(self.facts_of_core[10])
+        return telling.uid_of(self.made.study)
 
     def facts(self) -> dict[str, Any]:
         """Return what the main process has to know."""
-        _, _, _, instance, _, inode, size, mtime, device, source_inode, *_ = self.facts_of_core
-        return {"state": READY, "reason": "", "size": size, "mtime": mtime, "identity": [device, source_inode], "failed": False,
-                "instance": instance.decode("ascii"), "study": self.study, "patient": "", "charset": "", "inode": inode}
+        made = self.made
+        return {"state": READY, "reason": "", "size": made.source_octets, "mtime": made.source_mtime_ns,
+                "identity": [made.source_device, made.source_inode], "failed": False, "instance": made.sop_instance.decode("ascii"),
+                "study": self.study, "patient": "", "charset": "", "inode": made.inode}
 
     def publish(self, item: dict[str, Any]) -> dict[str, Any] | None:
         """Give it its name; return what became of it, None where the usual way has to. The temporary is given back."""
@@ -162,7 +177,7 @@ class Laid:
         """Drop it."""
         if self.open:
             self.open = False
-            os.close(self.descriptor)
+            os.close(self.made.descriptor)
 
 
 def lane_of(context: ReceptionContext, config: Config, policy: IngestPolicy, association: str) -> FileLane | None:

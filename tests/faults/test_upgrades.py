@@ -360,9 +360,15 @@ def test_stop_of_the_new_program_ends_both(site: Site) -> None:
         stored = [store(busy)]
         [old] = server.acceptors()
         new = server.upgraded()
-        busy.send(b"")
+        uid = fresh_uid()
+        content = data_set(uid)
+        busy.send(p_data(pdv(1, 3, c_store_rq(CT, uid))) + p_data(pdv(1, 0, content[:200])))
+        wait_until(lambda: server.log().count(b"Received Store Request") == 2, "it has begun")
         new.terminate()
-        stored.append(store(busy))  # it may end what it does
+        wait_until(lambda: server.log().count(b"draining: ") == 2, "both drain")
+        busy.send(p_data(pdv(1, 2, content[200:])))
+        assert busy.read_status() == 0  # it may end what it does
+        stored.append(f"CT.{uid}")
         busy.release()
         wait_until(lambda: ended(old) and ended(new), "both end")
         idle.close()

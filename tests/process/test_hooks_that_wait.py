@@ -206,9 +206,15 @@ def test_death_of_the_coordinator_repeats_hooks_but_loses_none(output: Path, tmp
         assert server.stop() == 0
 
 
-def test_nothing_is_kept_on_disk_while_no_hook_waits_or_fails(output: Path) -> None:
-    with FastscpServer(["-od", output, "-dhl", "-xcr", "true"]) as server:
-        send(server, range(3))
+def test_nothing_is_kept_on_disk_while_no_hook_waits_or_fails(output: Path, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    with FastscpServer(["-od", output, "-dhl", "-xcr", f"echo #f >>{calls}"]) as server:
+        [coordinator] = server.role("coordinator")
+        for number in range(3):
+            send(server, range(number, number + 1))
+            expected = files(range(number + 1))
+            wait_until(lambda: lines(calls) == expected, "its hook runs")  # noqa: B023 - called in this turn
+            wait_until(lambda: not coordinator.children(), "it has ended: the next one would wait for it")
         assert server.stop() == 0
     assert sorted(os.listdir(output)) == files(range(3))
 

@@ -193,6 +193,18 @@ def test_a_study_is_moved_when_the_store_has_its_files(tmp_path: Path) -> None:
     assert bench.write() == [["1.1", "1.2"]]
 
 
+def test_a_study_waits_for_no_file_that_a_hook_took_away(tmp_path: Path) -> None:
+    (tmp_path / "done").mkdir()
+    bench = Bench(tmp_path, StudyPolicy(sorting=Sorting.STUDY_UID, completed_directory=str(tmp_path / "done")))
+    bench.put("1", "1.1").unlink()
+    bench.put("1", "1.2")
+    task = bench.end()
+    assert bench.finish(task).pause_s > 0
+    bench.confirm("CT.1.2")
+    assert bench.finish(task).done
+    assert len(list((tmp_path / "done").rglob("CT*"))) == 1
+
+
 def test_a_study_that_waits_to_be_moved_gets_no_new_object_in_its_directory(tmp_path: Path) -> None:
     (tmp_path / "done").mkdir()
     bench = Bench(tmp_path, StudyPolicy(sorting=Sorting.STUDY_UID, completed_directory=str(tmp_path / "done")))
@@ -284,7 +296,10 @@ def test_a_repeat_of_what_was_never_uploaded_has_the_other_file_uploaded(tmp_pat
 
 def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    packet = said.stored(1, "1", f"{bench.output}/d\udcff", "a\udcfe", request=1, sha256="aa" * 32)
+    directory = bench.output / "d\udcff"
+    directory.mkdir()
+    (directory / "a\udcfe").write_bytes(b"")
+    packet = said.stored(1, "1", str(directory), "a\udcfe", request=1, sha256="aa" * 32)
     bench.journal.stored(packet, "")
     (one,) = bench.waiting()
     assert one.path == f"{bench.output}/d\udcff/a\udcfe"

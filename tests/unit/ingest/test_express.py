@@ -65,7 +65,7 @@ class Pair:
             return False
         try:
             assert facts_of(laid) == expected
-            assert contents(laid.descriptor) == octets
+            assert contents(laid.made.descriptor) == octets
             return True
         finally:
             laid.discard()

@@ -34,6 +34,7 @@ def test_a_later_wait_with_a_shorter_limit_ends_by_its_own(pair: tuple[socket.so
     ours, _ = pair
     watch = Watch()
     with watch.limit(ours.fileno(), 3600):
+        wait_until(lambda: watch.wakes is not None, "somebody watches")
         assert watch.over is None
     with watch.limit(ours.fileno(), 0.01):
         assert ours.recv(1) == b""

@@ -3,6 +3,7 @@
 
     python3 perf/fleet.py                                   objects/s and the database's load, ends of studies, an idle fleet
     python3 perf/fleet.py --gateways 1,2,3 --rounds 5 --load ct --json fleet.json
+    python3 perf/fleet.py --object-store                    each fleet with an object store and without, and times until manifests
     python3 perf/fleet.py --fsync --directory /var/tmp      the database on a disk, as it should be
     python3 perf/fleet.py --kills --seed 3 --studies 100    no figures: kill processes, and see that nothing is lost
     python3 perf/fleet.py --kills --object-store            and that an object store has everything
@@ -32,7 +33,7 @@ from tests.support import balancer, postgres
 from tests.support.fleet_run import Outcome, Run, said_of
 from tests.support.fleet_store import StoreBehind
 
-FIGURES = {"objects_per_s": "objects/s", "cpu_us": "CPU of gateways, µs", "shipping_us": "of it shipping, µs",
+FIGURES = {"objects_per_s": "objects/s", "complete_per_s": "objects/s until all is complete", "cpu_us": "CPU of gateways, µs", "shipping_us": "of it shipping, µs", "uploading_us": "of it uploading, µs",
            "database_us": "CPU of PostgreSQL, µs", "balancer_us": "CPU of haproxy, µs", "statements": "statements",
            "transactions": "transactions", "wal_octets": "WAL, octets"}
 
@@ -43,17 +44,18 @@ def quantiles(values: list[float]) -> dict[str, float]:
     return {"p50": statistics.median(ordered), "p99": ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))], "max": ordered[-1]}
 
 
-def arrangements(gateways: list[int]) -> list[Arrangement]:
+def arrangements(gateways: list[int], *, stored: bool = False) -> list[Arrangement]:
     """Return what is measured, the reference first."""
     return [Arrangement("alone", 1, fleet=False, balanced=False), Arrangement("alone behind haproxy", 1, fleet=False, balanced=True),
-            *(Arrangement(f"fleet of {count}", count, fleet=True, balanced=True) for count in gateways)]
+            *(Arrangement(f"fleet of {count}{' with a store' if with_store else ''}", count, fleet=True, balanced=True, stored=with_store)
+              for count in gateways for with_store in ([False, True] if stored else [False]))]
 
 
 def throughput(arguments: argparse.Namespace, watch: Watch, traffic: Traffic) -> dict[str, dict[str, float]]:
     """Run the rounds; return the median of each figure."""
     rounds: dict[str, list[dict[str, float]]] = {}
     for number in range(arguments.rounds):
-        for arrangement in arrangements(arguments.gateways):
+        for arrangement in arrangements(arguments.gateways, stored=arguments.object_store):
             with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
                 rounds.setdefault(arrangement.name, []).append(measured(arrangement, Path(directory), watch, traffic))
             print(f"round {number + 1}: {arrangement.name}", file=sys.stderr)
@@ -70,7 +72,7 @@ def costs(found: dict[str, dict[str, float]], idle: dict[str, float]) -> dict[st
 
     An idle fleet has statements and no objects, so it tells the one; what is left of a loaded one is the other.
     """
-    most = found[max(name for name in found if name.startswith("fleet"))]
+    most = found[max(name for name in found if name.startswith("fleet") and "store" not in name)]
     statement_us = idle["database_us"] / idle["statements"]
     return {"statement_us": statement_us, "object_us": max(0.0, most["database_us"] - most["statements"] * statement_us),
             "object_wal_octets": most["wal_octets"], "idle_wal_octets": idle["wal_octets"]}
@@ -109,7 +111,8 @@ def measure(arguments: argparse.Namespace, server: postgres.Postgres) -> dict[st
         found = throughput(arguments, watch, traffic)
         print(table(found))
         kinds = watch.statements()
-        print("\n" + table_of(kinds, traffic.count * arguments.rounds * len(arguments.gateways)))
+        fleets = sum(arrangement.fleet for arrangement in arrangements(arguments.gateways, stored=arguments.object_store))
+        print("\n" + table_of(kinds, traffic.count * arguments.rounds * fleets))
         idle = idle_load(max(arguments.gateways), Path(directory), watch, arguments.idle)
     print(f"\nan idle gateway, each second: {idle['statements']:.1f} statements, {idle['transactions']:.1f} transactions, "
           f"{idle['database_us']:.0f} µs of CPU, {idle['wal_octets']:.0f} octets of WAL")
@@ -123,7 +126,11 @@ def measure(arguments: argparse.Namespace, server: postgres.Postgres) -> dict[st
           f"max {lags['max']:.2f} ({len(outcome.lags_s)} studies through three gateways)")
     if outcome.faults:
         raise SystemExit(said_of(outcome))
-    return {**measured, "end_lag_s": lags}
+    if not outcome.manifest_lags_s:
+        return {**measured, "end_lag_s": lags}
+    manifests = quantiles(outcome.manifest_lags_s)
+    print(f"to its manifest in the store, likewise: p50 {manifests['p50']:.2f}, p99 {manifests['p99']:.2f}, max {manifests['max']:.2f}")
+    return {**measured, "end_lag_s": lags, "manifest_lag_s": manifests}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -140,7 +147,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--at-once", type=int, default=4, help="so many of them at a time")
     made.add_argument("--seed", type=int, default=1)
     made.add_argument("--kills", action="store_true", help="only that run, and kill processes meanwhile")
-    made.add_argument("--object-store", action="store_true", help="in that run gateways upload to an S3 server (moto), which is cut off as well")
+    made.add_argument("--object-store", action="store_true", help="gateways upload to an S3 server (moto): each fleet with it and without, and the time "
+                      "until manifests; with --kills it is cut off as well")
     made.add_argument("--fsync", action="store_true", help="the database writes to its disk, as it does in earnest")
     made.add_argument("--directory", default="/dev/shm", help="where gateways store (default: a tmpfs)")
     made.add_argument("--json", default="", help="write every figure to this file")

@@ -16,9 +16,11 @@ from perf.measure import cpu_seconds, whole_cpu_seconds
 from perf.sending import Target, send, templates_of
 from tests.support.balancer import ADDRESS, Balancer
 from tests.support.fleet import Member
+from tests.support.s3 import BUCKET, ENVIRONMENT, Moto
 
 TIMEOUT_S = 1  #: of a study
 OVER_S = 60.0  #: for the ends of a round
+STORED_S = 300.0  #: for the last manifest of a round
 PARTS = 3  #: associations of a study
 _WARM_UP = 10  #: objects of one association, before a round
 
@@ -31,6 +33,7 @@ class Arrangement:
     gateways: int
     fleet: bool
     balanced: bool
+    stored: bool = False  #: objects go to an object store, too
 
 
 class Traffic:
@@ -61,10 +64,14 @@ class Traffic:
 def gateways(arrangement: Arrangement, directory: Path, watch: Watch) -> Iterator[tuple[list[Member], Balancer | None]]:
     """Have gateways run, which know each other where they are a fleet."""
     watch.fresh()
-    options = ("--proxy-protocol", f"{ADDRESS}/32") if arrangement.balanced else ()
+    options: tuple[object, ...] = ("--proxy-protocol", f"{ADDRESS}/32") if arrangement.balanced else ()
     with contextlib.ExitStack() as stack:
+        if arrangement.stored:
+            store = stack.enter_context(Moto())
+            options += ("--object-store", f"s3://{BUCKET}/p", "--object-store-endpoint", store.url)
         members = [stack.enter_context(Member(directory / f"g{number}", watch.url if arrangement.fleet else None, hook="true",
-                                              timeout_s=TIMEOUT_S, options=options)) for number in range(arrangement.gateways)]
+                                              timeout_s=TIMEOUT_S, options=options,
+                                              environment=ENVIRONMENT if arrangement.stored else None)) for number in range(arrangement.gateways)]
         if arrangement.fleet:
             patiently(lambda: watch.count("SELECT count(*) FROM fastscp.gateways WHERE shipped_through IS NOT NULL")
                       == arrangement.gateways, "the fleet knows every gateway", OVER_S)
@@ -82,11 +89,17 @@ def measured(arrangement: Arrangement, directory: Path, watch: Watch, traffic: T
         traffic.warm_up(port)
         _wait_for_ends(arrangement, members, watch, 1)
         before, at_first = _cpu(processes, carrier), watch.reading()
+        began = time.monotonic()
         seconds = traffic.send(port)
         _wait_for_ends(arrangement, members, watch, 1 + traffic.studies)
+        if arrangement.stored:
+            patiently(lambda: watch.count("SELECT count(DISTINCT study) FROM fastscp.ends WHERE manifest <> ''") == 1 + traffic.studies,
+                      "the store has every manifest", STORED_S)
+        ended = time.monotonic()
         after, load = _cpu(processes, carrier), watch.reading().since(at_first)
-    gateways_s, shipping_s, carrier_s = (now - then for now, then in zip(after, before, strict=True))
+    gateways_s, shipping_s, uploading_s, carrier_s = (now - then for now, then in zip(after, before, strict=True))
     return {"objects_per_s": traffic.count / seconds, "cpu_us": gateways_s * 1e6 / traffic.count,
+            "complete_per_s": traffic.count / (ended - began), "uploading_us": uploading_s * 1e6 / traffic.count,
             "shipping_us": shipping_s * 1e6 / traffic.count, "balancer_us": carrier_s * 1e6 / traffic.count,
             **(_figures(load, traffic.count) if arrangement.fleet else dict.fromkeys(_figures(load, 1), 0.0))}
 
@@ -96,16 +109,18 @@ def _figures(load: Load, count: float) -> dict[str, float]:
             "rows": load.rows / count, "wal_octets": load.wal_octets / count}
 
 
-def _cpu(processes: list[psutil.Process], carrier: psutil.Process | None) -> tuple[float, float, float]:
-    """Return the CPU time of gateways, of it that of shipping, and of haproxy."""
+def _cpu(processes: list[psutil.Process], carrier: psutil.Process | None) -> tuple[float, float, float, float]:
+    """Return the CPU time of gateways, of it that of shipping and that of uploading, and of haproxy."""
     return (sum(map(whole_cpu_seconds, processes)), sum(cpu_seconds(process, "fastscp: fleet") for process in processes),
+            sum(cpu_seconds(process, "fastscp: objects") for process in processes),
             whole_cpu_seconds(carrier) if carrier is not None else 0.0)
 
 
 def _wait_for_ends(arrangement: Arrangement, members: list[Member], watch: Watch, count: int) -> None:
     """Wait until so many studies have ended, with their hooks."""
     if arrangement.fleet:
-        patiently(lambda: watch.count("SELECT count(*) FROM fastscp.ends WHERE done IS NOT NULL") == count, "studies end", OVER_S)
+        # one that is slow here may end twice
+        patiently(lambda: watch.count("SELECT count(DISTINCT study) FROM fastscp.ends WHERE done IS NOT NULL") == count, "studies end", OVER_S)
     else:
         patiently(lambda: sum(event["event"] == "study.completed" for member in members for event in member.told()) == count,
                   "studies end", OVER_S)

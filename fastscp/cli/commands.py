@@ -7,13 +7,15 @@ A program has two tables: commands, as (name, its parameters, help), and options
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fastscp import __date__, __version__
-from fastscp.errors import UsageError
+from fastscp.cli.output import write
+from fastscp.errors import FastscpError, UsageError
 from fastscp.store.hidden import state_path
 
 Commands = tuple[tuple[str, str, str], ...]
@@ -43,6 +45,22 @@ class Line:
 def version_text(program: str) -> str:
     """Return the line that says which program this is."""
     return f"$fastscp: {program} v{__version__} {__date__} $\n"
+
+
+def warn(program: str, text: str) -> None:
+    """Say something on standard error, with the program's name."""
+    write(2, f"{program}: {text}\n")
+
+
+def status_of(program: str, run: Callable[[Sequence[str]], int], arguments: Sequence[str] | None) -> int:
+    """Run a program with ``arguments``, None: those of the command line; return its exit status. An interrupt is an end like another."""
+    try:
+        return run(sys.argv[1:] if arguments is None else arguments)
+    except FastscpError as error:
+        warn(program, str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 0
 
 
 def help_text(program: str, parameters: str, commands: Commands, options: Options) -> str:

@@ -12,14 +12,24 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from fastscp.cli.build_fleet import check_url
-from fastscp.cli.commands import Options, number_of, options_help_text, read_options, version_text
+from fastscp.cli.commands import (
+    Options,
+    number_of,
+    options_help_text,
+    read_options,
+    status_of,
+    version_text,
+    warn,
+)
 from fastscp.cli.output import write
-from fastscp.errors import FastscpError, UsageError
+from fastscp.errors import UsageError
 
 _TIME: Final = re.compile(r"([1-9][0-9]{0,4})([hd])", re.ASCII)
+_PROGRAM: Final = "fastscp-events"
 _VARIABLE: Final = "FASTSCP_STATE"
 #: short flag, long flag, argument, help
 OPTIONS: Final[Options] = (
@@ -76,9 +86,9 @@ def run(arguments: Sequence[str]) -> int:
     """Do what is asked for; return the exit status. Raises FastscpError."""
     nothing = not arguments and _VARIABLE not in os.environ
     if nothing or not {"-h", "--help"}.isdisjoint(arguments):
-        return write(1, options_help_text("fastscp-events", OPTIONS))
+        return write(1, options_help_text(_PROGRAM, OPTIONS))
     if "--version" in arguments:
-        return write(1, version_text("fastscp-events"))
+        return write(1, version_text(_PROGRAM))
     wanted = parse(arguments)
     from fastscp.fleet import following  # noqa: PLC0415 - needs fastscp[fleet], which help does not
 
@@ -88,20 +98,20 @@ def run(arguments: Sequence[str]) -> int:
         return _maintain(wanted)
     if wanted.instead == "--positions":
         return write(1, "".join(f"{name}  {position}\n" for name, position in following.positions(wanted.url)))
-    return following.follow(wanted.url, wanted.consumer, wanted.position, _print, on=wanted.follow, said=_warn)
+    return following.follow(wanted.url, wanted.consumer, wanted.position, _print, on=wanted.follow, said=partial(warn, _PROGRAM))
 
 
 def _maintain(wanted: Wanted) -> int:
-    from fastscp.fleet.database import Database, migrate  # noqa: PLC0415 - needs fastscp[fleet], which help does not
+    from fastscp.fleet.database import OPENING_S, Database, migrate  # noqa: PLC0415 - needs fastscp[fleet], which help does not
     from fastscp.fleet.retention import maintain  # noqa: PLC0415 - likewise
 
-    database = Database(wanted.url, "fastscp-events", opened=migrate)
+    database = Database(wanted.url, _PROGRAM, opened=migrate, answer_s=OPENING_S)  # a partition is read whole
     try:
         kept = maintain(database, wanted.keep_s, wanted.keep_studies_s)
     finally:
         database.close()
     for consumer in kept.waiting:
-        _warn(f"events stay for consumer {consumer}, which has not confirmed them")
+        warn(_PROGRAM, f"events stay for consumer {consumer}, which has not confirmed them")
     begun = ", a new one begun" if kept.cut else ""
     return write(1, f"partitions: {kept.dropped} dropped{begun}; studies: {kept.studies} forgotten\n")
 
@@ -115,24 +125,14 @@ def _print(lines: bytes) -> int | None:
     except BrokenPipeError:
         return 0
     except OSError as error:
-        _warn(f"cannot write: {error.strerror}")
+        warn(_PROGRAM, f"cannot write: {error.strerror}")
         return 1
     return None
 
 
-def _warn(text: str) -> None:
-    write(2, f"fastscp-events: {text}\n")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    try:
-        return run(sys.argv[1:] if arguments is None else arguments)
-    except FastscpError as error:
-        _warn(str(error))
-        return 1
-    except KeyboardInterrupt:
-        return 0
+    return status_of(_PROGRAM, run, arguments)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from fastscp import jsontext
-from fastscp.cli.commands import STATE_OPTIONS, Commands, Options, help_text, read, version_text
+from fastscp.cli.commands import STATE_OPTIONS, Commands, Options, help_text, read, status_of, version_text
 from fastscp.cli.output import write
 from fastscp.commitment.lookup import Lookup
 from fastscp.commitment.verdicts import Entry
-from fastscp.errors import FastscpError, UsageError
+from fastscp.errors import UsageError
 from fastscp.log.text import printable
 
 #: command, its parameters, help
@@ -117,11 +117,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    try:
-        return run(sys.argv[1:] if arguments is None else arguments)
-    except FastscpError as error:
-        write(2, f"fastscp-index: {error}\n")
-        return 1
+    return status_of("fastscp-index", run, arguments)
 
 
 if __name__ == "__main__":

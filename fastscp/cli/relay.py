@@ -12,12 +12,21 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from fastscp.cli.build_fleet import check_url
-from fastscp.cli.commands import Options, number_of, options_help_text, read_options, version_text
+from fastscp.cli.commands import (
+    Options,
+    number_of,
+    options_help_text,
+    read_options,
+    status_of,
+    version_text,
+    warn,
+)
 from fastscp.cli.output import write
-from fastscp.errors import FastscpError, UsageError
+from fastscp.errors import UsageError
 from fastscp.relay.brokers import Target, broker_of, check_target
 
 PROGRAM: Final = "fastscp-relay"
@@ -90,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
     broker, waker = broker_of(wanted.target), Waker(wanted.url, name=PROGRAM)
     relay = Relay(OutboxSource(Database(wanted.url, PROGRAM, opened=migrate), wanted.consumer, wanted.most_objects), broker)
     try:
-        return relay_events(relay, waker, once=wanted.once, said=_warn)
+        return relay_events(relay, waker, once=wanted.once, said=partial(warn, PROGRAM))
     except KeyboardInterrupt:
         return 0
     finally:
@@ -99,22 +108,12 @@ def run(arguments: Sequence[str]) -> int:
         try:
             relay.leave()
         except DatabaseError as error:
-            _warn(f"the lease is not given back, others wait until it is over: {error}")
-
-
-def _warn(text: str) -> None:
-    write(2, f"{PROGRAM}: {text}\n")
+            warn(PROGRAM, f"the lease is not given back, others wait until it is over: {error}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    try:
-        return run(sys.argv[1:] if arguments is None else arguments)
-    except FastscpError as error:
-        _warn(str(error))
-        return 1
-    except KeyboardInterrupt:
-        return 0
+    return status_of(PROGRAM, run, arguments)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ from typing import Final
 
 import orjson
 
-from fastscp.cli.commands import STATE_OPTIONS, Commands, Options, help_text, read, version_text
+from fastscp.cli.commands import STATE_OPTIONS, Commands, Options, help_text, read, status_of, version_text
 from fastscp.cli.output import write
 from fastscp.coordinator import requests
 from fastscp.coordinator.inspection import FailedHook, Inspection, OpenStudy
-from fastscp.errors import FastscpError, UsageError
+from fastscp.errors import UsageError
 from fastscp.log.text import printable
 
 _ALL: Final = "all"
@@ -149,11 +149,7 @@ def run(arguments: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    try:
-        return write(1, run(sys.argv[1:] if arguments is None else arguments))
-    except FastscpError as error:
-        write(2, f"fastscp-studies: {error}\n")
-        return 1
+    return status_of("fastscp-studies", lambda given: write(1, run(given)), arguments)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,8 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from fastscp import jsontext
 from fastscp.commitment.verdicts import (
@@ -23,6 +21,7 @@ from fastscp.commitment.verdicts import (
     Entry,
 )
 from fastscp.errors import ProcessError
+from fastscp.process.reading import reading
 from fastscp.store.flush import flush_directory
 
 FILE_NAME: Final = "index.sqlite3"
@@ -55,7 +54,7 @@ class Lookup:
         if not self._file.exists():
             return
         try:
-            with closing(sqlite3.connect(f"file:{quote(os.fsencode(self._file))}?mode=ro", uri=True)) as connection:
+            with reading(self._file) as connection:
                 for instance, sop_class, directory, file, size, sha256, stored in connection.execute(query, values):
                     yield Entry(instance, sop_class, jsontext.meant(directory), jsontext.meant(file), size, sha256, stored)
         except sqlite3.Error as error:

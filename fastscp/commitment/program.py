@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import logging
 import select
-import socket
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from fastscp import jsontext
 from fastscp.commitment.carrying import Carrier, World
 from fastscp.commitment.lookup import Lookup, secure
 from fastscp.commitment.messages import Result
@@ -25,22 +23,21 @@ from fastscp.commitment.policy import CommitmentPeer, decoded_policy
 from fastscp.commitment.requests import DIRECTORY
 from fastscp.errors import ProcessError
 from fastscp.log.names import APPLICATION
+from fastscp.process.attached import Attachment, attach
 
 _log = logging.getLogger(APPLICATION)
 
 IDLE_S = 10.0  #: without a request it ends
-_PACKET_OCTETS = 1 << 20
 _FAULT_S = 5.0  #: between two tries after a fault of the disk
 
 
 def main(descriptor: int) -> int:
     """Carry out what there is; return the exit status."""
-    channel = socket.socket(fileno=descriptor)
-    begin = jsontext.loads(channel.recv(_PACKET_OCTETS))
-    logging.basicConfig(stream=sys.stderr, level=begin["level"], format="%(levelname).1s: %(message)s")
+    channel, begin = attach(descriptor, "commitment")
+    if begin is None:
+        return 0
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     carrier = carrier_of(begin, channel)
-    channel.setblocking(False)
     idle_since = time.monotonic()
     while True:
         try:
@@ -59,25 +56,17 @@ def main(descriptor: int) -> int:
             return 0
 
 
-def _hear(channel: socket.socket, carrier: Carrier) -> bool:
+def _hear(channel: Attachment, carrier: Carrier) -> bool:
     """Take every packet that is there; False at the end of file."""
-    while True:
-        try:
-            octets = channel.recv(_PACKET_OCTETS)
-        except BlockingIOError:
-            return True
-        except ConnectionResetError:
-            return False
-        if not octets:
-            return False
-        packet = jsontext.loads(octets)
+    for packet in channel.packets():
         if packet["kind"] == "reported":
             carrier.reported(packet["file"], packet["status"])
         elif packet["kind"] == "policy":
             carrier.policy = decoded_policy(packet["policy"])
+    return not channel.over
 
 
-def carrier_of(begin: dict[str, Any], channel: socket.socket) -> Carrier:
+def carrier_of(begin: dict[str, Any], channel: Attachment) -> Carrier:
     """Make it of what the coordinator says."""
     directory = Path(begin["directory"])
 
@@ -89,9 +78,7 @@ def carrier_of(begin: dict[str, Any], channel: socket.socket) -> Carrier:
         tell(peer, our_title, result, context)
 
     def report(association: str, file: str) -> None:
-        try:
-            channel.send(jsontext.dumps({"kind": "report", "association": association, "file": file}))
-        except BlockingIOError:
+        if not channel.tell({"kind": "report", "association": association, "file": file}):
             _log.debug("the coordinator does not read, the report waits")
 
     world = World(Lookup(directory).find, secure, tell_peer, report, time.time)

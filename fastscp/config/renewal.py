@@ -19,6 +19,8 @@ _HOOKS = {
     "jobs": "hook-jobs", "retries": "hook-retries", "timeout_s": "hook-timeout", "most_waiting": "max-waiting-hooks",
     "event_log": "event-log",
 }
+#: likewise, of policies as a whole
+_WHOLE = {"access": "access", "log": "log", "metrics": "metrics", "traces": "traces", "fleet": "state", "object_store": "object-store"}
 _STUDY = {"state_directory": "state-dir", "literal_rule": "the process mode", "durable": "sync"}
 
 
@@ -31,7 +33,10 @@ def renewed(old: Config, new: Config) -> tuple[Config, list[str]]:
             for field, name in names.items() if getattr(getattr(old, policy), field) != getattr(getattr(new, policy), field)]
     if _without_password(old.network.tls) != _without_password(new.network.tls):
         kept.append("TLS")
-    kept += [name for name in ("access", "log", "metrics", "traces", "fleet", "object_store") if getattr(old, name) != getattr(new, name)]
+    kept += [name for policy, name in _WHOLE.items() if getattr(old, policy) != getattr(new, policy)]
+    for policy in ("fleet", "object_store"):  # what they need of studies, nobody has looked for where they are not asked for
+        if getattr(old, policy) is not None and getattr(new, policy) is None:
+            raise UsageError(f"the service was started with --{_WHOLE[policy]}, which a reload cannot end: restart it")
     whole = _with(old, new)
     whole = replace(whole, by_sender={name: _with(old, own) for name, own in new.by_sender.items()})
     for what, started, wanted in (("studies", keeps_studies(old), keeps_studies(whole)),
@@ -49,8 +54,7 @@ def _without_password(tls: TLSPolicy | None) -> TLSPolicy | None:
 def _with(old: Config, new: Config) -> Config:
     """Return ``new`` with what only a start can change as in ``old``."""
     return replace(
-        new, access=old.access, log=old.log, metrics=old.metrics, traces=old.traces, fleet=old.fleet,
-        object_store=old.object_store,
+        new, **{policy: getattr(old, policy) for policy in _WHOLE},
         network=replace(new.network, tls=old.network.tls, **{field: getattr(old.network, field) for field in _NETWORK}),
         hooks=replace(new.hooks, **{field: getattr(old.hooks, field) for field in _HOOKS}),
         store=replace(new.store, sync=old.store.sync),

@@ -113,8 +113,17 @@ class HookRunner:
                 ended(status)
 
     def _expire(self, pid: int) -> None:
-        name, ended, _ = self._running[pid]
+        name, _, _ = self._running[pid]
         _log.warning("%s takes longer than %g seconds, terminated", name, self._timeout_s)
+        self.terminate(pid)
+
+    def terminate(self, pid: int) -> None:
+        """Have a hook end that is running: it has failed then."""
+        if pid not in self._running:
+            return
+        name, ended, timer = self._running[pid]
+        if timer is not None:
+            timer.cancel()
         self._expired.add(pid)
         self._processes.signal_group(pid, signal.SIGTERM)
         self._running[pid] = name, ended, self._loop.call_later(

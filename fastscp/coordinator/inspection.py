@@ -10,17 +10,16 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from fastscp.coordinator import requests
 from fastscp.coordinator.formats import FORMAT_VERSION
 from fastscp.coordinator.state import FILE_NAME
 from fastscp.coordinator.state_directory import LOCK_NAME
 from fastscp.errors import ProcessError
+from fastscp.process.reading import reading
 
 _FIRST_FORMAT = 3  #: that has failed hooks, and the times of objects
 
@@ -104,7 +103,7 @@ class Inspection:
         try:
             if not path.exists():
                 return []
-            with closing(sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True)) as connection:
+            with reading(path) as connection:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
                 if version > FORMAT_VERSION:
                     raise ProcessError(f"{path} has format {version}, this program knows {FORMAT_VERSION}")

@@ -2,7 +2,7 @@
 
 Strategy: one connection, short transactions, nothing that outlives one: no prepared statements, no settings of the session, no
 locks of the session. So a pooler that gives a connection for each transaction (PgBouncer) may stand in between. Every wait has
-an end: connecting, statements, locks, a network that is silent.
+an end: connecting, statements, locks, a network that is silent, a server that is (``fastscp.fleet.watching``).
 
 Whatever goes wrong is a ``DatabaseError``, and the next transaction connects again.
 """
@@ -18,12 +18,15 @@ import psycopg
 
 from fastscp.errors import ProcessError
 from fastscp.fleet.schema import LOCK, MIGRATIONS, Migration, wanted
+from fastscp.fleet.watching import Watch
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 CONNECT_S: Final = 5
 STATEMENT_S: Final = 10
+ANSWER_S: Final = 30.0  #: for a transaction as a whole
+OPENING_S: Final = 3600.0  #: for the first of a connection: a migration may read whole tables
 _SETTINGS: Final = f"SET LOCAL statement_timeout = '{STATEMENT_S}s'; SET LOCAL lock_timeout = '{STATEMENT_S}s'"
 
 
@@ -42,13 +45,15 @@ class Database:
     """One connection to ``url``, made when it is needed. ``opened`` is called in the first transaction of each."""
 
     def __init__(self, url: str, name: str, *, opened: Callable[[Cursor], object] = lambda _cursor: None,
-                 connecting: Callable[[str, str], Connection] = connect,
+                 connecting: Callable[[str, str], Connection] = connect, answer_s: float = ANSWER_S,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
         self._url = url
         self._name = name
         self._opened = opened
         self._connecting = connecting
         self._monotonic = monotonic
+        self._answer_s = answer_s
+        self._watch = Watch()
         self._connection: Connection | None = None
         self.since = 0.0  #: when this connection was made, on the monotonic clock
 
@@ -59,18 +64,23 @@ class Database:
             if self._connection is None:
                 self._connection = self._connecting(self._url, self._name)
                 self.since = self._monotonic()
-                with self._connection.transaction(), self._connection.cursor() as cursor:
-                    cursor.execute(_SETTINGS)
+                with self._begun(self._connection, OPENING_S) as cursor:
                     self._opened(cursor)
-            with self._connection.transaction(), self._connection.cursor() as cursor:
-                cursor.execute(_SETTINGS)
+            with self._begun(self._connection, self._answer_s) as cursor:
                 yield cursor
         except psycopg.Error as error:
             self.close()
-            raise DatabaseError(_said(error)) from error
+            raise DatabaseError(_said(error) if self._watch.over is None else f"no answer in {self._watch.over:g} s") from error
         except DatabaseError:
             self.close()
             raise
+
+    @contextlib.contextmanager
+    def _begun(self, connection: Connection, limit_s: float) -> Iterator[Cursor]:
+        """Begin a transaction, and end it: all of it in so many seconds."""
+        with self._watch.limit(connection.fileno(), limit_s), connection.transaction(), connection.cursor() as cursor:
+            cursor.execute(_SETTINGS)
+            yield cursor
 
     def close(self) -> None:
         """Give the connection back."""

@@ -30,6 +30,7 @@ _log = logging.getLogger(APPLICATION)
 
 TURN_S = 0.25  #: between two turns
 LONGEST_PAUSE_S = 5.0  #: while the database is away
+ANOTHER_S = 20.0  #: longer than a process of a gateway that ends is there beside the next
 TURN_LONGEST_S = 2.0  #: of one turn; what is left is for the next, so that hooks and leases are seen to
 
 
@@ -68,6 +69,8 @@ class Gateway:
         self._shipped = 0  #: number of the last entry
         self._failures = 0
         self._leaving = False
+        self._other_since: float | None = None  #: since when the latest process of this name is another
+        self._other_told = False
 
     def pulse(self, pulse: Pulse) -> None:
         """Take note of what the coordinator says."""
@@ -129,7 +132,19 @@ class Gateway:
             cursor.execute("SELECT clock_timestamp()")
             (read,) = cursor.fetchone() or (None,)
             through = None if read is None else in_database_time(reached, read, self._monotonic())
-        shipping.beat(cursor, self._terms.gateway, through)
+        self._look_for_another(shipping.beat(cursor, self._terms.gateway, through))
+
+    def _look_for_another(self, session: str) -> None:
+        """Say so when another process goes by this gateway's name for longer than one that ends does beside the next."""
+        now = self._monotonic()
+        if session == self._terms.session:
+            self._other_since = None
+        elif self._other_since is None:
+            self._other_since = now
+        elif now - self._other_since >= ANOTHER_S and not self._other_told:
+            self._other_told = True
+            _log.error("another process ships as %s: no two gateways may have one state directory, or a copy of it. Studies may end too early",
+                       self._terms.gateway)
 
     # -- ends and hooks ---------------------------------------------------------------------------
 

@@ -1,14 +1,15 @@
 """The end-of-study hooks that this gateway has claimed.
 
 Strategy: a hook gets what a local one gets, and a file in JSON with all objects and where they are. It runs while its lease is this
-gateway's: when that cannot be renewed in time another gateway may run the hook, so this one is terminated first.
+gateway's: when that cannot be renewed in time another gateway may run the hook, so this one is terminated first, and killed when it goes on.
+
+The list of a claim is its own: a hook that has lost its lease may still be there when this gateway claims the same end again.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _log = logging.getLogger(APPLICATION)
 
 #: status of a hook that could not be started, or was ended for its lease
 NOT_RUN = 127
+#: a list that is older is of a process that was killed; a hook that it left may be reading it still
+KEEP_LISTS_S = 86400.0
 
 
 class KnownProcesses(HookProcesses):
@@ -69,6 +72,7 @@ class FleetHooks:
         self._processes = processes or KnownProcesses()
         self._runner = HookRunner(loop, self._processes, jobs=jobs, timeout_s=timeout_s)
         self._running: dict[str, Running] = {}  #: by token of the lease
+        self._lost: set[int] = set()  #: hooks without a lease that have not ended yet
 
     def use(self, commands: Mapping[str, Commands]) -> None:
         """Run other commands from now on."""
@@ -84,7 +88,7 @@ class FleetHooks:
     @property
     def room(self) -> int:
         """How many more may be started."""
-        return max(0, self._jobs - len(self._running))
+        return max(0, self._jobs - len(self._running) - len(self._lost))
 
     def leases(self) -> list[Lease]:
         """Return the leases of hooks that have not ended."""
@@ -115,9 +119,11 @@ class FleetHooks:
 
         def over(status: int) -> None:
             running.status = status
+            self._lost.discard(running.pid)
             file.unlink(missing_ok=True)
 
         name = f"end-of-study hook of study {printable(claim.study_uid)}, revision {claim.revision}, of the fleet"
+        self._processes.latest = 0
         if self._runner.start(name, commands.arguments(STUDY, call["values"]), call["environment"], over):
             running.pid = self._processes.latest
         else:
@@ -136,11 +142,21 @@ class FleetHooks:
 
     def _write(self, claim: Claim, objects: Sequence[Mapping[str, Any]]) -> Path:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = self._directory / f"{claim.study}-{claim.revision}.json"
+        file = self._directory / f"{claim.study}-{claim.revision}-{claim.attempts}.json"
         content = {"schema": SCHEMA_VERSION, "study_uid": claim.study_uid, "revision": claim.revision, "gateway": self._gateway,
                    "objects": objects}
         file.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         return file
+
+    def tidy(self) -> None:
+        """Drop the lists that a process left which was killed."""
+        before = time.time() - KEEP_LISTS_S
+        for file in self._directory.glob("*.json"):
+            try:
+                if file.stat().st_mtime < before:
+                    file.unlink()
+            except OSError as error:
+                _log.warning("%s stays: %s", file, error.strerror)
 
     def look(self) -> None:
         """Terminate the hooks whose lease may be another's."""
@@ -154,7 +170,8 @@ class FleetHooks:
         running = self._running.pop(token, None)
         if running is not None and running.status is None and running.pid:
             _log.warning("the lease of the end of study %s is lost, its hook is terminated", printable(running.claim.study_uid))
-            self._processes.signal_group(running.pid, signal.SIGTERM)
+            self._lost.add(running.pid)
+            self._runner.terminate(running.pid)
 
     def terminate(self) -> list[str]:
         """Terminate every hook; return the leases, which are to be given back."""

@@ -5,17 +5,15 @@ Strategy: a read-only connection for each look, since the file may be made again
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 import orjson
 
 from fastscp.errors import ProcessError
+from fastscp.process.reading import reading
 
 MOST_ENTRIES: Final = 256  #: of one batch
 MOST_OCTETS: Final = 4 << 20
@@ -42,7 +40,7 @@ class JournalReader:
         entries: list[Entry] = []
         octets = 0
         try:
-            with closing(sqlite3.connect(f"file:{quote(os.fsencode(self._file))}?mode=ro", uri=True)) as connection:
+            with reading(self._file) as connection:
                 for row in connection.execute("SELECT number, epoch, kind, body FROM entries WHERE number > ? ORDER BY number LIMIT ?",
                                               (number, most)):
                     octets += len(row[3])

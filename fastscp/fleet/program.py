@@ -9,10 +9,6 @@ up to which entry everything is in the database, and whether that is there. At t
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import signal
-import socket
 import sys
 import time
 import uuid
@@ -21,36 +17,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from fastscp import jsontext
 from fastscp.fleet.arithmetic import Pulse
 from fastscp.fleet.database import Database
 from fastscp.fleet.gateway import Gateway, Terms, open_gateway
 from fastscp.fleet.hooks import FleetHooks
 from fastscp.fleet.journal import JournalReader
-from fastscp.log.names import APPLICATION
+from fastscp.process.attached import OF_SERVICE, Attachment, attach
 from fastscp.process.loop import IN, Loop
-from fastscp.process.titles import set_title
 from fastscp.study.commands import Commands
 from fastscp.study.policy import HookPolicy
 
-_log = logging.getLogger(APPLICATION)
-
 LAST_S = 4.0  #: for what is left at the end
-_PACKET_OCTETS = 1 << 20
-_IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # it ends with its channel
 
 
 def main(descriptor: int) -> int:
     """Ship until the channel ends; return the exit status."""
-    for number in _IGNORED_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    channel = socket.socket(fileno=descriptor)
-    begin = jsontext.loads(channel.recv(_PACKET_OCTETS))
-    set_title("fleet")
-    logging.basicConfig(stream=sys.stderr, level=begin["level"], format="%(levelname).1s: %(message)s")
-    channel.setblocking(False)
+    channel, begin = attach(descriptor, "fleet", ignored=OF_SERVICE)
+    if begin is None:
+        return 0
     loop = Loop()
     Program(loop, channel, begin).run()
     loop.close()
@@ -60,7 +44,7 @@ def main(descriptor: int) -> int:
 class Program:
     """Turns of a gateway in a loop."""
 
-    def __init__(self, loop: Loop, channel: socket.socket, begin: Mapping[str, Any]) -> None:
+    def __init__(self, loop: Loop, channel: Attachment, begin: Mapping[str, Any]) -> None:
         self._loop = loop
         self._channel = channel
         self._for_good = False
@@ -69,6 +53,7 @@ class Program:
         file = Path(begin["file"])
         self._hooks = FleetHooks(loop, gateway, file.parent / "fleet", commands_of(begin["hooks"]), jobs=begin["jobs"],
                                  timeout_s=begin["timeout_s"])
+        self._hooks.tidy()
         session = uuid.uuid4().hex
         database = Database(begin["url"], f"fastscp {gateway}"[:63], opened=partial(open_gateway, gateway=gateway, session=session))
         self._gateway = Gateway(Terms(gateway, session, begin["limit_s"], begin["retries"], begin["stored"]), database, JournalReader(file), self._hooks,
@@ -91,30 +76,21 @@ class Program:
         self._loop.call_later(pause, self._turn)
 
     def _hear(self, _mask: int) -> None:
-        while True:
-            try:
-                octets = self._channel.recv(_PACKET_OCTETS)
-            except BlockingIOError:
-                return
-            except ConnectionResetError:
-                octets = b""
-            if not octets:
-                self._loop.unregister(self._channel.fileno())
-                self._gateway.begin_to_leave()
-                self._ends = time.monotonic() + LAST_S
-                return
-            packet = jsontext.loads(octets)
+        for packet in self._channel.packets():
             if packet["kind"] == "pulse":
                 self._gateway.pulse(Pulse(packet["number"], packet["at"]))
             elif packet["kind"] == "hooks":
                 self._hooks.use(commands_of(packet["hooks"]))
             elif packet["kind"] == "leave":
                 self._for_good = True
+        if self._channel.over:
+            self._loop.unregister(self._channel.fileno())
+            self._gateway.begin_to_leave()
+            self._ends = time.monotonic() + LAST_S
 
     def _tell(self, number: int, connected: bool) -> None:
-        # a coordinator that does not read is told with the next turn, one that is gone need not know
-        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
-            self._channel.send(orjson.dumps({"kind": "shipped", "number": number, "connected": connected}))
+        # a coordinator that does not read is told with the next turn
+        self._channel.tell({"kind": "shipped", "number": number, "connected": connected})
 
 
 def commands_of(hooks: Mapping[str, Any]) -> dict[str, Commands]:

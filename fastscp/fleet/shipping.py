@@ -82,10 +82,11 @@ def ship(cursor: Cursor, gateway: str, entries: Sequence[Entry]) -> int:
     return len(new)
 
 
-def beat(cursor: Cursor, gateway: str, shipped_through: datetime.datetime | None) -> None:
-    """Give a sign of life, and tell up to when everything that was received is here."""
+def beat(cursor: Cursor, gateway: str, shipped_through: datetime.datetime | None) -> str:
+    """Give a sign of life, and tell up to when everything that was received is here; return which process of the gateway began last."""
     cursor.execute("UPDATE fastscp.gateways SET heartbeat = clock_timestamp(), "
-                   "shipped_through = greatest(shipped_through, %s) WHERE name = %s", (shipped_through, gateway))
+                   "shipped_through = greatest(shipped_through, %s) WHERE name = %s RETURNING session", (shipped_through, gateway))
+    return str((cursor.fetchone() or ("",))[0])
 
 
 def _write(cursor: Cursor, gateway: str, entries: Iterable[Entry]) -> None:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 from fastscp import jsontext
 from fastscp.errors import ProcessError
 from fastscp.objects.keys import object_key
 from fastscp.objects.uploading import Wanted
+from fastscp.process.reading import reading
 from fastscp.study.naming import of_study_key
 
 MOST_PARTS: Final = 256  #: of one look
@@ -51,7 +51,7 @@ class UploadReader:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(f"file:{quote(os.fsencode(self._file))}?mode=ro", uri=True)) as connection:
+            with reading(self._file) as connection:
                 connection.execute("BEGIN")
                 yield connection
         except sqlite3.Error as error:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -20,37 +18,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
-from fastscp import jsontext
-from fastscp.log.names import APPLICATION
 from fastscp.objects.alone import OwnEnds
 from fastscp.objects.hands import Threads
 from fastscp.objects.journal import UploadReader
 from fastscp.objects.store import S3Store
 from fastscp.objects.uploader import Ends, Uploader
 from fastscp.objects.uploading import upload
+from fastscp.process.attached import OF_SERVICE, Attachment, attach
 from fastscp.process.loop import IN, Loop
-from fastscp.process.titles import set_title
-
-_log = logging.getLogger(APPLICATION)
 
 LAST_S: Final = 4.0  #: for what is under way at the end
 JOBS: Final = 4
-_PACKET_OCTETS: Final = 1 << 20
-_IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # it ends with its channel
 
 
 def main(descriptor: int) -> int:
     """Upload until the channel ends; return the exit status."""
-    for number in _IGNORED_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    channel = socket.socket(fileno=descriptor)
-    begin = jsontext.loads(channel.recv(_PACKET_OCTETS))
-    set_title("objects")
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname).1s: %(message)s")
-    _log.setLevel(begin["level"])
-    channel.setblocking(False)
+    channel, begin = attach(descriptor, "objects", ignored=OF_SERVICE)
+    if begin is None:
+        return 0
     loop = Loop()
     Program(loop, channel, begin).run()
     loop.close()
@@ -60,13 +45,13 @@ def main(descriptor: int) -> int:
 class Program:
     """Turns of an uploader in a loop."""
 
-    def __init__(self, loop: Loop, channel: socket.socket, begin: Mapping[str, Any]) -> None:
+    def __init__(self, loop: Loop, channel: Attachment, begin: Mapping[str, Any]) -> None:
         self._loop = loop
         self._channel = channel
         self._ends: float | None = None  #: when it has to be over
         journal = UploadReader(Path(begin["file"]), begin["prefix"])
         store = S3Store(begin["bucket"], begin["endpoint"], most_connections=JOBS + 1)
-        self._uploader = Uploader(journal, _ends(begin, journal, store), partial(upload, store), Threads(loop, JOBS), self._tell,
+        self._uploader = Uploader(journal, _ends(begin, journal, store), partial(upload, store), Threads(loop, JOBS), channel.tell,
                                   jobs=JOBS, probe=lambda: store.find(f"{begin['prefix']}/probe"))
 
     def run(self) -> None:
@@ -86,26 +71,12 @@ class Program:
 
     def _hear(self, _mask: int) -> None:
         """Take note of the end; nothing is said after the beginning."""
-        try:
-            octets = self._channel.recv(_PACKET_OCTETS)
-        except BlockingIOError:
-            return
-        except ConnectionResetError:
-            octets = b""
-        if not octets:
+        for _ in self._channel.packets():
+            pass
+        if self._channel.over:
             self._loop.unregister(self._channel.fileno())
             self._uploader.end()
             self._ends = time.monotonic() + LAST_S
-
-    def _tell(self, packet: dict[str, Any]) -> bool:
-        """Tell the coordinator; False when it does not read now. One that is gone has told its end of file."""
-        try:
-            self._channel.send(orjson.dumps(packet))
-        except BlockingIOError:
-            return False
-        except (BrokenPipeError, ConnectionResetError):
-            return True
-        return True
 
 
 def _ends(begin: Mapping[str, Any], journal: UploadReader, store: S3Store) -> Ends:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -135,8 +136,63 @@ def test_database_of_compose_is_the_one_that_gateways_use() -> None:
     postgres, gateway = COMPOSE["services"]["postgres"]["environment"], GATEWAYS["gateway1"]
     assert option(gateway["command"], "--state") == f"postgresql://{postgres['POSTGRES_USER']}@postgres/{postgres['POSTGRES_DB']}"
     assert gateway["environment"]["PGPASSWORD"] == postgres["POSTGRES_PASSWORD"]
-    assert COMPOSE["networks"]["database"]["internal"] is True
-    assert COMPOSE["services"]["postgres"]["networks"] == ["database"]
+    assert COMPOSE["networks"]["shared"]["internal"] is True
+    assert COMPOSE["services"]["postgres"]["networks"] == ["shared"]
+
+
+def test_store_of_compose_is_the_one_that_gateways_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is started before gateways are, and its bucket is made."""
+    services, command = COMPOSE["services"], GATEWAYS["gateway1"]["command"]
+    bucket = services["bucket"]
+    interpreter, _, program = bucket["entrypoint"]
+    assert f"python3 -m venv {Path(interpreter).parents[1]} " in (ROOT / "Containerfile").read_text(encoding="utf-8")
+    asked = _bucket_that_is_made(program, monkeypatch)
+    assert option(command, "--object-store").split("/")[:3] == ["s3:", "", asked["Bucket"]]
+    assert option(command, "--object-store-endpoint") == asked["endpoint_url"]
+    assert re.fullmatch(r"http://(\w+):\d+", asked["endpoint_url"])[1] in services  # type: ignore[index]
+    assert GATEWAYS["gateway1"]["depends_on"]["bucket"]["condition"] == "service_completed_successfully"
+    assert bucket["depends_on"]["store"]["condition"] == "service_healthy"
+    assert services["store"]["networks"] == bucket["networks"] == ["shared"]
+    assert set(bucket["networks"]) <= set(GATEWAYS["gateway1"]["networks"])
+    assert bucket["build"] == GATEWAYS["gateway1"]["build"]
+    assert bucket["environment"].items() <= GATEWAYS["gateway1"]["environment"].items()
+
+
+def _bucket_that_is_made(program: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Run a program that makes a bucket; return what it asks for."""
+    import botocore.session
+
+    asked: dict[str, str] = {}
+
+    class Client:
+        def create_bucket(self, **values: str) -> None:
+            asked.update(values)
+
+    class Session:
+        def create_client(self, _service: str, _region: str, **values: str) -> Client:
+            asked.update(values)
+            return Client()
+
+    monkeypatch.setattr(botocore.session, "get_session", Session)
+    exec(program, {})
+    return asked
+
+
+def test_pods_reach_their_store_with_keys_of_a_secret() -> None:
+    import tomli
+
+    told = tomli.loads(TOML)
+    assert told["object-store"].startswith("s3://")
+    endpoint = urlsplit(told["object-store-endpoint"])
+    (policy,) = of_kind("NetworkPolicy")
+    ways = [rule for rule in policy["spec"]["egress"] if any("ipBlock" in peer for peer in rule["to"])]
+    assert [port["port"] for rule in ways for port in rule["ports"]] == [endpoint.port or 443]
+    assert endpoint.scheme == "https"
+    keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in CONTAINER["env"] if "valueFrom" in entry}
+    assert set(keys) == {"PGPASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    text = (FLEET / "README.md").read_text(encoding="utf-8")
+    for secret in keys.values():
+        assert re.search(rf"create secret generic {secret['name']} .*--from-literal={secret['key']}=", text)
 
 
 def test_extras_are_such() -> None:
@@ -145,9 +201,11 @@ def test_extras_are_such() -> None:
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
     known = set(setup["options.extras_require"])
-    assert set(GATEWAYS["gateway1"]["build"]["args"]["EXTRAS"].split(",")) <= known
+    assert {"fleet", "metrics", "s3"} == set(GATEWAYS["gateway1"]["build"]["args"]["EXTRAS"].split(",")) <= known
+    (built,) = re.findall(r"--build-arg EXTRAS=(\S+)", (FLEET / "README.md").read_text(encoding="utf-8"))
+    assert {"fleet", "metrics", "s3"} == set(built.split(","))
     (default,) = re.findall(r"^ARG EXTRAS=(.*)$", (ROOT / "Containerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert {"fleet", "metrics"} < set(default.split(",")) <= known
+    assert {"fleet", "metrics", "s3"} < set(default.split(",")) <= known
 
 
 def test_there_is_time_for_a_drain() -> None:
@@ -202,6 +260,8 @@ def test_names_and_labels_lead_to_the_gateways() -> None:
 
 def test_no_password_is_in_a_file() -> None:
     assert of_kind("Secret") == []
-    assert CONTAINER["env"][0]["valueFrom"]["secretKeyRef"]["name"] in (FLEET / "README.md").read_text(encoding="utf-8")
     assert "${POSTGRES_PASSWORD:?}" in COMPOSE["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    for service in (*GATEWAYS.values(), COMPOSE["services"]["bucket"]):
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            assert service["environment"][name] == f"${{{name}:?}}"
     assert not re.search(r"postgresql://[^@/\s]*:", TOML + (FLEET / "compose.yaml").read_text(encoding="utf-8"))

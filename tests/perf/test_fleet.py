@@ -38,12 +38,14 @@ def test_what_an_object_costs_is_what_its_statements_do_not() -> None:
              "fleet of 3": {"database_us": 500.0, "statements": 2.0, "wal_octets": 1500.0}}
     idle = {"database_us": 6000.0, "statements": 60.0, "wal_octets": 300.0}
     assert costs(found, idle) == {"statement_us": 100.0, "object_us": 300.0, "object_wal_octets": 1500.0, "idle_wal_octets": 300.0}
+    found["fleet of 3 with a store"] = {"database_us": 900.0, "statements": 9.0, "wal_octets": 9.0}
+    assert costs(found, idle)["object_us"] == 300.0  # without what a store needs
     found["fleet of 3"]["database_us"] = 150.0
     assert costs(found, idle)["object_us"] == 0.0
 
 
 def test_tables() -> None:
-    row = dict.fromkeys(("objects_per_s", "cpu_us", "shipping_us", "database_us", "balancer_us", "statements", "transactions",
+    row = dict.fromkeys(("objects_per_s", "complete_per_s", "cpu_us", "shipping_us", "uploading_us", "database_us", "balancer_us", "statements", "transactions",
                          "wal_octets", "ratio"), 1.0)
     assert table({"alone": row}).splitlines()[2].startswith("| alone | 1.00 | 1.00 |")
     assert table_of([Statement(10, 5.0, 20, 300, "COMMIT")], 100).splitlines()[2] == "| COMMIT | 0.100 | 0.500 | 2.0 | 30 |"
@@ -53,6 +55,12 @@ def test_the_reference_is_alone_and_direct() -> None:
     first, second, *fleets = arrangements([1, 3])
     assert (first.fleet, first.balanced, second.balanced) == (False, False, True)
     assert [(one.gateways, one.fleet, one.balanced) for one in fleets] == [(1, True, True), (3, True, True)]
+
+
+def test_a_store_is_beside_each_fleet_without_one() -> None:
+    fleets = arrangements([1, 3], stored=True)[2:]
+    assert [(one.gateways, one.stored) for one in fleets] == [(1, False), (1, True), (3, False), (3, True)]
+    assert len({one.name for one in fleets}) == 4
 
 
 def test_balancer_tells_gateways_who_connects() -> None:

@@ -19,7 +19,7 @@ from tests.support.commitment import CLASS, SYNTAXES, Requestor, store
 from tests.support.objects import CT, CT_CONTEXT, data_set, fresh_uid
 from tests.support.pki import Authority
 from tests.support.rawscu import RawSCU
-from tests.support.servers import FastscpServer, title_of, wait_until
+from tests.support.servers import FastscpServer, wait_until
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 
@@ -201,7 +201,7 @@ def test_death_of_a_process_loses_no_request(output: Path, requestor: Requestor,
 
 
 def committing(server: FastscpServer) -> list[psutil.Process]:
-    return [process for process in server.family() if "fastscp.commitment.program" in title_of(process)]
+    return server.role("commitment")
 
 
 @pytest.mark.parametrize("options", [["-su", "", "-rns", "-tos", "1"], ["-su", "", "-tos", "1", "--completed-directory", "done"]])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +38,42 @@ def fleet(request: pytest.FixtureRequest, server: Postgres) -> Iterator[Fleet]:
     fleet = Fleet(server, request.param)
     yield fleet
     fleet.database.close()
+
+
+# -- the connection ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["statement", "commit"])
+def test_a_server_that_answers_nothing_any_more_is_given_up(server: Postgres, where: str) -> None:
+    """Its kernel confirms what arrives, so no limit of the network is over; and its own limits stand still with it."""
+    database = Database(url_of(server), "test", answer_s=1.0)
+    stopped: list[int] = []
+    try:
+        with pytest.raises(DatabaseError, match="no answer in 1 s"), database.transaction() as cursor:  # noqa: PT012 - where is a parameter
+            cursor.execute("SELECT pg_backend_pid()")
+            stopped.extend(cursor.fetchone() or ())
+            os.kill(stopped[0], signal.SIGSTOP)
+            if where == "statement":
+                cursor.execute("SELECT 1")
+        with database.transaction() as cursor:  # by another connection
+            cursor.execute("SELECT pg_backend_pid()")
+            assert cursor.fetchone() != (stopped[0],)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    database.close()
+
+
+def test_who_is_answered_in_time_is_not_cut_off_later(server: Postgres) -> None:
+    database = Database(url_of(server), "test", answer_s=0.5)
+    pids = set()
+    for _ in range(2):
+        with database.transaction() as cursor:
+            cursor.execute("SELECT pg_backend_pid(), pg_sleep(0.35)")
+            pids.add((cursor.fetchone() or (0,))[0])
+        time.sleep(0.3)  # idle beyond the limit: this is what is tested
+    assert len(pids) == 1
+    database.close()
 
 
 # -- ends -------------------------------------------------------------------------------------------------

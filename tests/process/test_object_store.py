@@ -17,16 +17,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from tests.support import fleet
 from tests.support.fleet import url_of
 from tests.support.objects import CT, CT_CONTEXT, data_set
 from tests.support.oracle import file_meta
 from tests.support.postgres import Postgres, needed
 from tests.support.rawscu import RawSCU
 from tests.support.s3 import BUCKET, ENVIRONMENT, Bucket, Moto, Proxy, seeded
-from tests.support.servers import FastscpServer, free_port, wait_until
+from tests.support.servers import free_port, wait_until
 
 pytestmark = pytest.mark.slow
 LONG_S = 60.0
@@ -51,42 +51,12 @@ def bucket(shared: Moto) -> Bucket:
     return Bucket(shared.url)
 
 
-class Gateway:
+class Gateway(fleet.Gateway):
     """A service with an object store."""
 
     def __init__(self, directory: Path, url: str, *options: object, sorting: tuple[str, str] = ("-su", "s")) -> None:
-        self.output = directory / "in"
-        self.output.mkdir(parents=True, exist_ok=True)
-        self.arguments = ["-od", self.output, *sorting, "-tos", "1", "--workers", "1", "--object-store", f"s3://{BUCKET}/p",
-                          "--object-store-endpoint", url, *options]
-        self.server: FastscpServer | None = None
-        self.port = 0
-
-    def start(self) -> Gateway:
-        self.server = FastscpServer([str(argument) for argument in self.arguments], environment=ENVIRONMENT)
-        if self.port:
-            self.server.port = self.port
-        self.server.start()
-        self.port = self.server.port
-        return self
-
-    def __enter__(self) -> Gateway:  # noqa: PYI034 - Self is newer than Python 3.10
-        return self.start()
-
-    def __exit__(self, *exc: object) -> None:
-        if self.server is not None:
-            self.server.__exit__(*(exc or (None, None, None)))
-
-    def kill(self) -> None:
-        """End every process at once, the one that uploads included."""
-        assert self.server is not None
-        uploaders = self.server.role("objects")
-        self.server.kill()
-        for process in uploaders:
-            if process.is_running():
-                process.kill()
-        self.server.__exit__(None, None, None)
-        self.server = None
+        super().__init__(directory, *sorting, "-tos", 1, "--workers", 1, "--object-store", f"s3://{BUCKET}/p", "--object-store-endpoint", url,
+                         *options, environment=ENVIRONMENT)
 
     def store(self, study: str, *instances: str, patient: str = "A", pixels: int = 2048) -> None:
         send(self.port, study, *instances, patient=patient, pixels=pixels)
@@ -98,10 +68,6 @@ class Gateway:
             with contextlib.suppress(FileNotFoundError):  # it may be renamed or removed meanwhile
                 found[str(path.relative_to(self.output))] = path.read_bytes()
         return found
-
-    def role(self, name: str) -> list[psutil.Process]:
-        assert self.server is not None
-        return self.server.role(name)
 
 
 def send(port: int, study: str, *instances: str, patient: str = "A", pixels: int = 2048) -> None:
@@ -215,6 +181,53 @@ def ready(port: int) -> dict[str, Any]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=30) as answer:
         verdict: dict[str, Any] = json.loads(answer.read())
     return verdict
+
+
+MIB = 1 << 20
+FULL = 0xA700  #: Refused: out of resources
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """Return a file system of 24 MiB."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(mount)], capture_output=True, check=False).returncode:
+        pytest.skip("a file system of its own needs root")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def test_receiving_goes_on_until_the_disk_is_full_and_again_when_the_store_has_caught_up(small: Path, store: Proxy, bucket: Bucket) -> None:
+    """The bucket is away until ``--min-free``, then A700; afterwards everything is there, and there is room again."""
+    store.fault = lambda _method, _path: "503"
+    acknowledged: list[str] = []
+
+    def send_one(number: int) -> int:
+        instance = f"1.2.19.{number // 3}.{number}"
+        with RawSCU("127.0.0.1", gateway.port) as scu:
+            scu.associate(CT_CONTEXT)
+            status = scu.store(1, CT, instance, data_set(instance, study=f"1.2.19.{number // 3}", pixels=MIB))
+            scu.release()
+        if status == 0:
+            acknowledged.append(instance)
+        return status
+
+    with Gateway(small, store.url, "--min-free", "12M", "--keep-local", "until-completed") as gateway:
+        statuses = [send_one(number) for number in range(20)]
+        assert set(statuses) == {0, FULL}
+        assert statuses == sorted(statuses)
+        assert 6 <= len(acknowledged) <= 12
+        assert len(gateway.files()) == len(acknowledged)
+        gateway.kill()  # with a full disk, as well
+        gateway.start()
+        assert send_one(20) == FULL
+        store.fault = lambda _method, _path: ""
+        wait_until(lambda: not gateway.files(), "the files are gone", 2 * LONG_S)
+        assert [send_one(number) for number in range(30, 33)] == [0, 0, 0]
+        wait_until(lambda: complete(bucket, *{instance.rpartition(".")[0] for instance in acknowledged}), "every manifest", LONG_S)
+    assert sorted(key.split("/")[-2] for key in bucket.objects()) == sorted(acknowledged)
+    assert {entry["sop_instance_uid"] for manifest in bucket.manifests().values() for entry in manifest["objects"]} == set(acknowledged)
 
 
 def metrics(port: int) -> bytes:

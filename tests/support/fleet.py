@@ -6,7 +6,9 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import psutil
 
 from tests.support.objects import CT, CT_CONTEXT, data_set
 from tests.support.postgres import Postgres
@@ -18,29 +20,22 @@ def url_of(postgres: Postgres, user: str = "dicom") -> str:
     return f"postgresql://{user}@/postgres?host={postgres.directory}"
 
 
-class Member:
-    """One gateway: its directory, its server, and what its end-of-study hooks were told. Without ``url`` it is alone."""
+Own = TypeVar("Own", bound="Gateway")
 
-    def __init__(self, directory: Path, url: str | None, *, timeout_s: int = 1, limit_s: int = 30, records: Path | None = None,
-                 hook: str = "", options: tuple[object, ...] = (), usual: tuple[object, ...] = ("--workers", 1),
-                 environment: dict[str, str] | None = None) -> None:
+
+class Gateway:
+    """One service, with an output directory in its ``directory``; it can be killed, stopped and started again on its port."""
+
+    def __init__(self, directory: Path, *options: object, environment: dict[str, str] | None = None) -> None:
         self.directory = directory
         self.environment = environment
         self.output = directory / "in"
-        self.records = records or directory / "records"
-        self.events = directory / "events.jsonl"
         self.output.mkdir(parents=True, exist_ok=True)
-        self.records.mkdir(parents=True, exist_ok=True)
-        record = shlex.quote(str(self.records))
-        command = hook or (f'cp "$FASTSCP_FLEET_OBJECTS" {record}/.$$ && '
-                           f'mv {record}/.$$ {record}/"$FASTSCP_STUDY_UID.r$FASTSCP_REVISION.$FASTSCP_GATEWAY.$$.json"')
-        fleet = () if url is None else ("--state", url, "--gateway-timeout", limit_s)
-        self.arguments = ["-od", self.output, "-su", "s", "-tos", timeout_s, *fleet, "-xcs", command, "--event-log", self.events,
-                          *usual, *options]
+        self.arguments = ["-od", self.output, *options]
         self.server: FastscpServer | None = None
         self.port = 0
 
-    def start(self) -> Member:
+    def start(self: Own) -> Own:  # noqa: PYI019 - Self is newer than Python 3.10
         server = FastscpServer(self.arguments, environment=self.environment)
         if self.port:
             server.port = self.port
@@ -48,17 +43,21 @@ class Member:
         self.server, self.port = server, server.port
         return self
 
-    def __enter__(self) -> Member:  # noqa: PYI034 - Self is newer than Python 3.10
+    def __enter__(self: Own) -> Own:  # noqa: PYI019 - likewise
         return self.start()
 
     def __exit__(self, *exc: object) -> None:
         if self.server is not None:
             self.server.__exit__(*(exc or (None, None, None)))
 
-    def kill(self) -> None:
-        """End every process of the gateway at once, those that ship and upload included."""
+    def role(self, name: str) -> list[psutil.Process]:
         assert self.server is not None
-        others = self.server.role("fleet") + self.server.role("objects")
+        return self.server.role(name)
+
+    def kill(self) -> None:
+        """End every process at once, those that ship and upload included."""
+        assert self.server is not None
+        others = self.role("fleet") + self.role("objects")
         self.server.kill()
         for process in others:
             if process.is_running():
@@ -67,10 +66,27 @@ class Member:
         self.server = None
 
     def stop(self) -> None:
-        """End the gateway as an operator does; it can be started again."""
+        """End it as an operator does."""
         server, self.server = self.server, None
         assert server is not None
         server.__exit__(None, None, None)
+
+
+class Member(Gateway):
+    """A gateway of a fleet, and what its end-of-study hooks were told. Without ``url`` it is alone."""
+
+    def __init__(self, directory: Path, url: str | None, *, timeout_s: int = 1, limit_s: int = 30, records: Path | None = None,
+                 hook: str = "", options: tuple[object, ...] = (), usual: tuple[object, ...] = ("--workers", 1),
+                 environment: dict[str, str] | None = None) -> None:
+        self.records = records or directory / "records"
+        self.events = directory / "events.jsonl"
+        self.records.mkdir(parents=True, exist_ok=True)
+        record = shlex.quote(str(self.records))
+        command = hook or (f'cp "$FASTSCP_FLEET_OBJECTS" {record}/.$$ && '
+                           f'mv {record}/.$$ {record}/"$FASTSCP_STUDY_UID.r$FASTSCP_REVISION.$FASTSCP_GATEWAY.$$.json"')
+        fleet = () if url is None else ("--state", url, "--gateway-timeout", limit_s)
+        super().__init__(directory, "-su", "s", "-tos", timeout_s, *fleet, "-xcs", command, "--event-log", self.events, *usual, *options,
+                         environment=environment)
 
     def store(self, study: str, *instances: str, patient: str = "") -> None:
         """Send objects in one association; each has to be acknowledged."""

@@ -7,7 +7,7 @@ has to be in its study, every study has to end once, and its hook has to have ru
 object, which makes their second revision, and some get one again, which changes nothing.
 
 Senders go to the gateways themselves, or to haproxy in front of them (``balanced``); then gateways are drained and restarted in turn, too.
-With an object store (``stored``) that is cut off as well, and has to have every object once and a manifest of every study.
+With an object store (``store``) that is cut off as well, and has to have every object once, one of them in parts, and a manifest of every end.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ PACE_S = 0.2  #: between two objects of an association, so that there is somethi
 AGAIN_S = 0.05  #: before something is sent again
 SEND_S = 60.0  #: for an object until somebody has acknowledged it
 END_S = 120.0  #: for the last studies
+LONG_OCTETS = 17 << 20  #: with an object store, the first object of the run: it goes there in parts
 LATE = 5  #: of so many studies one gets a further object after its end, and one an object again
 
 
@@ -66,6 +67,7 @@ class Outcome:
     hooks: int = 0  #: that ran, at least one for each revision
     seconds: float = 0.0
     lags_s: list[float] = field(default_factory=list)  #: from the answer to the last object to the end, beyond the timeout
+    manifest_lags_s: list[float] = field(default_factory=list)  #: likewise to the manifest in the store
     faults: list[str] = field(default_factory=list)
 
 
@@ -88,6 +90,7 @@ class Run:
         options += store.options if store is not None else ()
         self._members = {name: Member(directory / name, url_of(postgres), timeout_s=TIMEOUT_S, limit_s=LIMIT_S, records=self._records,
                                       options=options, environment=None if store is None else store.environment) for name in "abc"[:GATEWAYS]}
+        self._first_answered: dict[str, float] = {}  #: when the last object before the first end was acknowledged
         self._sent = threading.Event()
         self._lock = threading.Lock()
         self._studies = [Study(f"1.2.826.{seed}.{number}") for number in range(1, studies + 1)]
@@ -172,7 +175,7 @@ class Run:
         with RawSCU("127.0.0.1", port, timeout_s=SEND_S) as scu:
             scu.associate(CT_CONTEXT)
             while left:
-                status = scu.store(1, CT, left[0], data_set(left[0], study=study.uid, pixels=64))
+                status = scu.store(1, CT, left[0], data_set(left[0], study=study.uid, pixels=self._octets(left[0])))
                 if status:
                     raise Aborted(f"status {status:04X}")
                 with self._lock:
@@ -180,6 +183,9 @@ class Run:
                     study.answered = time.time()
                 self._sent.wait(PACE_S)
             scu.release()
+
+    def _octets(self, instance: str) -> int:
+        return LONG_OCTETS if self._store is not None and instance == f"{self._studies[0].uid}.0.0" else 64
 
     # -- harms ------------------------------------------------------------------------------------
 
@@ -256,6 +262,12 @@ class Run:
             uid, told = line.split("|")
             answered = next(study.answered for study in self._studies if study.uid == uid)
             self.outcome.lags_s.append(float(told) - answered - TIMEOUT_S)
+        self._first_answered = {study.uid: study.answered for study in self._studies}
+
+    def _look_at_manifests(self, store: StoreBehind) -> None:
+        """Take the times of first manifests, once every one is there."""
+        written = ((answered, store.manifest_at(uid, 1)) for uid, answered in self._first_answered.items())
+        self.outcome.manifest_lags_s = [at - answered - TIMEOUT_S for answered, at in written if at is not None]
 
     def _judge(self) -> None:
         faults = self.outcome.faults
@@ -275,7 +287,8 @@ class Run:
         for end in ends(self._records):
             recorded.setdefault(end["study_uid"], {}).setdefault(end["revision"], []).append(instances(end))
         if self._store is not None:
-            faults.extend(self._store.faults({study.uid: (len(study.ends), study.acknowledged) for study in self._studies}))
+            faults.extend(self._store.faults({study.uid: study.ends for study in self._studies}))
+            self._look_at_manifests(self._store)
         for study in self._studies:
             self._judge_study(study, told.get(study.uid, []), sorted(stored.get(study.uid, [])), recorded.get(study.uid, {}))
 

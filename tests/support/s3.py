@@ -95,7 +95,7 @@ class Bucket:
         """Return the octets of each object, by key; each has to be what its key says."""
         found = {key: self.read(key) for key in self.keys(f"{prefix}objects/")}
         for key, octets in found.items():
-            assert key.endswith(f"/{hashlib.sha256(octets).hexdigest()}.dcm"), key
+            assert key.endswith(f"/{hashlib.sha256(octets).hexdigest()}.dcm"), f"{key} has other octets"
         return found
 
     def manifests(self, prefix: str = "p/") -> dict[str, dict[str, Any]]:
@@ -103,7 +103,7 @@ class Bucket:
         manifests = {key: json.loads(self.read(key)) for key in self.keys(f"{prefix}studies/")}
         there = set(self.keys(f"{prefix}objects/"))
         for key, manifest in manifests.items():
-            assert {entry["key"] for entry in manifest["objects"]} <= there, key
+            assert {entry["key"] for entry in manifest["objects"]} <= there, f"{key} names what is not there"
         return manifests
 
     def unfinished(self) -> list[str]:
@@ -122,6 +122,7 @@ class Proxy:
     def __init__(self, port: int, fault: Fault = lambda _method, _path: "") -> None:
         self.fault = fault
         self.done: Counter[str] = Counter()
+        self.written: dict[str, float] = {}  #: when the store had each path first, in seconds since the epoch
         self._target = port
         proxy = self
 
@@ -182,6 +183,8 @@ class Proxy:
         connection.request(handler.command, handler.path, body, headers)
         answer = connection.getresponse()
         octets = answer.read()
+        if handler.command == "PUT" and answer.status < 300:
+            self.written.setdefault(handler.path.partition("?")[0], time.time())
         if harm == "lost":  # it was done, and nobody is told
             self._drop(handler)
             return

@@ -13,10 +13,12 @@ from fastscp.dicom.options import OutputOptions
 from fastscp.errors import UsageError
 from fastscp.log.policy import LogPolicy
 from fastscp.store.policy import StorePolicy, Sync
-from fastscp.study.policy import HookPolicy, LateObjects, Sorting, StudyPolicy
+from fastscp.study.policy import FleetPolicy, HookPolicy, LateObjects, ObjectStorePolicy, Sorting, StudyPolicy
 from fastscp.traces.policy import TracesPolicy
 from fastscp.ul.policy import NegotiationPolicy
 
+STORE = ObjectStorePolicy("bucket", "p", None, None)
+FLEET = FleetPolicy("postgresql://db/pacs")
 SORTED = StudyPolicy(sorting=Sorting.STUDY_UID, prefix="S", timeout_s=3)
 
 
@@ -57,6 +59,24 @@ def test_what_the_processes_were_not_started_for_is_refused(new):
     with pytest.raises(UsageError, match="restart it"):
         renewed(Config(), new)
     assert renewed(new, new) == (new, [])
+
+
+@pytest.mark.parametrize(("started", "option"), [({"object_store": STORE}, "object-store"), ({"fleet": FLEET}, "state")])
+def test_what_needs_studies_is_not_left_out_by_a_reload(started, option):
+    """What it needs may be left out, too: objects would be acknowledged that nobody uploads, or ships."""
+    old = Config(study=SORTED, **started)
+    with pytest.raises(UsageError, match=f"--{option}, which a reload cannot end"):
+        renewed(old, Config())
+    whole, kept = renewed(old, replace(old, hooks=HookPolicy(on_reception="true")))
+    assert kept == []
+    assert whole.hooks.on_reception == "true"
+
+
+@pytest.mark.parametrize(("change", "name"), [({"object_store": replace(STORE, keep_local_s=0.0)}, "object-store"),
+                                              ({"fleet": replace(FLEET, limit_s=7.0)}, "state")])
+def test_a_store_and_a_fleet_stay_as_they_were_and_are_named_as_options_are(change, name):
+    old = Config(study=SORTED, object_store=STORE, fleet=FLEET)
+    assert renewed(old, replace(old, **change)) == (old, [name])
 
 
 def test_peers_of_commitment_change_and_it_may_end():

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
-from typing import Any
 
-import orjson
 import pytest
 
 from fastscp.config import Config
@@ -16,71 +13,27 @@ from fastscp.coordinator.rules import rules_of
 from fastscp.coordinator.shipping import MARGIN_S, PULSE_S, Shipping
 from fastscp.coordinator.state import SqliteState
 from fastscp.coordinator.valve import Valve
-from fastscp.process.loop import IN
 from fastscp.study.policy import HookPolicy
 from tests.support.fakes import FakeLoop
+from tests.support.started import Started
 
 
-class Process:
-    """What was started."""
-
-    def __init__(self) -> None:
-        self.waited = 0
-
-    def wait(self, _timeout: float | None = None) -> int:
-        self.waited += 1
-        return 0
-
-    def poll(self) -> int | None:
-        return 0
-
-
-class Site:
+class Site(Started):
     def __init__(self) -> None:
         self.loop = FakeLoop()
+        super().__init__(self.loop)
         self.journal = FleetJournal(SqliteState(None))
-        self.channels: list[socket.socket] = []
-        self.processes: list[Process] = []
-        self.refuses = False
         self.rounds = 0
         self.behind = False
         self.shipping = Shipping(self.loop, self.journal, {"kind": "begin", "hooks": {}}, self.start)  # type: ignore[arg-type]
         self.shipping.changed = self.round
         self.shipping.caught_up = lambda: not self.behind
 
-    def start(self, channel: socket.socket) -> Any:
-        if self.refuses:
-            raise BlockingIOError(11, "no process")
-        self.channels.append(channel.dup())
-        self.channels[-1].setblocking(False)
-        self.processes.append(Process())
-        return self.processes[-1]
-
     def round(self) -> None:
         self.rounds += 1
 
-    def heard(self) -> list[Any]:
-        found = []
-        while True:
-            try:
-                octets = self.channels[-1].recv(65536)
-            except BlockingIOError:
-                return found
-            found.append(orjson.loads(octets) if octets else None)
-            if not octets:
-                return found
-
-    def say(self, number: int, *, connected: bool = True) -> None:
-        self.channels[-1].send(orjson.dumps({"kind": "shipped", "number": number, "connected": connected}))
-        self.fire()
-
-    def fire(self) -> None:
-        for descriptor in list(self.loop.masks):
-            self.loop.fire(descriptor, IN)
-
-    def die(self) -> None:
-        self.channels[-1].close()
-        self.fire()
+    def shipped(self, number: int, *, connected: bool = True) -> None:
+        self.say(kind="shipped", number=number, connected=connected)
 
 
 @pytest.fixture
@@ -121,11 +74,11 @@ def test_no_pulse_promises_what_is_still_in_a_channel(site: Site) -> None:
 def test_what_is_shipped_is_dropped_from_the_journal(site: Site) -> None:
     site.journal.hold(1, "1.1", "1.1", 2)
     before = site.rounds
-    site.say(1)
+    site.shipped(1)
     assert site.journal.waiting == 0
     assert site.rounds == before + 1
     assert site.shipping.connected
-    site.say(1, connected=False)
+    site.shipped(1, connected=False)
     assert site.rounds == before + 1
     assert not site.shipping.connected
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import socket
 from typing import Any
 
-import orjson
 import pytest
 
 from fastscp.coordinator.beside import Beside
@@ -17,56 +15,25 @@ from fastscp.coordinator.upload_journal import UploadJournal
 from fastscp.coordinator.upload_rows import UploadRows
 from fastscp.coordinator.uploading import LOOK_S, StoreState, Uploading
 from fastscp.metrics import table
-from fastscp.process.loop import IN
 from tests.support import said
 from tests.support.fakes import FakeLoop
+from tests.support.started import Started
 
 
-class Process:
-    """What was started."""
-
-    def __init__(self) -> None:
-        self.waited = 0
-
-    def wait(self, _timeout: float | None = None) -> int:
-        self.waited += 1
-        return 0
-
-    def poll(self) -> int | None:
-        return 0
-
-
-class Site:
+class Site(Started):
     def __init__(self) -> None:
         self.loop = FakeLoop()
+        super().__init__(self.loop)
         self.state = SqliteState(None)
         self.rows = UploadRows(self.state.engine)
         self.journal = UploadJournal(self.rows)
-        self.channels: list[socket.socket] = []
-        self.processes: list[Process] = []
-        self.refuses = False
         self.rounds = 0
         self.uploading = Uploading(self.loop, self.journal, Retention(self.rows, None, wall=lambda: 7.0),  # type: ignore[arg-type]
                                    {"kind": "begin"}, self.start)
         self.uploading.changed = self.round
 
-    def start(self, channel: socket.socket) -> Any:
-        if self.refuses:
-            raise BlockingIOError(11, "no process")
-        self.channels.append(channel.dup())
-        self.processes.append(Process())
-        return self.processes[-1]
-
     def round(self) -> None:
         self.rounds += 1
-
-    def say(self, **packet: Any) -> None:
-        self.channels[-1].send(orjson.dumps(packet))
-        self.ready()
-
-    def ready(self) -> None:
-        (descriptor,) = self.loop.masks
-        self.loop.fire(descriptor, IN)
 
     def stored(self, name: str = "CT.1") -> int:
         self.journal.stored(said.stored(1, "1", "/in/1", name, sha256="aa" * 32), "")  # type: ignore[arg-type]
@@ -81,7 +48,7 @@ def site() -> Site:
 
 
 def test_the_process_is_told_what_to_do(site: Site) -> None:
-    assert orjson.loads(site.channels[0].recv(100)) == {"kind": "begin"}
+    assert site.heard() == [{"kind": "begin"}]
     assert site.uploading.state.away  # until it says that the store is there
 
 
@@ -111,8 +78,7 @@ def test_how_much_waits_is_known(site: Site) -> None:
 def test_a_process_that_ends_is_started_again_after_growing_pauses(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     site.say(kind="state", away=False, objects=3, octets=9, unreadable=0)
     for pause_s in (1.0, 2.0, 4.0):
-        site.channels[-1].close()
-        site.ready()
+        site.die()
         assert site.uploading.state == StoreState(True, 3, 9, 0)
         count = len(site.processes)
         site.loop.advance(pause_s - 0.1)
@@ -121,8 +87,7 @@ def test_a_process_that_ends_is_started_again_after_growing_pauses(site: Site, c
         assert len(site.processes) == count + 1
     assert caplog.text.count("starting another") == 3
     site.say(kind="state", away=False, objects=0, octets=0, unreadable=0)  # it lives: the next pause is short
-    site.channels[-1].close()
-    site.ready()
+    site.die()
     site.loop.advance(1.1)
     assert len(site.processes) == 5
 
